@@ -1,0 +1,1 @@
+"""Answers: the engine protocol and the engines that exist."""

@@ -1,0 +1,84 @@
+"""What one prompt became: a plain record of the numbers that went into the model.
+
+Written by the engine's `prepare`, read by the pictures, the command line and the tests. Knows arrays and
+numbers only; it is complete without weights.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from qwen2vl_demo.geometry import MERGE_SIZE, Grid, Size, merged_grid, merged_tokens
+
+
+@dataclass(frozen=True)
+class MediaTrace:
+    """One picture or clip of the conversation, as the model gets it."""
+
+    kind: str  # "image" or "video"
+    name: str  # the file's name, or "picture 2"
+    message: int  # index of the message that holds it
+    part: int  # index of the part in that message
+    original_size: Size  # px, after the EXIF orientation
+    resized_size: Size  # px, both sides multiples of 28
+    grid_thw: Grid  # in patches
+    span: tuple[int, int]  # [start, end) of its placeholders in input_ids
+    min_pixels: int  # the budget that acted, px a picture or frame
+    max_pixels: int
+    timestamps: tuple[float, ...] = ()  # seconds of each sampled frame; empty for an image
+    frame_indices: tuple[int, ...] = ()  # which frames of the clip were sampled
+    total_frames: int = 1
+    digest: str = ""  # of the resized pixels: equal pictures have equal digests
+
+    @property
+    def merged_tokens(self) -> int:
+        return merged_tokens(self.grid_thw)
+
+    @property
+    def merged_grid(self) -> Grid:
+        return merged_grid(self.grid_thw, MERGE_SIZE)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The stable part, as `inspect --json` and `ask --json` print it."""
+        record: dict[str, Any] = {
+            "kind": self.kind,
+            "name": self.name,
+            "original_size": list(self.original_size),
+            "resized_size": list(self.resized_size),
+            "grid_thw": list(self.grid_thw),
+            "merged_tokens": self.merged_tokens,
+            "span": list(self.span),
+        }
+        if self.kind == "video":
+            record["timestamps"] = [round(t, 3) for t in self.timestamps]
+            record["frame_indices"] = list(self.frame_indices)
+            record["total_frames"] = self.total_frames
+        return record
+
+
+@dataclass(frozen=True)
+class PromptTrace:
+    """The whole prompt as one sequence."""
+
+    input_ids: np.ndarray  # (L,) int64, placeholders expanded
+    position_ids: np.ndarray  # (3, L) int64: t, h, w
+    rope_delta: int
+    tokens: tuple[str, ...]  # a readable piece a token; a placeholder shows as its special token
+    media: tuple[MediaTrace, ...]
+    context_length: int  # most positions the model was trained for
+
+    def __len__(self) -> int:
+        return len(self.input_ids)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready, as `inspect --json` prints it."""
+        return {
+            "media": [m.to_dict() for m in self.media],
+            "prompt_tokens": len(self),
+            "input_ids": self.input_ids.tolist(),
+            "position_ids": self.position_ids.tolist(),
+            "rope_delta": self.rope_delta,
+        }

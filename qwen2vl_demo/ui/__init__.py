@@ -1,0 +1,1 @@
+"""The page (Gradio). The only room that imports gradio."""
