@@ -8,6 +8,9 @@ from typing import Literal
 
 import PIL.Image
 
+from qwen2vl_demo.errors import UserError
+from qwen2vl_demo.geometry import VIDEO_FPS, VIDEO_MAX_FRAMES, VIDEO_MIN_FRAMES
+
 Source = str | Path | bytes | PIL.Image.Image
 Role = Literal["system", "user", "assistant"]
 
@@ -52,3 +55,20 @@ class Message:
     @property
     def text(self) -> str:
         return "".join(p.text for p in self.parts if isinstance(p, Text))
+
+
+@dataclass(frozen=True)
+class MediaOptions:
+    """How pictures and clips become pixels. None means: what the checkpoint and the device say."""
+
+    min_pixels: int | None = None  # px a picture, at least
+    max_pixels: int | None = None  # px a picture (and a frame), at most
+    fps: float = VIDEO_FPS  # frames taken from a second of video
+    min_frames: int = VIDEO_MIN_FRAMES
+    max_frames: int = VIDEO_MAX_FRAMES
+
+    def __post_init__(self) -> None:
+        if self.fps <= 0:
+            raise UserError(f"Frames a second must be above 0, not {self.fps}; change fps.")
+        if self.max_frames < 2:
+            raise UserError(f"A clip needs at least 2 frames, not {self.max_frames}; raise max_frames.")
