@@ -122,9 +122,8 @@ class Qwen2VLConfig:
         _need(kind == "qwen2_vl", f'its model_type is "{kind}" and not "qwen2_vl"; choose a Qwen2-VL checkpoint')
         text = {**raw, **raw.get("text_config", {})}
         rope = text.get("rope_parameters") or text.get("rope_scaling") or {}
-        vision = raw.get("vision_config")
-        _need(isinstance(vision, dict), "it has no vision_config")
-        assert isinstance(vision, dict)
+        vision: dict[str, Any] = raw.get("vision_config") or {}
+        _need(bool(vision), "it has no vision_config")
         try:
             return cls(
                 vision=VisionConfig(

@@ -1,0 +1,123 @@
+"""The Qwen2 language model with M-RoPE. Module names equal the checkpoint's keys below `model.`.
+
+Knows embeddings and position ids; knows neither pictures nor sampling. Stateless: a KV cache is an argument.
+
+Axes: B batch, L new tokens, S tokens in the cache and the new ones, C width, H query heads, G key-value heads,
+R = H / G query heads that share one, D numbers a head.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from qwen2vl_demo.config import TextConfig
+from qwen2vl_demo.model.kv_cache import KVCache
+from qwen2vl_demo.model.rope import MRoPE, rotate
+
+
+class RMSNorm(nn.Module):
+    def __init__(self, width: int, eps: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        wide = x.float()
+        wide = wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + self.eps)
+        return self.weight * wide.to(x.dtype)
+
+
+class Attention(nn.Module):
+    def __init__(self, config: TextConfig, layer: int) -> None:
+        super().__init__()
+        self.layer = layer
+        self.head_dim = config.head_dim
+        width, shared = config.hidden_size, config.num_kv_heads * config.head_dim
+        self.q_proj = nn.Linear(width, width)
+        self.k_proj = nn.Linear(width, shared)
+        self.v_proj = nn.Linear(width, shared)
+        self.o_proj = nn.Linear(width, width, bias=False)
+
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor | None, cache: KVCache | None) -> Tensor:
+        q, k, v = (
+            proj(x).unflatten(-1, (-1, self.head_dim)).transpose(1, 2)  # (B, H or G, L, D)
+            for proj in (self.q_proj, self.k_proj, self.v_proj)
+        )
+        q, k = rotate(q, cos, sin), rotate(k, cos, sin)
+        if cache is not None:
+            k, v = cache.append(self.layer, k, v)
+        return self.o_proj(attend(q, k, v, mask).transpose(1, 2).flatten(2))
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+    """Causal attention of the last L tokens over all S: q (B, H, L, D), k and v (B, G, S, D) -> (B, H, L, D).
+
+    `mask` (L, S) is needed only where both an older prefix and several new tokens exist.
+    """
+    batch, heads, length, _ = q.shape
+    if length == 1:
+        # One new token sees everything: the query heads that share a key-value head become rows of one product.
+        rows = q.reshape(batch, k.shape[1], heads // k.shape[1], -1)  # (B, G, R, D)
+        return F.scaled_dot_product_attention(rows, k, v).view(batch, heads, 1, -1)
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None, enable_gqa=True)
+
+
+class MLP(nn.Module):
+    def __init__(self, config: TextConfig) -> None:
+        super().__init__()
+        self.gate_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=False)
+        self.up_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=False)
+        self.down_proj = nn.Linear(config.intermediate_size, config.hidden_size, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
+
+
+class DecoderLayer(nn.Module):
+    def __init__(self, config: TextConfig, layer: int) -> None:
+        super().__init__()
+        self.input_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.post_attention_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.self_attn = Attention(config, layer)
+        self.mlp = MLP(config)
+
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor | None, cache: KVCache | None) -> Tensor:
+        x = x + self.self_attn(self.input_layernorm(x), cos, sin, mask, cache)
+        return x + self.mlp(self.post_attention_layernorm(x))
+
+
+class LanguageModel(nn.Module):
+    def __init__(self, config: TextConfig) -> None:
+        super().__init__()
+        self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.layers = nn.ModuleList(DecoderLayer(config, i) for i in range(config.num_layers))
+        self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.mrope = MRoPE(config.head_dim, config.rope_theta, config.mrope_section)
+
+    def forward(
+        self,
+        embeddings: Tensor,
+        position_ids: Tensor,
+        cache: KVCache | None = None,
+        between_layers: Callable[[], None] | None = None,
+    ) -> Tensor:
+        """Embeddings (B, L, C) at position_ids (3, B, L), behind what the cache holds -> hidden states (B, L, C)."""
+        angles = self.mrope(position_ids)[:, None]  # (B, 1, L, D / 2)
+        cos, sin = angles.cos(), angles.sin()
+        length = embeddings.shape[1]
+        mask = None
+        if cache is not None and cache.length and length > 1:  # a suffix over a prefix: causal to the lower right
+            total = cache.length + length
+            mask = torch.ones(length, total, dtype=torch.bool, device=embeddings.device).tril(total - length)
+        x = embeddings
+        for layer in self.layers:
+            if between_layers:
+                between_layers()
+            x = layer(x, cos, sin, mask, cache)
+        if cache is not None:
+            cache.advance(length)
+        return self.norm(x)

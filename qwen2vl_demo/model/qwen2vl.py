@@ -1,0 +1,70 @@
+"""Qwen2-VL: the vision transformer, the language model and the place where pictures enter the sentence.
+
+Knows ids, patches and positions; knows neither files nor words nor how an answer is sampled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from qwen2vl_demo.config import Qwen2VLConfig
+from qwen2vl_demo.geometry import Grid
+from qwen2vl_demo.model.kv_cache import KVCache
+from qwen2vl_demo.model.language import LanguageModel
+from qwen2vl_demo.model.vision import VisionTransformer
+
+
+class Qwen2VL(nn.Module):
+    """Parameter names equal the keys of the released checkpoints (the older of the two layouts)."""
+
+    def __init__(self, config: Qwen2VLConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.visual = VisionTransformer(config.vision)
+        self.model = LanguageModel(config.text)
+        if not config.text.tie_word_embeddings:
+            self.lm_head = nn.Linear(config.text.hidden_size, config.text.vocab_size, bias=False)
+
+    @property
+    def device(self) -> torch.device:
+        return self.model.embed_tokens.weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.model.embed_tokens.weight.dtype
+
+    def encode(
+        self, patches: Tensor, grids: Sequence[Grid], between_blocks: Callable[[], None] | None = None
+    ) -> Tensor:
+        """Patches (N, 1176) in block order -> merged tokens (N / 4, C), in raster order of the merged grid."""
+        return self.visual(patches.to(self.device, self.dtype), grids, between_blocks)
+
+    def embed(self, input_ids: Tensor, vision: Tensor | None = None) -> Tensor:
+        """Ids (B, L) -> embeddings (B, L, C), with the merged tokens in the places of the placeholders, in order."""
+        embeddings = self.model.embed_tokens(input_ids)
+        places = (input_ids == self.config.image_token_id) | (input_ids == self.config.video_token_id)
+        found, given = int(places.sum()), 0 if vision is None else len(vision)
+        if found != given:
+            raise ValueError(f"the prompt has {found} placeholders but {given} merged tokens were given")
+        if vision is not None:
+            embeddings = embeddings.masked_scatter(places[..., None], vision.to(embeddings.dtype))
+        return embeddings
+
+    def forward(
+        self,
+        embeddings: Tensor,
+        position_ids: Tensor,
+        cache: KVCache | None = None,
+        between_layers: Callable[[], None] | None = None,
+    ) -> Tensor:
+        """Embeddings (B, L, C) at position_ids (3, B, L) -> hidden states (B, L, C)."""
+        return self.model(embeddings, position_ids, cache, between_layers)
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Hidden states (..., C) -> logits (..., vocabulary). Give it the last position only while generating."""
+        tied = self.config.text.tie_word_embeddings
+        return F.linear(hidden, self.model.embed_tokens.weight if tied else self.lm_head.weight)
