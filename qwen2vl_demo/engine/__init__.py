@@ -1,1 +1,71 @@
-"""Answers: the engine protocol and the engines that exist."""
+"""Answers: the engine protocol and the engines that exist.
+
+`load_engine` is the one way in. Names are looked up when first used, so that asking for the options of an answer
+does not load torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from qwen2vl_demo.engine.base import Chunk, Engine, GenerationOptions, Result
+    from qwen2vl_demo.engine.local import LocalEngine, ProcessorOnlyEngine
+    from qwen2vl_demo.engine.remote import RemoteEngine
+
+_HOME = {
+    "Chunk": "base",
+    "Engine": "base",
+    "GenerationOptions": "base",
+    "LocalEngine": "local",
+    "ProcessorOnlyEngine": "local",
+    "RemoteEngine": "remote",
+    "Result": "base",
+}
+
+__all__ = [
+    "Chunk",
+    "Engine",
+    "GenerationOptions",
+    "LocalEngine",
+    "ProcessorOnlyEngine",
+    "RemoteEngine",
+    "Result",
+    "load_engine",
+]
+
+
+def load_engine(
+    model: str = "nano",
+    device: str = "auto",
+    dtype: str = "auto",
+    *,
+    engine_url: str | None = None,
+    engine_model: str | None = None,
+    engine_key: str | None = None,
+    engine_timeout: float = 300.0,
+) -> Engine:
+    """The engine that answers: the model here, or the server at `engine_url`.
+
+    `model` is "nano", a checkpoint directory, a Hugging Face id, or "none" (prepares prompts, answers nothing).
+    With `engine_url` the model answers there, and `model` only says whose tokenizer and limits prepare the prompt.
+    Raises UserError for a model that cannot be loaded and a server that does not answer.
+    """
+    if engine_url is not None:
+        from qwen2vl_demo.engine.remote import RemoteEngine
+
+        return RemoteEngine.connect(engine_url, engine_model, key=engine_key, timeout=engine_timeout, checkpoint=model)
+    from qwen2vl_demo.engine.local import LocalEngine, ProcessorOnlyEngine
+
+    if model == "none":
+        return ProcessorOnlyEngine.load()
+    return LocalEngine.load(model, device=device, dtype=dtype)
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value  # found once, then an ordinary attribute
+    return value

@@ -1,0 +1,260 @@
+"""How the app is configured: every flag of `python app.py`, its QWEN2VL_* variable, its default and its check.
+
+One field of `Settings` is one flag and one variable: `max_file_mb` is `--max-file-mb` and `QWEN2VL_MAX_FILE_MB`.
+A flag wins over its variable, a variable over the default. Knows text and numbers only: it opens no file, asks no
+server and imports neither torch nor gradio, so that `--help` and a wrong flag answer at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import Field, dataclass, field, fields
+from typing import Any, NoReturn
+from urllib.parse import urlsplit
+
+from qwen2vl_demo.errors import UserError
+
+PREFIX = "QWEN2VL_"
+DEVICES = ("auto", "cuda", "mps", "cpu")
+DTYPES = ("auto", "bfloat16", "float32")
+NANO = "nano"  # the checkpoint in assets/nano
+NO_MODEL = "none"  # prepares prompts, answers nothing
+
+_TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose complaints are UserErrors: one line, no usage block."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{"allow_abbrev": False, **kwargs})
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message[:1].upper()}{message[1:]} (see {self.prog} --help).")
+
+
+def _text(value: str) -> str:
+    return value
+
+
+def _integer(value: str) -> int:
+    return int(value.replace("_", ""))
+
+
+def _number(value: str) -> float:
+    number = float(value)
+    if number != number or number in (float("inf"), float("-inf")):
+        raise ValueError(value)
+    return number
+
+
+def _switch(value: str) -> bool:
+    if value.strip().lower() in _TRUE:
+        return True
+    if value.strip().lower() in _FALSE:
+        return False
+    raise ValueError(value)
+
+
+_KIND = {_integer: "a whole number", _number: "a number", _switch: "1 or 0"}
+
+
+def _flag(
+    default: Any,
+    help: str,
+    *,
+    convert: Callable[[str], Any] = _text,
+    metavar: str = "",
+    choices: Sequence[str] = (),
+    secret: bool = False,
+) -> Any:
+    metadata = {"help": help, "convert": convert, "metavar": metavar, "choices": choices, "secret": secret}
+    return field(default=default, metadata=metadata, repr=not secret)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What one run of the app, or of the command line, was asked for. Raises UserError for what cannot be."""
+
+    # which model answers
+    model: str = _flag(
+        NANO,
+        "nano (ships with this project), a checkpoint directory, a Hugging Face id, or none: look at media, answer nothing",
+        metavar="nano|DIR|HUB_ID|none",
+    )
+    device: str = _flag(
+        "auto", "where it runs; auto takes the first of cuda, mps and cpu that is there", choices=DEVICES
+    )
+    dtype: str = _flag("auto", "the numbers it runs in; auto takes what is fast on the device", choices=DTYPES)
+
+    # ... or a server that answers instead
+    engine_url: str | None = _flag(
+        None, "an OpenAI-compatible server (vLLM, SGLang) that answers instead of the model here", metavar="URL"
+    )
+    engine_model: str | None = _flag(
+        None, "the model's name on that server; needed only if it serves several", metavar="NAME"
+    )
+    engine_key: str | None = _flag(None, "the server's key; better given as the variable", metavar="KEY", secret=True)
+    engine_timeout: float = _flag(300.0, "seconds that the server may stay silent", convert=_number, metavar="SECONDS")
+
+    # the page
+    host: str | None = _flag(None, "address to listen on; 0.0.0.0 opens the page to the network", metavar="ADDRESS")
+    port: int | None = _flag(
+        None, "port to listen on; without it the first free one from 7860", convert=_integer, metavar="N"
+    )
+    auth: str | None = _flag(None, "ask visitors for this name and password", metavar="USER:PASS", secret=True)
+    share: bool = _flag(False, "open a public gradio.live link to this machine", convert=_switch)
+    max_file_mb: int = _flag(50, "largest file that a visitor may upload, in megabytes", convert=_integer, metavar="N")
+    data_dir: str | None = _flag(
+        None, "where the page keeps its working files; without it a temporary directory", metavar="DIR"
+    )
+
+    # what the page starts with; a visitor can change these
+    min_pixels: int | None = _flag(
+        None, "fewest pixels of a resized picture; without it the checkpoint's limit", convert=_integer, metavar="N"
+    )
+    max_pixels: int | None = _flag(
+        None,
+        "most pixels of a resized picture or frame; without it what the checkpoint and the device allow",
+        convert=_integer,
+        metavar="N",
+    )
+    fps: float = _flag(2.0, "frames taken from a second of video", convert=_number, metavar="N")
+    max_frames: int = _flag(768, "most frames taken from a video", convert=_integer, metavar="N")
+    max_new_tokens: int = _flag(512, "longest answer, in tokens", convert=_integer, metavar="N")
+    temperature: float = _flag(
+        0.0, "0 always takes the likeliest token; higher is more varied", convert=_number, metavar="T"
+    )
+
+    def __post_init__(self) -> None:
+        _check(bool(self.model.strip()), "model", "it is empty; give nano, a checkpoint directory or a Hugging Face id")
+        if self.engine_url is not None:
+            url = urlsplit(self.engine_url)
+            _check(
+                url.scheme in ("http", "https") and bool(url.hostname),
+                "engine_url",
+                f"{self.engine_url!r} is not the address of a server; it looks like http://localhost:8000/v1",
+            )
+        else:
+            _check(self.engine_model is None, "engine_model", f"it needs {flag_name('engine_url')} beside it")
+            _check(self.engine_key is None, "engine_key", f"it needs {flag_name('engine_url')} beside it")
+        _check(self.engine_timeout > 0, "engine_timeout", f"it must be above 0 seconds, not {self.engine_timeout:g}")
+        _check(self.port is None or 1 <= self.port <= 65_535, "port", f"{self.port} is not between 1 and 65535")
+        if self.auth is not None:
+            _check(bool(re.fullmatch(r"[^:]+:.+", self.auth)), "auth", "it must be a name, a colon and a password")
+        _check(1 <= self.max_file_mb <= 4096, "max_file_mb", f"{self.max_file_mb} is not between 1 and 4096 megabytes")
+        least = self.min_pixels
+        if least is not None:
+            _check(least >= 784, "min_pixels", f"{least} is less than one merged token, 28x28 = 784 pixels")
+        if self.max_pixels is not None:
+            _check(
+                self.max_pixels >= max(784, least or 0),
+                "max_pixels",
+                f"{self.max_pixels} is less than "
+                + (f"the least, {least}" if least and least > 784 else "one merged token, 28x28 = 784 pixels"),
+            )
+        _check(0 < self.fps <= 240, "fps", f"{self.fps:g} is not above 0 and at most 240 frames a second")
+        _check(2 <= self.max_frames <= 768, "max_frames", f"{self.max_frames} is not between 2 and 768")
+        _check(
+            1 <= self.max_new_tokens <= 32_768, "max_new_tokens", f"{self.max_new_tokens} is not between 1 and 32768"
+        )
+        _check(0 <= self.temperature <= 5, "temperature", f"{self.temperature:g} is not between 0 and 5")
+
+    @property
+    def credentials(self) -> tuple[str, str] | None:
+        """Name and password of `--auth`, apart; a password may hold colons."""
+        if self.auth is None:
+            return None
+        name, _, password = self.auth.partition(":")
+        return name, password
+
+    @classmethod
+    def from_args(cls, argv: Sequence[str], environ: Mapping[str, str] | None = None) -> Settings:
+        """Settings of `python app.py ARGV`. `--help` prints and exits, a wrong flag raises UserError."""
+        parser = Parser(
+            prog="app.py", description="Chat with Qwen2-VL about pictures and videos, and see what it sees."
+        )
+        add_flags(parser)
+        return cls.from_namespace(parser.parse_args(list(argv)), environ)
+
+    @classmethod
+    def from_namespace(cls, given: argparse.Namespace, environ: Mapping[str, str] | None = None) -> Settings:
+        """Fills what the flags left out from the environment (`os.environ`), and the rest from the defaults."""
+        environ = os.environ if environ is None else environ
+        values: dict[str, Any] = {}
+        for spec in fields(cls):
+            flag_value = getattr(given, spec.name, None)
+            variable = environ.get(variable_name(spec.name))
+            if flag_value is not None:
+                values[spec.name] = flag_value
+            elif variable is not None and variable.strip():
+                values[spec.name] = _convert(spec, variable.strip(), variable_name(spec.name))
+        return cls(**values)
+
+
+def flag_name(name: str) -> str:
+    """`max_file_mb` -> `--max-file-mb`"""
+    return "--" + name.replace("_", "-")
+
+
+def variable_name(name: str) -> str:
+    """`max_file_mb` -> `QWEN2VL_MAX_FILE_MB`"""
+    return PREFIX + name.upper()
+
+
+def add_flags(parser: argparse.ArgumentParser, names: Iterable[str] | None = None) -> None:
+    """Adds the flags of these settings (of all, without `names`); one that is not given parses as None."""
+    chosen = None if names is None else set(names)
+    for spec in fields(Settings):
+        if chosen is not None and spec.name not in chosen:
+            continue
+        text = spec.metadata["help"].replace("%", "%%") + f" ({variable_name(spec.name)}{_default_note(spec)})"
+        if spec.metadata["convert"] is _switch:
+            parser.add_argument(flag_name(spec.name), action="store_const", const=True, default=None, help=text)
+            continue
+        choices = spec.metadata["choices"]
+        parser.add_argument(
+            flag_name(spec.name),
+            type=_argument(spec),
+            default=None,
+            metavar=spec.metadata["metavar"] or "|".join(choices),
+            help=text,
+        )
+
+
+def table() -> list[tuple[str, str, str, str]]:
+    """(flag, variable, default, meaning) of every setting: the README's table and its test."""
+    rows = []
+    for spec in fields(Settings):
+        default = "off" if spec.default is False else "" if spec.default is None else f"{spec.default}"
+        rows.append((flag_name(spec.name), variable_name(spec.name), default.removesuffix(".0"), spec.metadata["help"]))
+    return rows
+
+
+def _default_note(spec: Field[Any]) -> str:
+    return "" if spec.default is None or spec.default is False else f", default {spec.default}".removesuffix(".0")
+
+
+def _argument(spec: Field[Any]) -> Callable[[str], Any]:
+    def parse(value: str) -> Any:
+        return _convert(spec, value, flag_name(spec.name))
+
+    return parse
+
+
+def _convert(spec: Field[Any], value: str, origin: str) -> Any:
+    choices, convert = spec.metadata["choices"], spec.metadata["convert"]
+    if choices and value not in choices:
+        raise UserError(f"{origin} is {value!r}; choose one of {', '.join(choices)}.")
+    try:
+        return convert(value)
+    except ValueError:
+        raise UserError(f"{origin} is {value!r}, but it must be {_KIND[convert]}.") from None
+
+
+def _check(ok: bool, name: str, sentence: str) -> None:
+    if not ok:
+        raise UserError(f"{flag_name(name)} ({variable_name(name)}) cannot be used: {sentence}.")
