@@ -82,7 +82,7 @@ class Settings:
     # which model answers
     model: str = _flag(
         NANO,
-        "nano (ships with this project), a checkpoint directory, a Hugging Face id, or none: look at media, answer nothing",
+        "nano (ships with this project), a checkpoint directory, a Hugging Face id, or none: look only, answer nothing",
         metavar="nano|DIR|HUB_ID|none",
     )
     device: str = _flag(

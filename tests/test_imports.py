@@ -1,0 +1,174 @@
+"""Who may import whom: the walls of the house, read off the syntax trees; and how little the package itself loads."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = "qwen2vl_demo"
+
+LEAVES = {"errors", "config", "geometry", "trace", "settings"}
+BELOW_ENGINE = LEAVES | {"media", "processing", "model"}
+BELOW_UI = BELOW_ENGINE | {"engine", "viz", "nano", "report"}
+
+
+@dataclass(frozen=True)
+class Room:
+    """What the modules of one room may import: rooms (or single modules) of the package, and third-party packages."""
+
+    own: set[str]
+    third: set[str]
+
+
+ROOMS = {
+    **{leaf: Room(LEAVES, {"numpy"}) for leaf in LEAVES},
+    "media": Room(LEAVES, {"PIL", "av", "numpy", "pillow_heif", "pypdfium2"}),
+    "processing": Room(LEAVES | {"media", "processing"}, {"numpy", "torch", "tokenizers", "jinja2", "PIL"}),
+    "model": Room({"errors", "config", "geometry", "model"}, {"torch", "numpy", "safetensors", "huggingface_hub"}),
+    "engine": Room(
+        BELOW_ENGINE | {"engine"}, {"torch", "numpy", "PIL", "tokenizers", "safetensors", "huggingface_hub", "httpx"}
+    ),
+    "viz": Room({"errors", "trace", "geometry", "viz"}, {"numpy", "plotly", "PIL"}),
+    "report": Room(LEAVES, {"numpy", "PIL"}),
+    "ui": Room(
+        LEAVES | {"engine", "viz", "media", "processing.messages", "ui", "nano.evaluate"},
+        {"gradio", "plotly", "numpy", "PIL", "spaces"},
+    ),
+    "nano": Room(BELOW_UI, {"torch", "numpy", "PIL", "av", "tokenizers", "safetensors", "jinja2"}),
+    "bench": Room(BELOW_UI, {"torch", "numpy", "PIL", "av", "httpx", "transformers", "qwen_vl_utils"}),
+    "cli": Room(BELOW_UI | {"bench"}, set()),
+    "__main__": Room({"cli"}, set()),
+    "__init__": Room(set(), set()),
+    "app": Room({"errors", "settings", "engine", "ui", "media", "processing.messages"}, set()),
+}
+
+
+def modules() -> list[Path]:
+    return sorted((ROOT / PACKAGE).rglob("*.py")) + [p for p in [ROOT / "app.py"] if p.exists()]
+
+
+def dotted(path: Path) -> str:
+    """`qwen2vl_demo/engine/base.py` -> `qwen2vl_demo.engine.base`; a package is called by its folder."""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def room_of(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return parts[1] if len(parts) > 1 else parts[0]
+
+
+def running_nodes(tree: ast.AST) -> Iterator[ast.AST]:
+    """Every node that can run: the body of `if TYPE_CHECKING:` is left out, functions are not."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            for other in node.orelse:
+                yield other
+                yield from running_nodes(other)
+            continue
+        yield node
+        yield from running_nodes(node)
+
+
+def imported(path: Path, source: str) -> set[str]:
+    """Dotted names of everything that a module imports; `from a import b` counts as `a.b` where that is a module."""
+    names: set[str] = set()
+    package = dotted(path).split(".") if path.name == "__init__.py" else dotted(path).split(".")[:-1]
+    for node in running_nodes(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            origin = ".".join([*base, *(node.module or "").split(".")]).strip(".")
+            for alias in node.names:
+                inner = ROOT.joinpath(*origin.split("."), alias.name)
+                is_module = inner.with_suffix(".py").exists() or (inner / "__init__.py").exists()
+                names.add(f"{origin}.{alias.name}" if is_module else origin)
+    return names
+
+
+def offences(path: Path, source: str) -> list[str]:
+    room = ROOMS.get(room_of(path))
+    if room is None:
+        return [f"{path.relative_to(ROOT)} is in no room of this table"]
+    found = []
+    for name in sorted(imported(path, source)):
+        root, _, inside = name.partition(".")
+        if root == PACKAGE:
+            allowed = any(inside == own or inside.startswith(own + ".") for own in room.own) or not inside
+        else:
+            allowed = root in sys.stdlib_module_names or root in room.third
+        if not allowed:
+            found.append(f"{path.relative_to(ROOT)} must not import {name}")
+    return found
+
+
+@pytest.mark.parametrize("path", modules(), ids=dotted)
+def test_a_module_imports_only_what_its_room_may(path: Path) -> None:
+    assert offences(path, path.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    ("module", "line", "forbidden"),
+    [
+        ("geometry.py", "import torch", True),
+        ("geometry.py", "from qwen2vl_demo import trace", False),
+        ("geometry.py", "from qwen2vl_demo.media import open_image", True),
+        ("model/rope.py", "from PIL import Image", True),
+        ("model/rope.py", "def f():\n    from ..processing import chat", True),
+        ("processing/chat.py", "from ..model import rope", True),
+        ("processing/chat.py", "from .. import media", False),
+        ("viz/theme.py", "import plotly.graph_objects as go", False),
+        ("viz/theme.py", "import torch", True),
+        ("engine/base.py", "import gradio as gr", True),
+        ("engine/base.py", "import transformers", True),
+        ("ui/chat.py", "from qwen2vl_demo.processing import messages", False),
+        ("ui/chat.py", "from qwen2vl_demo.model import qwen2vl", True),
+        ("ui/chat.py", "import torch", True),
+        ("errors.py", "if TYPE_CHECKING:\n    import torch\nelse:\n    import gradio", True),
+        ("errors.py", "if TYPE_CHECKING:\n    import torch", False),
+        ("surprise.py", "import os", True),
+    ],
+)
+def test_the_walls_hold_against_a_wrong_import(module: str, line: str, forbidden: bool) -> None:
+    """The checker itself: without this, a checker that sees nothing would pass every module."""
+    assert bool(offences(ROOT / PACKAGE / module, line)) is forbidden
+
+
+def test_transformers_is_for_tests_and_the_bench_only() -> None:
+    using = [p for p in modules() if any(n.split(".")[0] == "transformers" for n in imported(p, p.read_text("utf-8")))]
+    assert [dotted(p) for p in using if room_of(p) != "bench"] == []
+
+
+def loaded_by(statement: str) -> set[str]:
+    """Top-level packages in sys.modules after a statement, in a fresh interpreter."""
+    code = f"import sys\n{statement}\nprint(*{{name.partition('.')[0] for name in sys.modules}})"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.split())
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    heavy = {"torch", "gradio", "numpy", "PIL", "av", "plotly", "tokenizers", "transformers", "httpx"}
+    assert not loaded_by("import qwen2vl_demo; qwen2vl_demo.__version__; import qwen2vl_demo.settings") & heavy
+
+
+def test_the_names_of_a_conversation_load_neither_torch_nor_gradio() -> None:
+    statement = "from qwen2vl_demo import GenerationOptions, Image, MediaOptions, Message, Text, UserError, Video"
+    assert not loaded_by(statement) & {"torch", "gradio", "plotly", "transformers", "httpx"}
+
+
+def test_public_names_are_what_they_say_and_a_wrong_one_is_an_attribute_error() -> None:
+    import qwen2vl_demo
+    from qwen2vl_demo.engine import load_engine
+    from qwen2vl_demo.engine.base import GenerationOptions
+
+    assert qwen2vl_demo.GenerationOptions is GenerationOptions
+    assert qwen2vl_demo.load_engine is load_engine
+    assert set(qwen2vl_demo.__all__) <= set(dir(qwen2vl_demo))
+    with pytest.raises(AttributeError, match="nothing_here"):
+        _ = qwen2vl_demo.nothing_here
