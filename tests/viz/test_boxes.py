@@ -1,0 +1,91 @@
+"""Boxes written in an answer: parsed by rule, drawn where they belong."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from qwen2vl_demo.viz.boxes import Box, draw_boxes, parse_boxes, readable
+
+CAT = "<|object_ref_start|>the cat<|object_ref_end|><|box_start|>(100,200),(500,800)<|box_end|>"
+
+
+def test_a_named_box_is_found():
+    assert parse_boxes(f"I see {CAT}.") == (Box("the cat", 100, 200, 500, 800),)
+
+
+def test_one_name_may_have_several_boxes():
+    text = CAT + "<|box_start|>(0,0),(10,10)<|box_end|>, <|box_start|>(5,5),(20,20)<|box_end|>"
+    assert [b.label for b in parse_boxes(text)] == ["the cat"] * 3
+
+
+def test_words_in_between_end_a_name():
+    text = CAT + " and something else at <|box_start|>(0,0),(10,10)<|box_end|>"
+    assert [b.label for b in parse_boxes(text)] == ["the cat", ""]
+
+
+def test_corners_in_the_wrong_order_and_beyond_the_picture_are_put_right():
+    assert parse_boxes("<|box_start|>(900,1200),(100,50)<|box_end|>") == (Box("", 100, 50, 900, 1000),)
+
+
+def test_a_quad_becomes_the_rectangle_around_it():
+    assert parse_boxes("<|quad_start|>(10,20),(110,30),(100,90),(5,80)<|quad_end|>") == (Box("", 5, 20, 110, 90),)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<|box_start|>__import__('os').system('true')<|box_end|>",
+        "<|box_start|>(1,2)<|box_end|>",
+        "<|box_start|>(1,2),(3,4)",
+        "(1,2),(3,4)",
+        "<|box_start|>(-1,2),(3,99999)<|box_end|>",
+        "",
+    ],
+)
+def test_what_is_not_exactly_a_box_is_none(text):
+    assert parse_boxes(text) == ()
+
+
+def test_a_model_that_repeats_itself_does_not_fill_the_page():
+    assert len(parse_boxes("<|box_start|>(1,2),(3,4)<|box_end|>" * 5000)) == 100
+
+
+def test_thousandths_become_pixels_of_width_and_height():
+    """x counts the width: 500/1000 of 640 is 320; y the height: 250/1000 of 480 is 120."""
+    assert Box("", 0, 250, 500, 1000).pixels((480, 640)) == (0, 120, 320, 480)
+
+
+def test_readable_keeps_names_and_drops_coordinates():
+    assert readable(f"I see {CAT} and {CAT.replace('the cat', 'a dog')}.") == "I see the cat and a dog."
+
+
+def test_readable_numbers_boxes_without_a_name():
+    box = "<|box_start|>(1,2),(3,4)<|box_end|>"
+    assert readable(f"{box} and then {box}") == "box 1 and then box 2"
+
+
+def test_readable_leaves_plain_answers_alone():
+    text = "a < b, and <div> , (1,2) <|im_start|> stays ."
+    assert readable(text) == text
+
+
+def test_readable_never_shows_half_a_box():
+    """While it streams, each prefix shows a prefix of the name and no markup; a lone "<" may yet be a less-than."""
+    for cut in range(1, len(CAT)):
+        assert "the cat".startswith(readable(CAT[:cut]).removesuffix("<")), CAT[:cut]
+
+
+def test_boxes_are_drawn_where_they_are():
+    """The edge of (250, 250)-(750, 750) of a 200x400 picture runs through x = 100; the middle stays as it was."""
+    drawn = np.asarray(draw_boxes(Image.new("RGB", (400, 200), "grey"), [Box("", 250, 250, 750, 750)]))
+    assert drawn.shape == (200, 400, 3)
+    assert tuple(drawn[140, 101]) != (128, 128, 128)
+    assert tuple(drawn[110, 200]) == (128, 128, 128)
+    assert tuple(drawn[20, 20]) == (128, 128, 128)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 500), (500, 3), (640, 480)])
+@pytest.mark.parametrize("label", ["", "cat", "猫", "a very long name that does not fit in a tag at all", "x\ny"])
+def test_any_box_can_be_drawn_on_any_picture(size, label):
+    boxes = [Box(label, 0, 0, 1000, 1000), Box(label, 999, 999, 1000, 1000), Box(label, 500, 500, 500, 500)]
+    assert draw_boxes(Image.new("RGBA", size), boxes).size == size
