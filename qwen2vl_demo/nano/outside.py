@@ -1,0 +1,93 @@
+"""Pictures from outside nano's world, so that it learns to say that it does not know them.
+
+Contract: `random_outside` makes smooth blobs, clouds, stripes, noise and rough landscapes, (H, W, 3) uint8, and names the
+colour that clearly fills most of the picture, counted over the finished pixels, or None where no colour is clear.
+"""
+
+import colorsys
+
+import numpy as np
+from PIL import Image
+
+MAIN_COLOURS = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "brown", "grey", "white", "black")
+_HUES = {"red": 0.0, "orange": 0.075, "yellow": 0.145, "green": 0.34, "blue": 0.6, "purple": 0.77, "pink": 0.91}
+
+
+def _field(rng: np.random.Generator, height: int, width: int, octaves: tuple[int, ...]) -> np.ndarray:
+    """Smooth noise from 0 to 1: random grids of the given sizes, enlarged and summed, coarse ones weighing most."""
+    total = np.zeros((height, width), np.float32)
+    for index, cells in enumerate(octaves):
+        small = Image.fromarray(rng.random((cells, cells), dtype=np.float32))
+        total += np.asarray(small.resize((width, height), Image.Resampling.BICUBIC)) * 0.55**index
+    low, high = float(total.min()), float(total.max())
+    return (total - low) / max(high - low, 1e-6)
+
+
+def _tone(rng: np.random.Generator, colour: str) -> np.ndarray:
+    if colour in _HUES:
+        saturation = rng.uniform(0.55, 0.75) if colour == "pink" else rng.uniform(0.65, 0.95)
+        hue = (_HUES[colour] + rng.uniform(-0.02, 0.02)) % 1
+        return np.array(colorsys.hsv_to_rgb(hue, saturation, rng.uniform(0.6, 0.95))) * 255
+    level = {"brown": None, "grey": rng.uniform(100, 165), "white": 246.0, "black": 18.0}[colour]
+    return np.array((115, 70, 35)) * rng.uniform(0.8, 1.15) if level is None else np.full(3, level)
+
+
+def main_colour(pixels: np.ndarray) -> str | None:
+    """The colour word of more than 55 percent of the pixels and of twice as many as any other, else None."""
+    small = pixels[::4, ::4].reshape(-1, 3).astype(np.float32) / 255
+    value, least = small.max(1), small.min(1)
+    chroma = value - least
+    safe = np.maximum(chroma, 1e-6)
+    red, green, blue = small.T
+    hue = np.where(value == red, (green - blue) / safe % 6, np.where(value == green, (blue - red) / safe + 2, (red - green) / safe + 4)) / 6
+    saturation = chroma / np.maximum(value, 1e-6)
+    names = np.full(len(small), "red", dtype="<U6")
+    for low, high, name in (
+        *((0.04, 0.11, "orange"), (0.11, 0.19, "yellow"), (0.19, 0.46, "green"), (0.46, 0.7, "blue")),
+        *((0.7, 0.83, "purple"), (0.83, 0.96, "pink")),
+    ):
+        names[(hue >= low) & (hue < high)] = name
+    names[np.isin(names, ("orange", "red", "yellow")) & (hue > 0.02) & (hue < 0.15) & (value < 0.58)] = "brown"
+    grey = saturation < 0.18
+    names[grey] = "grey"
+    names[grey & (value > 0.88)] = "white"
+    names[value < 0.2] = "black"
+    words, counts = np.unique(names, return_counts=True)
+    order = np.argsort(-counts)
+    clear = counts[order[0]] > 0.55 * len(names) and (len(order) == 1 or counts[order[0]] >= 2 * counts[order[1]])
+    return str(words[order[0]]) if clear else None
+
+
+def random_outside(rng: np.random.Generator, height: int, width: int) -> tuple[np.ndarray, str | None]:
+    """A picture without drawn shapes, and its main colour."""
+    colour = MAIN_COLOURS[int(rng.integers(len(MAIN_COLOURS)))]
+    main = _tone(rng, colour)
+    other = _tone(rng, MAIN_COLOURS[int(rng.integers(len(MAIN_COLOURS)))])
+    kind = int(rng.integers(6))
+    if kind == 0:  # noise
+        spread = float(rng.uniform(20, 70))
+        pixels = main + rng.standard_normal((height, width, 3), dtype=np.float32) * spread
+    elif kind == 1:  # a landscape: sky, and two ragged ranges of hills
+        sky, steps = _tone(rng, "blue" if rng.random() < 0.6 else "white"), np.linspace(0.7, 1.15, height)[:, None, None]
+        pixels = np.broadcast_to(sky * steps, (height, width, 3)).copy()
+        rough = _field(rng, height, width, (4, 9, 20, 44))
+        for depth, base in enumerate((rng.uniform(0.2, 0.5), rng.uniform(0.5, 0.8))):
+            edge = height * (base + 0.3 * (rough[depth * (height // 2)] - 0.5))
+            below = np.arange(height)[:, None] > edge[None]
+            pixels[below] = ((main, other)[depth] * (0.6 + 0.6 * rough[..., None]))[below]
+    elif kind == 2:  # soft stripes
+        angle, period = rng.uniform(0, np.pi), rng.uniform(8, 40)
+        ys, xs = np.mgrid[:height, :width]
+        bend = _field(rng, height, width, (3, 6)) * period * float(rng.uniform(0, 2))
+        wave = np.sin(2 * np.pi * (np.cos(angle) * xs + np.sin(angle) * ys + bend) / period)[..., None]
+        pixels = main * (0.85 + 0.2 * wave) if rng.random() < 0.5 else np.where(wave > 0.4, other, main)
+    else:  # blobs, clouds, and rough ground
+        octaves = ((3, 5), (4, 8, 16), (5, 11, 24, 52))[kind - 3]
+        first = _field(rng, height, width, octaves)[..., None]
+        shade = 0.65 + 0.5 * _field(rng, height, width, octaves)[..., None]
+        mix = np.clip((first - rng.uniform(0.5, 0.8)) * 5 + 0.5, 0, 1)
+        pixels = (main * (1 - mix) + other * mix) * shade
+    if rng.random() < 0.4 and kind:
+        pixels = pixels + rng.standard_normal((height, width, 1), dtype=np.float32) * float(rng.uniform(3, 12))
+    done = np.clip(pixels, 0, 255).astype(np.uint8)
+    return done, main_colour(done)

@@ -1,0 +1,325 @@
+"""Questions about one scene, and their one true answer, read off the scene and never off the pixels.
+
+Contract: `ask_scene` picks a question that has exactly one answer; the same truth is always told in the same words. What a
+question was about is kept as `about`, from which `follow_up` builds a question that cannot be understood without the
+turn before. This module draws nothing and does not know how turns become conversations (world.py).
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+
+from .scene import COLOURS, PLACES, SHAPES, WORDS, Scene, Thing, choose
+from .words import PHRASES, a, count_sentence, listing, plural, say
+
+_RELATIONS = ("to the left of", "to the right of", "above", "below")
+_ASKED_RELATIONS = (("left of", "to the left of"), ("right of", "to the right of"), ("above", "over"), ("below", "under"))
+_DESCRIBE_CHOICES = 8 * 8 * 2 * 9
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One question with its answer; `about` is ("thing", Thing), ("colour",), ("count",), ("where",), ("exists",) or ()."""
+
+    question: str
+    answer: str
+    family: str
+    choices: int
+    about: tuple = ()
+
+
+def size_word(thing: Thing) -> str:
+    return "big" if thing.big else "small"
+
+
+def phrase(scene: Scene, thing: Thing) -> str:
+    """ "a big red star at the top left"."""
+    return f"{a(f'{size_word(thing)} {thing.name}')} {scene.place(thing)}"
+
+
+def describe(scene: Scene) -> str:
+    """One sentence that lists the signs from top to bottom and the things in reading order."""
+    parts = [f'a sign that says "{sign.text}"' for sign in scene.signs] + [phrase(scene, t) for t in scene.things]
+    sentence = listing(parts)
+    return sentence[0].upper() + sentence[1:] + "."
+
+
+def call(rng: np.random.Generator, scene: Scene, thing: Thing, full: float = 0.2) -> str | None:
+    """A name that only this thing has: its shape, or colour and shape; None if it has a twin."""
+    if sum(t.shape == thing.shape for t in scene.things) == 1 and rng.random() >= full:
+        return thing.shape
+    return thing.name if sum(t.name == thing.name for t in scene.things) == 1 else None
+
+
+def _named(rng: np.random.Generator, scene: Scene, full: float = 0.2) -> tuple[Thing, str] | None:
+    named = [(t, name) for t in scene.things if (name := call(rng, scene, t, full))]
+    return choose(rng, named) if named else None
+
+
+def absent_name(rng: np.random.Generator, scene: Scene) -> str:
+    """A name nothing in the scene has; half the time a near miss that shares the shape or the colour."""
+    shapes, names = {t.shape for t in scene.things}, {t.name for t in scene.things}
+    if scene.things and rng.random() < 0.5:
+        near = choose(rng, scene.things)
+        options = [f"{c} {near.shape}" for c in COLOURS] + [f"{near.colour} {s}" for s in SHAPES]
+        return str(choose(rng, [o for o in options if o not in names]))
+    return str(choose(rng, [s for s in SHAPES if s not in shapes]))
+
+
+def _none(name: str) -> str:
+    return f"There is no {name}."
+
+
+def count_of(scene: Scene, name: str) -> int:
+    """How many things a shape's name, or a colour's and shape's, fits."""
+    return sum(name in (t.shape, t.name) for t in scene.things)
+
+
+def exists_answer(scene: Scene, name: str) -> str:
+    count = count_of(scene, name)
+    if count > 1:
+        return f"Yes, there are {count} {plural(name)}."
+    return f"Yes, there is {a(name)}." if count else f"No, there is no {name}."
+
+
+def ask_colour(rng: np.random.Generator, scene: Scene, phrasings: str) -> Asked | None:
+    """The colour of a thing named by its shape or place; yes or no; of two of a kind; of something that is not there."""
+    dice, n = rng.random(), len(COLOURS)
+    if dice < 0.1:
+        name = choose(rng, [s for s in SHAPES if all(t.shape != s for t in scene.things)])
+        return Asked(say(rng, PHRASES["colour"], phrasings, name=name), _none(name), "colour", n + 1)
+    shapes = Counter(t.shape for t in scene.things)
+    thing = choose(rng, scene.things)
+    if dice < 0.3 and shapes[thing.shape] == 2:
+        first, second = (t.colour for t in scene.things if t.shape == thing.shape)
+        question = say(rng, PHRASES["colours"], phrasings, names=plural(thing.shape))
+        same = first == second
+        answer = f"Both are {first}." if same else f"One is {first} and one is {second}."
+        return Asked(question, answer, "colour", n * (n + 1) // 2)
+    if dice < 0.42:
+        place = scene.place(thing)
+        if sum(scene.place(t) == place for t in scene.things) == 1:
+            question = say(rng, PHRASES["colour at"], phrasings, place=place)
+            return Asked(question, f"It is {thing.colour}.", "colour", n, ("thing", thing))
+    if shapes[thing.shape] > 1:
+        return None
+    if dice < 0.62:
+        right = rng.random() < 0.5
+        asked = thing.colour if right else choose(rng, [c for c in COLOURS if c != thing.colour])
+        question = say(rng, PHRASES["is colour"], phrasings, name=thing.shape, colour=asked)
+        answer = f"{'Yes' if right else 'No'}, the {thing.shape} is {thing.colour}."
+        return Asked(question, answer, "colour", 2, ("thing", thing))
+    if len(scene.things) == 1 and rng.random() < 0.25:
+        return Asked(say(rng, PHRASES["it colour"], phrasings), f"It is {thing.colour}.", "colour", n, ("thing", thing))
+    question = say(rng, PHRASES["colour"], phrasings, name=thing.shape)
+    return Asked(question, f"The {thing.shape} is {thing.colour}.", "colour", n, ("colour", thing))
+
+
+def ask_shape(rng: np.random.Generator, scene: Scene, phrasings: str) -> Asked | None:
+    """What a thing is, named by its colour or place, or the only one there is; and whether it is big."""
+    thing, dice = choose(rng, scene.things), rng.random()
+    n = len(SHAPES)
+    if len(scene.things) == 1 and not scene.signs and dice < 0.5:
+        question = say(rng, PHRASES["what"], phrasings)
+        return Asked(question, f"It is {a(thing.name)}.", "shape", n * len(COLOURS), ("thing", thing))
+    if dice < 0.08:
+        colour = choose(rng, [c for c in COLOURS if all(t.colour != c for t in scene.things)])
+        return Asked(say(rng, PHRASES["shape of"], phrasings, colour=colour), f"There is no {colour} shape.", "shape", n + 1)
+    if dice < 0.22 and (found := _named(rng, scene)):
+        thing, name = found
+        question = say(rng, PHRASES["size"], phrasings, name=name)
+        return Asked(question, f"The {name} is {size_word(thing)}.", "shape", 2, ("thing", thing))
+    place = scene.place(thing)
+    if dice < 0.5 and sum(scene.place(t) == place for t in scene.things) == 1:
+        return Asked(say(rng, PHRASES["shape at"], phrasings, place=place), f"It is {a(thing.shape)}.", "shape", n, ("thing", thing))
+    if sum(t.colour == thing.colour for t in scene.things) > 1:
+        return None
+    question = say(rng, PHRASES["shape of"], phrasings, colour=thing.colour)
+    return Asked(question, f"The {thing.colour} shape is {a(thing.shape)}.", "shape", n, ("thing", thing))
+
+
+def ask_count(rng: np.random.Generator, scene: Scene, phrasings: str) -> Asked:
+    """How many things in all, of a shape, of a colour, or of both."""
+    dice = rng.random()
+    if dice < 0.45:
+        # A sign is an object too, so beside signs only shapes are asked for by that word.
+        wordings = tuple(p for p in PHRASES["count all"] if not scene.signs or "shapes" in p)
+        return Asked(say(rng, wordings, phrasings), count_sentence(len(scene.things), "shape"), "count", 7)
+    # A kind that is there twice is asked for more often, or else nearly every answer were one or none.
+    kinds = [t.shape for t in scene.things] if dice < 0.75 else [t.colour for t in scene.things]
+    counts = Counter(kinds)
+    several = [k for k in counts if counts[k] > 1]
+    pick = rng.random()
+    pool = SHAPES if dice < 0.75 else COLOURS
+    kind = choose(rng, several) if several and pick < 0.6 else choose(rng, kinds) if kinds and pick < 0.8 else choose(rng, pool)
+    noun = kind if kind in SHAPES else f"{kind} shape"
+    asked = noun if kind in SHAPES else f"{kind} {choose(rng, ('shape', 'shape') if scene.signs else ('shape', 'thing', 'object', 'shape'))}"
+    if kind in SHAPES and rng.random() < 0.15 and scene.things:
+        asked = noun = f"{choose(rng, scene.things).colour} {kind}"
+        counts[kind] = count_of(scene, noun)
+    question = say(rng, PHRASES["count"], phrasings, names=plural(asked))
+    return Asked(question, count_sentence(counts[kind], noun), "count", 4, ("count",))
+
+
+def ask_exists(rng: np.random.Generator, scene: Scene, phrasings: str) -> Asked:
+    """Yes or no, each half the time."""
+    if scene.things and rng.random() < 0.5:
+        thing = choose(rng, scene.things)
+        name = thing.shape if rng.random() < 0.5 else thing.name
+        about = ("thing", thing) if count_of(scene, name) == 1 else ("exists",)
+    else:
+        name, about = absent_name(rng, scene), ("exists",)
+    return Asked(say(rng, PHRASES["exists"], phrasings, a=a(name)), exists_answer(scene, name), "exists", 2, about)
+
+
+def relation_of(thing: Thing, other: Thing) -> str | None:
+    """Where the thing is as seen from the other, or None where two sides would be equally right."""
+    dx, dy = thing.x - other.x, thing.y - other.y
+    if max(abs(dx), abs(dy)) < 1.7 * min(abs(dx), abs(dy)):
+        return None
+    return _RELATIONS[int(dx > 0) if abs(dx) > abs(dy) else 2 + int(dy > 0)]
+
+
+def ask_where(rng: np.random.Generator, scene: Scene, phrasings: str) -> Asked | None:
+    """A thing's ninth of the picture, what is in a ninth, and relations between two things."""
+    dice = rng.random()
+    if dice < 0.06:
+        name = absent_name(rng, scene)
+        return Asked(say(rng, PHRASES["where"], phrasings, name=name), _none(name), "where", 10)
+    if dice < 0.2:
+        place = scene.place(choose(rng, scene.things)) if rng.random() < 0.7 else choose(rng, PLACES)
+        inside = [a(t.name) for t in scene.things if scene.place(t) == place]
+        if scene.signs:
+            return None
+        answer = f"There is {listing(inside) if inside else 'nothing'} {place}."
+        return Asked(say(rng, PHRASES["at"], phrasings, place=place), answer, "where", 65)
+    found = _named(rng, scene)
+    if found is None:
+        return None
+    thing, name = found
+    if dice < 0.55 or len(scene.things) == 1:
+        answer = f"The {name} is {scene.place(thing)}."
+        return Asked(say(rng, PHRASES["where"], phrasings, name=name), answer, "where", 9, ("where", thing))
+    other = choose(rng, [t for t in scene.things if t is not thing])
+    other_name, truth = call(rng, scene, other), relation_of(thing, other)
+    if other_name is None or truth is None:
+        return None
+    answer = f"The {name} is {truth} the {other_name}."
+    if dice < 0.78:
+        question = say(rng, PHRASES["relation"], phrasings, name=name, other=other_name)
+        return Asked(question, answer, "where", 4, ("thing", thing))
+    index = _RELATIONS.index(truth)
+    right = rng.random() < 0.5
+    asked = choose(rng, _ASKED_RELATIONS[index if right else index ^ 1])
+    question = say(rng, PHRASES["is relation"], phrasings, name=name, other=other_name, relation=asked)
+    return Asked(question, f"{'Yes' if right else 'No'}, t{answer[1:]}", "where", 2, ("thing", thing))
+
+
+def box_answer(scene: Scene, thing: Thing, name: str) -> str:
+    """Qwen2-VL's grounding format: thousandths of width and height, here rounded to tens."""
+    x1, y1, x2, y2 = thing.half_extents()
+    xs = [min(990, max(0, round(100 * (thing.x + v) / scene.width) * 10)) for v in (x1, x2)]
+    ys = [min(990, max(0, round(100 * (thing.y + v) / scene.height) * 10)) for v in (y1, y2)]
+    box = f"({xs[0]},{ys[0]}),({xs[1]},{ys[1]})"
+    return f"<|object_ref_start|>the {name}<|object_ref_end|><|box_start|>{box}<|box_end|>"
+
+
+def ask_box(rng: np.random.Generator, scene: Scene, phrasings: str) -> Asked | None:
+    """The bounding box of a thing, or that it is not there."""
+    if rng.random() < 0.08:
+        name = absent_name(rng, scene)
+        return Asked(say(rng, PHRASES["box"], phrasings, name=name), _none(name), "box", 10**4)
+    found = _named(rng, scene)
+    if found is None:
+        return None
+    thing, name = found
+    return Asked(say(rng, PHRASES["box"], phrasings, name=name), box_answer(scene, thing, name), "box", 10**4, ("thing", thing))
+
+
+def ask_describe(rng: np.random.Generator, scene: Scene, phrasings: str) -> Asked | None:
+    """All that is there in one sentence; a single shape is described only where "what is this" would not fit as well."""
+    if len(scene.things) == 1 and not scene.signs:
+        question = say(rng, tuple(p for p in PHRASES["describe"] if p.startswith(("Desc", "Tell", "List", "Give"))), phrasings)
+    else:
+        question = say(rng, PHRASES["describe"], phrasings)
+    about: tuple = ("thing", scene.things[0]) if len(scene.things) == 1 else ()
+    return Asked(question, describe(scene), "describe", _DESCRIBE_CHOICES ** max(1, len(scene.things)), about)
+
+
+def ask_read(rng: np.random.Generator, scene: Scene, phrasings: str) -> Asked:
+    """What the signs say, whether they say something, and in which colour; or that there is no text."""
+    texts = [sign.text for sign in scene.signs]
+    dice, chance = rng.random(), len(WORDS) + 90
+    if not texts:
+        if dice < 0.5:
+            return Asked(say(rng, PHRASES["is text"], phrasings), "No, there is no text.", "read", 2)
+        return Asked(say(rng, PHRASES["read"], phrasings), "There is no text.", "read", chance)
+    says = listing([f'"{text}"' for text in texts])
+    if dice < 0.1:
+        return Asked(say(rng, PHRASES["is text"], phrasings), f"Yes, it says {says}.", "read", 2)
+    if dice < 0.25:
+        asked = choose(rng, texts) if rng.random() < 0.5 else choose(rng, [w for w in WORDS if w not in texts])
+        answer = f"{'Yes' if asked in texts else 'No'}, it says {says}."
+        return Asked(say(rng, PHRASES["says"], phrasings, text=asked), answer, "read", 2)
+    if dice < 0.35 and len(texts) == 1:
+        question = say(rng, PHRASES["text colour"], phrasings)
+        return Asked(question, f"The text is {scene.signs[0].colour}.", "colour", 7)
+    numbers = len(texts) == 1 and texts[0].isdigit() and rng.random() < 0.5
+    question = say(rng, PHRASES["read number" if numbers else "read"], phrasings)
+    return Asked(question, f"It says {says}.", "read", chance ** len(texts))
+
+
+ASKERS = {
+    **{"shape": ask_shape, "colour": ask_colour, "count": ask_count, "exists": ask_exists},
+    **{"where": ask_where, "describe": ask_describe, "box": ask_box, "read": ask_read},
+}
+SCENE_WEIGHTS = {"shape": 15, "colour": 19, "count": 21, "exists": 13, "where": 18, "describe": 8, "box": 7, "read": 2}
+TEXT_WEIGHTS = {"read": 60, "shape": 6, "colour": 7, "count": 7, "exists": 7, "where": 5, "describe": 8, "box": 2}
+
+
+def ask_scene(rng: np.random.Generator, scene: Scene, weights: dict[str, int], phrasings: str) -> Asked:
+    """A question of a family drawn by weight; without things only those that make sense are asked."""
+    families = [f for f in weights if scene.things or f in ("read", "count", "exists", "describe")]
+    chances = np.array([weights[f] for f in families], float)
+    while True:
+        family = families[int(rng.choice(len(families), p=chances / chances.sum()))]
+        asked = ASKERS[family](rng, scene, phrasings)
+        if asked is not None:
+            return asked
+
+
+def follow_up(rng: np.random.Generator, scene: Scene, before: Asked, phrasings: str) -> Asked | None:
+    """A question that leans on the one before it ("and what colour is it?"), or None if nothing can lean on that."""
+    kind = before.about[0] if before.about else ""
+    if kind in ("thing", "colour", "where") and rng.random() < 0.7:
+        thing: Thing = before.about[1]
+        options = []
+        if thing.colour not in before.answer:
+            options.append(("it colour", f"It is {thing.colour}.", 8))
+        if scene.place(thing) not in before.answer:
+            options.append(("it where", f"It is {scene.place(thing)}.", 9))
+        if size_word(thing) not in before.answer:
+            options.append(("it size", f"It is {size_word(thing)}.", 2))
+        name = call(rng, scene, thing, full=0)
+        if name and "box_start" not in before.answer and rng.random() < 0.4:
+            options.append(("it box", box_answer(scene, thing, name), 10**4))
+        if options:
+            key, answer, choices = choose(rng, options)
+            return Asked(say(rng, PHRASES[key], phrasings), answer, "followup", choices, ("thing", thing))
+    if kind in ("colour", "where"):
+        others = [t for t in scene.things if t is not before.about[1] and call(rng, scene, t, full=0) == t.shape]
+        if not others:
+            return None
+        thing = choose(rng, others)
+        answer = f"The {thing.shape} is {thing.colour if kind == 'colour' else scene.place(thing)}."
+        question = say(rng, PHRASES["and name"], phrasings, name=thing.shape)
+        return Asked(question, answer, "followup", 8 if kind == "colour" else 9, (kind, thing))
+    if kind == "count":
+        name = choose(rng, [t.shape for t in scene.things] if scene.things and rng.random() < 0.6 else SHAPES)
+        question = say(rng, PHRASES["and names"], phrasings, names=plural(name))
+        return Asked(question, count_sentence(count_of(scene, name), name), "followup", 4, ("count",))
+    if kind == "exists":
+        name = choose(rng, [t.shape for t in scene.things]) if scene.things and rng.random() < 0.5 else absent_name(rng, scene)
+        return Asked(say(rng, PHRASES["and a"], phrasings, a=a(name)), exists_answer(scene, name), "followup", 2, ("exists",))
+    return None

@@ -1,0 +1,138 @@
+"""Nano's tokenizer: a small byte-level BPE laid out like Qwen2's tokenizer.json, and its chat template.
+
+Contract: `train_tokenizer` is deterministic for the same texts; `write_tokenizer` writes tokenizer.json,
+tokenizer_config.json and chat_template.json, which our own reader and transformers' AutoTokenizer both load. The special
+tokens stand last, in Qwen2-VL's order. This module does not know the model; its vocabulary texts come from nano's world.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, normalizers, pre_tokenizers, processors
+from tokenizers.models import BPE
+from tokenizers.trainers import BpeTrainer
+
+from .english import PAGE
+from .words import CHAT, PHRASES
+from .world import KINDS, sample
+
+SPECIAL_TOKENS = (
+    *("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|object_ref_start|>", "<|object_ref_end|>", "<|box_start|>"),
+    *("<|box_end|>", "<|quad_start|>", "<|quad_end|>", "<|vision_start|>", "<|vision_end|>", "<|vision_pad|>"),
+    *("<|image_pad|>", "<|video_pad|>"),
+)
+# Qwen2's own pre-tokenizer: digits one by one, a letter run with one leading sign or space, signs, line ends, spaces.
+SPLIT = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+MODEL_MAX_LENGTH = 8192
+
+CHAT_TEMPLATE = (
+    "{%- set seen = namespace(pictures=0, videos=0) -%}"
+    "{%- for message in messages -%}"
+    "{%- if loop.first and message['role'] != 'system' -%}"
+    "{{- '<|im_start|>system\\nYou are a helpful assistant.<|im_end|>\\n' -}}"
+    "{%- endif -%}"
+    "{{- '<|im_start|>' + message['role'] + '\\n' -}}"
+    "{%- if message['content'] is string -%}"
+    "{{- message['content'] -}}"
+    "{%- else -%}"
+    "{%- for part in message['content'] -%}"
+    "{%- if part['type'] == 'image' or 'image' in part or 'image_url' in part -%}"
+    "{%- set seen.pictures = seen.pictures + 1 -%}"
+    "{%- if add_vision_id -%}{{- 'Picture ' ~ seen.pictures ~ ': ' -}}{%- endif -%}"
+    "{{- '<|vision_start|><|image_pad|><|vision_end|>' -}}"
+    "{%- elif part['type'] == 'video' or 'video' in part -%}"
+    "{%- set seen.videos = seen.videos + 1 -%}"
+    "{%- if add_vision_id -%}{{- 'Video ' ~ seen.videos ~ ': ' -}}{%- endif -%}"
+    "{{- '<|vision_start|><|video_pad|><|vision_end|>' -}}"
+    "{%- elif 'text' in part -%}"
+    "{{- part['text'] -}}"
+    "{%- endif -%}"
+    "{%- endfor -%}"
+    "{%- endif -%}"
+    "{{- '<|im_end|>\\n' -}}"
+    "{%- endfor -%}"
+    "{%- if add_generation_prompt -%}"
+    "{{- '<|im_start|>assistant\\n' -}}"
+    "{%- endif -%}"
+)
+
+
+def train_tokenizer(texts: Iterable[str], vocab_size: int = 1024) -> Tokenizer:
+    """A byte-level BPE of at most `vocab_size` tokens in all: 256 bytes, the merges learnt, then the special tokens."""
+    if vocab_size < 256 + len(SPECIAL_TOKENS):
+        raise ValueError(f"vocab_size must be at least {256 + len(SPECIAL_TOKENS)}, not {vocab_size}")
+    tokenizer = Tokenizer(BPE(byte_fallback=False, fuse_unk=False))
+    tokenizer.normalizer = normalizers.NFC()
+    split = pre_tokenizers.Split(Regex(SPLIT), behavior="isolated", invert=False)
+    byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([split, byte_level])
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.post_processor = processors.ByteLevel(trim_offsets=False)
+    trainer = BpeTrainer(
+        vocab_size=vocab_size - len(SPECIAL_TOKENS),
+        min_frequency=2,
+        show_progress=False,
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        limit_alphabet=256,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in SPECIAL_TOKENS])
+    return tokenizer
+
+
+def write_tokenizer(tokenizer: Tokenizer, directory: str | Path) -> None:
+    """Write tokenizer.json, tokenizer_config.json and chat_template.json into the directory, which is made if missing."""
+    folder = Path(directory)
+    folder.mkdir(parents=True, exist_ok=True)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    added = {
+        str(tokenizer.token_to_id(token)): {
+            **{"content": token, "lstrip": False, "normalized": False, "rstrip": False},
+            **{"single_word": False, "special": True},
+        }
+        for token in SPECIAL_TOKENS
+    }
+    config = {
+        "add_bos_token": False,
+        "add_prefix_space": False,
+        "added_tokens_decoder": added,
+        "additional_special_tokens": list(SPECIAL_TOKENS[1:]),
+        "bos_token": None,
+        "chat_template": CHAT_TEMPLATE,
+        "clean_up_tokenization_spaces": False,
+        "eos_token": "<|im_end|>",
+        "errors": "replace",
+        "model_max_length": MODEL_MAX_LENGTH,
+        "pad_token": "<|endoftext|>",
+        "split_special_tokens": False,
+        "tokenizer_class": "Qwen2Tokenizer",
+        "unk_token": None,
+    }
+    for name, value in (("tokenizer_config.json", config), ("chat_template.json", {"chat_template": CHAT_TEMPLATE})):
+        (folder / name).write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def vocabulary_texts(n: int = 3000, seed: int = 0) -> Iterator[str]:
+    """Texts to train the vocabulary on: questions and answers of `n` conversations, every wording once, and plain English.
+
+    Special tokens are cut out of the answers, as they are tokens of their own.
+    """
+    rng = np.random.default_rng(seed)
+    kinds = (*KINDS, "scene", "scene", "text")
+    for index in range(n):
+        for turn in sample(rng, kinds[index % len(kinds)], size=(112, 112), turns=6, phrasings="train").turns:
+            yield turn.question
+            answer = turn.answer
+            for token in SPECIAL_TOKENS:
+                answer = answer.replace(token, "\n")
+            yield from answer.split("\n")
+    for _ in range(3):
+        for wordings in (*PHRASES.values(), *(questions for questions, _ in CHAT)):
+            yield from wordings
+    for _ in range(4):
+        yield " ".join(PAGE)
+    yield "system\nYou are a helpful assistant.\nuser\nassistant\n"
