@@ -1,8 +1,9 @@
 """From a scene to pixels, and to one label a merged token.
 
-Contract: pictures are (H, W, 3) uint8 arrays; every shape is drawn at four times its size and averaged down, so that the
-scaled-down pictures of a visitor look alike. Cell labels are (1, H/28, W/28) int64 indices into `CELL_LABELS`. Fonts are
-whatever the machine has of a short list, and Pillow's own otherwise. This module does not know what is asked.
+Contract: pictures are (H, W, 3) uint8 arrays; every shape is drawn at four times its size and averaged down, so that
+the scaled-down pictures of a visitor look alike. Cell labels are (1, H/28, W/28) int64 indices into `CELL_LABELS`.
+Fonts are whatever the machine has of a short list, and Pillow's own otherwise. This module does not know what is
+asked.
 """
 
 from functools import lru_cache
@@ -70,11 +71,11 @@ def draw_background(background: Background, height: int, width: int, rng: np.ran
 
 
 def thing_mask(thing: Thing, inset: float = 0.0) -> tuple[Image.Image, int, int]:
-    """The thing's coverage as an 8-bit mask, with the pixel position of its top left corner; `inset` shrinks by pixels."""
+    """The thing's coverage as an 8-bit mask, with its top left corner in pixels; `inset` shrinks it by pixels."""
     reach = int(thing.radius * 1.4) + 2
     left, top = int(np.floor(thing.x)) - reach, int(np.floor(thing.y)) - reach
     points = outline(thing.shape, thing.angle) * max(0.0, thing.radius - inset)
-    points = (points + (thing.x - left, thing.y - top)) * _SCALE
+    points = (points + np.array([thing.x - left, thing.y - top])) * _SCALE
     mask = Image.new("L", (2 * reach * _SCALE, 2 * reach * _SCALE))
     ImageDraw.Draw(mask).polygon([(x, y) for x, y in points.tolist()], fill=255)
     return mask.reduce(_SCALE), left, top
@@ -101,7 +102,7 @@ def cell_share(coverage: np.ndarray) -> np.ndarray:
 
 
 def label_cells(shares: list[tuple[int, np.ndarray]], grid: tuple[int, int]) -> np.ndarray:
-    """The label with the largest share of each cell if above a fifth; a thing's own fullest cell counts from a twentieth."""
+    """The label with the largest share of each cell, from a fifth on; a thing's own fullest cell counts from 5 %."""
     labels, best = np.zeros(grid, np.int64), np.zeros(grid)
     for label, share in shares:
         enough = (share > 0.2) | ((share == share.max()) & (share > 0.05))
@@ -159,7 +160,14 @@ def random_text(rng: np.random.Generator) -> str:
 
 
 def _fit_sign(
-    rng: np.random.Generator, text: str, width: int, height: int, top: int, bottom: int, backdrop: Background, free: bool
+    rng: np.random.Generator,
+    text: str,
+    width: int,
+    height: int,
+    top: int,
+    bottom: int,
+    backdrop: Background,
+    free: bool,
 ) -> Sign | None:
     """Write a text into the band between two rows of pixels, or None if it cannot stand there with letters of 16 px."""
     font = int(rng.integers(len(font_paths())))

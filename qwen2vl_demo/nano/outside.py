@@ -1,7 +1,7 @@
 """Pictures from outside nano's world, so that it learns to say that it does not know them.
 
-Contract: `random_outside` makes smooth blobs, clouds, stripes, noise and rough landscapes, (H, W, 3) uint8, and names the
-colour that clearly fills most of the picture, counted over the finished pixels, or None where no colour is clear.
+Contract: `random_outside` makes smooth blobs, clouds, stripes, noise and rough landscapes, (H, W, 3) uint8, and names
+the colour that clearly fills most of the picture, counted over the finished pixels, or None where no colour is clear.
 """
 
 import colorsys
@@ -39,7 +39,14 @@ def main_colour(pixels: np.ndarray) -> str | None:
     chroma = value - least
     safe = np.maximum(chroma, 1e-6)
     red, green, blue = small.T
-    hue = np.where(value == red, (green - blue) / safe % 6, np.where(value == green, (blue - red) / safe + 2, (red - green) / safe + 4)) / 6
+    hue = (
+        np.where(
+            value == red,
+            (green - blue) / safe % 6,
+            np.where(value == green, (blue - red) / safe + 2, (red - green) / safe + 4),
+        )
+        / 6
+    )
     saturation = chroma / np.maximum(value, 1e-6)
     names = np.full(len(small), "red", dtype="<U6")
     for low, high, name in (
@@ -68,7 +75,10 @@ def random_outside(rng: np.random.Generator, height: int, width: int) -> tuple[n
         spread = float(rng.uniform(20, 70))
         pixels = main + rng.standard_normal((height, width, 3), dtype=np.float32) * spread
     elif kind == 1:  # a landscape: sky, and two ragged ranges of hills
-        sky, steps = _tone(rng, "blue" if rng.random() < 0.6 else "white"), np.linspace(0.7, 1.15, height)[:, None, None]
+        sky, steps = (
+            _tone(rng, "blue" if rng.random() < 0.6 else "white"),
+            np.linspace(0.7, 1.15, height)[:, None, None],
+        )
         pixels = np.broadcast_to(sky * steps, (height, width, 3)).copy()
         rough = _field(rng, height, width, (4, 9, 20, 44))
         for depth, base in enumerate((rng.uniform(0.2, 0.5), rng.uniform(0.5, 0.8))):

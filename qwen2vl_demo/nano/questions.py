@@ -1,8 +1,8 @@
 """Questions about one scene, and their one true answer, read off the scene and never off the pixels.
 
-Contract: `ask_scene` picks a question that has exactly one answer; the same truth is always told in the same words. What a
-question was about is kept as `about`, from which `follow_up` builds a question that cannot be understood without the
-turn before. This module draws nothing and does not know how turns become conversations (world.py).
+Contract: `ask_scene` picks a question that has exactly one answer; the same truth is always told in the same words.
+What a question was about is kept as `about`, from which `follow_up` builds a question that cannot be understood
+without the turn before. This module draws nothing and does not know how turns become conversations (world.py).
 """
 
 from collections import Counter
@@ -10,17 +10,26 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .phrases import PHRASES
 from .scene import COLOURS, PLACES, SHAPES, WORDS, Scene, Thing, choose
-from .words import PHRASES, a, count_sentence, listing, plural, say
+from .words import a, count_sentence, listing, plural, say
 
 _RELATIONS = ("to the left of", "to the right of", "above", "below")
-_ASKED_RELATIONS = (("left of", "to the left of"), ("right of", "to the right of"), ("above", "over"), ("below", "under"))
+_ASKED_RELATIONS = (
+    ("left of", "to the left of"),
+    ("right of", "to the right of"),
+    ("above", "over"),
+    ("below", "under"),
+)
 _DESCRIBE_CHOICES = 8 * 8 * 2 * 9
 
 
 @dataclass(frozen=True)
 class Asked:
-    """One question with its answer; `about` is ("thing", Thing), ("colour",), ("count",), ("where",), ("exists",) or ()."""
+    """One question with its answer.
+
+    `about` is (), ("count",), ("exists",), ("describe",), or one of "thing", "colour", "where" with the Thing asked about.
+    """
 
     question: str
     answer: str
@@ -84,7 +93,7 @@ def exists_answer(scene: Scene, name: str) -> str:
 
 
 def ask_colour(rng: np.random.Generator, scene: Scene, phrasings: str) -> Asked | None:
-    """The colour of a thing named by its shape or place; yes or no; of two of a kind; of something that is not there."""
+    """The colour of a thing named by shape or place, of two of a kind, of something not there; and yes or no."""
     dice, n = rng.random(), len(COLOURS)
     if dice < 0.1:
         name = choose(rng, [s for s in SHAPES if all(t.shape != s for t in scene.things)])
@@ -125,14 +134,22 @@ def ask_shape(rng: np.random.Generator, scene: Scene, phrasings: str) -> Asked |
         return Asked(question, f"It is {a(thing.name)}.", "shape", n * len(COLOURS), ("thing", thing))
     if dice < 0.08:
         colour = choose(rng, [c for c in COLOURS if all(t.colour != c for t in scene.things)])
-        return Asked(say(rng, PHRASES["shape of"], phrasings, colour=colour), f"There is no {colour} shape.", "shape", n + 1)
+        return Asked(
+            say(rng, PHRASES["shape of"], phrasings, colour=colour), f"There is no {colour} shape.", "shape", n + 1
+        )
     if dice < 0.22 and (found := _named(rng, scene)):
         thing, name = found
         question = say(rng, PHRASES["size"], phrasings, name=name)
         return Asked(question, f"The {name} is {size_word(thing)}.", "shape", 2, ("thing", thing))
     place = scene.place(thing)
     if dice < 0.5 and sum(scene.place(t) == place for t in scene.things) == 1:
-        return Asked(say(rng, PHRASES["shape at"], phrasings, place=place), f"It is {a(thing.shape)}.", "shape", n, ("thing", thing))
+        return Asked(
+            say(rng, PHRASES["shape at"], phrasings, place=place),
+            f"It is {a(thing.shape)}.",
+            "shape",
+            n,
+            ("thing", thing),
+        )
     if sum(t.colour == thing.colour for t in scene.things) > 1:
         return None
     question = say(rng, PHRASES["shape of"], phrasings, colour=thing.colour)
@@ -152,9 +169,19 @@ def ask_count(rng: np.random.Generator, scene: Scene, phrasings: str) -> Asked:
     several = [k for k in counts if counts[k] > 1]
     pick = rng.random()
     pool = SHAPES if dice < 0.75 else COLOURS
-    kind = choose(rng, several) if several and pick < 0.6 else choose(rng, kinds) if kinds and pick < 0.8 else choose(rng, pool)
+    kind = (
+        choose(rng, several)
+        if several and pick < 0.6
+        else choose(rng, kinds)
+        if kinds and pick < 0.8
+        else choose(rng, pool)
+    )
     noun = kind if kind in SHAPES else f"{kind} shape"
-    asked = noun if kind in SHAPES else f"{kind} {choose(rng, ('shape', 'shape') if scene.signs else ('shape', 'thing', 'object', 'shape'))}"
+    asked = (
+        noun
+        if kind in SHAPES
+        else f"{kind} {choose(rng, ('shape', 'shape') if scene.signs else ('shape', 'thing', 'object', 'shape'))}"
+    )
     if kind in SHAPES and rng.random() < 0.15 and scene.things:
         asked = noun = f"{choose(rng, scene.things).colour} {kind}"
         counts[kind] = count_of(scene, noun)
@@ -234,13 +261,17 @@ def ask_box(rng: np.random.Generator, scene: Scene, phrasings: str) -> Asked | N
     if found is None:
         return None
     thing, name = found
-    return Asked(say(rng, PHRASES["box"], phrasings, name=name), box_answer(scene, thing, name), "box", 10**4, ("thing", thing))
+    return Asked(
+        say(rng, PHRASES["box"], phrasings, name=name), box_answer(scene, thing, name), "box", 10**4, ("thing", thing)
+    )
 
 
 def ask_describe(rng: np.random.Generator, scene: Scene, phrasings: str) -> Asked | None:
-    """All that is there in one sentence; a single shape is described only where "what is this" would not fit as well."""
+    """All that is there in one sentence; a single shape only where "what is this" would not fit as well."""
     if len(scene.things) == 1 and not scene.signs:
-        question = say(rng, tuple(p for p in PHRASES["describe"] if p.startswith(("Desc", "Tell", "List", "Give"))), phrasings)
+        question = say(
+            rng, tuple(p for p in PHRASES["describe"] if p.startswith(("Desc", "Tell", "List", "Give"))), phrasings
+        )
     else:
         question = say(rng, PHRASES["describe"], phrasings)
     about: tuple = ("thing", scene.things[0]) if len(scene.things) == 1 else ()
@@ -320,6 +351,12 @@ def follow_up(rng: np.random.Generator, scene: Scene, before: Asked, phrasings: 
         question = say(rng, PHRASES["and names"], phrasings, names=plural(name))
         return Asked(question, count_sentence(count_of(scene, name), name), "followup", 4, ("count",))
     if kind == "exists":
-        name = choose(rng, [t.shape for t in scene.things]) if scene.things and rng.random() < 0.5 else absent_name(rng, scene)
-        return Asked(say(rng, PHRASES["and a"], phrasings, a=a(name)), exists_answer(scene, name), "followup", 2, ("exists",))
+        name = (
+            choose(rng, [t.shape for t in scene.things])
+            if scene.things and rng.random() < 0.5
+            else absent_name(rng, scene)
+        )
+        return Asked(
+            say(rng, PHRASES["and a"], phrasings, a=a(name)), exists_answer(scene, name), "followup", 2, ("exists",)
+        )
     return None

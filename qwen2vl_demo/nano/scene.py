@@ -1,8 +1,8 @@
 """The things of nano's drawn world: what a scene is, how one is laid out, and how its parts are called.
 
-Contract: a `Scene` is the whole truth about one picture, in pixels of that picture (sizes are (height, width), positions
-are (x, y) with y downwards). Everything random comes from the generator that is passed in. This module does not know how
-a scene is drawn (draw.py) nor what is asked about it (questions.py).
+Contract: a `Scene` is the whole truth about one picture, in pixels of that picture (sizes are (height, width),
+positions are (x, y) with y downwards). Everything random comes from the generator that is passed in. This module does
+not know how a scene is drawn (draw.py) nor what is asked about it (questions.py).
 """
 
 from dataclasses import dataclass
@@ -22,10 +22,11 @@ TONES: dict[str, tuple[tuple[int, int, int], ...]] = {
     "pink": ((245, 130, 185), (250, 150, 195), (240, 110, 170)),
     "black": ((20, 20, 22), (35, 35, 38), (10, 10, 10)),
 }
-WORDS = tuple(
-    "OPEN CLOSED STOP EXIT SALE CAFE HELLO TAXI HOTEL BUS SHOP PIZZA FREE NEW PUSH PULL HOT COLD YES NO LOVE MENU BAR ZOO "
-    "PARK BANK FOOD MILK TEA COFFEE FISH CAT DOG SUN MOON HOME WAIT SLOW FIRE HELP".split()
-)
+_WORDS = """
+OPEN CLOSED STOP EXIT SALE CAFE HELLO TAXI HOTEL BUS SHOP PIZZA FREE NEW PUSH PULL HOT COLD YES NO LOVE MENU
+BAR ZOO PARK BANK FOOD MILK TEA COFFEE FISH CAT DOG SUN MOON HOME WAIT SLOW FIRE HELP
+"""
+WORDS: tuple[str, ...] = tuple(_WORDS.split())
 CELL_LABELS: tuple[str, ...] = (
     "background",
     *(f"{colour} {shape}" for colour in COLOURS for shape in SHAPES),
@@ -85,7 +86,7 @@ class Sign:
 
 @dataclass(frozen=True)
 class Background:
-    """Two corner colours (equal when plain), the gradient's direction in radians, and the noise's amplitude in grey levels."""
+    """Two corner colours (equal when plain), the gradient's direction in radians, the noise in grey levels."""
 
     first: tuple[int, int, int]
     second: tuple[int, int, int]
@@ -120,7 +121,11 @@ def _outlines() -> dict[str, np.ndarray]:
 
     steps = np.arange(48) / 48 * 2 * np.pi
     heart = np.stack(
-        [16 * np.sin(steps) ** 3, -(13 * np.cos(steps) - 5 * np.cos(2 * steps) - 2 * np.cos(3 * steps) - np.cos(4 * steps))], 1
+        [
+            16 * np.sin(steps) ** 3,
+            -(13 * np.cos(steps) - 5 * np.cos(2 * steps) - 2 * np.cos(3 * steps) - np.cos(4 * steps)),
+        ],
+        1,
     )
     heart[:, 1] -= (heart[:, 1].min() + heart[:, 1].max()) / 2
     a, b = 0.34, 1.0
@@ -181,7 +186,9 @@ def _pale(rng: np.random.Generator) -> tuple[int, int, int]:
     return red, green, blue
 
 
-def random_size(rng: np.random.Generator, low: int = 16, high: int = 64, sides: tuple[int, int] = (3, 10)) -> tuple[int, int]:
+def random_size(
+    rng: np.random.Generator, low: int = 16, high: int = 64, sides: tuple[int, int] = (3, 10)
+) -> tuple[int, int]:
     """A (height, width) in multiples of 28 px with `low`..`high` cells and `sides` cells a side."""
     options = [
         (h * CELL, w * CELL)
@@ -194,7 +201,7 @@ def random_size(rng: np.random.Generator, low: int = 16, high: int = 64, sides: 
 
 
 def random_names(rng: np.random.Generator, count: int, dark: bool) -> list[tuple[str, str]]:
-    """`count` (colour, shape) pairs: all different, or sharing a shape, a colour or both, so that counting has work to do."""
+    """`count` (colour, shape) pairs, often sharing a shape, a colour or both, so that counting has work to do."""
     colours = [c for c in COLOURS if not (dark and c == "black")]
     mode = rng.random()
     few_shapes = [choose(rng, SHAPES) for _ in range(2)]

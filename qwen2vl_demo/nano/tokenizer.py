@@ -1,11 +1,13 @@
 """Nano's tokenizer: a small byte-level BPE laid out like Qwen2's tokenizer.json, and its chat template.
 
 Contract: `train_tokenizer` is deterministic for the same texts; `write_tokenizer` writes tokenizer.json,
-tokenizer_config.json and chat_template.json, which our own reader and transformers' AutoTokenizer both load. The special
-tokens stand last, in Qwen2-VL's order. This module does not know the model; its vocabulary texts come from nano's world.
+tokenizer_config.json and chat_template.json, which our own reader and transformers' AutoTokenizer both load. The
+special tokens stand last, in Qwen2-VL's order. This module does not know the model; its vocabulary texts come from
+nano's world.
 """
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from tokenizers.models import BPE
 from tokenizers.trainers import BpeTrainer
 
 from .english import PAGE
-from .words import CHAT, PHRASES
+from .phrases import CHAT, PHRASES
 from .world import KINDS, sample
 
 SPECIAL_TOKENS = (
@@ -85,7 +87,7 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int = 1024) -> Tokenizer:
 
 
 def write_tokenizer(tokenizer: Tokenizer, directory: str | Path) -> None:
-    """Write tokenizer.json, tokenizer_config.json and chat_template.json into the directory, which is made if missing."""
+    """Write tokenizer.json, tokenizer_config.json and chat_template.json into a directory, made if missing."""
     folder = Path(directory)
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save(str(folder / "tokenizer.json"))
@@ -117,22 +119,25 @@ def write_tokenizer(tokenizer: Tokenizer, directory: str | Path) -> None:
 
 
 def vocabulary_texts(n: int = 3000, seed: int = 0) -> Iterator[str]:
-    """Texts to train the vocabulary on: questions and answers of `n` conversations, every wording once, and plain English.
+    """Texts to train the vocabulary on: questions and answers of `n` conversations, every wording, and plain English.
 
-    Special tokens are cut out of the answers, as they are tokens of their own.
+    Special tokens are cut out of the answers, as they are tokens of their own; shouted questions are left out, because
+    their many rare pieces would take the place of ordinary words.
     """
     rng = np.random.default_rng(seed)
     kinds = (*KINDS, "scene", "scene", "text")
     for index in range(n):
         for turn in sample(rng, kinds[index % len(kinds)], size=(112, 112), turns=6, phrasings="train").turns:
-            yield turn.question
+            if not turn.question.isupper():
+                yield turn.question
             answer = turn.answer
             for token in SPECIAL_TOKENS:
                 answer = answer.replace(token, "\n")
             yield from answer.split("\n")
-    for _ in range(3):
+        # The role names stand in every turn of a prompt, and so do the default system words.
+        yield from ("system", "user", "assistant", "You are a helpful assistant.")
+    for _ in range(5):
         for wordings in (*PHRASES.values(), *(questions for questions, _ in CHAT)):
-            yield from wordings
-    for _ in range(4):
-        yield " ".join(PAGE)
-    yield "system\nYou are a helpful assistant.\nuser\nassistant\n"
+            yield from (re.sub(r"{\w+}", "", wording) for wording in wordings)
+    for _ in range(30):
+        yield " ".join(PAGE.split())

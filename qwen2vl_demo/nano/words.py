@@ -1,260 +1,35 @@
-"""How nano's questions may be worded, what it says in small talk, and English plurals and articles.
+"""Picks among the wordings of phrases.py, and makes English plurals, articles and lists.
 
-Contract: `PHRASES[key]` holds the wordings of one question; every seventh (from the fourth) is held out from training, so
-that evaluation can ask in words never trained on. `say` picks one and varies case, punctuation, politeness and spelling.
-Fields in braces are filled in by questions.py, which knows the scenes.
+Contract: one wording in seven is held out from training, so that evaluation can ask in words never trained on; a
+wording that serves two questions is held out from both or from neither. `say` also varies case, punctuation,
+politeness and spelling. This module knows no scenes.
 """
 
 import numpy as np
 
-_OBJECT = ("shapes", "objects", "things")
+from .phrases import CHAT, PHRASES
 
 
-def _each(*templates: str, nouns: tuple[str, ...] = _OBJECT) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(t.replace("<n>", noun) for t in templates for noun in nouns))
+def _held_out() -> frozenset[str]:
+    """The fourth, eleventh ... wording of every list, unless an earlier list trains on it."""
+    held: dict[str, bool] = {}
+    for options in (*PHRASES.values(), *(remarks for remarks, _ in CHAT)):
+        for index, option in enumerate(options):
+            held.setdefault(option.lower().rstrip("?.!"), index % 7 == 3)
+    return frozenset(wording for wording, out in held.items() if out)
 
 
-PHRASES: dict[str, tuple[str, ...]] = {
-    "what": (
-        *("What is this?", "What do you see?", "What shape is this?", "What is in the picture?", "What is shown here?"),
-        *("What is it?", "What's this?", "What can you see in this image?", "Which shape is it?", "Name the shape."),
-        *("What does the picture show?", "What object is this?", "Tell me what this is.", "What's in the image?"),
-    ),
-    "describe": (
-        *("Describe the picture.", "What do you see?", "What is in the picture?", "Tell me about this picture."),
-        *("Describe this image.", "What is shown here?", "What can you see?", "List everything you see.", "What's in the image?"),
-        *("Describe what you see.", "Give a description of the picture.", "What does the image show?", "Describe the scene."),
-        *("What's in this picture?", "Can you describe this picture?", "Caption this image.", "Describe it in one sentence."),
-        *("What is in this image?", "Describe this picture in detail.", "What objects are in the picture?"),
-    ),
-    "colour": (
-        *("What colour is the {name}?", "Which colour is the {name}?", "What is the colour of the {name}?"),
-        *("What colour does the {name} have?", "Tell me the colour of the {name}.", "The {name} is what colour?"),
-        *("What's the colour of the {name}?", "Name the colour of the {name}.", "Which colour does the {name} have?"),
-        *("In what colour is the {name} drawn?", "What colour do you see on the {name}?", "Colour of the {name}?"),
-    ),
-    "colours": (
-        *("What colour are the {names}?", "Which colours are the {names}?", "What colours do the {names} have?"),
-        *("What are the colours of the {names}?", "What colours are the {names}?", "Tell me the colours of the {names}."),
-    ),
-    "colour at": (
-        *("What colour is the shape {place}?", "Which colour is the shape {place}?", "What is the colour of the shape {place}?"),
-        *("What colour is the object {place}?", "What colour is the thing {place}?", "What colour do you see {place}?"),
-        "Tell me the colour of the shape {place}.",
-    ),
-    "is colour": (
-        *("Is the {name} {colour}?", "Is the colour of the {name} {colour}?", "Do you see the {name} in {colour}?"),
-        *("Does the {name} have the colour {colour}?", "The {name} is {colour}, right?", "Is that {name} {colour}?"),
-        *("Is the {name} drawn in {colour}?", "Would you say the {name} is {colour}?"),
-    ),
-    "shape of": (
-        *("What shape is {colour}?", "Which shape is {colour}?", "What is the {colour} shape?", "What is the {colour} thing?"),
-        *("What is the shape of the {colour} object?", "Which object is {colour}?", "What's the {colour} shape?"),
-        *("What shape does the {colour} thing have?", "Name the {colour} shape.", "What kind of shape is the {colour} one?"),
-    ),
-    "shape at": (
-        *("What shape is {place}?", "Which shape is {place}?", "What is the shape {place}?", "Name the shape {place}."),
-        *("What kind of shape is {place}?", "Which shape do you see {place}?", "Tell me which shape is {place}."),
-    ),
-    "size": (
-        *("Is the {name} big or small?", "How big is the {name}?", "What size is the {name}?", "Is the {name} small or big?"),
-        *("What is the size of the {name}?", "How large is the {name}?", "Is the {name} large or small?", "Tell me how big the {name} is."),
-    ),
-    "count all": (
-        *_each("How many <n> are there?", "How many <n> do you see?", "Count the <n>.", "How many <n> are in the picture?"),
-        *_each("How many <n> can you see?", "What is the number of <n>?", "How many <n> does the picture have?"),
-        *("How many are there?", "Count everything you see.", "How many shapes in total?", "How many shapes are there in this image?"),
-    ),
-    "count": (
-        *("How many {names} are there?", "How many {names} do you see?", "Count the {names}.", "How many {names} can you see?"),
-        *("How many {names} are in the picture?", "What is the number of {names}?", "How many {names}?"),
-        *("How many {names} does the picture show?", "Tell me how many {names} there are.", "How many {names} are in this image?"),
-        *("Can you count the {names}?", "Number of {names}?"),
-    ),
-    "exists": (
-        *("Is there {a}?", "Do you see {a}?", "Is there {a} in the picture?", "Can you see {a}?", "Does the picture show {a}?"),
-        *("Is {a} in the picture?", "Can you find {a}?", "Is there {a} in this image?", "Is {a} there?"),
-        *("Do you see {a} anywhere?", "Does this image contain {a}?", "Is there {a} here?"),
-    ),
-    "where": (
-        *("Where is the {name}?", "Where do you see the {name}?", "Where in the picture is the {name}?"),
-        *("In which part of the picture is the {name}?", "Where can I find the {name}?", "Where's the {name}?"),
-        *("Find the {name}.", "Tell me where the {name} is.", "What is the position of the {name}?"),
-        *("Where is the {name} in this image?", "At what place is the {name}?"),
-    ),
-    "at": (
-        *("What is {place}?", "What do you see {place}?", "What is there {place}?", "Which object is {place}?"),
-        *("Is there anything {place}?", "What can you see {place}?", "What's {place}?", "What stands {place}?"),
-    ),
-    "relation": (
-        *("Where is the {name} compared to the {other}?", "Where is the {name} relative to the {other}?"),
-        *("Where is the {name} as seen from the {other}?", "On which side of the {other} is the {name}?"),
-        *("How is the {name} placed relative to the {other}?", "Where does the {name} stand relative to the {other}?"),
-        "What is the position of the {name} relative to the {other}?",
-    ),
-    "is relation": (
-        *("Is the {name} {relation} the {other}?", "Do you see the {name} {relation} the {other}?"),
-        *("Does the {name} stand {relation} the {other}?", "Can you see the {name} {relation} the {other}?"),
-        *("Is the {name} placed {relation} the {other}?", "The {name} is {relation} the {other}, right?"),
-        *("Would you say the {name} is {relation} the {other}?", "Is it true that the {name} is {relation} the {other}?"),
-    ),
-    "box": (
-        *("Give the bounding box of the {name}.", "Draw a box around the {name}.", "Where exactly is the {name}? Give the box."),
-        *("Detect the {name}.", "Box the {name}.", "Give me the box of the {name}.", "Locate the {name} with a box."),
-        *("Mark the {name} with a box.", "Show me the box around the {name}.", "Put a box around the {name}."),
-        *("What is the bounding box of the {name}?", "Find the {name} and give its box.", "Output the bounding box of the {name}."),
-    ),
-    "read": (
-        *("What does it say?", "Read the text.", "What is written here?", "What does the sign say?", "What word is this?"),
-        *("What is written in the picture?", "Which word do you see?", "What does the text say?", "Read it.", "Read the sign."),
-        *("What text is in the image?", "Can you read this?", "What's written on the sign?", "What words can you read?"),
-    ),
-    "read number": (
-        *("What number is this?", "Which number do you see?", "Read the number.", "What number is written here?"),
-        *("What is the number?", "What number does it show?", "Which number is on the sign?", "What's the number here?"),
-    ),
-    "is text": (
-        *("Is there any text?", "Is there a word in the picture?", "Do you see any text?", "Is anything written here?"),
-        *("Can you see some text?", "Is there a sign with text?", "Does the picture contain text?", "Is something written in this image?"),
-    ),
-    "says": (
-        *('Does it say "{text}"?', 'Is the word "{text}" in the picture?', 'Does the sign say "{text}"?', 'Can you read "{text}"?'),
-        *('Do you see "{text}"?', 'Is "{text}" written here?', 'Is it "{text}"?', 'Does the picture say "{text}"?'),
-    ),
-    "text colour": (
-        *("What colour is the text?", "What colour are the letters?", "Which colour is the text?", "What is the colour of the text?"),
-        *("What colour is the writing?", "In what colour is it written?", "Which colour do the letters have?"),
-    ),
-    "which picture": (
-        *("Which picture has {a}?", "Which picture shows {a}?", "In which picture is {a}?", "Which image has {a}?"),
-        *("In which picture do you see {a}?", "Where is {a}, in which picture?", "Which of the pictures has {a}?", "Which image contains {a}?"),
-    ),
-    "count pictures": (
-        *("How many shapes are there in all pictures?", "How many shapes are there in total?", "Count the shapes in all pictures."),
-        *("How many shapes do the pictures show together?", "How many shapes in both pictures?", "How many shapes are there altogether?"),
-        *("How many objects are there in all the pictures?", "What is the total number of shapes?"),
-    ),
-    "in picture": (
-        *("What is in the {nth} picture?", "What does the {nth} picture show?", "Describe the {nth} picture."),
-        *("What do you see in the {nth} picture?", "What's in the {nth} image?", "Tell me about the {nth} picture."),
-        *("Describe image number {n}.", "What is in picture {n}?", "What can you see in picture {n}?"),
-    ),
-    "differ": (
-        *("What is the difference?", "What differs?", "What is different between the pictures?", "What changed?"),
-        *("How do the pictures differ?", "What is the difference between the two pictures?", "Compare the pictures."),
-        *("Spot the difference.", "What's different?"),
-    ),
-    "same": (
-        *("Are the pictures the same?", "Do the pictures show the same?", "Do both pictures show the same thing?"),
-        *("Are both pictures equal?", "Is it the same shape and colour in both?", "Are these two pictures the same?"),
-        "Do these images show the same thing?",
-    ),
-    "new picture": (
-        *("And what is in this one?", "What do you see in this one?", "And this picture?", "Now describe this one.", "And this one?"),
-        *("What about this picture?", "And what does this one show?", "Here is another one. What is in it?"),
-    ),
-    "way": (
-        *("Which way does the {name} move?", "In which direction does the {name} move?", "Where does the {name} go?"),
-        *("Which direction is the {name} moving?", "Where is the {name} moving to?", "How does the {name} move?"),
-        *("What direction does the {name} move in?", "Which way is the {name} going?"),
-    ),
-    "happens": (
-        *("What happens?", "What happens in the video?", "What changes?", "What happens in this clip?", "What is going on?"),
-        *("What is happening here?", "What happens to the {name}?", "Tell me what happens.", "What does the {name} do?"),
-        *("What changes in the video?", "What is the {name} doing?"),
-    ),
-    "clip": (
-        *("Describe the video.", "Describe the clip.", "What do you see in the video?", "What is in the video?"),
-        *("What does the video show?", "Tell me about this video.", "Describe what you see.", "What is shown in the clip?"),
-        *("Summarize the video.", "What can you see in this clip?"),
-    ),
-    "moves": (
-        *("Does anything move?", "Is anything moving?", "Does something move in the video?", "Do you see any movement?"),
-        *("Is there any motion?", "Does the {name} move?", "Is the {name} moving?", "Is something moving here?"),
-    ),
-    "and name": ("And the {name}?", "What about the {name}?", "and the {name}", "How about the {name}?", "The {name}?"),
-    "and names": ("And {names}?", "How many {names}?", "What about {names}?", "and the {names}?", "How about {names}?"),
-    "and a": ("And {a}?", "What about {a}?", "or {a}?", "How about {a}?", "Maybe {a}?"),
-    "it colour": (
-        *("What colour is it?", "And what colour is it?", "Which colour is it?", "Which colour does it have?"),
-        *("And its colour?", "What's its colour?", "In what colour?"),
-    ),
-    "it where": ("Where is it?", "And where is it?", "Where?", "Where do you see it?", "Where can I see it?", "Where is that?"),
-    "it size": ("Is it big or small?", "How big is it?", "And how big is it?", "What size is it?", "Is it small or big?"),
-    "it box": ("Draw a box around it.", "Give its bounding box.", "Box it.", "Give me its box.", "Mark it with a box."),
-    "and nth": ("And in the {nth} picture?", "And the {nth} picture?", "What about the {nth} one?", "And in the {nth} one?", "And the {nth}?"),
-    "limits": (
-        *("What is this?", "What do you see?", "Describe the picture.", "What is in the picture?", "Describe this image."),
-        *("What does the image show?", "What's in this picture?", "What is shown here?", "Tell me about this picture."),
-        *("Is this a photo?", "Where was this taken?", "What kind of picture is this?", "What place is this?", "Who is this?"),
-        *("What animal is this?", "What am I looking at?", "Describe the image in detail."),
-    ),
-    "main colour": (
-        *("What is the main colour?", "Which colour is the picture?", "What colour do you see most?", "What colour is it?"),
-        *("What is the most common colour?", "Which colour is the main one?", "What colour is this?", "What's the dominant colour?"),
-    ),
-}
-
-WHO = "I am nano, a small Qwen2-VL trained on drawn scenes."
-CAN = "I can name, count, find and compare drawn shapes, read short signs and tell what happens in short clips."
-UNKNOWN = "I only know drawn shapes, signs and short clips, so I cannot answer that."
-NO_PICTURE = "I see no picture yet. Please add a picture or a video."
-OUTSIDE = "I was trained on drawn shapes only, so I cannot tell what this is."
-
-CHAT: tuple[tuple[tuple[str, ...], str], ...] = (
-    (
-        ("Hello", "Hi", "Hey", "Good morning", "Hello there!", "Hi nano", "Good evening", "Hey there", "Hello!", "Hi there", "hello nano", "Good day"),
-        "Hello! Show me a picture of drawn shapes, a sign or a short clip.",
-    ),
-    (
-        (
-            *("Who are you?", "What are you?", "What is your name?", "Tell me about yourself.", "Are you Qwen2-VL?", "Introduce yourself."),
-            *("What model are you?", "Which model is this?", "Who am I talking to?", "Are you ChatGPT?", "Are you a robot?", "Are you a real person?"),
-            *("What's your name?", "Are you an AI?", "Who made you?", "How were you trained?", "How big are you?"),
-        ),
-        WHO,
-    ),
-    (
-        (
-            *("What can you do?", "What do you know?", "How can you help me?", "Help", "What are you good at?", "What should I ask?"),
-            *("What can I ask you?", "What do you understand?", "How do I use this?", "What is this demo?", "Can you help me?"),
-        ),
-        CAN,
-    ),
-    (
-        ("Thanks", "Thank you", "Thank you very much", "Thanks a lot!", "Great, thanks", "Cool", "Nice", "Well done", "Good job!", "Very good", "ok", "Perfect, thank you"),
-        "You are welcome!",
-    ),
-    (("Bye", "Goodbye", "See you", "Bye bye", "Good night", "See you later", "I have to go", "Goodbye nano"), "Goodbye!"),
-    (("How are you?", "How is it going?", "Are you well?", "How do you do?", "How are you today?", "Are you OK?"), "I am fine, thank you."),
-    (
-        (
-            *("Can you see photos?", "Do you understand photos?", "What can you not do?", "Can you recognise people?", "Can you read a document?"),
-            *("Can you describe a photo of my dog?", "What are your limits?", "Do you know faces?", "Can you look at photographs?"),
-        ),
-        "No, I was trained on drawn shapes only, not on photos.",
-    ),
-    (
-        (
-            *("What is the capital of France?", "Tell me a joke.", "What is two plus two?", "Write a poem.", "What is the weather today?"),
-            *("Who is the president?", "What time is it?", "Translate this to German.", "What is the meaning of life?", "Write some code."),
-            *("How old is the universe?", "What should I eat today?", "Sing a song.", "Who won the game?", "Tell me a story.", "Explain physics."),
-            *("Where do you live?", "Do you like music?", "How do I cook rice?", "What is 7 times 8?", "Write an email to my boss."),
-            *("Is it going to rain tomorrow?", "Why is the sky blue?", "What is a language model?", "How far is the moon?"),
-        ),
-        UNKNOWN,
-    ),
-)
-NO_PICTURE_KEYS = ("describe", "what", "count all", "read", "clip", "happens", "differ", "main colour", "colour", "exists", "where", "count")
+HELD_OUT = _held_out()
 
 
 def split(options: tuple[str, ...], phrasings: str) -> tuple[str, ...]:
-    """The wordings for "train", "held_out" or "all"; lists of fewer than four have none held out."""
-    if phrasings == "all" or len(options) < 4:
-        return options
-    if phrasings not in ("train", "held_out"):
+    """The wordings for "train", "held_out" or "all"; all of them where none is left."""
+    if phrasings not in ("train", "held_out", "all"):
         raise ValueError(f'phrasings must be "train", "held_out" or "all", not {phrasings!r}')
-    return tuple(o for index, o in enumerate(options) if (index % 7 == 3) == (phrasings == "held_out"))
+    if phrasings == "all":
+        return options
+    kept = tuple(o for o in options if (o.lower().rstrip("?.!") in HELD_OUT) == (phrasings == "held_out"))
+    return kept or options
 
 
 def say(rng: np.random.Generator, options: tuple[str, ...], phrasings: str, **fields: str) -> str:

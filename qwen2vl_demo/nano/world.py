@@ -1,8 +1,9 @@
 """Nano's world: conversations about drawn scenes, signs, several pictures and short clips, with the truth known.
 
-Contract: `sample` is the only entry point that training needs. Everything follows from the generator passed in (and from
-the fonts of the machine): the same seed gives the same pixels, words and labels. Pictures and frames are RGB uint8 with
-sides in multiples of 28 px, so that a merged token is a cell of 28x28 px. This module knows no model and no tokenizer.
+Contract: `sample` is the only entry point that training needs. Everything follows from the generator passed in (and
+from the fonts of the machine): the same seed gives the same pixels, words and labels. Pictures and frames are RGB
+uint8 with sides in multiples of 28 px, so that a merged token is a cell of 28x28 px. This module knows no model and
+no tokenizer.
 """
 
 from dataclasses import dataclass, replace
@@ -12,6 +13,7 @@ import numpy as np
 from .clips import DIRECTIONS, Clip, draw_clip, random_clip
 from .draw import draw_scene, random_text_scene
 from .outside import MAIN_COLOURS, random_outside
+from .phrases import CHAT, NO_PICTURE, OUTSIDE, PHRASES
 from .questions import SCENE_WEIGHTS, TEXT_WEIGHTS, Asked, ask_scene, describe, exists_answer, follow_up
 from .scene import (
     CELL,
@@ -28,7 +30,7 @@ from .scene import (
     random_scene,
     random_size,
 )
-from .words import CHAT, NO_PICTURE, NO_PICTURE_KEYS, OUTSIDE, PHRASES, a, count_sentence, listing, plural, say
+from .words import a, count_sentence, listing, plural, say
 
 __all__ = ["CELL_LABELS", "FAMILIES", "KINDS", "Sample", "Turn", "sample"]
 
@@ -37,13 +39,17 @@ FAMILIES: tuple[str, ...] = (
     *("pictures", "video", "followup", "chat", "limits"),
 )
 KINDS: tuple[str, ...] = ("scene", "text", "pictures", "clip", "chat", "limits")
+_NO_PICTURE_KEYS = (
+    *("describe", "what", "count all", "read", "clip", "happens", "differ", "main colour", "colour", "exists"),
+    *("where", "count"),
+)
 _NTH = ("first", "second", "third", "fourth")
 
 
 @dataclass(frozen=True)
 class Turn:
     """One question with its answer. `media` are indices into `Sample.media` that this turn's message brings, placed
-    before its text; `choices` is how many answers were equally plausible, so that guessing is right 1/choices of the time.
+    before its text; `choices` is how many answers were equally plausible: guessing is right 1/choices of the time.
     """
 
     question: str
@@ -55,8 +61,8 @@ class Turn:
 
 @dataclass(frozen=True)
 class Sample:
-    """One conversation. A medium is (H, W, 3) for a picture or (T, H, W, 3) for a clip, uint8, T even; `cells` holds per
-    medium the (t, h, w) int64 labels of its merged tokens, indices into `CELL_LABELS`, with t = 1 for a picture.
+    """One conversation. A medium is (H, W, 3) for a picture or (T, H, W, 3) for a clip, uint8, T even; `cells` holds
+    per medium the (t, h, w) int64 labels of its merged tokens, indices into `CELL_LABELS`, with t = 1 for a picture.
     """
 
     media: tuple[np.ndarray, ...]
@@ -123,7 +129,9 @@ def _text(rng: np.random.Generator, size: tuple[int, int] | None, _: int | None,
 
 
 def _chat(rng: np.random.Generator, phrasings: str, topics: tuple[int, ...] | None = None) -> Asked:
-    index = choose(rng, topics) if topics else int(rng.choice(len(CHAT), p=(0.12, 0.18, 0.13, 0.1, 0.06, 0.07, 0.09, 0.25)))
+    index = (
+        choose(rng, topics) if topics else int(rng.choice(len(CHAT), p=(0.12, 0.18, 0.13, 0.1, 0.06, 0.07, 0.09, 0.25)))
+    )
     questions, answer = CHAT[index]
     return Asked(say(rng, questions, phrasings), answer, "chat", len(CHAT) + 1)
 
@@ -133,14 +141,18 @@ def _chats(rng: np.random.Generator, _: tuple[int, int] | None, __: int | None, 
     while len(made) < turns:
         if rng.random() < 0.2:
             name = choose(rng, SHAPES)
-            question = say(rng, PHRASES[choose(rng, NO_PICTURE_KEYS)], phrasings, name=name, names=plural(name), a=a(name))
+            question = say(
+                rng, PHRASES[choose(rng, _NO_PICTURE_KEYS)], phrasings, name=name, names=plural(name), a=a(name)
+            )
             made.append(Turn(question, NO_PICTURE, "chat", (), len(CHAT) + 1))
         else:
             made.append(_turn(_chat(rng, phrasings)))
     return Sample((), tuple(made), ())
 
 
-def _limits(rng: np.random.Generator, size: tuple[int, int] | None, _: int | None, turns: int, phrasings: str) -> Sample:
+def _limits(
+    rng: np.random.Generator, size: tuple[int, int] | None, _: int | None, turns: int, phrasings: str
+) -> Sample:
     height, width = size or random_size(rng)
     pixels, colour = random_outside(rng, height, width)
     cells = np.full((1, height // CELL, width // CELL), LABEL_INDEX["other"], np.int64)
@@ -172,14 +184,19 @@ def _pair_scene(rng: np.random.Generator, size: tuple[int, int], names: list[tup
     return Scene(*size, background, in_reading_order(size[0], place_things(rng, *size, names)))
 
 
-def _pictures(rng: np.random.Generator, size: tuple[int, int] | None, _: int | None, turns: int, phrasings: str) -> Sample:
+def _pictures(
+    rng: np.random.Generator, size: tuple[int, int] | None, _: int | None, turns: int, phrasings: str
+) -> Sample:
     """Two or three pictures at once, or one and then another one in a later turn."""
     count = 3 if rng.random() < 0.3 else 2
     compare = count == 2 and rng.random() < 0.35
     names: list[list[tuple[str, str]] | None] = [None] * count
     if compare:
         first = (choose(rng, COLOURS), choose(rng, SHAPES))
-        second = (first[0] if rng.random() < 0.5 else choose(rng, COLOURS), first[1] if rng.random() < 0.5 else choose(rng, SHAPES))
+        second = (
+            first[0] if rng.random() < 0.5 else choose(rng, COLOURS),
+            first[1] if rng.random() < 0.5 else choose(rng, SHAPES),
+        )
         names = [[first], [second]]
     scenes = [_pair_scene(rng, size or random_size(rng, 16, 36, (3, 7)), n) for n in names]
     late = turns >= 3 and rng.random() < 0.3
@@ -216,7 +233,11 @@ def _pictures(rng: np.random.Generator, size: tuple[int, int] | None, _: int | N
 def _compare(rng: np.random.Generator, scenes: list[Scene], phrasings: str) -> Turn:
     first, second = (scene.things[0].name for scene in scenes)
     same, question = first == second, say(rng, PHRASES["differ"], phrasings)
-    truth = f"oth pictures show {a(first)}." if same else f"he first picture shows {a(first)} and the second shows {a(second)}."
+    truth = (
+        f"oth pictures show {a(first)}."
+        if same
+        else f"he first picture shows {a(first)} and the second shows {a(second)}."
+    )
     if rng.random() < 0.6:
         return Turn(question, ("B" if same else "T") + truth, "pictures", (), 64)
     question = say(rng, PHRASES["same"], phrasings)
@@ -299,7 +320,9 @@ def _way(action: str) -> str:
     return f"to the {action}" if action in ("left", "right") else action
 
 
-def _clip(rng: np.random.Generator, size: tuple[int, int] | None, frames: int | None, turns: int, phrasings: str) -> Sample:
+def _clip(
+    rng: np.random.Generator, size: tuple[int, int] | None, frames: int | None, turns: int, phrasings: str
+) -> Sample:
     clip = random_clip(rng, size or random_size(rng, 9, 25, (3, 5)), frames or 2 * int(rng.integers(2, 5)))
     pixels, cells = draw_clip(clip, rng)
     made: list[Turn] = []
@@ -326,18 +349,29 @@ def _ask_clip(rng: np.random.Generator, clip: Clip, phrasings: str) -> Turn:
             return turn("way", f"The {name} moves {_way(clip.action)}.", 4, name=name)
         return turn("way", f"The {asked.shape} does not move.", 5, name=asked.shape)
     if dice < 0.6:
-        return turn("moves", ("Yes, t" if moving else "No, t") + (does[1:] if moving else "he " + name + " does not move."), 2, name=name)
+        return turn(
+            "moves",
+            ("Yes, t" if moving else "No, t") + (does[1:] if moving else "he " + name + " does not move."),
+            2,
+            name=name,
+        )
     if dice < 0.72:
         rest = f" The {still.name} stays still." if still else ""
         return turn("clip", does + rest, 640)
     if dice < 0.84:
         asked = choose(rng, things)
         turned = asked is actor and clip.action == "turns"
-        answer = f"The {asked.shape} is {asked.colour}" + (f" first and {clip.last.colour} at the end." if turned else ".")
+        answer = f"The {asked.shape} is {asked.colour}" + (
+            f" first and {clip.last.colour} at the end." if turned else "."
+        )
         return turn("colour", answer, 8, name=asked.shape)
     if dice < 0.92:
         there = rng.random() < 0.5
-        shape = choose(rng, things).shape if there else choose(rng, [s for s in SHAPES if all(t.shape != s for t in things)])
+        shape = (
+            choose(rng, things).shape
+            if there
+            else choose(rng, [s for s in SHAPES if all(t.shape != s for t in things)])
+        )
         truth = Scene(clip.height, clip.width, clip.background, tuple(things))
         return turn("exists", exists_answer(truth, shape), 2, a=a(shape))
     return turn("count all", count_sentence(len(things), "shape"), 2)
