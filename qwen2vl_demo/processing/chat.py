@@ -1,0 +1,263 @@
+"""Messages become one sequence of ids, through the checkpoint's own chat template.
+
+Contract: the template never sees what people wrote. Each text enters it as a sentinel that nobody can guess, and the
+rendered prompt is cut at the special tokens that the template itself wrote; what stands between two of them, words of
+the template and words of people together, is encoded in one go. So ordinary text gets the ids of the reference, which
+encodes the rendered string whole, while a typed `<|im_end|>` or `{{ }}` stays the characters it is. In the
+assistant's turns the grounding tokens alone become special again, because the model wrote them.
+
+Does not know how a picture is opened or how many placeholders it takes: those counts are handed in.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal, NoReturn
+
+import jinja2
+import jinja2.ext
+import jinja2.sandbox
+import numpy as np
+
+from qwen2vl_demo.errors import UserError
+from qwen2vl_demo.processing.messages import Message, Text, Video
+from qwen2vl_demo.processing.tokenizer import GROUNDING_TOKENS, IMAGE_PAD, VIDEO_PAD, SpecialRun, Tokenizer
+
+# What Qwen2-VL was trained with, for a checkpoint that ships no template. With trim_blocks a newline behind a block
+# is not part of the prompt; those inside the strings are.
+BUILT_IN_TEMPLATE = r"""
+{%- set pictures = namespace(count=0) -%}
+{%- set clips = namespace(count=0) -%}
+{%- for message in messages -%}
+    {%- if loop.first and message['role'] != 'system' -%}
+        {{- '<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n' -}}
+    {%- endif -%}
+    {{- '<|im_start|>' + message['role'] + '\n' -}}
+    {%- if message['content'] is string -%}
+        {{- message['content'] -}}
+    {%- else -%}
+        {%- for part in message['content'] -%}
+            {%- if part['type'] == 'image' or 'image' in part or 'image_url' in part -%}
+                {%- set pictures.count = pictures.count + 1 -%}
+                {%- if add_vision_id -%}{{- 'Picture ' ~ pictures.count ~ ': ' -}}{%- endif -%}
+                {{- '<|vision_start|><|image_pad|><|vision_end|>' -}}
+            {%- elif part['type'] == 'video' or 'video' in part -%}
+                {%- set clips.count = clips.count + 1 -%}
+                {%- if add_vision_id -%}{{- 'Video ' ~ clips.count ~ ': ' -}}{%- endif -%}
+                {{- '<|vision_start|><|video_pad|><|vision_end|>' -}}
+            {%- elif 'text' in part -%}
+                {{- part['text'] -}}
+            {%- endif -%}
+        {%- endfor -%}
+    {%- endif -%}
+    {{- '<|im_end|>\n' -}}
+{%- endfor -%}
+{%- if add_generation_prompt -%}{{- '<|im_start|>assistant\n' -}}{%- endif -%}
+"""
+
+
+@dataclass(frozen=True)
+class MediaSpan:
+    """Where a picture or clip stands: in the conversation, and its placeholders in the prompt."""
+
+    kind: Literal["image", "video"]
+    message: int  # index of the message that holds it
+    part: int  # index of the part in that message
+    start: int  # index of its first placeholder in input_ids
+    count: int  # placeholders = merged tokens
+
+
+@dataclass(frozen=True, eq=False)
+class EncodedChat:
+    """A conversation as the model gets it, placeholders expanded."""
+
+    input_ids: np.ndarray  # (L,) int64
+    media: tuple[MediaSpan, ...]  # in the order in which they stand in the prompt
+
+
+class ChatTemplate:
+    """A compiled template. Rendering is safe from several threads."""
+
+    def __init__(self, source: str, origin: str = "the chat template") -> None:
+        """Compiles Jinja source in the sandbox and with the settings of transformers. Raises UserError."""
+        self.source = source
+        self.origin = origin  # the file's name, for messages to people
+        environment = jinja2.sandbox.ImmutableSandboxedEnvironment(
+            trim_blocks=True, lstrip_blocks=True, extensions=[jinja2.ext.loopcontrols]
+        )
+        environment.filters["tojson"] = _to_json
+        environment.globals["raise_exception"] = _raise_exception
+        environment.globals["strftime_now"] = lambda layout: datetime.now().strftime(layout)
+        try:
+            self._template = environment.from_string(source)
+        except jinja2.TemplateError as broken:
+            raise UserError(
+                f"{origin} is not a valid Jinja template ({broken}); take it again from its source."
+            ) from None
+
+    @classmethod
+    def from_directory(cls, path: str | Path) -> ChatTemplate:
+        """Reads chat_template.jinja, chat_template.json or tokenizer_config.json, the first that can hold a picture;
+        where a checkpoint ships none, Qwen2-VL's own template stands in. Raises UserError for a broken file."""
+        directory = Path(path)
+        for name in ("chat_template.jinja", "chat_template.json", "tokenizer_config.json"):
+            file = directory / name
+            if file.exists() and (source := _template_of(file)) and IMAGE_PAD in source:
+                return cls(source, name)
+        return cls(BUILT_IN_TEMPLATE, "the built-in chat template")
+
+    def render(
+        self, messages: Sequence[dict[str, Any]], *, add_vision_id: bool = False, add_generation_prompt: bool = True
+    ) -> str:
+        """The prompt as text. `messages` are dicts as chat templates know them: role, and content as a string or a
+        list of parts. Raises UserError with the template's own words where it refuses the conversation."""
+        try:
+            return self._template.render(
+                messages=messages, add_vision_id=add_vision_id, add_generation_prompt=add_generation_prompt
+            )
+        except jinja2.TemplateError as refused:
+            raise UserError(f"{self.origin} refuses this conversation: {refused}.") from None
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as broken:
+            raise UserError(f"{self.origin} cannot lay out this conversation ({broken}).") from None
+
+
+def encode_chat(
+    messages: Sequence[Message],
+    template: ChatTemplate,
+    tokenizer: Tokenizer,
+    *,
+    placeholders: Sequence[int],
+    add_vision_id: bool = False,
+    add_generation_prompt: bool = True,
+) -> EncodedChat:
+    """The ids of a conversation. `placeholders` gives the merged tokens of each picture and clip, in their order."""
+    texts = _Sentinels()
+    conversation = [
+        {"role": message.role, "content": _content(message, texts, restore=message.role == "assistant")}
+        for message in messages
+    ]
+    places: list[tuple[Literal["image", "video"], int, int]] = [
+        ("video" if isinstance(part, Video) else "image", m, p)
+        for m, message in enumerate(messages)
+        for p, part in enumerate(message.parts)
+        if not isinstance(part, Text)
+    ]
+    if len(places) != len(placeholders):
+        raise ValueError(f"{len(placeholders)} placeholder counts for {len(places)} pictures and clips")
+    rendered = template.render(conversation, add_vision_id=add_vision_id, add_generation_prompt=add_generation_prompt)
+    pieces, seen = _cut(rendered, texts, tokenizer, placeholders)
+    if [kind for kind, _ in seen] != [kind for kind, _, _ in places]:
+        raise UserError(
+            f"{template.origin} writes {len(seen)} pictures and clips where the conversation holds {len(places)}, or in "
+            "another order; use the checkpoint's own chat template."
+        )
+    if texts.unused:
+        raise UserError(f"{template.origin} leaves out a part of this conversation; use the checkpoint's own template.")
+    ids, starts = tokenizer.encode_pieces(pieces)
+    media = tuple(
+        MediaSpan(kind, m, p, start=starts[piece], count=count)
+        for (kind, m, p), (_, piece), count in zip(places, seen, placeholders, strict=True)
+    )
+    return EncodedChat(ids, media)
+
+
+class _Sentinels:
+    """Stand-ins for texts: letters and digits that no template changes, with a random part that no text can hold."""
+
+    def __init__(self) -> None:
+        self._nonce = secrets.token_hex(16)
+        self._texts: list[tuple[str, bool]] = []
+        self.unused: set[int] = set()
+
+    def hide(self, text: str, restore: bool) -> str:
+        """The stand-in of a text. `restore`: grounding tokens in it become special."""
+        self._texts.append((text, restore))
+        self.unused.add(len(self._texts) - 1)
+        return f"x{self._nonce}n{len(self._texts) - 1}x"
+
+    @property
+    def pattern(self) -> str:
+        return f"x{self._nonce}n([0-9]+)x"
+
+    def take(self, index: int) -> tuple[str, bool]:
+        self.unused.discard(index)
+        return self._texts[index]
+
+
+def _content(message: Message, texts: _Sentinels, restore: bool) -> str | list[dict[str, str]]:
+    """A message's content as templates know it: a string for words alone, which text-only templates take too."""
+    if all(isinstance(part, Text) for part in message.parts):
+        return texts.hide(message.text, restore)
+    return [
+        {"type": "text", "text": texts.hide(part.text, restore)}
+        if isinstance(part, Text)
+        else {"type": "video" if isinstance(part, Video) else "image"}
+        for part in message.parts
+    ]
+
+
+def _cut(
+    rendered: str, texts: _Sentinels, tokenizer: Tokenizer, placeholders: Sequence[int]
+) -> tuple[list[str | SpecialRun], list[tuple[str, int]]]:
+    """Cuts the rendered prompt into texts and special tokens; says which pieces are placeholders: (kind, piece)."""
+    pieces: list[str | SpecialRun] = []
+    run: list[str] = []
+    seen: list[tuple[str, int]] = []
+
+    def put(special: SpecialRun) -> None:
+        if text := "".join(run):
+            pieces.append(text)
+        run.clear()
+        pieces.append(special)
+
+    longest_first = sorted(tokenizer.special_tokens, key=len, reverse=True)
+    cuts = re.compile("|".join([texts.pattern, *map(re.escape, longest_first)]))
+    grounding = "|".join(re.escape(token) for token in GROUNDING_TOKENS if tokenizer.has_special(token))
+    at = 0
+    for found in cuts.finditer(rendered):
+        run.append(rendered[at : found.start()])
+        at = found.end()
+        if found[1] is not None:
+            text, restore = texts.take(int(found[1]))
+            for i, piece in enumerate(re.split(f"({grounding})", text) if restore and grounding else [text]):
+                if i % 2:
+                    put(SpecialRun(piece))
+                else:
+                    run.append(piece)
+        elif found[0] in (IMAGE_PAD, VIDEO_PAD):
+            count = placeholders[len(seen)] if len(seen) < len(placeholders) else 1
+            put(SpecialRun(found[0], count))
+            seen.append(("image" if found[0] == IMAGE_PAD else "video", len(pieces) - 1))
+        else:
+            put(SpecialRun(found[0]))
+    run.append(rendered[at:])
+    if text := "".join(run):
+        pieces.append(text)
+    return pieces, seen
+
+
+def _template_of(file: Path) -> str | None:
+    """The Jinja source in one of the files that may hold it; None where the file has no template."""
+    try:
+        text = file.read_text(encoding="utf-8")
+        source = text if file.suffix == ".jinja" else json.loads(text).get("chat_template")
+    except (AttributeError, UnicodeDecodeError, json.JSONDecodeError) as broken:
+        raise UserError(f"{file} cannot be read ({broken}); take the file again from its source.") from None
+    if isinstance(source, list):  # several named templates
+        source = next((t.get("template") for t in source if isinstance(t, dict) and t.get("name") == "default"), None)
+    return source if isinstance(source, str) else None
+
+
+def _to_json(value: Any, ensure_ascii: bool = False, indent: int | None = None) -> str:
+    # Jinja's own filter escapes for HTML, which no prompt wants
+    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent)
+
+
+def _raise_exception(sentence: str) -> NoReturn:
+    raise jinja2.TemplateError(sentence)
