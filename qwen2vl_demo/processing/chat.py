@@ -154,8 +154,8 @@ def encode_chat(
     pieces, seen = _cut(rendered, texts, tokenizer, placeholders)
     if [kind for kind, _ in seen] != [kind for kind, _, _ in places]:
         raise UserError(
-            f"{template.origin} writes {len(seen)} pictures and clips where the conversation holds {len(places)}, or in "
-            "another order; use the checkpoint's own chat template."
+            f"{template.origin} writes {len(seen)} pictures and clips where the conversation holds {len(places)}, "
+            "or in another order; use the checkpoint's own chat template."
         )
     if texts.unused:
         raise UserError(f"{template.origin} leaves out a part of this conversation; use the checkpoint's own template.")

@@ -251,7 +251,7 @@ def _vision_input(
     frames.flags.writeable = False
     count, height, width, _ = frames.shape
     digest = hashlib.sha256(f"{kind} {frames.shape}".encode())
-    digest.update(frames)
+    digest.update(frames.data)
     return VisionInput(
         kind=kind,
         name=name,

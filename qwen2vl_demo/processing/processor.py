@@ -60,9 +60,9 @@ class Processor:
             ("<|vision_start|>", config.vision_start_token_id),
             ("<|vision_end|>", config.vision_end_token_id),
         ):
-            if tokenizer.special(token) != expected:
+            if (found := tokenizer.special(token)) != expected:
                 raise UserError(
-                    f"config.json gives {token} the id {expected} but tokenizer.json the id {tokenizer.special(token)}; "
+                    f"config.json gives {token} the id {expected} but tokenizer.json the id {found}; "
                     "take both files from the same checkpoint."
                 )
         for key, value in (

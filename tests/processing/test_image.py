@@ -208,9 +208,11 @@ def test_a_clip_says_what_was_sampled(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("size", "count", "expected"),
     [
-        ((1080, 1920), 8, (560, 1036)),  # the cap of 768 tokens: 20 x 37 = 740
+        # capped at 768 tokens: beta = sqrt(1080 * 1920 / (768 * 784)) = 1.856; 20.8 x 36.9 tokens, floored
+        ((1080, 1920), 8, (560, 1008)),
         ((100, 100), 8, (336, 336)),  # grows to 128 tokens: ceil(sqrt(128)) = 12 a side
-        ((1080, 1920), 256, (308, 560)),  # an equal share: 24576 / 256 * 2 = 192 tokens, 11 x 20 = 220 > 192?
+        # an equal share, 24576 / 256 * 2 = 192 tokens: beta = 3.71; 10.4 x 18.5 tokens, floored
+        ((1080, 1920), 256, (280, 504)),
     ],
 )
 def test_frames_share_the_clips_budget(
