@@ -68,7 +68,16 @@ class Engine(Protocol):
     """Something that answers. Safe to call from several threads: it runs one conversation at a time."""
 
     name: str  # what the page calls it
-    description: str  # device, dtype, and why
+
+    @property
+    def description(self) -> str:
+        """Parameters, device and dtype, and why these."""
+        ...
+
+    @property
+    def pixel_limits(self) -> tuple[int, int]:
+        """(min_pixels, max_pixels) of a picture where the options leave them open."""
+        ...
 
     def prepare(self, messages: Sequence[Message], options: GenerationOptions) -> PromptTrace:
         """What the conversation becomes; computed without weights. Raises UserError."""

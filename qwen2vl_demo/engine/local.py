@@ -1,0 +1,265 @@
+"""The engine that runs our own model on this machine.
+
+One conversation at a time: a lock stands around the model, and who waits for it can be stopped. Nothing of a
+conversation stays behind but the merged tokens of its pictures, found again by content alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from qwen2vl_demo.engine.base import Chunk, GenerationOptions, Result, StopReason
+from qwen2vl_demo.engine.encode import VisionCache, encode_medium
+from qwen2vl_demo.engine.generate import Sampler, decode_step, prefill
+from qwen2vl_demo.engine.processors import reference_processor
+from qwen2vl_demo.errors import UserError
+from qwen2vl_demo.geometry import FACTOR
+from qwen2vl_demo.media import MediaLimits
+from qwen2vl_demo.model.kv_cache import KVCache
+from qwen2vl_demo.model.qwen2vl import Qwen2VL
+from qwen2vl_demo.model.weights import Placement, find_checkpoint, load_model, place
+from qwen2vl_demo.processing.messages import Message
+from qwen2vl_demo.processing.processor import Cancelled, Processor, Prompt
+from qwen2vl_demo.processing.tokenizer import StreamDecoder
+from qwen2vl_demo.trace import PromptTrace
+
+CPU_MAX_PIXELS = 1280 * FACTOR * FACTOR  # a picture's budget on a CPU: the released limit would take minutes there
+LOCK_POLL = 0.05  # s between two looks at `cancel` while waiting for the model
+
+
+class LocalEngine:
+    """Our Qwen2-VL, its processor, and the lock around them."""
+
+    def __init__(
+        self, model: Qwen2VL, processor: Processor, *, name: str, placement: Placement, end_tokens: frozenset[int]
+    ) -> None:
+        self.model = model
+        self.processor = processor
+        self.name = name
+        self.placement = placement
+        self.end_tokens = end_tokens
+        self._lock = threading.Lock()
+        self._vision = VisionCache()
+
+    @classmethod
+    def load(
+        cls, model: str = "nano", *, device: str = "auto", dtype: str = "auto", limits: MediaLimits | None = None
+    ) -> LocalEngine:
+        """Loads "nano", a checkpoint directory or a hub id. Raises UserError for what cannot be loaded."""
+        directory = find_checkpoint(model)
+        processor = Processor.from_directory(directory, limits)
+        placement = place(directory, device, dtype)
+        with memory_errors("Choose a smaller model, or --dtype bfloat16."):
+            weights = load_model(directory, device=placement.device, dtype=placement.dtype)
+        return cls(weights, processor, name=model, placement=placement, end_tokens=_end_tokens(directory, processor))
+
+    @property
+    def pixel_limits(self) -> tuple[int, int]:
+        most = self.processor.image.max_pixels
+        return self.processor.image.min_pixels, min(most, CPU_MAX_PIXELS) if self.model.device.type == "cpu" else most
+
+    @property
+    def description(self) -> str:
+        count = sum(p.numel() for p in self.model.parameters())
+        size = f"{count / 1e9:.1f} billion" if count >= 1e9 else f"{count / 1e6:.1f} million"
+        return f"{size} parameters on {self.placement.reason}"
+
+    def prepare(self, messages: Sequence[Message], options: GenerationOptions) -> PromptTrace:
+        return self._process(messages, options, None).trace
+
+    def stream(
+        self, messages: Sequence[Message], options: GenerationOptions, cancel: threading.Event | None = None
+    ) -> Iterator[Chunk]:
+        cancel = cancel or threading.Event()
+        answer = _Answer(started=time.perf_counter())
+
+        def checkpoint() -> None:
+            if cancel.is_set():
+                raise Cancelled
+
+        try:
+            prompt = self._process(messages, options, cancel)
+            check_context(prompt.trace)
+            answer.prompt = prompt.trace
+            answer.lap("prepare")
+            yield from self._wait(cancel)
+            try:
+                answer.lap("wait")
+                with memory_errors(
+                    "Lower the image budget (max_pixels), the frames of a clip, or the answer's length."
+                ):
+                    yield from self._write(prompt, options, answer, checkpoint)
+            finally:
+                self._lock.release()
+        except Cancelled:
+            answer.stop_reason = "cancelled"
+        yield Chunk(result=answer.result())
+
+    def _process(
+        self, messages: Sequence[Message], options: GenerationOptions, cancel: threading.Event | None
+    ) -> Prompt:
+        media = options.media
+        if media.max_pixels is None:
+            media = replace(media, max_pixels=max(self.pixel_limits[1], media.min_pixels or 0))
+        return self.processor.process(messages, media, add_vision_id=options.add_vision_id, cancel=cancel)
+
+    def _wait(self, cancel: threading.Event) -> Iterator[Chunk]:
+        """Takes the lock. Raises Cancelled without it."""
+        if self._lock.acquire(blocking=False):
+            return
+        yield Chunk(status="Waiting for another answer to end")
+        while not self._lock.acquire(timeout=LOCK_POLL):
+            if cancel.is_set():
+                raise Cancelled
+
+    def _write(
+        self, prompt: Prompt, options: GenerationOptions, answer: _Answer, checkpoint: Callable[[], None]
+    ) -> Iterator[Chunk]:
+        trace, model = prompt.trace, self.model
+        vision: list[Tensor] = []
+        for index, medium in enumerate(prompt.media):
+            tokens = self._vision.get(medium)
+            if tokens is None:
+                yield Chunk(status=_encoding(index, len(prompt.media), medium.kind))
+                tokens = encode_medium(model, medium, self.processor.image, checkpoint)
+                self._vision.put(medium, tokens)
+            vision.append(tokens)
+        answer.lap("encode")
+        yield Chunk(status=f"Reading {len(trace)} tokens")
+        room = min(options.max_new_tokens, trace.context_length - len(trace))
+        cache = KVCache(model.config.text, len(trace) + room, device=model.device, dtype=model.dtype)
+        ids = torch.from_numpy(trace.input_ids).to(model.device)
+        positions = torch.from_numpy(trace.position_ids).to(model.device)
+        logits = prefill(model, ids, torch.cat(vision) if vision else None, positions, cache, checkpoint)
+        answer.lap("prefill")
+        config = model.config
+        never = (config.image_token_id, config.video_token_id, config.vision_start_token_id, config.vision_end_token_id)
+        sampler = Sampler(options, ids, never)
+        decoder = StreamDecoder(self.processor.tokenizer)
+        while True:
+            token = sampler.choose(logits)
+            if token in self.end_tokens:
+                break
+            answer.new_tokens += 1
+            if text := decoder.push(token):
+                answer.text += text
+                yield Chunk(text=text)
+            if answer.new_tokens == room:
+                answer.stop_reason = "length"
+                break
+            checkpoint()
+            logits = decode_step(model, token, trace.rope_delta, cache)
+        answer.lap("decode")
+
+
+class ProcessorOnlyEngine:
+    """`--model none`: shows what conversations become, with the released checkpoints' limits, and answers nothing."""
+
+    name = "none"
+    description = "no weights: shows what pictures and words become, answers nothing"
+
+    def __init__(self, processor: Processor) -> None:
+        self.processor = processor
+
+    @classmethod
+    def load(cls, limits: MediaLimits | None = None) -> ProcessorOnlyEngine:
+        return cls(reference_processor(limits))
+
+    @property
+    def pixel_limits(self) -> tuple[int, int]:
+        return self.processor.image.min_pixels, self.processor.image.max_pixels
+
+    def prepare(self, messages: Sequence[Message], options: GenerationOptions) -> PromptTrace:
+        return self.processor.process(messages, options.media, add_vision_id=options.add_vision_id).trace
+
+    def stream(
+        self, messages: Sequence[Message], options: GenerationOptions, cancel: threading.Event | None = None
+    ) -> Iterator[Chunk]:
+        raise UserError("No model is loaded (--model none), so there is no answer; start with --model nano for one.")
+
+
+class _Answer:
+    """The result while it grows."""
+
+    def __init__(self, started: float) -> None:
+        self.text = ""
+        self.new_tokens = 0
+        self.stop_reason: StopReason = "end"
+        self.prompt: PromptTrace | None = None
+        self._started = self._last = started
+        self._laps: dict[str, float] = {}
+
+    def lap(self, name: str) -> None:
+        """Books the time since the last lap under a name."""
+        now = time.perf_counter()
+        self._laps[name] = now - self._last
+        self._last = now
+
+    def result(self) -> Result:
+        laps = self._laps
+        timings = {**laps, "total": time.perf_counter() - self._started}
+        if "prefill" in laps:
+            timings["first_token"] = sum(laps[name] for name in ("prepare", "wait", "encode", "prefill"))
+        return Result(
+            text=self.text,
+            stop_reason=self.stop_reason,
+            prompt_tokens=len(self.prompt) if self.prompt is not None else 0,
+            new_tokens=self.new_tokens,
+            timings=timings,
+            trace=self.prompt,
+        )
+
+
+def check_context(trace: PromptTrace) -> None:
+    """Raises UserError for a prompt that leaves no room for an answer."""
+    if len(trace) < trace.context_length:
+        return
+    pictures = sum(m.merged_tokens for m in trace.media)
+    advice = "Clear the chat or write less"
+    if pictures > len(trace) // 2:
+        advice = "Lower the image budget, send fewer pictures or frames, or clear the chat"
+    raise UserError(
+        f"This conversation takes {len(trace)} tokens ({pictures} of them pictures), "
+        f"but the model reads at most {trace.context_length}. {advice}."
+    )
+
+
+@contextlib.contextmanager
+def memory_errors(advice: str) -> Iterator[None]:
+    """Turns what a device says when its memory is full into a sentence that names what to lower."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError):
+        pass
+    except RuntimeError as error:
+        if "memory" not in str(error).lower():
+            raise
+    else:
+        return
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    raise UserError(f"The device ran out of memory. {advice}")
+
+
+def _encoding(index: int, count: int, kind: str) -> str:
+    what = "the picture" if kind == "image" else "the clip"
+    return f"Encoding {what}" if count == 1 else f"Encoding {what[4:]} {index + 1} of {count}"
+
+
+def _end_tokens(directory: Path, processor: Processor) -> frozenset[int]:
+    """What ends an answer: the checkpoint's generation_config.json, and <|im_end|> in any case."""
+    ends = {processor.tokenizer.special("<|im_end|>")}
+    path = directory / "generation_config.json"
+    if path.exists():
+        given = json.loads(path.read_text(encoding="utf-8")).get("eos_token_id", [])
+        ends.update([given] if isinstance(given, int) else given)
+    return frozenset(ends)

@@ -1,0 +1,212 @@
+"""Checkpoints: where they are, how their tensors come into the model, on which device and in which dtype.
+
+Loading is strict: a missing, an extra or a misshapen tensor is an error that names it. Both key layouts are read
+(`visual.*` and `model.*`, or the newer `model.visual.*` and `model.language_model.*`), one file or many shards.
+Every choice that is made for the user comes with the reason in words.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from qwen2vl_demo.config import Qwen2VLConfig
+from qwen2vl_demo.errors import UserError
+from qwen2vl_demo.model.qwen2vl import Qwen2VL
+
+NANO = Path(__file__).resolve().parents[2] / "assets" / "nano"
+FILES = ["*.json", "*.safetensors", "*.jinja"]  # what is downloaded of a repository
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where the model runs and in which dtype, and why, in words for people."""
+
+    device: torch.device
+    dtype: torch.dtype
+    reason: str
+
+
+def find_checkpoint(model: str) -> Path:
+    """The directory of a checkpoint: "nano", a directory, or a hub id, which is downloaded. Raises UserError."""
+    if model == "nano":
+        return NANO
+    path = Path(model).expanduser()
+    if path.is_dir():
+        return path
+    if path.exists():
+        raise UserError(f"{model} is a file; point --model at the directory that holds config.json.")
+    if model.startswith((".", "/", "~")) or model.count("/") != 1:
+        raise UserError(
+            f'There is no directory {model}. --model takes "nano", a checkpoint directory, '
+            'or a hub id such as "Qwen/Qwen2-VL-2B-Instruct".'
+        )
+    return _download(model)
+
+
+def _download(hub_id: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        OfflineModeIsEnabled,
+        RepositoryNotFoundError,
+    )
+
+    try:
+        return Path(snapshot_download(hub_id, allow_patterns=FILES))
+    except GatedRepoError:
+        raise UserError(f"{hub_id} asks for a licence: accept it on its page, then set HF_TOKEN.") from None
+    except (RepositoryNotFoundError, HFValidationError):
+        raise UserError(f"The hub has no model {hub_id} (or it is private: set HF_TOKEN); check --model.") from None
+    except (LocalEntryNotFoundError, OfflineModeIsEnabled, HfHubHTTPError, OSError) as error:
+        raise UserError(
+            f"{hub_id} is not on this machine and the hub cannot be reached ({type(error).__name__}). Go online, or "
+            "download it elsewhere and pass its directory as --model, or use --model nano."
+        ) from None
+
+
+def weight_files(directory: Path) -> list[Path]:
+    """The checkpoint's safetensors files: all that the index names, or the single one. Raises UserError."""
+    index = directory / "model.safetensors.index.json"
+    if index.exists():
+        try:
+            names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        except (json.JSONDecodeError, KeyError, AttributeError):
+            raise UserError(f"{index} cannot be read; take the file again from its source.") from None
+        missing = [name for name in names if not (directory / name).is_file()]
+        if missing:
+            raise UserError(
+                f"{directory} lacks {len(missing)} of its {len(names)} weight files, the first is {missing[0]}; "
+                "download the checkpoint again."
+            )
+        return [directory / name for name in names]
+    single = directory / "model.safetensors"
+    if not single.is_file():
+        raise UserError(
+            f"{directory} holds no model.safetensors; point --model at a complete Qwen2-VL checkpoint directory."
+        )
+    return [single]
+
+
+def canonical_name(key: str) -> str:
+    """A key of either layout as our module's parameter name."""
+    for newer, ours in (("model.visual.", "visual."), ("model.language_model.", "model.")):
+        if key.startswith(newer):
+            return ours + key[len(newer) :]
+    return key
+
+
+def _tensors(directory: Path) -> Iterator[tuple[str, Tensor]]:
+    for path in weight_files(directory):
+        try:
+            with safe_open(path, framework="pt") as shard:
+                for key in shard.keys():  # noqa: SIM118 - a safe_open is no mapping
+                    yield canonical_name(key), shard.get_tensor(key)
+        except (SafetensorError, OSError) as broken:
+            raise UserError(f"{path} is damaged ({broken}); download it again.") from None
+
+
+def load_model(directory: Path, *, device: torch.device, dtype: torch.dtype) -> Qwen2VL:
+    """The model with the checkpoint's weights, in evaluation mode. Raises UserError for what does not fit.
+
+    Built without storage and filled tensor by tensor, so that loading never holds the weights twice.
+    """
+    config = Qwen2VLConfig.from_file(directory / "config.json")
+    with torch.device("meta"):
+        model = Qwen2VL(config)
+    expected = {name: tensor.shape for name, tensor in model.state_dict().items()}
+    state: dict[str, Tensor] = {}
+    for name, tensor in _tensors(directory):
+        if name == "lm_head.weight" and config.text.tie_word_embeddings:
+            continue  # some saves repeat the tied embedding
+        if name not in expected:
+            raise UserError(f"{directory} holds a tensor {name} that a Qwen2-VL of its config.json does not have.")
+        if tensor.shape != expected[name]:
+            raise UserError(
+                f"{directory}: {name} has the shape {list(tensor.shape)} but config.json asks for "
+                f"{list(expected[name])}; the weights and the config do not belong together."
+            )
+        state[name] = tensor.to(device=device, dtype=dtype)
+    missing = sorted(expected.keys() - state.keys())
+    if missing:
+        raise UserError(
+            f"{directory} lacks {len(missing)} of {len(expected)} tensors, the first is {missing[0]}; "
+            "download the checkpoint again."
+        )
+    model.load_state_dict(state, strict=True, assign=True)
+    return model.requires_grad_(False).eval()
+
+
+def place(directory: Path, device: str = "auto", dtype: str = "auto") -> Placement:
+    """Chooses what the user left open. Raises UserError for a device that is not there."""
+    chosen, why = _device(device)
+    if dtype != "auto":
+        return Placement(chosen, getattr(torch, dtype), f"{why}; {dtype} as asked for")
+    if chosen.type != "cpu":
+        if chosen.type == "cuda" and not torch.cuda.is_bf16_supported():
+            return Placement(chosen, torch.float32, f"{why}; float32, since this GPU has no bfloat16")
+        return Placement(chosen, torch.bfloat16, f"{why}; bfloat16, as the released checkpoints are stored")
+    gain = bfloat16_gain()
+    if gain > 1:
+        return Placement(chosen, torch.bfloat16, f"{why}; bfloat16, {gain:.1f} times as fast as float32 here")
+    needed, free = 4 * _parameters(directory), _free_memory()
+    if needed > 0.85 * free:
+        return Placement(
+            chosen,
+            torch.bfloat16,
+            f"{why}; bfloat16, since float32 would need {needed / 2**30:.1f} GB of the {free / 2**30:.1f} GB free",
+        )
+    return Placement(chosen, torch.float32, f"{why}; float32, {1 / gain:.0f} times as fast as bfloat16 here")
+
+
+def _device(device: str) -> tuple[torch.device, str]:
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if device == "auto":
+        found = next(name for name, there in available.items() if there)
+        why = "no GPU was found" if found == "cpu" else "a GPU was found"
+        return torch.device(found), f"{found}, since {why}"
+    kind = device.split(":")[0]
+    if not available.get(kind, False):
+        there = ", ".join(name for name, there in available.items() if there)
+        raise UserError(f"There is no device {device} here (there is: {there}); change --device.")
+    return torch.device(device), f"{device} as asked for"
+
+
+def bfloat16_gain(size: int = 256, repeats: int = 5) -> float:
+    """How many times faster than float32 a CPU multiplies bfloat16 matrices: 6 with AMX, 0.01 on some without."""
+
+    def seconds(dtype: torch.dtype) -> float:
+        a = torch.ones(size, size, dtype=dtype)
+        best = float("inf")
+        for _ in range(repeats):
+            begin = time.perf_counter()
+            torch.mm(a, a)
+            best = min(best, time.perf_counter() - begin)
+        return best
+
+    return seconds(torch.float32) / seconds(torch.bfloat16)
+
+
+def _parameters(directory: Path) -> int:
+    with torch.device("meta"):
+        return sum(p.numel() for p in Qwen2VL(Qwen2VLConfig.from_file(directory / "config.json")).parameters())
+
+
+def _free_memory() -> int:
+    """Bytes that a new process could still have."""
+    try:
+        with open("/proc/meminfo", encoding="ascii") as lines:
+            return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+    except (OSError, StopIteration):
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -1,0 +1,156 @@
+"""Conversations of the drawn world as tensors: the ids of the real chat template, what to learn, and the patches.
+
+One batch holds conversations of one kind and one picture size, so that the vision transformer sees equal segments.
+
+Axes: B conversations, L tokens, N patches, M merged tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import IterableDataset
+
+from qwen2vl_demo.config import Qwen2VLConfig
+from qwen2vl_demo.geometry import Grid, Size, VisionSpan, grid_thw, merged_tokens, mrope_position_ids
+from qwen2vl_demo.nano.checkpoint import PREPROCESSOR
+from qwen2vl_demo.nano.world import Sample, sample
+from qwen2vl_demo.processing.chat import ChatTemplate, encode_chat
+from qwen2vl_demo.processing.image import ImageConfig, patchify
+from qwen2vl_demo.processing.messages import Image, Message, Text, Video
+from qwen2vl_demo.processing.tokenizer import Tokenizer
+
+IGNORED = -100  # cross_entropy's mark for a position that is not learnt
+IMAGE_CONFIG = ImageConfig.from_dict(PREPROCESSOR)
+
+# Share of each kind of conversation, and how many make a batch of about equal cost.
+MIX = {"scene": (0.36, 16), "text": (0.20, 16), "pictures": (0.14, 10), "clip": (0.16, 12), "chat": (0.05, 16)}
+MIX |= {"limits": (0.09, 16)}
+
+
+@dataclass(frozen=True)
+class Batch:
+    kind: str
+    input_ids: Tensor  # (B, L) int64, padded at the end
+    position_ids: Tensor  # (3, B, L) int64
+    targets: Tensor  # (B, L) int64: the next token where an answer is written, else IGNORED
+    turn_ids: Tensor  # (B, L) int64: which turn of its conversation a target belongs to, else -1
+    patches: Tensor  # (N, 1176) float32
+    grids: list[Grid]
+    cells: Tensor  # (M,) int64: what lies under each merged token
+    samples: list[Sample]  # kept for evaluation only; empty while training
+
+
+def encode_sample(item: Sample, tokenizer: Tokenizer, template: ChatTemplate) -> tuple[np.ndarray, list[VisionSpan]]:
+    """The ids (L,) of a whole conversation, answers included, and where its media lie."""
+    messages: list[Message] = []
+    placeholders: list[int] = []
+    for turn in item.turns:
+        media = [Video(b"") if item.media[m].ndim == 4 else Image(b"") for m in turn.media]
+        placeholders += [merged_tokens(grid_of(item.media[m])) for m in turn.media]
+        messages.append(Message("user", [*media, Text(turn.question)]))
+        messages.append(Message("assistant", turn.answer))
+    chat = encode_chat(
+        messages, template, tokenizer, placeholders=placeholders, add_vision_id=False, add_generation_prompt=False
+    )
+    order = [m for turn in item.turns for m in turn.media]
+    spans = [VisionSpan(s.start, grid_of(item.media[m])) for s, m in zip(chat.media, order, strict=True)]
+    return chat.input_ids, spans
+
+
+def grid_of(medium: np.ndarray) -> Grid:
+    frames, height, width = medium.shape[:3] if medium.ndim == 4 else (1, *medium.shape[:2])
+    return grid_thw(frames, height, width)
+
+
+def answer_targets(ids: np.ndarray, tokenizer: Tokenizer) -> tuple[np.ndarray, np.ndarray]:
+    """(targets, turn_ids), both (L,): every token of an answer and the <|im_end|> behind it is to be learnt."""
+    start, end = tokenizer.special("<|im_start|>"), tokenizer.special("<|im_end|>")
+    role = tokenizer.encode_text("assistant\n")
+    targets, turns = np.full(len(ids), IGNORED), np.full(len(ids), -1)
+    turn = 0
+    for at in np.flatnonzero(ids == start):
+        first = at + 1 + len(role)
+        if ids[at + 1 : first].tolist() != role:
+            continue
+        last = first + int(np.flatnonzero(ids[first:] == end)[0])
+        targets[first - 1 : last] = ids[first : last + 1]
+        turns[first - 1 : last] = turn
+        turn += 1
+    return targets, turns
+
+
+def collate(
+    kind: str, items: Sequence[Sample], tokenizer: Tokenizer, template: ChatTemplate, config: Qwen2VLConfig
+) -> Batch:
+    encoded = [encode_sample(item, tokenizer, template) for item in items]
+    longest = max(len(ids) for ids, _ in encoded)
+    shape = (len(items), longest)
+    input_ids = torch.full(shape, tokenizer.special("<|endoftext|>"))
+    targets, turn_ids = torch.full(shape, IGNORED), torch.full(shape, -1)
+    position_ids = torch.zeros(3, *shape, dtype=torch.int64)
+    patches, grids, cells = [], [], []
+    for row, (item, (ids, spans)) in enumerate(zip(items, encoded, strict=True)):
+        length = len(ids)
+        input_ids[row, :length] = torch.from_numpy(ids)
+        position_ids[:, row, :length] = torch.from_numpy(mrope_position_ids(length, spans)[0])
+        target, turn = answer_targets(ids, tokenizer)
+        targets[row, :length], turn_ids[row, :length] = torch.from_numpy(target), torch.from_numpy(turn)
+        for medium in (m for turn in item.turns for m in turn.media):
+            frames = item.media[medium]
+            frames = frames if frames.ndim == 4 else frames[None]
+            patches.append(patchify(frames, config.vision, IMAGE_CONFIG))
+            grids.append(grid_of(item.media[medium]))
+            cells.append(torch.from_numpy(np.asarray(item.cells[medium])).flatten())
+    return Batch(
+        kind=kind,
+        input_ids=input_ids,
+        position_ids=position_ids,
+        targets=targets,
+        turn_ids=turn_ids,
+        patches=torch.cat(patches) if patches else torch.empty(0, config.vision.patch_dim),
+        grids=grids,
+        cells=torch.cat(cells) if cells else torch.empty(0, dtype=torch.int64),
+        samples=list(items),
+    )
+
+
+def random_size(rng: np.random.Generator, kind: str) -> Size:
+    """(height, width) in pixels, sides multiples of 28, of 16..64 merged tokens; smaller where there are several."""
+    most = {"pictures": 36, "clip": 25}.get(kind, 64)
+    while True:
+        rows, columns = (int(side) for side in rng.integers(3, 11, 2))
+        if 16 <= rows * columns <= most and rng.random() < 20 / (rows * columns):  # small ones more often: cheap
+            return rows * 28, columns * 28
+
+
+class Conversations(IterableDataset):
+    """An endless stream of batches; each worker and each start draws its own part of the world."""
+
+    def __init__(
+        self, tokenizer: Tokenizer, template: ChatTemplate, config: Qwen2VLConfig, seed: int, dense_only: bool = False
+    ) -> None:
+        self.tokenizer, self.template, self.config = tokenizer, template, config
+        self.seed, self.dense_only = seed, dense_only
+
+    def __iter__(self) -> Iterator[Batch]:
+        torch.set_num_threads(1)
+        worker = torch.utils.data.get_worker_info()
+        rng = np.random.default_rng([self.seed, worker.id if worker else 0])
+        kinds = ["scene", "text", "clip"] if self.dense_only else list(MIX)
+        shares = np.array([MIX[kind][0] for kind in kinds])
+        while True:
+            kind = str(rng.choice(kinds, p=shares / shares.sum()))
+            size = random_size(rng, kind)
+            frames = int(rng.choice([4, 6, 8]))
+            items = [
+                sample(rng, kind, size=size, frames=frames, turns=1 if self.dense_only else 6)
+                for _ in range(MIX[kind][1])
+            ]
+            batch = collate(kind, items, self.tokenizer, self.template, self.config)
+            batch.samples.clear()
+            yield batch

@@ -1,0 +1,114 @@
+"""How often nano is right, by family, on pictures and clips that it has never seen.
+
+    python -m qwen2vl_demo.nano.evaluate [--model assets/nano] [--questions 500] [--phrasings held_out] [--json OUT]
+
+An answer counts as right if it is right to the letter. Greedy decoding writes exactly the expected answer if and
+only if the likeliest token is the expected one at every place of it, so that one pass over a conversation scores
+all of its answers; each question then stands behind the right answers to the ones before.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from qwen2vl_demo.model.qwen2vl import Qwen2VL
+from qwen2vl_demo.nano.batches import IGNORED, MIX, Batch, collate, random_size
+from qwen2vl_demo.nano.world import FAMILIES, sample
+from qwen2vl_demo.processing.chat import ChatTemplate
+from qwen2vl_demo.processing.tokenizer import Tokenizer
+
+HELD_OUT_SEED = 7_000_000  # training draws from other seeds
+
+
+@dataclass(frozen=True)
+class Row:
+    family: str
+    questions: int
+    accuracy: float
+    chance: float  # of a guess among the answers that are plausible for the question
+
+
+@torch.inference_mode()
+def score(model: Qwen2VL, batch: Batch) -> Iterable[tuple[str, bool, float]]:
+    """(family, right, chance) of every turn of a batch."""
+    vision = model.encode(batch.patches, batch.grids) if batch.grids else None
+    hidden = model(model.embed(batch.input_ids.to(model.device), vision), batch.position_ids.to(model.device))
+    targets = batch.targets.to(model.device)
+    learnt = targets != IGNORED
+    right = torch.ones_like(targets, dtype=torch.bool)
+    right[learnt] = model.logits(hidden[learnt]).argmax(-1) == targets[learnt]
+    for row, item in enumerate(batch.samples):
+        for index, turn in enumerate(item.turns):
+            here = batch.turn_ids[row].to(model.device) == index
+            yield turn.family, bool(right[row][here].all()), 1 / turn.choices
+
+
+def evaluate(
+    model: Qwen2VL,
+    tokenizer: Tokenizer,
+    template: ChatTemplate,
+    *,
+    seed: int = 0,
+    samples_per_kind: int = 60,
+    phrasings: str = "all",
+) -> list[Row]:
+    """Draws conversations of every kind from held-out seeds and scores each of their turns."""
+    training = model.training
+    model.eval()
+    rng = np.random.default_rng([HELD_OUT_SEED, seed])
+    results: dict[str, list[tuple[bool, float]]] = defaultdict(list)
+    for kind, (_, size_of_batch) in MIX.items():
+        for _ in range(max(1, samples_per_kind // size_of_batch)):
+            size, frames = random_size(rng, kind), int(rng.choice([4, 6, 8]))
+            items = [
+                sample(rng, kind, size=size, frames=frames, turns=7, phrasings=phrasings) for _ in range(size_of_batch)
+            ]
+            for family, right, chance in score(model, collate(kind, items, tokenizer, template, model.config)):
+                results[family].append((right, chance))
+    model.train(training)
+    rows = []
+    for family in FAMILIES:
+        if answers := results.get(family):
+            right, chance = (float(np.mean(column)) for column in zip(*answers, strict=True))
+            rows.append(Row(family, len(answers), right, chance))
+    return rows
+
+
+def format_table(rows: list[Row]) -> str:
+    lines = [f"{'family':<12} {'right':>7} {'chance':>7} {'questions':>9}"]
+    lines += [f"{r.family:<12} {r.accuracy:>7.1%} {r.chance:>7.1%} {r.questions:>9}" for r in rows]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", type=Path, default=Path("assets/nano"))
+    parser.add_argument("--conversations", type=int, default=400, help="of each kind")
+    parser.add_argument("--phrasings", choices=["all", "train", "held_out"], default="all")
+    parser.add_argument("--json", type=Path, help="write the table there too")
+    options = parser.parse_args()
+    from qwen2vl_demo.model.weights import load_model
+
+    model = load_model(options.model, device=torch.device("cpu"), dtype=torch.float32)
+    rows = evaluate(
+        model,
+        Tokenizer.from_directory(options.model),
+        ChatTemplate.from_directory(options.model),
+        samples_per_kind=options.conversations,
+        phrasings=options.phrasings,
+    )
+    print(format_table(rows))
+    if options.json:
+        options.json.write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

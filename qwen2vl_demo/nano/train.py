@@ -1,0 +1,205 @@
+"""Trains nano from nothing: `python -m qwen2vl_demo.nano.train --minutes 90 --out runs/nano`.
+
+Two stages in one run. First the vision transformer alone learns to say what lies under each merged token (dense
+labels: a hundred times more signal a picture than an answer gives). Then everything learns to answer, several
+questions a picture, while the dense labels go on at a small weight. Both stages last a share of the minutes asked
+for, whatever the machine. Stopped runs go on where their last checkpoint stands; the best checkpoint by held-out
+score is kept beside the last one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from tokenizers import Tokenizer as RawTokenizer
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from qwen2vl_demo.model.qwen2vl import Qwen2VL
+from qwen2vl_demo.nano.batches import IGNORED, Batch, Conversations
+from qwen2vl_demo.nano.checkpoint import nano_config, write_checkpoint
+from qwen2vl_demo.nano.evaluate import evaluate, format_table
+from qwen2vl_demo.nano.tokenizer import train_tokenizer, vocabulary_texts, write_tokenizer
+from qwen2vl_demo.nano.world import CELL_LABELS
+from qwen2vl_demo.processing.chat import ChatTemplate
+from qwen2vl_demo.processing.tokenizer import Tokenizer
+
+LANGUAGE_RATE = 2e-3
+VISION_RATE = 1e-3  # while it learns alone; a fifth of that when it learns to answer
+DENSE_WEIGHT = 0.2  # of the dense labels' loss beside the answers'
+WARM_UP, DECAY_FROM = 0.02, 0.6  # shares of a stage: the rate rises before the first and falls after the second
+
+
+def rate_at(share: float) -> float:
+    """Factor on the learning rate when `share` of a stage is over: up, flat, then down to a fiftieth."""
+    if share < WARM_UP:
+        return max(share / WARM_UP, 0.01)
+    return 1.0 if share < DECAY_FROM else max(0.02, (1 - share) / (1 - DECAY_FROM))
+
+
+class Trainer:
+    def __init__(self, out: Path, minutes: float, dense_share: float, device: str, seed: int) -> None:
+        self.out, self.minutes, self.dense_share, self.device, self.seed = out, minutes, dense_share, device, seed
+        out.mkdir(parents=True, exist_ok=True)
+        raw = self._tokenizer()
+        self.raw_tokenizer = raw
+        self.tokenizer = Tokenizer.from_directory(out / "tokenizer")
+        self.template = ChatTemplate.from_directory(out / "tokenizer")
+        torch.manual_seed(seed)
+        self.model = Qwen2VL(nano_config(raw)).to(device)
+        self.model.apply(_small_weights)
+        self.dense_head = nn.Linear(self.model.config.vision.out_dim, len(CELL_LABELS)).to(device)
+        vision = [*self.model.visual.parameters(), *self.dense_head.parameters()]
+        self.optimizer = torch.optim.AdamW(
+            [{"params": vision}, {"params": self.model.model.parameters()}], betas=(0.9, 0.98), weight_decay=0.05
+        )
+        self.elapsed, self.step, self.best = 0.0, 0, 0.0
+        self._resume()
+
+    def _tokenizer(self) -> RawTokenizer:
+        path = self.out / "tokenizer" / "tokenizer.json"
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_tokenizer(train_tokenizer(vocabulary_texts(4000, self.seed)), path.parent)
+        return RawTokenizer.from_file(str(path))
+
+    def _resume(self) -> None:
+        path = self.out / "last.pt"
+        if not path.exists():
+            return
+        state = torch.load(path, map_location=self.device, weights_only=True)
+        self.model.load_state_dict(state["model"])
+        self.dense_head.load_state_dict(state["dense_head"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.elapsed, self.step, self.best = state["elapsed"], state["step"], state["best"]
+        print(f"going on at step {self.step}, {self.elapsed / 60:.1f} minutes in", flush=True)
+
+    def save(self) -> None:
+        state: dict[str, Any] = {
+            "model": self.model.state_dict(),
+            "dense_head": self.dense_head.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "elapsed": self.elapsed,
+            "step": self.step,
+            "best": self.best,
+        }
+        partial = self.out / "last.pt.part"
+        torch.save(state, partial)
+        partial.replace(self.out / "last.pt")
+
+    @property
+    def dense_seconds(self) -> float:
+        return self.minutes * 60 * self.dense_share
+
+    def batches(self, dense: bool, workers: int) -> DataLoader:
+        # A new seed a start: a resumed run must not see the same pictures again.
+        data = Conversations(
+            self.tokenizer, self.template, self.model.config, seed=self.seed + 1000 + self.step, dense_only=dense
+        )
+        return DataLoader(data, batch_size=None, num_workers=workers, prefetch_factor=4 if workers else None)
+
+    def train(self, workers: int, check_minutes: float) -> None:
+        for dense in (True, False):
+            until = self.dense_seconds if dense else self.minutes * 60
+            begin = 0.0 if dense else self.dense_seconds
+            if self.elapsed >= until:
+                continue
+            self._stage(dense, begin, until, workers, check_minutes * 60)
+        print("done", flush=True)
+
+    def _stage(self, dense: bool, begin: float, until: float, workers: int, check: float) -> None:
+        meter: dict[str, list[float]] = {}
+        logged = checked = last = time.monotonic()
+        for batch in self.batches(dense, workers):
+            share = (self.elapsed - begin) / (until - begin)
+            factor = rate_at(share)
+            vision, language = self.optimizer.param_groups
+            vision["lr"] = VISION_RATE * factor * (1.0 if dense else 0.2)
+            language["lr"] = LANGUAGE_RATE * factor
+            for name, value in self.learn(batch, dense).items():
+                meter.setdefault(name, []).append(value)
+            self.step += 1
+            now = time.monotonic()
+            self.elapsed += now - last
+            last = now
+            if now - logged > 20:
+                line = "  ".join(f"{name} {sum(v) / len(v):.3f}" for name, v in sorted(meter.items()))
+                print(f"{self.elapsed / 60:6.1f} min  step {self.step:6d}  rate {factor:.2f}  {line}", flush=True)
+                meter, logged = {}, now
+            if now - checked > check or self.elapsed >= until:
+                if not dense:
+                    self._check()
+                self.save()
+                checked = last = time.monotonic()  # the time of a check is not training time
+            if self.elapsed >= until:
+                return
+
+    def learn(self, batch: Batch, dense: bool) -> dict[str, float]:
+        """One step; returns the parts of the loss."""
+        model, device = self.model, self.device
+        report: dict[str, float] = {}
+        vision: Tensor | None = None
+        loss = torch.zeros((), device=device)
+        if batch.grids:
+            vision = model.encode(batch.patches.to(device), batch.grids)
+            cells = batch.cells.to(device)
+            dense_logits = self.dense_head(vision)
+            dense_loss = F.cross_entropy(dense_logits, cells)
+            loss = loss + dense_loss * (1.0 if dense else DENSE_WEIGHT)
+            things = cells > 0
+            if things.any():
+                report["cells"] = (dense_logits.argmax(-1) == cells)[things].float().mean().item()
+        if not dense:
+            hidden = model(model.embed(batch.input_ids.to(device), vision), batch.position_ids.to(device))
+            targets = batch.targets.to(device)
+            learnt = targets != IGNORED
+            answer_loss = F.cross_entropy(model.logits(hidden[learnt]), targets[learnt])
+            loss = loss + answer_loss
+            report[batch.kind] = answer_loss.item()
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_([p for g in self.optimizer.param_groups for p in g["params"]], 1.0)
+        self.optimizer.step()
+        return report
+
+    def _check(self) -> None:
+        table = evaluate(self.model, self.tokenizer, self.template, seed=1, samples_per_kind=60)
+        score = sum(row.accuracy for row in table) / len(table)
+        print(format_table(table), f"mean over families {score:.3f}", sep="\n", flush=True)
+        with (self.out / "log.jsonl").open("a") as log:
+            record = {row.family: round(row.accuracy, 4) for row in table}
+            log.write(json.dumps({"minutes": self.elapsed / 60, "step": self.step, "score": score, **record}) + "\n")
+        if score >= self.best:
+            self.best = score
+            write_checkpoint(self.model, self.raw_tokenizer, self.out / "best")
+
+
+def _small_weights(module: nn.Module) -> None:
+    if isinstance(module, nn.Linear | nn.Embedding):
+        nn.init.normal_(module.weight, std=0.02)
+        if isinstance(module, nn.Linear) and module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("runs/nano"), help="checkpoints and log; resumed when there")
+    parser.add_argument("--minutes", type=float, default=90, help="training time in all, over all resumed runs")
+    parser.add_argument("--dense-share", type=float, default=0.15, help="share of it for the vision stage")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--workers", type=int, default=1, help="processes that draw")
+    parser.add_argument("--check-minutes", type=float, default=6, help="between two evaluations")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    trainer = Trainer(options.out, options.minutes, options.dense_share, options.device, options.seed)
+    trainer.train(options.workers, options.check_minutes)
+
+
+if __name__ == "__main__":
+    main()
