@@ -1,0 +1,156 @@
+"""Conversations about two or three pictures: which one has it, how many in all, what differs, and "in the first one?".
+
+Contract: every picture is a scene of its own; questions about one of them name it ("the second picture"), except right
+after a new picture came. This module draws through draw.py and knows the scenes, never the pixels.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from .draw import draw_scene
+from .phrases import PHRASES
+from .questions import SCENE_WEIGHTS, Asked, ask_scene, describe
+from .scene import (
+    COLOURS,
+    SHAPES,
+    Scene,
+    choose,
+    in_reading_order,
+    place_things,
+    random_background,
+    random_scene,
+    random_size,
+)
+from .turns import Sample, Turn, make_turn
+from .words import a, count_sentence, listing, say
+
+_NTH = ("first", "second", "third", "fourth")
+
+
+def _pair_scene(rng: np.random.Generator, size: tuple[int, int], names: list[tuple[str, str]] | None) -> Scene:
+    """One of several pictures: up to three things, or exactly the named ones."""
+    if names is None:
+        return random_scene(rng, size, most=3)
+    background = random_background(rng, dark_share=0.0)
+    return Scene(*size, background, in_reading_order(size[0], place_things(rng, *size, names)))
+
+
+def pictures_conversation(
+    rng: np.random.Generator, size: tuple[int, int] | None, _: int | None, turns: int, phrasings: str
+) -> Sample:
+    """Two or three pictures at once, or one and then another one in a later turn."""
+    count = 3 if rng.random() < 0.3 else 2
+    compare = count == 2 and rng.random() < 0.35
+    names: list[list[tuple[str, str]] | None] = [None] * count
+    if compare:
+        first = (choose(rng, COLOURS), choose(rng, SHAPES))
+        second = (
+            first[0] if rng.random() < 0.5 else choose(rng, COLOURS),
+            first[1] if rng.random() < 0.5 else choose(rng, SHAPES),
+        )
+        names = [[first], [second]]
+    scenes = [_pair_scene(rng, size or random_size(rng, 16, 36, (3, 7)), n) for n in names]
+    late = turns >= 3 and rng.random() < 0.3
+    shown = count - 1 if late else count
+    arrives = int(rng.integers(1, turns - 1)) if late else 0
+    drawn = [draw_scene(scene, rng) for scene in scenes]
+    made: list[Turn] = []
+    asked: tuple[Asked, int] | None = None
+    while len(made) < turns:
+        media = () if made else tuple(range(shown))
+        if late and len(made) == arrives:
+            question = say(rng, PHRASES["new picture"], phrasings)
+            made.append(Turn(question, describe(scenes[-1]), "followup", (shown,), 10**3))
+            shown, asked = count, None
+            continue
+        if shown == 1:
+            made.append(make_turn(ask_scene(rng, scenes[0], SCENE_WEIGHTS, phrasings), media))
+            continue
+        if asked and rng.random() < 0.3:
+            turn, asked = _and_nth(rng, scenes[:shown], asked, phrasings)
+            if turn:
+                made.append(turn)
+                continue
+        if compare and rng.random() < 0.5:
+            made.append(replace(_compare(rng, scenes, phrasings), media=media))
+        elif rng.random() < 0.55:
+            asked = _about_nth(rng, scenes[:shown], phrasings)
+            made.append(make_turn(asked[0], media, "pictures"))
+        else:
+            made.append(replace(_across(rng, scenes[:shown], phrasings), media=media))
+    return Sample(tuple(p for p, _ in drawn), tuple(made), tuple(c for _, c in drawn))
+
+
+def _compare(rng: np.random.Generator, scenes: list[Scene], phrasings: str) -> Turn:
+    first, second = (scene.things[0].name for scene in scenes)
+    same, question = first == second, say(rng, PHRASES["differ"], phrasings)
+    truth = (
+        f"oth pictures show {a(first)}."
+        if same
+        else f"he first picture shows {a(first)} and the second shows {a(second)}."
+    )
+    if rng.random() < 0.6:
+        return Turn(question, ("B" if same else "T") + truth, "pictures", (), 64)
+    question = say(rng, PHRASES["same"], phrasings)
+    return Turn(question, ("Yes, b" if same else "No, t") + truth, "pictures", (), 2)
+
+
+def _about_nth(rng: np.random.Generator, scenes: list[Scene], phrasings: str) -> tuple[Asked, int]:
+    """A question about one of several pictures, which it names."""
+    index = int(rng.integers(len(scenes)))
+    nth = _NTH[index]
+    if rng.random() < 0.35:
+        question = say(rng, PHRASES["in picture"], phrasings, nth=nth, n=str(index + 1))
+        return Asked(question, describe(scenes[index]), "pictures", 10**3, ("describe",)), index
+    asked = ask_scene(rng, scenes[index], {"shape": 2, "colour": 3, "count": 3, "exists": 2, "where": 2}, phrasings)
+    text = asked.question
+    if "picture" in text.lower() or "image" in text.lower() or rng.random() < 0.3:
+        text = f"In the {nth} picture, {text[0].lower() + text[1:]}"
+    else:
+        body = text.rstrip("?.!")
+        text = f"{body} in the {nth} picture{text[len(body) :]}"
+    return replace(asked, question=text), index
+
+
+def _and_nth(
+    rng: np.random.Generator, scenes: list[Scene], before: tuple[Asked, int], phrasings: str
+) -> tuple[Turn | None, tuple[Asked, int] | None]:
+    """The last question again, about another picture ("and in the first picture?")."""
+    asked, old = before
+    index = int(rng.choice([i for i in range(len(scenes)) if i != old]))
+    scene, kind = scenes[index], asked.about[0] if asked.about else ""
+    if kind == "describe":
+        answer, choices = describe(scene), 10**3
+    elif kind == "colour" and sum(t.shape == asked.about[1].shape for t in scene.things) < 2:
+        shape = asked.about[1].shape
+        same = [t for t in scene.things if t.shape == shape]
+        answer, choices = (f"The {shape} is {same[0].colour}." if same else f"There is no {shape}."), 9
+    elif asked.family == "count" and asked.answer.rstrip(".").endswith((" shape", " shapes")) and not asked.about:
+        answer, choices = count_sentence(len(scene.things), "shape"), 7
+    else:
+        return None, None
+    question = say(rng, PHRASES["and nth"], phrasings, nth=_NTH[index])
+    return Turn(question, answer, "followup", (), choices), (asked, index)
+
+
+def _across(rng: np.random.Generator, scenes: list[Scene], phrasings: str) -> Turn:
+    """A question whose answer needs all the pictures: which one has it, or how many in all."""
+    if rng.random() < 0.35:
+        total = sum(len(scene.things) for scene in scenes)
+        answer = f"There {'is' if total == 1 else 'are'} {total} shape{'' if total == 1 else 's'} in total."
+        wordings = tuple(p for p in PHRASES["count pictures"] if len(scenes) == 2 or "both" not in p)
+        return Turn(say(rng, wordings, phrasings), answer, "pictures", (), 3 * len(scenes))
+    scene = choose(rng, scenes)
+    thing = choose(rng, scene.things)
+    name = choose(rng, SHAPES) if rng.random() < 0.12 else thing.shape if rng.random() < 0.7 else thing.name
+    has = [i for i, s in enumerate(scenes) if any(name in (t.shape, t.name) for t in s.things)]
+    if not has:
+        answer = f"No picture has {a(name)}."
+    elif len(has) == len(scenes):
+        answer = f"{'Both' if len(has) == 2 else 'All three'} pictures have {a(name)}."
+    elif len(has) == 1:
+        answer = f"The {_NTH[has[0]]} picture has {a(name)}."
+    else:
+        answer = f"The {listing([_NTH[i] for i in has])} picture have {a(name)}."
+    return Turn(say(rng, PHRASES["which picture"], phrasings, a=a(name)), answer, "pictures", (), len(scenes))
