@@ -271,7 +271,7 @@ def test_messages_without_documents_stay_as_they_are(files: Path) -> None:
         ([Message("user", " \n")], "empty"),
         ([Message("user", ""), Message("assistant", "?"), Message("user", "Hi")], "empty"),
         ([Message("user", [Image("/nowhere/cat.png")])], "cat.png"),
-        ([Message("user", [Image(b"no picture")])], ""),
+        ([Message("user", [Image(b"no picture")])], "is a text file"),
     ],
 )
 def test_a_conversation_that_cannot_be_answered_is_told_in_words(
