@@ -27,11 +27,11 @@ class Room:
 
 ROOMS = {
     **{leaf: Room(LEAVES, {"numpy"}) for leaf in LEAVES},
-    "media": Room(LEAVES, {"PIL", "av", "numpy", "pillow_heif", "pypdfium2"}),
+    "media": Room(LEAVES | {"media"}, {"PIL", "av", "numpy", "pillow_heif", "pypdfium2"}),
     "processing": Room(LEAVES | {"media", "processing"}, {"numpy", "torch", "tokenizers", "jinja2", "PIL"}),
     "model": Room({"errors", "config", "geometry", "model"}, {"torch", "numpy", "safetensors", "huggingface_hub"}),
     "engine": Room(
-        BELOW_ENGINE | {"engine"}, {"torch", "numpy", "PIL", "tokenizers", "safetensors", "huggingface_hub", "httpx"}
+        BELOW_ENGINE | {"engine"}, {"torch", "numpy", "PIL", "tokenizers", "safetensors", "huggingface_hub", "httpx", "av"}
     ),
     "viz": Room({"errors", "trace", "geometry", "viz"}, {"numpy", "plotly", "PIL"}),
     "report": Room(LEAVES, {"numpy", "PIL"}),

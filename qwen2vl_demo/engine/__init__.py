@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from qwen2vl_demo.engine.base import Chunk, Engine, GenerationOptions, Result
     from qwen2vl_demo.engine.local import LocalEngine, ProcessorOnlyEngine
     from qwen2vl_demo.engine.remote import RemoteEngine
+    from qwen2vl_demo.media import MediaLimits
 
 _HOME = {
     "Chunk": "base",
@@ -45,22 +46,26 @@ def load_engine(
     engine_model: str | None = None,
     engine_key: str | None = None,
     engine_timeout: float = 300.0,
+    limits: MediaLimits | None = None,
 ) -> Engine:
     """The engine that answers: the model here, or the server at `engine_url`.
 
     `model` is "nano", a checkpoint directory, a Hugging Face id, or "none" (prepares prompts, answers nothing).
     With `engine_url` the model answers there, and `model` only says whose tokenizer and limits prepare the prompt.
+    `limits` bounds the files that are opened.
     Raises UserError for a model that cannot be loaded and a server that does not answer.
     """
     if engine_url is not None:
         from qwen2vl_demo.engine.remote import RemoteEngine
 
-        return RemoteEngine.connect(engine_url, engine_model, key=engine_key, timeout=engine_timeout, checkpoint=model)
+        return RemoteEngine.connect(
+            engine_url, engine_model, key=engine_key, timeout=engine_timeout, checkpoint=model, limits=limits
+        )
     from qwen2vl_demo.engine.local import LocalEngine, ProcessorOnlyEngine
 
     if model == "none":
-        return ProcessorOnlyEngine.load()
-    return LocalEngine.load(model, device=device, dtype=dtype)
+        return ProcessorOnlyEngine.load(limits)
+    return LocalEngine.load(model, device=device, dtype=dtype, limits=limits)
 
 
 def __getattr__(name: str) -> object:

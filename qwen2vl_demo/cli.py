@@ -1,0 +1,226 @@
+"""The command line: `ask` streams an answer, `inspect` shows what media become without any weights.
+
+Answers and JSON go to standard output and nothing else does. Statuses go to standard error, and only if that is a
+terminal. Exit status: 0, 2 with one line on standard error for whatever the caller can change, 130 after Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from io import TextIOWrapper
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qwen2vl_demo.errors import UserError
+from qwen2vl_demo.settings import NO_MODEL, Parser, Settings, add_flags, variable_name
+
+if TYPE_CHECKING:
+    from qwen2vl_demo.engine.base import Engine, GenerationOptions, Result
+    from qwen2vl_demo.processing.messages import Message
+    from qwen2vl_demo.trace import PromptTrace
+
+_MEDIA_FLAGS = ("model", "min_pixels", "max_pixels", "fps", "max_frames")
+_ENGINE_FLAGS = ("device", "dtype", "engine_url", "engine_model", "engine_key", "engine_timeout")
+_ANSWER_FLAGS = ("max_new_tokens", "temperature")
+
+
+class _AddMedium(argparse.Action):
+    """Keeps the order in which pictures and clips stand on the command line, whichever flag brought them."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
+        namespace.media = [*namespace.media, ((option_string or "").lstrip("-"), values)]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="replace")
+    try:
+        given = _parser().parse_args(argv)
+        return int(given.run(given))
+    except UserError as error:
+        print("error:", " ".join(str(error).split()), file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader, `head` say, has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = Parser(prog="python -m qwen2vl_demo", description="Qwen2-VL on the command line.")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+
+    ask = commands.add_parser(
+        "ask",
+        help="ask about pictures and videos; streams the answer",
+        description="Asks about pictures and videos, in the order given, and streams the answer to standard output.",
+    )
+    ask.add_argument("question", help="what to ask; - reads it from standard input")
+    _add_media(ask)
+    add_flags(ask, (*_MEDIA_FLAGS, *_ENGINE_FLAGS, *_ANSWER_FLAGS))
+    ask.add_argument(
+        "--top-p", type=float, metavar="P", help="sample from the likeliest tokens that reach this probability"
+    )
+    ask.add_argument("--seed", type=int, metavar="N", help="the same seed gives the same answer")
+    ask.add_argument("--json", action="store_true", help="print one JSON object instead of streaming")
+    ask.set_defaults(run=_ask)
+
+    inspect = commands.add_parser(
+        "inspect",
+        help="show what pictures and videos become; needs no weights",
+        description="Shows what pictures and videos become: sizes, grids, tokens and positions. Needs no weights. "
+        "Without --model the limits are those of the released checkpoints and words are counted with nano's tokenizer.",
+    )
+    inspect.add_argument(
+        "question", nargs="?", default="", help="a question behind them; - reads it from standard input"
+    )
+    _add_media(inspect)
+    add_flags(inspect, _MEDIA_FLAGS)
+    output = inspect.add_mutually_exclusive_group()
+    output.add_argument("--json", action="store_true", help="print one JSON object")
+    output.add_argument("--html", type=Path, metavar="OUT", help="write a page that needs nothing but itself")
+    inspect.set_defaults(run=_inspect)
+    return parser
+
+
+def _add_media(command: argparse.ArgumentParser) -> None:
+    command.set_defaults(media=[])
+    command.add_argument("--image", action=_AddMedium, metavar="FILE", help="a picture or a PDF; may be given again")
+    command.add_argument("--video", action=_AddMedium, metavar="FILE", help="a video; may be given again")
+    command.add_argument("--system", metavar="TEXT", help="what the model is told to be")
+
+
+def _ask(given: argparse.Namespace) -> int:
+    from qwen2vl_demo.engine.start import engine_of, options_of
+
+    settings = Settings.from_namespace(given)
+    options = options_of(settings)
+    if given.top_p is not None:
+        options = replace(options, top_p=given.top_p)
+    options = replace(options, seed=given.seed)
+    messages = _messages(given)
+    status = _Status()
+    status.show("Loading the model")
+    result = _stream(engine_of(settings), messages, options, status, quiet=given.json)
+    if given.json:
+        _print_json(_answer_record(result))
+    return 0
+
+
+def _stream(
+    engine: Engine, messages: list[Message], options: GenerationOptions, status: _Status, *, quiet: bool
+) -> Result:
+    """Prints the answer as it comes (unless quiet) and returns the last chunk's result."""
+    result = None
+    for chunk in engine.stream(messages, options):
+        if chunk.status is not None:
+            status.show(chunk.status)
+        if chunk.text and not quiet:
+            status.clear()
+            print(chunk.text, end="", flush=True)
+        result = chunk.result or result
+    status.clear()
+    assert result is not None, "an engine ends with a result"
+    if not quiet:
+        print(end="" if result.text.endswith("\n") else "\n", flush=True)
+        if result.stop_reason == "length" and sys.stderr.isatty():
+            print(f"(cut after {result.new_tokens} tokens; allow more with --max-new-tokens)", file=sys.stderr)
+    return result
+
+
+def _answer_record(result: Result) -> dict[str, Any]:
+    return {
+        "answer": result.text,
+        "stop_reason": result.stop_reason,
+        "prompt_tokens": result.prompt_tokens,
+        "new_tokens": result.new_tokens,
+        "media": [medium.to_dict() for medium in result.trace.media] if result.trace else [],
+        "timings": {name: round(seconds, 4) for name, seconds in result.timings.items()},
+    }
+
+
+def _inspect(given: argparse.Namespace) -> int:
+    if not given.media and not given.question:
+        raise UserError("There is nothing to inspect; give at least one --image or --video.")
+    from qwen2vl_demo.engine.processors import processor_for
+    from qwen2vl_demo.engine.start import options_of
+
+    settings = Settings.from_namespace(given, {variable_name("model"): NO_MODEL, **os.environ})
+    prompt = processor_for(settings.model).process(_messages(given), options_of(settings).media)
+    if given.json:
+        _print_json(prompt.trace.to_dict())
+    elif given.html:
+        from qwen2vl_demo.report import report_page
+
+        try:
+            given.html.write_text(report_page(prompt.trace, [m.frames for m in prompt.media]), encoding="utf-8")
+        except OSError as error:
+            raise UserError(f"{given.html} cannot be written ({error.strerror}); give --html another place.") from None
+        print(given.html)
+    else:
+        print(_summary(prompt.trace))
+    return 0
+
+
+def _summary(trace: PromptTrace) -> str:
+    """The trace as a few lines for people."""
+    lines = []
+    for medium in trace.media:
+        (height, width), (new_height, new_width), (t, h, w) = medium.original_size, medium.resized_size, medium.grid_thw
+        lines += [
+            f"{medium.kind} {medium.name}",
+            f"  {height}x{width} px, resized to {new_height}x{new_width} (height x width)",
+            f"  grid {t}x{h}x{w} patches = {medium.merged_tokens} merged tokens, prompt places {medium.span[0]} to "
+            f"{medium.span[1] - 1}",
+        ]
+        if medium.timestamps:
+            lines.append(
+                f"  {len(medium.timestamps)} of {medium.total_frames} frames, from {medium.timestamps[0]:.2f} s to "
+                f"{medium.timestamps[-1]:.2f} s"
+            )
+    lines.append(f"prompt: {len(trace)} tokens, rope_delta {trace.rope_delta}")
+    return "\n".join(lines)
+
+
+def _messages(given: argparse.Namespace) -> list[Message]:
+    from qwen2vl_demo.processing.messages import Image, Message, Part, Text, Video
+    from qwen2vl_demo.processing.processor import expand_documents
+
+    question = sys.stdin.read() if given.question == "-" else given.question
+    parts: list[Part] = [Image(path) if kind == "image" else Video(path) for kind, path in given.media]
+    if question:
+        parts.append(Text(question))
+    system = [Message("system", given.system)] if given.system is not None else []
+    return expand_documents([*system, Message("user", parts)])
+
+
+def _print_json(record: dict[str, Any]) -> None:
+    print(json.dumps(record, ensure_ascii=False), flush=True)
+
+
+class _Status:
+    """The line on a terminal that says what goes on, until the answer begins; nothing elsewhere."""
+
+    def __init__(self) -> None:
+        self._useful = sys.stderr.isatty()
+        self._shown = False
+
+    def show(self, text: str) -> None:
+        if self._useful:
+            print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+            self._shown = True
+
+    def clear(self) -> None:
+        """Removes the line, and shows no other: from now on the terminal belongs to the answer."""
+        if self._shown:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+        self._shown = self._useful = False
