@@ -1,0 +1,55 @@
+"""When the frames of a clip are shown. Exact arithmetic only: no files, no decoder."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+UNKNOWN_RATE = Fraction(25)  # frames a second of a file that tells neither its rate nor any time
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """The frames of a clip: how many, how fast, and when each is shown."""
+
+    total: int  # frames
+    fps: float  # frames a second on average
+    times: tuple[float, ...]  # s since the first frame, rising; (total,)
+
+
+def from_times(times: Sequence[Fraction], last: Fraction, claimed_rate: Fraction | None) -> Timeline:
+    """From the frames' times in s, how long the last one is shown (0: unknown) and the file's claimed rate, if any.
+
+    The claim is believed where it ends within half a frame of the timestamps, which many containers round to
+    milliseconds; otherwise (variable rate, no claim) the rate is count / duration.
+    """
+    total, span = len(times), times[-1] - times[0]
+    if last <= 0 and total > 1:
+        last = span / (total - 1)
+    duration = span + last
+    if not claimed_rate or claimed_rate < 0:
+        claimed_rate = UNKNOWN_RATE if duration <= 0 else total / duration
+    if duration <= 0 or abs(total / claimed_rate - duration) < 1 / (2 * claimed_rate):
+        rate = claimed_rate
+    else:
+        rate = total / duration
+    return Timeline(total, _not_above(rate, total), tuple(float(t - times[0]) for t in times))
+
+
+def from_rate(total: int, claimed_rate: Fraction | None) -> Timeline:
+    """For a file whose frames bear no times: evenly spread."""
+    rate = claimed_rate if claimed_rate and claimed_rate > 0 else UNKNOWN_RATE
+    return from_times([i / rate for i in range(total)], 1 / rate, rate)
+
+
+def _not_above(rate: Fraction, total: int) -> float:
+    """The rate as a float which gives total / fps >= the true duration.
+
+    Rounded the other way, a clip of exactly 20 s would last 19.999999999999996 s and lose a pair of frames.
+    """
+    fps = float(rate)
+    while total / fps < total / rate:
+        fps = math.nextafter(fps, 0.0)
+    return fps
