@@ -120,11 +120,12 @@ def collate(
 
 
 def random_size(rng: np.random.Generator, kind: str) -> Size:
-    """(height, width) in pixels, sides multiples of 28, of 16..64 merged tokens; smaller where there are several."""
-    most = {"pictures": 36, "clip": 25}.get(kind, 64)
+    """(height, width) in pixels, sides multiples of 28, of 16..64 merged tokens; mostly small, which is cheap, and
+    more so where a conversation holds several pictures or frames."""
+    power = 2 if kind in ("pictures", "clip") else 1
     while True:
         rows, columns = (int(side) for side in rng.integers(3, 11, 2))
-        if 16 <= rows * columns <= most and rng.random() < 20 / (rows * columns):  # small ones more often: cheap
+        if 16 <= rows * columns <= 64 and rng.random() < (16 / (rows * columns)) ** power:
             return rows * 28, columns * 28
 
 

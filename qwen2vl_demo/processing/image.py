@@ -153,8 +153,8 @@ def load_video(
 ) -> VisionInput:
     """Samples a clip's frames and resizes each to an equal share of the clip's budget. Raises UserError.
 
-    No frame gets more than the checkpoint's or the options' `max_pixels`, even where that is below the 128 merged
-    tokens that a frame is otherwise given at least.
+    No frame gets more than the checkpoint's or the options' `max_pixels`. Where that is below the 128 merged tokens
+    that a frame is otherwise given at least, the checkpoint's floor for a picture holds, and no frame is enlarged.
     """
     cap = min(image.max_pixels, options.max_pixels or image.max_pixels)
     least = options.min_pixels or geometry.VIDEO_FRAME_MIN_PIXELS
@@ -164,7 +164,7 @@ def load_video(
         nonlocal budget
         ceiling = min(geometry.video_frame_pixels(count, min_pixels=least), cap)
         lowered = options.min_pixels is None and ceiling < least
-        budget = (ceiling if lowered else least, ceiling)
+        budget = (min(image.min_pixels, ceiling) if lowered else least, ceiling)
         return _fit(size, vision, *budget, strict=lowered)
 
     clip = read_video(

@@ -1,0 +1,232 @@
+"""The local engine on a tiny random checkpoint: what it answers, how it stops, what it refuses, what it shares."""
+
+import threading
+import time
+
+import numpy as np
+import PIL.Image
+import pytest
+import torch
+
+from qwen2vl_demo.engine.base import GenerationOptions
+from qwen2vl_demo.engine.encode import VisionCache, encode_medium, pieces
+from qwen2vl_demo.engine.local import LocalEngine, ProcessorOnlyEngine, memory_errors
+from qwen2vl_demo.errors import UserError
+from qwen2vl_demo.processing.messages import Image, MediaOptions, Message, Text
+
+GREEDY = GenerationOptions(max_new_tokens=12)
+
+
+def picture(seed=0, size=(150, 200)):
+    pixels = np.random.default_rng(seed).integers(0, 255, (*size, 3), dtype=np.uint8)
+    return PIL.Image.fromarray(pixels)
+
+
+def ask(*parts):
+    return [Message("user", [*parts, Text("What is in this picture?")])]
+
+
+def answer(engine, messages, options=GREEDY, cancel=None):
+    chunks = list(engine.stream(messages, options, cancel))
+    assert all(c.result is None for c in chunks[:-1])
+    assert "".join(c.text for c in chunks) == chunks[-1].result.text
+    return chunks[-1].result
+
+
+@torch.no_grad()
+def slow_answer(engine, messages, options):
+    """The obvious version: no cache, every step runs the whole sequence again, all pictures packed into one call."""
+    prompt = engine.processor.process(messages, options.media)
+    model, ids = engine.model, prompt.trace.input_ids.tolist()
+    from qwen2vl_demo.processing.image import patchify
+
+    patches = [patchify(m.frames, model.config.vision, engine.processor.image) for m in prompt.media]
+    vision = model.encode(torch.cat(patches), [m.grid_thw for m in prompt.media]) if patches else None
+    positions = prompt.trace.position_ids
+    config = model.config
+    never = [config.image_token_id, config.video_token_id, config.vision_start_token_id, config.vision_end_token_id]
+    new = []
+    while len(new) < options.max_new_tokens:
+        embeddings = model.embed(torch.tensor([ids + new]), vision)
+        following = np.arange(len(new)) + positions.max() + 1
+        at = np.concatenate([positions, np.tile(following, (3, 1))], axis=1)
+        logits = model.logits(model(embeddings, torch.from_numpy(at)[:, None])[0, -1])
+        logits[never] = -torch.inf
+        token = int(logits.argmax())
+        if token in engine.end_tokens:
+            break
+        new.append(token)
+    return len(prompt.trace), new
+
+
+@pytest.mark.parametrize("pictures", [0, 1, 3])
+def test_cached_decoding_equals_running_everything_again_at_each_step(engine, pictures):
+    messages = ask(*(Image(picture(i, (90 + 60 * i, 200))) for i in range(pictures)))
+    result = answer(engine, messages)
+    length, tokens = slow_answer(engine, messages, GREEDY)
+    assert (result.prompt_tokens, result.new_tokens) == (length, len(tokens))
+    kept = [t for t in tokens if not engine.processor.tokenizer.hides(t)]
+    assert result.text == engine.processor.tokenizer.decode(kept).replace("�", "") or "�" in result.text
+
+
+def test_several_pictures_packed_equal_each_alone(engine):
+    prompt = engine.processor.process(ask(*(Image(picture(i, (84 + 56 * i, 140))) for i in range(3))), MediaOptions())
+    from qwen2vl_demo.processing.image import patchify
+
+    patches = [patchify(m.frames, engine.model.config.vision, engine.processor.image) for m in prompt.media]
+    packed = engine.model.encode(torch.cat(patches), [m.grid_thw for m in prompt.media])
+    alone = torch.cat([encode_medium(engine.model, m, engine.processor.image, lambda: None) for m in prompt.media])
+    torch.testing.assert_close(packed, alone, atol=1e-4, rtol=1e-4)
+
+
+def test_a_clip_may_be_encoded_in_pieces_along_time():
+    """Slices of 4x6 patches, at most 50 patches a piece: two slices each, and the odd last one."""
+    assert list(pieces((5, 4, 6), most_patches=50)) == [
+        (slice(0, 4), (2, 4, 6)),
+        (slice(4, 8), (2, 4, 6)),
+        (slice(8, 10), (1, 4, 6)),
+    ]
+    assert list(pieces((2, 4, 6), most_patches=1)) == [(slice(0, 2), (1, 4, 6)), (slice(2, 4), (1, 4, 6))]
+
+
+def test_statuses_come_before_the_first_word_and_an_encoded_picture_is_not_encoded_again(engine):
+    messages = ask(Image(picture(99)), Image(picture(98)))
+    first = [c.status for c in engine.stream(messages, GREEDY) if c.status]
+    again = [c.status for c in engine.stream(messages, GREEDY) if c.status]
+    assert first[:2] == ["Encoding picture 1 of 2", "Encoding picture 2 of 2"]
+    assert again == first[2:]
+    assert again[0].startswith("Reading ")
+
+
+def test_the_answer_ends_at_the_length_asked_for(engine):
+    result = answer(engine, ask(), GenerationOptions(max_new_tokens=3))
+    assert (result.stop_reason, result.new_tokens) == ("length", 3)
+
+
+def test_a_stop_between_two_tokens_keeps_what_was_written(engine):
+    cancel = threading.Event()
+    text = ""
+    for chunk in engine.stream(ask(), GenerationOptions(max_new_tokens=200, temperature=1, seed=3), cancel):
+        text += chunk.text
+        if len(text) > 3:
+            cancel.set()
+    assert chunk.result.stop_reason == "cancelled"
+    assert chunk.result.text == text
+    assert chunk.result.new_tokens < 200
+
+
+def test_a_stop_during_encoding_ends_before_the_first_word(engine):
+    cancel = threading.Event()
+    chunks = []
+    for chunk in engine.stream(ask(Image(picture(1234))), GREEDY, cancel):
+        chunks.append(chunk)
+        if chunk.status and chunk.status.startswith("Encoding"):
+            cancel.set()
+    assert chunks[-1].result.stop_reason == "cancelled"
+    assert chunks[-1].result.new_tokens == 0
+
+
+def test_waiting_for_the_model_can_be_stopped_and_a_closed_stream_frees_it(engine):
+    running = engine.stream(ask(), GenerationOptions(max_new_tokens=200))
+    next(running)  # holds the lock from its first status on
+    cancel = threading.Event()
+    waiting = engine.stream(ask(), GREEDY, cancel)
+    assert next(waiting).status == "Waiting for another answer to end"
+    threading.Timer(0.1, cancel.set).start()
+    assert next(waiting).result.stop_reason == "cancelled"
+    running.close()
+    assert answer(engine, ask()).stop_reason in ("end", "length")
+
+
+def test_conversations_in_several_threads_get_the_answers_they_get_alone(engine):
+    questions = [ask(Image(picture(i))) for i in range(3)]
+    alone = [answer(engine, q).text for q in questions]
+    together = [""] * 3
+
+    def run(index):
+        together[index] = answer(engine, questions[index]).text
+
+    threads = [threading.Thread(target=run, args=(i,)) for i in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert together == alone
+
+
+def test_prepare_tells_what_stream_then_uses(engine):
+    messages = ask(Image(picture(5, (300, 900))))
+    trace = engine.prepare(messages, GREEDY)
+    result = answer(engine, messages)
+    assert (trace.input_ids == result.trace.input_ids).all()
+    assert trace.media[0].merged_tokens == (trace.input_ids == engine.model.config.image_token_id).sum()
+
+
+def test_a_prompt_over_the_context_is_refused_before_anything_runs(engine):
+    began = time.perf_counter()
+    with pytest.raises(UserError, match="reads at most 4096") as refused:
+        list(engine.stream([Message("user", "red star " * 4000)], GREEDY))
+    assert "Clear the chat or write less" in str(refused.value)
+    with pytest.raises(UserError, match="Lower the image budget"):
+        list(engine.stream(ask(*(Image(picture(0)) for _ in range(120))), GREEDY))
+    assert time.perf_counter() - began < 30
+
+
+def test_an_answer_never_runs_past_the_context(engine):
+    trace = engine.prepare([Message("user", "red star " * 1000)], GREEDY)
+    per_word = (len(trace) - len(engine.prepare([Message("user", "red star " * 500)], GREEDY))) / 500
+    words = int((4096 - len(trace)) / per_word) + 998
+    messages = [Message("user", "red star " * words)]
+    room = 4096 - len(engine.prepare(messages, GREEDY))
+    assert 0 < room < 40
+    result = answer(engine, messages, GenerationOptions(max_new_tokens=500))
+    assert result.prompt_tokens + result.new_tokens <= 4096
+
+
+def test_timings_add_up(engine):
+    timings = answer(engine, ask(Image(picture(77)))).timings
+    parts = sum(timings[name] for name in ("prepare", "wait", "encode", "prefill", "decode"))
+    assert timings["first_token"] == pytest.approx(parts - timings["decode"])
+    assert parts <= timings["total"]
+
+
+def test_running_out_of_memory_names_what_to_lower():
+    for error in (
+        torch.OutOfMemoryError("x"),
+        MemoryError(),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+    ):
+        with pytest.raises(UserError, match="Lower the budget"), memory_errors("Lower the budget."):
+            raise error
+    with pytest.raises(RuntimeError, match="shape"), memory_errors("Lower the budget."):
+        raise RuntimeError("a shape is wrong")
+
+
+def test_the_vision_cache_forgets_the_least_used_first(engine):
+    media = engine.processor.process(ask(*(Image(picture(i)) for i in range(3))), MediaOptions()).media
+    tokens = torch.zeros(10, 10)
+    cache = VisionCache(most_bytes=2 * tokens.nbytes)
+    cache.put(media[0], tokens)
+    cache.put(media[1], tokens)
+    assert cache.get(media[0]) is not None  # now the more recently used of the two
+    cache.put(media[2], tokens)
+    assert [cache.get(m) is not None for m in media] == [True, False, True]
+
+
+def test_without_a_model_prompts_are_prepared_and_answers_refused_in_words(checkpoint, monkeypatch):
+    monkeypatch.setattr("qwen2vl_demo.engine.processors.NANO", checkpoint)
+    engine = ProcessorOnlyEngine.load()
+    trace = engine.prepare(ask(Image(picture(0, (720, 1280)))), GREEDY)
+    assert trace.media[0].resized_size == (728, 1288)  # the released limits, not nano's
+    with pytest.raises(UserError, match="--model nano"):
+        engine.stream(ask(), GREEDY)
+
+
+def test_a_cpu_caps_the_picture_budget_and_an_option_overrides_it(checkpoint):
+    engine = LocalEngine.load(str(checkpoint), device="cpu", dtype="float32")
+    engine.processor.image = type(engine.processor.image)()  # the released limits
+    assert engine.pixel_limits == (3136, 1280 * 784)
+    big = Image(picture(0, (1500, 1500)))
+    assert engine.prepare(ask(big), GREEDY).media[0].merged_tokens <= 1280
+    wide = GenerationOptions(media=MediaOptions(max_pixels=2000 * 784))
+    assert engine.prepare(ask(big), wide).media[0].merged_tokens > 1280
