@@ -1,0 +1,291 @@
+"""The command line: what goes to which stream, which exit status, and that the order of the media is kept."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import pytest
+from fake_engine import FakeEngine
+
+from qwen2vl_demo import cli
+from qwen2vl_demo.engine.wire import clip_file
+from qwen2vl_demo.geometry import MAX_PIXELS, VisionSpan, mrope_position_ids, smart_resize
+from qwen2vl_demo.processing.messages import Image, Message, Text, Video
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
+    """Whatever engine the command line asks for, it gets this one."""
+    engine = FakeEngine(step=0, encode=0)
+    monkeypatch.setattr("qwen2vl_demo.engine.start.load_engine", lambda *_, **__: engine)
+    return engine
+
+
+@pytest.fixture
+def cat(tmp_path: Path) -> Path:
+    """A picture of 300x400 pixels, which becomes 308x392: 11x14 merged tokens."""
+    path = tmp_path / "cat.png"
+    PIL.Image.new("RGB", (400, 300), "teal").save(path)
+    return path
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(clip_file(np.full((8, 112, 140, 3), 90, np.uint8)))
+    return path
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+# ask
+
+
+def test_ask_streams_the_answer_and_nothing_else_to_standard_output(fake: FakeEngine, capsys: Any, cat: Path) -> None:
+    assert cli.main(["ask", "--image", str(cat), "What is this?"]) == 0
+    out, err = capsys.readouterr()
+    assert out == "In turn 1 I see 1 files and was asked: What is this? and so on and so on \n"
+    assert err == ""  # it is no terminal here
+
+
+def test_ask_keeps_the_order_of_pictures_and_videos(fake: FakeEngine, cat: Path, clip: Path) -> None:
+    assert (
+        cli.main(["ask", "--image", str(cat), "--video", str(clip), "--system", "Be brief.", "--image", str(cat), "?"])
+        == 0
+    )
+    messages, _ = fake.heard[-1]
+    assert messages == [
+        Message("system", "Be brief."),
+        Message("user", [Image(str(cat)), Video(str(clip)), Image(str(cat)), Text("?")]),
+    ]
+
+
+def test_every_page_of_a_pdf_becomes_a_picture(fake: FakeEngine, tmp_path: Path) -> None:
+    pages = [PIL.Image.new("RGB", (200, 100), color) for color in ("red", "blue")]
+    pages[0].save(tmp_path / "two.pdf", save_all=True, append_images=pages[1:])
+    assert cli.main(["ask", "--image", str(tmp_path / "two.pdf"), "?"]) == 0
+    parts = fake.heard[-1][0][0].parts
+    assert [type(part) for part in parts] == [Image, Image, Text]
+
+
+def test_ask_passes_its_options_on(fake: FakeEngine) -> None:
+    flags = "--max-pixels 100_000 --min-pixels 4000 --fps 1 --max-frames 8 --max-new-tokens 3 --temperature 0.5"
+    assert cli.main(["ask", *flags.split(), "--top-p", "0.9", "--seed", "7", "hello"]) == 0
+    _, options = fake.heard[-1]
+    assert (options.max_new_tokens, options.temperature, options.top_p, options.seed) == (3, 0.5, 0.9, 7)
+    media = options.media
+    assert (media.max_pixels, media.min_pixels, media.fps, media.max_frames) == (100_000, 4000, 1, 8)
+
+
+def test_ask_json_is_one_object_with_the_promised_keys(fake: FakeEngine, capsys: Any, cat: Path) -> None:
+    assert cli.main(["ask", "--json", "--image", str(cat), "Was für ein 猫?"]) == 0
+    out, _ = capsys.readouterr()
+    record = json.loads(out)
+    assert out.count("\n") == 1 and "猫" in out
+    assert list(record) == ["answer", "stop_reason", "prompt_tokens", "new_tokens", "media", "timings"]
+    assert record["answer"].startswith("In turn 1 I see 1 files") and record["stop_reason"] == "end"
+    medium = record["media"][0]
+    assert (medium["kind"], medium["original_size"], medium["resized_size"]) == ("image", [300, 400], [308, 392])
+    assert (medium["grid_thw"], medium["merged_tokens"]) == ([1, 22, 28], 154)
+    assert record["timings"]["total"] >= 0
+
+
+def test_an_answer_cut_by_its_limit_says_so(fake: FakeEngine, capsys: Any) -> None:
+    assert cli.main(["ask", "--json", "--max-new-tokens", "2", "hello"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert (record["stop_reason"], record["new_tokens"], record["answer"]) == ("length", 2, "In turn ")
+
+
+def test_the_question_may_come_from_standard_input(fake: FakeEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("from a pipe"))
+    assert cli.main(["ask", "-"]) == 0
+    assert fake.heard[-1][0][-1].text == "from a pipe"
+
+
+def test_statuses_show_on_a_terminal_and_are_gone_before_the_answer(
+    fake: FakeEngine, monkeypatch: pytest.MonkeyPatch, cat: Path
+) -> None:
+    """Both streams write to the same screen: behind the answer's first word nothing may erase its line."""
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stdout", screen)
+    monkeypatch.setattr(sys, "stderr", screen)
+    assert cli.main(["ask", "--image", str(cat), "--max-new-tokens", "5", "?"]) == 0
+    statuses, _, answer = screen.getvalue().rpartition("\r\x1b[K")
+    assert "Loading the model" in statuses and "Encoding 1 picture" in statuses
+    assert answer == "In turn 1 I see \n(cut after 5 tokens; allow more with --max-new-tokens)\n"
+
+
+# inspect
+
+
+@pytest.mark.parametrize(("height", "width"), [(224, 224), (720, 1280), (1080, 1920), (10, 10)])
+def test_inspect_uses_the_released_checkpoints_limits(height: int, width: int, tmp_path: Path, capsys: Any) -> None:
+    """Without --model it is their limits that act (224x224: 64 tokens; 10x10 grows to 56x56), not nano's."""
+    PIL.Image.new("RGB", (width, height)).save(tmp_path / "a.png")
+    assert cli.main(["inspect", "--json", "--image", str(tmp_path / "a.png")]) == 0
+    record = json.loads(capsys.readouterr().out)
+    resized = list(smart_resize(height, width))
+    medium = record["media"][0]
+    assert (medium["original_size"], medium["resized_size"]) == ([height, width], resized)
+    assert medium["merged_tokens"] == resized[0] * resized[1] // 784
+
+
+def test_inspect_json_holds_ids_and_positions_that_belong_together(cat: Path, clip: Path, capsys: Any) -> None:
+    assert cli.main(["inspect", "--json", "--image", str(cat), "--video", str(clip), "--system", "x", "What?"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert [medium["kind"] for medium in record["media"]] == ["image", "video"]
+    spans = [VisionSpan(medium["span"][0], tuple(medium["grid_thw"])) for medium in record["media"]]
+    positions, delta = mrope_position_ids(len(record["input_ids"]), spans)
+    assert record["position_ids"] == positions.tolist() and record["rope_delta"] == delta
+    for medium in record["media"]:
+        start, end = medium["span"]
+        assert len(set(record["input_ids"][start:end])) == 1 and end - start == medium["merged_tokens"]
+
+
+def test_inspect_takes_a_pixel_budget(cat: Path, capsys: Any) -> None:
+    assert cli.main(["inspect", "--json", "--max-pixels", "78400", "--image", str(cat)]) == 0
+    height, width = json.loads(capsys.readouterr().out)["media"][0]["resized_size"]
+    assert (height, width) == smart_resize(300, 400, max_pixels=78400) and height * width <= 78400 < MAX_PIXELS
+
+
+def test_inspect_of_nano_uses_nanos_own_limits(cat: Path, capsys: Any) -> None:
+    """nano was trained on pictures of at most 64 merged tokens; the released limits would allow 154 here."""
+    assert cli.main(["inspect", "--json", "--model", "nano", "--image", str(cat)]) == 0
+    assert json.loads(capsys.readouterr().out)["media"][0]["merged_tokens"] <= 64
+
+
+def test_inspect_prints_a_summary_for_people(cat: Path, clip: Path, capsys: Any) -> None:
+    assert cli.main(["inspect", "--image", str(cat), "--video", str(clip)]) == 0
+    out = capsys.readouterr().out
+    assert "image cat.png" in out and "300x400 px, resized to 308x392 (height x width)" in out
+    assert "grid 1x22x28 patches = 154 merged tokens" in out
+    assert "8 of 8 frames, from 0.00 s to 3.50 s" in out
+
+
+def test_inspect_html_is_a_page_that_needs_nothing_but_itself(
+    cat: Path, clip: Path, tmp_path: Path, capsys: Any
+) -> None:
+    out = tmp_path / "page.html"
+    assert cli.main(["inspect", "--html", str(out), "--image", str(cat), "--video", str(clip)]) == 0
+    page = out.read_text("utf-8")
+    assert capsys.readouterr().out.strip() == str(out)
+    assert "308 × 392 px" in page and ">154<" in page
+    assert page.count("<img ") == 1 + 4  # the picture, and one of each of the clip's 4 pairs of frames
+    assert page.count('src="data:image/webp;base64,') == page.count("<img ")
+    assert "http" not in page and "<script" not in page
+
+
+def test_a_file_name_cannot_write_into_the_page(tmp_path: Path) -> None:
+    name = tmp_path / '<img src=x onerror=alert(1)>".png'
+    PIL.Image.new("RGB", (56, 56)).save(name)
+    assert cli.main(["inspect", "--html", str(tmp_path / "page.html"), "--image", str(name)]) == 0
+    assert "<img src=x" not in (tmp_path / "page.html").read_text("utf-8")
+
+
+# errors
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        ([], "COMMAND"),
+        (["dance"], "dance"),
+        (["ask"], "question"),
+        (["ask", "--image"], "--image"),
+        (["ask", "--image", "nowhere.png", "?"], "nowhere.png"),
+        (["ask", "--device", "tpu", "?"], "--device"),
+        (["ask", "--max-new-tokens", "0", "?"], "--max-new-tokens"),
+        (["ask", "--top-p", "7", "?"], "top_p"),
+        (["ask", "!refuse"], "refuses"),
+        (["inspect"], "--image"),
+        (["inspect", "--video", "nowhere.mp4"], "nowhere.mp4"),
+        (["inspect", "--json", "--html", "x", "--image", "y"], "--html"),
+        (["inspect", "--model", "./no/such/dir", "hello"], "./no/such/dir"),
+        (["inspect", "--html", "/no/such/dir/x.html", "hello"], "/no/such/dir/x.html"),
+    ],
+)
+def test_an_error_is_one_line_on_standard_error_and_status_2(
+    fake: FakeEngine, capsys: Any, argv: list[str], words: str
+) -> None:
+    assert cli.main(argv) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.startswith("error: ") and err.count("\n") == 1
+    assert words in err
+
+
+def run(*argv: str, **how: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "qwen2vl_demo", *argv], cwd=ROOT, capture_output=True, text=True, timeout=300, **how
+    )
+
+
+def test_a_wrong_flag_is_found_without_loading_anything() -> None:
+    done = run("ask", "--divice", "cpu", "?", env={**os.environ, "PYTHONPROFILEIMPORTTIME": "1"})
+    assert done.returncode == 2
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("import time:")]
+    assert len(lines) == 1 and "--divice" in lines[0]
+    assert "| torch" not in done.stderr
+
+
+def test_nano_answers_from_a_fresh_process(cat: Path) -> None:
+    done = run("ask", "--json", "--max-new-tokens", "4", "--image", str(cat), "What is this?")
+    assert done.returncode == 0, done.stderr
+    record = json.loads(done.stdout)
+    assert 1 <= record["new_tokens"] <= 4 and record["media"][0]["original_size"] == [300, 400]
+    assert done.stderr == ""
+
+
+SLOW = """
+import sys
+from fake_engine import FakeEngine
+from qwen2vl_demo import cli
+from qwen2vl_demo.engine import start
+start.load_engine = lambda *_, **__: FakeEngine(step=0.05)
+sys.exit(cli.main(["ask", "a long answer please"]))
+"""
+
+
+@pytest.fixture
+def slow_answer() -> Iterator[subprocess.Popen[str]]:
+    """A process in the middle of a long answer."""
+    paths = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+    process = subprocess.Popen(
+        [sys.executable, "-c", SLOW],
+        env={**os.environ, "PYTHONPATH": paths},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None and process.stdout.read(9) == "In turn 1"
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def test_ctrl_c_ends_with_130_and_no_traceback(slow_answer: subprocess.Popen[str]) -> None:
+    slow_answer.send_signal(signal.SIGINT)
+    _, err = slow_answer.communicate(timeout=60)
+    assert slow_answer.returncode == 130 and "Traceback" not in err
+
+
+def test_a_reader_that_has_enough_is_no_error(slow_answer: subprocess.Popen[str]) -> None:
+    """As in `... ask ... | head -c 9`."""
+    assert slow_answer.stdout is not None and slow_answer.stderr is not None
+    slow_answer.stdout.close()
+    assert slow_answer.stderr.read() == ""
+    assert slow_answer.wait(timeout=60) == 0
