@@ -77,8 +77,8 @@ def evaluate(
     rows = []
     for family in FAMILIES:
         if answers := results.get(family):
-            right, chance = (float(np.mean(column)) for column in zip(*answers, strict=True))
-            rows.append(Row(family, len(answers), right, chance))
+            accuracy, chance = (float(mean) for mean in np.mean(answers, axis=0))
+            rows.append(Row(family, len(answers), accuracy, chance))
     return rows
 
 
