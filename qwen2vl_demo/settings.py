@@ -109,7 +109,7 @@ class Settings:
     share: bool = _flag(False, "open a public gradio.live link to this machine", convert=_switch)
     max_file_mb: int = _flag(50, "largest file that a visitor may upload, in megabytes", convert=_integer, metavar="N")
     data_dir: str | None = _flag(
-        None, "where the page keeps its working files; without it a temporary directory", metavar="DIR"
+        None, "where the page keeps its working files; without it ~/.cache/qwen2vl-demo", metavar="DIR"
     )
 
     # what the page starts with; a visitor can change these
