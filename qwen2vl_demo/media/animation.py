@@ -38,7 +38,7 @@ class Animation:
         if len(shown) != frames:
             raise ValueError(f"{frames} frames but {len(shown)} durations")
         starts = [Fraction(ms, 1000) for ms in accumulate(shown[:-1], initial=0)]
-        self.timeline = from_times(starts, Fraction(shown[-1], 1000), None)
+        self.timeline = from_times(starts, Fraction(shown[-1], 1000), None, Fraction(1, 1000))
 
     def read(self, timeline: Timeline, indices: Sequence[int], out: np.ndarray) -> Timeline:
         height, width = out.shape[1:3]

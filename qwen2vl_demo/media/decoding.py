@@ -10,6 +10,7 @@ Knows FFmpeg (PyAV) and numpy; knows nothing about frames a second or pixel budg
 
 from __future__ import annotations
 
+import os
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -23,12 +24,13 @@ from av.container import InputContainer
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.geometry import Size
 from qwen2vl_demo.media.frames import FramePainter, display_of
-from qwen2vl_demo.media.sniff import container, no_picture, video_stream
+from qwen2vl_demo.media.sniff import container, decoder_options, no_picture, video_stream
 from qwen2vl_demo.media.source import MediaFile, MediaLimits
 from qwen2vl_demo.media.timeline import Timeline, from_rate, from_times
 
 # Where one packet is one shown frame. VP8 has packets that are never shown, old MPEG-4 puts two frames into one.
 FRAME_PER_PACKET = {"h264", "hevc", "vp9", "av1", "mjpeg", "prores"}
+GIF_TRAILER = b";"  # the last byte of a complete GIF
 MIN_SKIP = 16  # packets; decoding fewer costs less than seeking over them
 
 
@@ -51,8 +53,11 @@ class Movie:
     def __init__(self, media: MediaFile, limits: MediaLimits) -> None:
         """Raises UserError for a file without a picture or frames and beyond the limits; PyAV's errors otherwise."""
         self._media, self._limits = media, limits
+        media.file.seek(-1, os.SEEK_END)
+        last_byte = media.file.read(1)
         with container(media, limits) as box:
             stream = self._stream(box)
+            self._ends_whole = _ends_whole(box.format.name, last_byte)
             self._rate = stream.average_rate or stream.guessed_rate
             self._time_base = stream.time_base or Fraction(1, 1000)
             self._packets, self._last, first = self._listed(box, stream)
@@ -60,7 +65,7 @@ class Movie:
                 raise self._no_frames()
             self._check_frame_size(first.height, first.width)
             self.original_size, self._turn = display_of(first, stream.sample_aspect_ratio)
-            name = stream.codec_context.name
+            name = stream.codec_context.codec.canonical_name
         self._skip_unneeded = name == "h264"  # elsewhere it is no faster, or not safe (HEVC's sub-layers)
         pts = [p.pts for p in self._packets]
         self._by_time = name in FRAME_PER_PACKET and None not in pts and len(set(pts)) == len(pts)
@@ -92,7 +97,7 @@ class Movie:
                 "convert it to MP4 (H.264) and send that."
             )
         self._check_frame_size(stream.codec_context.height, stream.codec_context.width)
-        stream.codec_context.options["max_pixels"] = str(self._limits.max_video_frame_pixels)
+        stream.codec_context.options.update(decoder_options(self._limits))
         stream.thread_type = "AUTO"
         return stream
 
@@ -109,7 +114,7 @@ class Movie:
         """All packets, how long the last frame is shown in s, and the first frame (for its size and rotation)."""
         packets: list[_Packet] = []
         latest, last, first = None, 0, None
-        for packet in _packets(box, stream):
+        for packet in _packets(box, stream, self._ends_whole):
             packets.append(_Packet(packet.pts, packet.dts, packet.is_keyframe, not packet.is_discard))
             if packet.pts is not None and (latest is None or packet.pts > latest):
                 latest, last = packet.pts, packet.duration or 0
@@ -124,7 +129,7 @@ class Movie:
 
     def _timeline(self, pts: list[int], total: int) -> Timeline:
         if len(pts) == total:
-            return from_times([t * self._time_base for t in pts], self._last, self._rate)
+            return from_times([t * self._time_base for t in pts], self._last, self._rate, self._time_base)
         return from_rate(total, self._rate)
 
     def _read_by_count(self, indices: Sequence[int], out: np.ndarray) -> Timeline:
@@ -135,7 +140,7 @@ class Movie:
         total = 0
         with container(self._media, self._limits) as box:
             stream = self._stream(box)
-            for packet in chain(_packets(box, stream), [None]):
+            for packet in chain(_packets(box, stream, self._ends_whole), [None]):
                 for frame in _decoded(stream, packet):
                     if total in slots:
                         painter.paint(slots[total], frame)
@@ -159,7 +164,7 @@ class Movie:
                 if start > following:
                     key = self._packets[start]
                     box.seek(min(t for t in (key.pts, key.dts) if t is not None), stream=stream)
-                for packet in chain(_between(_packets(box, stream), place, start, end), [None]):
+                for packet in chain(_between(_packets(box, stream, self._ends_whole), place, start, end), [None]):
                     if packet is not None and self._skip_unneeded:
                         stream.codec_context.skip_frame = "DEFAULT" if packet.pts in slots else "NONREF"
                     for frame in stream.codec_context.decode(packet):
@@ -178,17 +183,28 @@ class _Lost(Exception):
     """The packets did not come as they were listed."""
 
 
-def _packets(box: InputContainer, stream: av.VideoStream) -> Iterator[av.Packet]:
-    """The stream's whole packets up to the end or to where the file is cut off."""
+def _ends_whole(format_name: str, last_byte: bytes) -> bool:
+    """Whether the last packet is known to be complete. Most containers say how long a packet is; a packet of a
+    transport or program stream ends where the next one begins, and so does a frame of a GIF."""
+    return format_name not in ("mpegts", "mpeg") and (format_name != "gif" or last_byte == GIF_TRAILER)
+
+
+def _packets(box: InputContainer, stream: av.VideoStream, ends_whole: bool) -> Iterator[av.Packet]:
+    """The stream's complete packets, up to the end or to where the file is cut off."""
+    held: av.Packet | None = None
     try:
         for packet in box.demux(stream):
             # An empty packet (the last one, or a dropped AVI frame) would tell the decoder that the file has ended.
             if packet.size > 0 and not packet.is_corrupt:
-                yield packet
+                if held is not None:
+                    yield held
+                held = packet
     except MemoryError:
         raise
     except av.FFmpegError:
-        return
+        pass
+    if held is not None and ends_whole:
+        yield held
 
 
 def _decoded(stream: av.VideoStream, packet: av.Packet | None) -> list[av.VideoFrame]:
@@ -230,7 +246,7 @@ def _runs(packets: Sequence[_Packet], wanted: Sequence[int]) -> list[tuple[int, 
         while k >= 0 and _time(packets[keys[k]]) > _time(packets[last]):
             k -= 1
         first = keys[k] if k >= 0 else 0
-        if runs and first <= runs[-1][1] + MIN_SKIP:
+        if runs and first - runs[-1][1] - 1 < MIN_SKIP:
             runs[-1] = (runs[-1][0], last)
         else:
             runs.append((first, last))

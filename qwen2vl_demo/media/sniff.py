@@ -61,14 +61,14 @@ def kind_of_file(media: MediaFile) -> Kind:
             image = identify_image(media)
             return "video" if image.format in ANIMATIONS and getattr(image, "is_animated", False) else "image"
         except Exception as error:
-            raise _unknown(media, MediaLimits()) from error
+            raise _unknown(media) from error
     if b"%PDF-" in media.head[:1024]:
         return "pdf"
     try:
         with container(media, MediaLimits()) as box:
             stream = video_stream(box)
     except Exception as error:
-        raise _unknown(media, MediaLimits()) from error
+        raise _unknown(media) from error
     if stream is None:
         raise no_picture(media)
     return "video"
@@ -116,12 +116,18 @@ def container(media: MediaFile, limits: MediaLimits) -> Iterator[av.container.In
     with av.open(
         nameless,
         mode="r",
-        options={"format_whitelist": DEMUXERS, "max_pixels": str(limits.max_video_frame_pixels)},
+        options={"format_whitelist": DEMUXERS, **decoder_options(limits)},
         metadata_errors="ignore",  # a title in an old encoding is no reason to refuse the video
         buffer_size=READ_BYTES,
         io_open=_refuse_other_files,
     ) as box:
         yield box
+
+
+def decoder_options(limits: MediaLimits) -> dict[str, str]:
+    """Makes FFmpeg refuse a frame larger than its header said. It counts padding too, hence the room; the exact
+    check is the caller's."""
+    return {"max_pixels": str(2 * limits.max_video_frame_pixels + 65_536)}
 
 
 def video_stream(box: av.container.InputContainer) -> av.VideoStream | None:
@@ -135,7 +141,7 @@ def _refuse_other_files(url: str, flags: int, options: dict[str, str]) -> None:
     raise PermissionError("a media file may not open other files")
 
 
-def _unknown(media: MediaFile, limits: MediaLimits) -> UserError:
+def _unknown(media: MediaFile) -> UserError:
     """Why a file is none of the three kinds, as far as its first bytes tell."""
     label, start = media.label, media.head.lstrip()[:1024].lower()
     if _is_text(media.head):
@@ -144,18 +150,15 @@ def _unknown(media: MediaFile, limits: MediaLimits) -> UserError:
         if b"<svg" in start:
             return UserError(f"{label} is an SVG drawing, which cannot be opened here; export it as PNG and send that.")
         return UserError(f"{label} is a text file, whatever its name says; send {KNOWN}.")
-    name = image_format(media)
-    if name is not None:
-        return UserError(
-            f"{label} begins like a {name} picture but cannot be read: it is damaged, cut off or of an unknown variant. "
-            "Save or export it again and send the new file."
-        )
     if media.head.startswith(SOUND) or (media.head[:4] == b"RIFF" and media.head[8:12] == b"WAVE"):
         return no_picture(media)
-    if media.head[4:8] == b"ftyp" or media.head[:4] in (b"\x1aE\xdf\xa3", b"RIFF"):
+    looks_like = image_format(media)
+    if looks_like is None and (media.head[4:8] == b"ftyp" or media.head[:4] in (b"\x1aE\xdf\xa3", b"RIFF")):
+        looks_like = "video"
+    if looks_like is not None:
         return UserError(
-            f"{label} begins like a video but cannot be read: it is damaged, cut off or of an unknown variant. "
-            "Save or export it again and send the new file."
+            f"{label} begins like a {looks_like} file but cannot be read: it is damaged, cut off or of an unknown "
+            "variant. Save or export it again and send the new file."
         )
     return UserError(f"{label} is not a picture, video or PDF that can be opened here; send {KNOWN}.")
 

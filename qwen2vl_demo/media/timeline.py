@@ -19,20 +19,21 @@ class Timeline:
     times: tuple[float, ...]  # s since the first frame, rising; (total,)
 
 
-def from_times(times: Sequence[Fraction], last: Fraction, claimed_rate: Fraction | None) -> Timeline:
+def from_times(times: Sequence[Fraction], last: Fraction, claimed_rate: Fraction | None, tick: Fraction) -> Timeline:
     """From the frames' times in s, how long the last one is shown (0: unknown) and the file's claimed rate, if any.
 
-    The claim is believed where it ends within half a frame of the timestamps, which many containers round to
-    milliseconds; otherwise (variable rate, no claim) the rate is count / duration.
+    Times are rounded to `tick` s, a millisecond in many containers. So the claim is believed where it agrees with
+    them within a tick at either end; otherwise (variable rate, no claim) the rate is count / duration.
     """
     total, span = len(times), times[-1] - times[0]
     if last <= 0 and total > 1:
         last = span / (total - 1)
     duration = span + last
-    if not claimed_rate or claimed_rate < 0:
-        claimed_rate = UNKNOWN_RATE if duration <= 0 else total / duration
-    if duration <= 0 or abs(total / claimed_rate - duration) < 1 / (2 * claimed_rate):
-        rate = claimed_rate
+    claim = claimed_rate if claimed_rate and claimed_rate > 0 else None
+    if duration <= 0:
+        rate = claim or UNKNOWN_RATE
+    elif claim and abs(total / claim - duration) <= min(2 * tick, 1 / (2 * claim)):
+        rate = claim
     else:
         rate = total / duration
     return Timeline(total, _not_above(rate, total), tuple(float(t - times[0]) for t in times))
@@ -41,7 +42,7 @@ def from_times(times: Sequence[Fraction], last: Fraction, claimed_rate: Fraction
 def from_rate(total: int, claimed_rate: Fraction | None) -> Timeline:
     """For a file whose frames bear no times: evenly spread."""
     rate = claimed_rate if claimed_rate and claimed_rate > 0 else UNKNOWN_RATE
-    return from_times([i / rate for i in range(total)], 1 / rate, rate)
+    return from_times([i / rate for i in range(total)], 1 / rate, rate, Fraction(0))
 
 
 def _not_above(rate: Fraction, total: int) -> float:
