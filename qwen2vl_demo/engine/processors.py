@@ -38,4 +38,4 @@ def processor_for(model: str, limits: MediaLimits | None = None) -> Processor:
     """The processor of "nano", of a checkpoint directory or of a hub id; with "none" the reference one."""
     if model == "none":
         return reference_processor(limits)
-    return Processor.from_directory(find_checkpoint(model), limits)
+    return Processor.from_directory(find_checkpoint(model, weights=False), limits)

@@ -23,7 +23,8 @@ from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.model.qwen2vl import Qwen2VL
 
 NANO = Path(__file__).resolve().parents[2] / "assets" / "nano"
-FILES = ["*.json", "*.safetensors", "*.jinja"]  # what is downloaded of a repository
+SMALL_FILES = ["*.json", "*.jinja"]  # what is downloaded of a repository to prepare prompts ...
+FILES = [*SMALL_FILES, "*.safetensors"]  # ... and to answer
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,11 @@ class Placement:
     reason: str
 
 
-def find_checkpoint(model: str) -> Path:
-    """The directory of a checkpoint: "nano", a directory, or a hub id, which is downloaded. Raises UserError."""
+def find_checkpoint(model: str, *, weights: bool = True) -> Path:
+    """The directory of a checkpoint: "nano", a directory, or a hub id, which is downloaded. Raises UserError.
+
+    Without `weights`, a hub id is downloaded without them, which is enough for a processor.
+    """
     if model == "nano":
         return NANO
     path = Path(model).expanduser()
@@ -49,10 +53,10 @@ def find_checkpoint(model: str) -> Path:
             f'There is no directory {model}. --model takes "nano", a checkpoint directory, '
             'or a hub id such as "Qwen/Qwen2-VL-2B-Instruct".'
         )
-    return _download(model)
+    return _download(model, FILES if weights else SMALL_FILES)
 
 
-def _download(hub_id: str) -> Path:
+def _download(hub_id: str, patterns: list[str]) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import (
         GatedRepoError,
@@ -64,7 +68,7 @@ def _download(hub_id: str) -> Path:
     )
 
     try:
-        return Path(snapshot_download(hub_id, allow_patterns=FILES))
+        return Path(snapshot_download(hub_id, allow_patterns=patterns))
     except GatedRepoError:
         raise UserError(f"{hub_id} asks for a licence: accept it on its page, then set HF_TOKEN.") from None
     except (RepositoryNotFoundError, HFValidationError):

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import av
@@ -23,6 +24,7 @@ from qwen2vl_demo.engine.remote import RemoteEngine
 from qwen2vl_demo.engine.wire import PNG_BYTES, clip_file
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.processing.messages import Image, MediaOptions, Message, Text, Video
+from qwen2vl_demo.processing.processor import Processor
 
 ASK = [Message("user", "What is this?")]
 GREEDY = GenerationOptions(max_new_tokens=16)
@@ -364,6 +366,13 @@ def test_the_description_says_which_counts_are_estimates(server: FakeServer) -> 
     engine = server.engine()
     assert engine.name == "qwen" and server.url in engine.description
     assert "estimates" in engine.description and "nano" in engine.description
+
+
+def test_with_the_checkpoints_own_directory_every_count_is_exact(server: FakeServer, checkpoint: Path) -> None:
+    engine = server.engine(checkpoint=str(checkpoint))
+    own = Processor.from_directory(checkpoint).process(ASK).trace
+    assert engine.prepare(ASK, GREEDY).input_ids.tolist() == own.input_ids.tolist()
+    assert "estimates" not in engine.description
 
 
 def test_the_only_model_is_taken_and_several_want_a_choice(server: FakeServer) -> None:
