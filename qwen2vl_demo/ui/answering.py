@@ -1,0 +1,253 @@
+"""From the composer to an answer: one turn, checked, asked and streamed.
+
+A turn is checked in full (its files open, the engine can prepare it) before it enters the conversation; what fails
+before the first word goes back to the composer with a sentence, what fails later keeps the words that came. A run
+that no longer owns its session (Stop let the visitor go on, the tab closed) says nothing more. Never raises for what a
+visitor or the engine did. Knows no gradio.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from qwen2vl_demo.engine.base import Engine, GenerationOptions, Result
+from qwen2vl_demo.errors import UserError
+from qwen2vl_demo.processing.messages import Message
+from qwen2vl_demo.ui import display
+from qwen2vl_demo.ui.choices import Choices, read_choices
+from qwen2vl_demo.ui.conversation import (
+    Answer,
+    Conversation,
+    Ending,
+    Medium,
+    Numbers,
+    Turn,
+    count,
+    default_question,
+    numbers_of,
+    to_messages,
+)
+from qwen2vl_demo.ui.record import MAX_TEXT, clean, dumps
+from qwen2vl_demo.ui.sessions import Draft, Run, Session, Sessions
+from qwen2vl_demo.ui.store import MediaStore
+from qwen2vl_demo.ui.view import LOST, View, report, settled
+
+COALESCE = 0.045  # seconds: each update of the page carries the whole chat, so a fast model's tokens travel together
+KEEP_EVERY = 1.0  # seconds between two copies of a growing answer in the browser's memory
+MAX_FILES = 64  # of one turn
+BUSY = "An answer is still being written. Wait for its end, or press Stop."
+
+
+class Answering:
+    """What it takes to answer: an engine, the media, the tabs and the defaults. Safe for several threads."""
+
+    def __init__(self, engine: Engine, store: MediaStore, defaults: GenerationOptions | None = None) -> None:
+        self.engine, self.store = engine, store
+        self.defaults = defaults if defaults is not None else GenerationOptions()
+        self.sessions = Sessions()
+
+    def choices(self, values: Sequence[Any]) -> Choices:
+        """What the settings say. Raises UserError."""
+        return read_choices(values, self.defaults, self.engine.pixel_limits)
+
+    def send(self, session: Session, draft: Draft, values: Sequence[Any]) -> Iterator[View]:
+        """Asks what stands in the composer and streams the answer."""
+        draft = replace(draft, text=clean(draft.text))
+        if not draft.text.strip() and not draft.files:
+            yield View(notice="Type a question or attach a file first.")
+            return
+        run = _begin(session, draft)
+        if run is None:
+            yield View(notice=BUSY)
+            return
+        try:
+            before = session.conversation
+            files = f"*{count(len(draft.files), 'file')}*" if draft.files else ""
+            question = {"role": "user", "content": "\n\n".join(filter(None, [files, display.literal(draft.text)]))}
+            opening = f"Opening {count(len(draft.files), 'file')}" if draft.files else "Thinking"
+            shown = [*display.show(before, self.store), question, display.status(opening)]
+            yield View(shown, Draft(), busy=True, notice="", numbers="")
+            yield from self._answer(session, run, before, values)
+        finally:
+            _end(session, run)
+
+    def retry(self, session: Session, values: Sequence[Any]) -> Iterator[View]:
+        """Asks the last question again; if it was answered, with a new seed and a higher temperature."""
+        run = _begin(session, None)
+        if run is None:
+            yield View(notice=BUSY)
+            return
+        try:
+            before = session.conversation
+            if before.last is None:
+                yield View(notice="There is nothing to ask again yet.")
+                return
+            shown = [*display.show(before.answered(None), self.store), display.status("Thinking")]
+            yield View(shown, busy=True, notice="", numbers="")
+            yield from self._answer(session, run, before, values)
+        finally:
+            _end(session, run)
+
+    def keep(self, session: Session, files: Sequence[str]) -> tuple[Medium, ...]:
+        """Opens files of a draft and takes them into the store. Raises UserError."""
+        if len(files) > MAX_FILES:
+            raise UserError(f"These are {len(files)} files; send at most {MAX_FILES} at once.")
+        media: list[Medium] = []
+        for path in map(Path, files):
+            try:
+                media += self.store.add(path, session.names.get(path.name, path.name))
+            except OSError:
+                raise UserError(f"The file {path.name} could not be read here; attach it again.") from None
+        session.names |= {m.file: m.name for m in media}
+        return tuple(media)
+
+    def _answer(self, session: Session, run: Run, before: Conversation, values: Sequence[Any]) -> Iterator[View]:
+        """Everything after the first sign of life. What goes wrong before the first word changes nothing."""
+        asked = before
+        try:
+            choices = self.choices(values).seeded()
+            if run.draft is not None:
+                asked = before.adding(self._turn(session, run.draft))
+            else:
+                choices = choices.for_retry() if before.last is not None and before.last.counts else choices
+                asked = before.answered(None)
+            asked = replace(asked, system=choices.system)
+            messages = to_messages(asked, self.store.path)
+            trace = self.engine.prepare(messages, choices.options)
+            with session.lock:
+                if run.cancel.is_set() or not session.owns(run):
+                    raise _Stopped
+                session.conversation, session.trace = asked, trace
+                run.committed = True
+            shown = display.show(asked, self.store)
+            yield View([*shown, display.status("Thinking")], saved=dumps(asked), prompt=(asked, trace))
+            yield from self._stream(session, run, asked, shown, messages, choices)
+        except _Stopped:
+            yield from self._bounce(session, run, before, "")
+        except UserError as problem:
+            yield from self._bounce(session, run, before, _in_their_words(str(problem), asked))
+        except Exception as problem:
+            report(problem, "answering")
+            yield from self._bounce(session, run, before, LOST.format(self.engine.name))
+
+    def _stream(
+        self,
+        session: Session,
+        run: Run,
+        asked: Conversation,
+        shown: list[display.Shown],
+        messages: list[Message],
+        choices: Choices,
+    ) -> Iterator[View]:
+        started = painted = kept = time.monotonic()
+        first: float | None = None
+        result: Result | None = None
+        ending: Ending = "cancelled"
+        notice: str | None = None
+        stream = self.engine.stream(messages, choices.options, run.cancel)
+        try:
+            for chunk in stream:
+                if not session.owns(run):
+                    return
+                now = time.monotonic()
+                if chunk.result is not None:
+                    result, ending = chunk.result, chunk.result.stop_reason
+                elif chunk.text:
+                    first = now - started if first is None else first
+                    run.text += chunk.text
+                    if now - painted >= COALESCE:
+                        painted = now
+                        half = None
+                        if now - kept >= KEEP_EVERY:
+                            kept = now
+                            half = dumps(asked.answered(Answer(clean(run.text), "cancelled")))
+                        yield View([*shown, display.growing(run.text)], saved=half)
+                elif chunk.status and not run.text:
+                    yield View([*shown, display.status(chunk.status)])
+        except UserError as problem:
+            if not run.text:
+                raise
+            ending, notice = "error", str(problem)
+        except Exception as problem:
+            if not run.text:
+                raise
+            report(problem, "writing an answer")
+            ending, notice = "error", LOST.format(self.engine.name)
+        finally:
+            if close := getattr(stream, "close", None):
+                with contextlib.suppress(ValueError):  # it is running: it ends itself at its next step
+                    close()
+        numbers = self._numbers(session, asked, result, first, choices.options) if result else None
+        text = result.text if result is not None and result.text else run.text
+        with session.lock:
+            if not session.owns(run):
+                return
+            session.conversation = asked.answered(Answer(clean(text), ending, numbers))
+            session.run = None
+        yield settled(session, self.store, notice)
+
+    def _turn(self, session: Session, draft: Draft) -> Turn:
+        if len(draft.text) > MAX_TEXT:
+            raise UserError(f"This question has {len(draft.text):,} characters; send at most {MAX_TEXT:,}.")
+        media = self.keep(session, draft.files)
+        text = draft.text.strip()
+        return Turn(text or default_question(media), media, typed=bool(text))
+
+    def _numbers(
+        self, session: Session, asked: Conversation, result: Result, first: float | None, options: GenerationOptions
+    ) -> Numbers:
+        trace = result.trace if result.trace is not None else session.trace
+        present = sum(self.store.path(m) is not None for m in asked.turns[-1].media)
+        return Numbers(
+            prompt_tokens=result.prompt_tokens,
+            media_tokens=sum(m.merged_tokens for m in trace.media) if trace else 0,
+            new_tokens=result.new_tokens,
+            first_token=result.timings.get("first_token", first),
+            decode=result.timings.get("decode"),
+            temperature=options.temperature,
+            seed=options.seed,
+            media=numbers_of(trace, present) if trace else (),
+        )
+
+    def _bounce(self, session: Session, run: Run, before: Conversation, notice: str) -> Iterator[View]:
+        """Back to how it was, with the draft in the composer again."""
+        with session.lock:
+            if not session.owns(run):
+                return
+            session.conversation, session.run = before, None
+        yield replace(settled(session, self.store, notice), draft=run.draft)
+
+
+class _Stopped(Exception):
+    """Stop was pressed before the question had reached the engine."""
+
+
+def _begin(session: Session, draft: Draft | None) -> Run | None:
+    """Takes the session for a new run; None if one is going on."""
+    with session.lock:
+        if session.run is not None:
+            return None
+        session.run = Run(draft)
+        return session.run
+
+
+def _end(session: Session, run: Run) -> None:
+    """Runs on every way out, a closed tab included."""
+    run.cancel.set()
+    run.done.set()
+    with session.lock:
+        if session.owns(run):
+            session.run = None
+
+
+def _in_their_words(sentence: str, conversation: Conversation) -> str:
+    """The sentence with the visitor's names for files in the place of the store's."""
+    for turn in conversation.turns:
+        for medium in turn.media:
+            sentence = sentence.replace(medium.file, medium.name)
+    return sentence

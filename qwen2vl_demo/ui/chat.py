@@ -1,0 +1,183 @@
+"""The handlers of the page: what happens when a visitor sends, stops, retries, takes back, clears or comes back.
+
+Each finds its Session by the tab's key and reads nothing of the chat from the page but the draft and, where the session
+is gone, the saved JSON. Views out, no gradio in here; no handler raises.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from qwen2vl_demo.errors import UserError
+from qwen2vl_demo.ui import export
+from qwen2vl_demo.ui.answering import BUSY, Answering
+from qwen2vl_demo.ui.conversation import (
+    Answer,
+    Conversation,
+    Turn,
+    count,
+    default_question,
+    listed,
+    numbers_of,
+    to_messages,
+)
+from qwen2vl_demo.ui.record import clean, from_record, loads
+from qwen2vl_demo.ui.sessions import Draft, Session
+from qwen2vl_demo.ui.view import LOST, View, log, report, settled
+from qwen2vl_demo.viz.boxes import readable
+
+STOP_WAIT = 0.3  # seconds that Stop waits for the engine before it lets the visitor go on
+
+
+class Chat(Answering):
+    """All that a visitor can do in the chat."""
+
+    def open(self, key: str, saved: str | None) -> Session:
+        """The tab's session; if it is not known here, it starts from what the browser kept."""
+        return self.sessions.get(key, lambda: self._kept(saved))
+
+    def stop(self, key: str) -> View:
+        """Ends the running answer. If the engine is in the middle of a long step, the visitor need not wait for it."""
+        session = self.sessions.get(key)
+        run = session.stop()
+        if run is None:
+            return View(busy=False)
+        if run.done.wait(STOP_WAIT):
+            return View()  # the answer's own stream has shown how it ended
+        with session.lock:
+            if not session.owns(run):
+                return View()
+            session.run = None
+            if run.committed and session.conversation.last is not None:
+                session.conversation = session.conversation.answered(Answer(clean(run.text), "cancelled"))
+        view = settled(session, self.store)
+        return view if run.committed else replace(view, draft=run.draft)
+
+    def undo(self, session: Session, values: Sequence[Any]) -> Iterator[View]:
+        """Takes the last turn back into the composer."""
+        with session.lock:
+            session.stop()
+            session.run = None
+            last = session.conversation.last
+            if last is not None:
+                session.conversation = session.conversation.without_last()
+                session.names |= {m.file: m.name for m in last.media}
+        if last is None:
+            yield View(notice="There is nothing to take back yet.")
+            return
+        paths = tuple(str(path) for m in last.media if (path := self.store.path(m)))
+        draft = Draft(last.question if last.typed else "", paths)
+        yield replace(settled(session, self.store, ""), draft=draft)
+        yield self._look_back(session, values)
+
+    def clear(self, session: Session) -> View:
+        """Begins anew; the system prompt stays."""
+        with session.lock:
+            session.stop()
+            session.run = session.trace = None
+            session.conversation = Conversation(system=session.conversation.system)
+            session.names.clear()
+        return replace(settled(session, self.store, ""), prompt=(session.conversation, None))
+
+    def restore(self, session: Session, values: Sequence[Any]) -> Iterator[View]:
+        """A page was loaded: shows what its browser kept."""
+        if session.run is None:
+            yield settled(session, self.store, "")
+            yield self._look_back(session, values)
+
+    def import_chat(self, session: Session, text: str | bytes, values: Sequence[Any]) -> Iterator[View]:
+        """A saved chat takes the place of this one; whatever is wrong with it leaves this one as it is."""
+        if session.run is not None:
+            yield View(notice=BUSY)
+            return
+        try:
+            conversation = _finished(export.import_json(text, self.store))
+        except UserError as problem:
+            yield View(notice=str(problem))
+            return
+        except Exception as problem:
+            report(problem, "importing a chat")
+            yield View(notice=LOST.format("the import"))
+            return
+        with session.lock:
+            session.conversation = conversation
+        yield settled(session, self.store, "")
+        yield self._look_back(session, values)
+
+    def preview(self, session: Session, draft: Draft, values: Sequence[Any]) -> str:
+        """What the attached files will take, in one sentence; "" without files."""
+        if not draft.files:
+            return ""
+        asked = session.conversation
+        try:
+            choices = self.choices(values)
+            media = self.keep(session, draft.files)
+            turn = Turn(clean(draft.text) or default_question(media), media)
+            asked = replace(asked.adding(turn), system=choices.system)
+            trace = self.engine.prepare(to_messages(asked, self.store.path), choices.options)
+        except UserError as problem:
+            return str(problem)
+        except Exception as problem:
+            report(problem, "looking at attached files")
+            return ""
+        tokens = sum(m.merged_tokens for m in numbers_of(trace, len(media)))
+        return (
+            f"{listed(media).capitalize()}: {count(tokens, 'token')}. "
+            f"The prompt will have {len(trace):,} of {trace.context_length:,}."
+        )
+
+    def ask(self, draft: Draft) -> Iterator[str]:
+        """One question outside any conversation: the answer so far, again and again. Raises UserError."""
+        session, cancel = Session(), threading.Event()
+        text = clean(draft.text.strip())
+        media = self.keep(session, draft.files)
+        if not text and not media:
+            raise UserError("Give a question, a file or both.")
+        asked = Conversation((Turn(text or default_question(media), media),))
+        answer = ""
+        try:
+            for chunk in self.engine.stream(to_messages(asked, self.store.path), self.defaults, cancel):
+                if chunk.text:
+                    answer += chunk.text
+                    yield readable(answer)
+        finally:
+            cancel.set()
+        yield readable(answer)
+
+    def _look_back(self, session: Session, values: Sequence[Any]) -> View:
+        """What the model got for the last answer of a chat that was not just written."""
+        conversation = session.conversation
+        messages = to_messages(conversation, self.store.path)
+        if messages and messages[-1].role == "assistant":
+            messages = messages[:-1]
+        trace = None
+        try:
+            if messages and messages[-1].role == "user":
+                trace = self.engine.prepare(messages, self.choices(values).options)
+        except UserError:
+            pass  # it will be said when something is asked
+        except Exception as problem:
+            report(problem, "looking at a restored chat")
+        with session.lock:
+            session.trace = trace
+        return View(prompt=(conversation, trace))
+
+    def _kept(self, saved: str | None) -> Conversation:
+        if not saved:
+            return Conversation()
+        try:
+            conversation = _finished(from_record(loads(saved)))
+        except UserError:
+            log.warning("what a browser kept could not be read")
+            return Conversation()
+        self.store.touch(conversation)
+        return conversation
+
+
+def _finished(conversation: Conversation) -> Conversation:
+    """A question whose answer was cut off (the page was closed meanwhile) counts as stopped."""
+    last = conversation.last
+    return conversation.answered(Answer("", "cancelled")) if last and last.answer is None else conversation

@@ -1,0 +1,223 @@
+"""The state of a chat: what was asked, with which files, and what was answered. Pure data, frozen.
+
+Of the three objects (display, state, model input) this is the one that counts: the page shows it, the prompt is made
+from it, the browser keeps it as JSON. Media are named by the hash of their bytes; where those lie, `store.py` knows.
+Knows neither gradio nor the engine nor any file. What comes in as JSON comes from a visitor: see `record.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from qwen2vl_demo.processing.messages import Image, Message, Part, Text, Video
+from qwen2vl_demo.trace import MediaTrace, PromptTrace
+
+MediumKind = Literal["image", "video"]
+Ending = Literal["end", "length", "cancelled", "error"]
+
+WORD: dict[str, str] = {"image": "picture", "video": "clip"}
+
+
+@dataclass(frozen=True)
+class Medium:
+    """A picture or clip that a visitor sent; a page of a PDF is a picture."""
+
+    kind: MediumKind
+    file: str  # its name in the store: the SHA-256 of its bytes and an ending
+    name: str  # what the visitor called it: "cat.png", "report.pdf, page 2"
+
+
+@dataclass(frozen=True)
+class MediumNumbers:
+    """What a picture or clip became, copied from its MediaTrace."""
+
+    kind: MediumKind
+    name: str
+    original_size: tuple[int, int]  # (height, width) px
+    resized_size: tuple[int, int]
+    grid_thw: tuple[int, int, int]  # patches
+    merged_tokens: int
+
+    @classmethod
+    def of(cls, trace: MediaTrace) -> MediumNumbers:
+        kind: MediumKind = "video" if trace.kind == "video" else "image"
+        return cls(kind, trace.name, trace.original_size, trace.resized_size, trace.grid_thw, trace.merged_tokens)
+
+    def __str__(self) -> str:
+        """`cat.png: 640x480 → 336x252 px, 18x24 patches, 108 tokens`: sizes as people say them, width first."""
+        (h, w), (rh, rw), (t, ph, pw) = self.original_size, self.resized_size, self.grid_thw
+        frames = f"{t} x " if self.kind == "video" else ""
+        return (
+            f"{self.name}: {w}x{h} → {rw}x{rh} px, {frames}{ph}x{pw} patches (rows x columns), "
+            f"{count(self.merged_tokens, 'token')}"
+        )
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """What an answer cost."""
+
+    prompt_tokens: int
+    media_tokens: int  # how many of them stand for pictures and clips
+    new_tokens: int
+    first_token: float | None  # seconds from Send to the first token
+    decode: float | None  # seconds from there to the last one
+    temperature: float
+    seed: int | None
+    media: tuple[MediumNumbers, ...] = ()  # of this turn
+
+    @property
+    def rate(self) -> float | None:
+        """Tokens a second after the first one."""
+        return (self.new_tokens - 1) / self.decode if self.decode and self.new_tokens > 1 else None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the model wrote, raw: box markup included."""
+
+    text: str
+    ending: Ending
+    numbers: Numbers | None = None  # None where a stop came before they were known
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One question with its files, and its answer once there is one."""
+
+    question: str
+    media: tuple[Medium, ...] = ()
+    typed: bool = True  # False: nothing was typed, and the question is the default one
+    answer: Answer | None = None
+
+    @property
+    def counts(self) -> bool:
+        """Whether the model is told of this turn later on: only if it said something."""
+        return self.answer is not None and bool(self.answer.text.strip())
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """All turns, oldest first."""
+
+    turns: tuple[Turn, ...] = ()
+    system: str = ""  # "" leaves the checkpoint's own system prompt in place
+
+    def adding(self, turn: Turn) -> Conversation:
+        return replace(self, turns=(*self.turns, turn))
+
+    def without_last(self) -> Conversation:
+        return replace(self, turns=self.turns[:-1])
+
+    def answered(self, answer: Answer | None) -> Conversation:
+        """The same with another answer to the last turn."""
+        return replace(self, turns=(*self.turns[:-1], replace(self.turns[-1], answer=answer)))
+
+    @property
+    def last(self) -> Turn | None:
+        return self.turns[-1] if self.turns else None
+
+
+def count(number: int, word: str) -> str:
+    """`count(2, "token")` -> "2 tokens", with thousands apart: "1,196 tokens"."""
+    return f"{number:,} {word}" if number == 1 else f"{number:,} {word}s"
+
+
+def listed(media: Sequence[Medium]) -> str:
+    """ "2 pictures and 1 clip" """
+    parts = [count(n, WORD[kind]) for kind in WORD if (n := sum(m.kind == kind for m in media))]
+    return " and ".join(parts)
+
+
+def default_question(media: Sequence[Medium]) -> str:
+    """What is asked when files come without words."""
+    if all(m.kind == "video" for m in media):
+        return "Describe this video." if len(media) == 1 else "Describe these videos."
+    if all(m.kind == "image" for m in media):
+        return "Describe this picture." if len(media) == 1 else "Describe these pictures."
+    return "Describe these files."
+
+
+def to_messages(conversation: Conversation, where: Callable[[Medium], Path | None]) -> list[Message]:
+    """The conversation as the engine takes it; the last turn's question stands at the end if it has no answer.
+
+    A turn that was stopped before its first word is left out: two questions in a row are not what the model was
+    trained on. A medium that is gone leaves a sentence in its place, so that its question still has a sense.
+    """
+    messages = [Message("system", conversation.system)] if conversation.system.strip() else []
+    for index, turn in enumerate(conversation.turns):
+        open_question = turn.answer is None and index == len(conversation.turns) - 1
+        if not turn.counts and not open_question:
+            continue
+        parts: list[Part] = []
+        for medium in turn.media:
+            path = where(medium)
+            if path is None:
+                parts.append(Text(f"[{gone(medium)}] "))
+            elif medium.kind == "video":
+                parts.append(Video(path, medium.name))
+            else:
+                parts.append(Image(path, medium.name))
+        messages.append(Message("user", (*parts, Text(turn.question))))
+        if turn.answer is not None:
+            messages.append(Message("assistant", turn.answer.text))
+    return messages
+
+
+def gone(medium: Medium) -> str:
+    return f"The {WORD[medium.kind]} {medium.name} is no longer kept here."
+
+
+def boxed_picture(conversation: Conversation, index: int) -> Medium | None:
+    """The picture that the boxes in answer `index` most likely speak of.
+
+    Qwen2-VL does not say it. One picture in the turn: that one. Several: the first, unless the answer calls one by
+    its number. None: the last picture before.
+    """
+    turn = conversation.turns[index]
+    pictures = [m for m in turn.media if m.kind == "image"]
+    if len(pictures) > 1 and turn.answer is not None:
+        words = turn.answer.text.lower()
+        for number, picture in enumerate(pictures, 1):
+            if f"picture {number}" in words or f"image {number}" in words:
+                return picture
+    if pictures:
+        return pictures[0]
+    before = [m for earlier in conversation.turns[:index] for m in earlier.media if m.kind == "image"]
+    return before[-1] if before else None
+
+
+def numbers_of(trace: PromptTrace, media: int) -> tuple[MediumNumbers, ...]:
+    """What the last `media` pictures and clips of the prompt became."""
+    return tuple(MediumNumbers.of(m) for m in trace.media[len(trace.media) - media :])
+
+
+def cost_line(numbers: Numbers, ending: Ending) -> str:
+    """`214 prompt tokens (64 of the picture) · 12 new tokens · first token 0.2 s · 31 tokens/s · stopped: end`"""
+    media = f" ({numbers.media_tokens:,} of pictures and clips)" if numbers.media_tokens else ""
+    if len(numbers.media) == 1 and numbers.media_tokens == numbers.media[0].merged_tokens:
+        media = f" ({numbers.media_tokens:,} of the {WORD[numbers.media[0].kind]})"
+    parts = [count(numbers.prompt_tokens, "prompt token") + media, count(numbers.new_tokens, "new token")]
+    if numbers.first_token is not None:
+        parts.append(f"first token {seconds(numbers.first_token)}")
+    if numbers.rate:
+        parts.append(f"{numbers.rate:.3g} tokens/s" if numbers.rate < 100 else f"{numbers.rate:.0f} tokens/s")
+    if numbers.temperature > 0:
+        parts.append(f"temperature {numbers.temperature:g}" + (f", seed {numbers.seed}" if numbers.seed else ""))
+    parts.append(f"stopped: {ENDINGS[ending]}")
+    return " · ".join(parts)
+
+
+ENDINGS: dict[Ending, str] = {
+    "end": "end of the answer",
+    "length": "length limit",
+    "cancelled": "by you",
+    "error": "an error",
+}
+
+
+def seconds(value: float) -> str:
+    return f"{value:.2f} s" if value < 0.995 else f"{value:.1f} s"

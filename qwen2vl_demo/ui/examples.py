@@ -1,0 +1,41 @@
+"""The examples of the first page: questions with their files, read from assets/examples/examples.json.
+
+The file is a list of {"label", "text", "files": [names beside it]}. An example whose files are not there is left out,
+so that no card leads nowhere. Knows no gradio.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+FOLDER = Path(__file__).resolve().parents[2] / "assets" / "examples"
+
+
+@dataclass(frozen=True)
+class Example:
+    """One card."""
+
+    label: str  # what it shows: "Two pictures"
+    text: str  # what is asked
+    files: tuple[Path, ...] = ()
+
+
+def load_examples(folder: Path = FOLDER) -> tuple[Example, ...]:
+    """All usable examples, in the order of the file; none if there is no file."""
+    try:
+        records = json.loads((folder / "examples.json").read_text(encoding="utf-8"))
+        examples = [
+            Example(str(r["label"]), str(r["text"]), tuple((folder / name).resolve() for name in r.get("files", [])))
+            for r in records
+        ]
+    except FileNotFoundError:
+        return ()
+    except (ValueError, KeyError, TypeError, AttributeError) as broken:
+        log.warning("%s cannot be read (%s), so there are no examples", folder / "examples.json", type(broken).__name__)
+        return ()
+    return tuple(e for e in examples if all(file.is_file() for file in e.files))

@@ -1,0 +1,90 @@
+"""Who is here: one Session a browser tab, held in memory, freed when the tab closes.
+
+A session is found by the session hash that Gradio gives each page load. It may vanish while its page still stands (the
+app was restarted, a laptop slept): then it is made again from what the browser kept. Knows conversations and threads;
+neither gradio nor the engine nor any file.
+"""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from qwen2vl_demo.trace import PromptTrace
+from qwen2vl_demo.ui.conversation import Conversation
+
+
+@dataclass(frozen=True)
+class Draft:
+    """What stands in the composer."""
+
+    text: str = ""
+    files: tuple[str, ...] = ()  # paths that Gradio has checked: uploads, or media of this page's store
+
+
+@dataclass
+class Run:
+    """One answer being written."""
+
+    draft: Draft | None = None  # what was sent; None for Retry
+    cancel: threading.Event = field(default_factory=threading.Event)  # set: stop at the next step
+    done: threading.Event = field(default_factory=threading.Event)  # set: nothing more will come
+    text: str = ""  # what came so far
+    committed: bool = False  # whether its question stands in the conversation
+
+
+@dataclass
+class Session:
+    """What one tab holds. Read and change it under `lock`."""
+
+    conversation: Conversation = field(default_factory=Conversation)
+    run: Run | None = None  # None: nothing is being written
+    trace: PromptTrace | None = None  # of the latest prompt
+    names: dict[str, str] = field(default_factory=dict)  # what a stored file was called, for Undo
+    exports: list[Path] = field(default_factory=list)  # files written for this visitor to download
+    lock: threading.RLock = field(default_factory=threading.RLock)
+
+    def stop(self) -> Run | None:
+        """Asks the running answer to end; returns it."""
+        with self.lock:
+            if self.run is not None:
+                self.run.cancel.set()
+            return self.run
+
+    def owns(self, run: Run) -> bool:
+        """Whether `run` still speaks for this session. Ask under the lock."""
+        return self.run is run
+
+
+class Sessions:
+    """All tabs."""
+
+    def __init__(self) -> None:
+        self._sessions: dict[str, Session] = {}
+        self._lock = threading.Lock()
+
+    def get(self, key: str, restore: Callable[[], Conversation] = Conversation) -> Session:
+        """The session of a tab; one that is not there starts from `restore()`."""
+        with self._lock:
+            known = self._sessions.get(key)
+        if known is not None:
+            return known
+        fresh = Session(restore())
+        with self._lock:
+            return self._sessions.setdefault(key, fresh)
+
+    def drop(self, key: str) -> None:
+        """The tab is closed: its answer ends, what it held is freed."""
+        with self._lock:
+            session = self._sessions.pop(key, None)
+        if session is not None:
+            session.stop()
+            for file in session.exports:
+                shutil.rmtree(file.parent, ignore_errors=True)
+
+    def __len__(self) -> int:
+        with self._lock:
+            return len(self._sessions)

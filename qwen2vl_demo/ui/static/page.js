@@ -1,0 +1,99 @@
+// The browser's side of the page: it remembers the chat of this tab, names what Gradio leaves unnamed, keeps the theme.
+//
+// Memory: each tab has an id in sessionStorage, which a reload keeps, and its chat lies in localStorage under that id.
+// A new tab takes over the newest chat only if no other tab is open (each open tab holds a Web Lock on its id), so that
+// two open tabs never share one. Where there are no Web Locks (plain http from another machine) a new tab starts empty.
+(() => {
+  const CHAT = "qwen2vl.chat.", TAB = "qwen2vl.tab", OPEN = "qwen2vl.open.", THEME = "qwen2vl.theme", KEPT = 8;
+  const sleep = ms => new Promise(done => setTimeout(done, ms));
+  const locks = navigator.locks;
+  let tab = null;
+
+  // True once this tab holds the lock of the id; it lets go of it when it closes.
+  const hold = id => new Promise(done => {
+    locks.request(OPEN + id, { ifAvailable: true }, lock => {
+      done(Boolean(lock));
+      return lock ? new Promise(() => {}) : undefined;
+    }).catch(() => done(false));
+  });
+
+  const chats = () => Object.keys(localStorage).filter(key => key.startsWith(CHAT)).map(key => {
+    try { return { key, at: JSON.parse(localStorage.getItem(key)).at || 0 }; } catch { return { key, at: 0 }; }
+  }).sort((a, b) => b.at - a.at);
+
+  async function claim() {
+    const mine = sessionStorage.getItem(TAB);
+    if (!locks) return mine || fresh();
+    if (mine) {
+      for (let i = 0; i < 10; i++) {  // after a reload the old page may need a moment to let go
+        if (await hold(mine)) return mine;
+        await sleep(60);
+      }
+      return fresh();  // the tab was duplicated: the other one goes on with the chat
+    }
+    const others = (await locks.query()).held.some(lock => lock.name.startsWith(OPEN));
+    const newest = chats()[0];
+    if (!others && newest && await hold(newest.key.slice(CHAT.length))) return newest.key.slice(CHAT.length);
+    return fresh();
+  }
+
+  async function fresh() {
+    const id = Array.from(crypto.getRandomValues(new Uint8Array(12)), b => b.toString(16).padStart(2, "0")).join("");
+    if (locks) await hold(id);
+    return id;
+  }
+
+  async function recall() {
+    try {
+      tab = tab || await claim();
+      sessionStorage.setItem(TAB, tab);
+      chats().slice(KEPT).forEach(({ key }) => key !== CHAT + tab && localStorage.removeItem(key));
+      return JSON.parse(localStorage.getItem(CHAT + tab) || "{}").chat || "";
+    } catch { return ""; }  // storage is blocked: the chat lives as long as the page
+  }
+
+  function remember(chat) {
+    if (!tab) return;
+    const put = () => localStorage.setItem(CHAT + tab, JSON.stringify({ at: Date.now(), chat }));
+    try {
+      if (!chat) localStorage.removeItem(CHAT + tab); else put();
+    } catch {
+      try { chats().forEach(({ key }) => key !== CHAT + tab && localStorage.removeItem(key)); put(); } catch {}
+    }
+  }
+
+  function paint(theme) {
+    if (theme) document.body.classList.toggle("dark", theme === "dark");
+    const dark = document.body.classList.contains("dark");
+    const button = document.querySelector("#theme");
+    if (button) button.setAttribute("aria-label", dark ? "Use light colours" : "Use dark colours");
+  }
+  function toggleTheme() {
+    const theme = document.body.classList.contains("dark") ? "light" : "dark";
+    try { localStorage.setItem(THEME, theme); } catch {}
+    paint(theme);
+  }
+
+  function download(file) {
+    const link = document.createElement("a");
+    link.href = file.url; link.download = file.orig_name || "chat";
+    document.body.append(link); link.click(); link.remove();
+  }
+
+  const NAMES = [
+    ["#composer textarea", "Message"],
+    ["#composer input[type=file]", "Attach files"],
+    ["#chat .image-container > button, #chat .message button:not([aria-label]):has(img)", "Open picture"],
+  ];
+  function label() {
+    for (const [selector, name] of NAMES)
+      document.querySelectorAll(selector).forEach(e => e.getAttribute("aria-label") || e.setAttribute("aria-label", name));
+  }
+
+  window.qwen2vl = { recall, remember, toggleTheme, download };
+  try { paint(new URLSearchParams(location.search).get("__theme") || localStorage.getItem(THEME)); } catch {}
+  let due = false;
+  const later = () => { if (!due) { due = true; requestAnimationFrame(() => { due = false; label(); paint(); }); } };
+  new MutationObserver(later).observe(document.body, { childList: true, subtree: true });
+  label();
+})();

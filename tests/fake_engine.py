@@ -1,0 +1,183 @@
+"""A stand-in for an engine: fast, exact and obedient, so that the page can be tested without a model.
+
+It answers with words about what it was sent, one a step, under a lock like the real one. A question that begins with
+a command makes it misbehave: "!boxes", "!markup", "!break", "!late-break", "!refuse", "!silent", "!slow-start".
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from qwen2vl_demo.engine.base import Chunk, GenerationOptions, Result, StopReason
+from qwen2vl_demo.errors import UserError
+from qwen2vl_demo.geometry import (
+    MIN_PIXELS,
+    Size,
+    VisionSpan,
+    grid_thw,
+    merged_tokens,
+    mrope_position_ids,
+    smart_resize,
+)
+from qwen2vl_demo.media import open_image, read_video
+from qwen2vl_demo.processing.messages import Image, Message, Text
+from qwen2vl_demo.trace import MediaTrace, PromptTrace
+
+MAX_PIXELS = 1280 * 28 * 28
+BOXES = (
+    "There is <|object_ref_start|>the red square<|object_ref_end|><|box_start|>(100,100),(400,500)<|box_end|> and "
+    "<|object_ref_start|>a dot<|object_ref_end|><|box_start|>(600,600),(800,800)<|box_end|>."
+)
+MARKUP = (
+    "<img src='https://example.com/spy.png'> ![x](https://example.com/spy2.png) [click](https://example.com) "
+    "<script>window.hacked = 1</script> **bold** and `<b>code</b>` & 1 < 2"
+)
+
+
+class FakeEngine:
+    """Implements qwen2vl_demo.engine.base.Engine."""
+
+    name = "fake"
+    description = "no model, on this CPU in words"
+    pixel_limits = (MIN_PIXELS, MAX_PIXELS)
+
+    def __init__(self, step: float = 0.02, encode: float = 0.05) -> None:
+        self.step, self.encode = step, encode
+        self.lock = threading.Lock()
+        self.active = self.most_active = 0
+        self.heard: list[tuple[list[Message], GenerationOptions]] = []  # what stream() was given
+
+    def prepare(self, messages: Sequence[Message], options: GenerationOptions) -> PromptTrace:
+        """One id a word; pictures and clips by the real geometry."""
+        tokens: list[str] = []
+        media: list[MediaTrace] = []
+        spans: list[VisionSpan] = []
+        for index, message in enumerate(messages):
+            tokens += ["<|im_start|>", message.role]
+            for part, piece in enumerate(message.parts):
+                if isinstance(piece, Text):
+                    tokens += piece.text.split()
+                    continue
+                trace = self._medium(piece, options, index, part, len(tokens) + 1)
+                media.append(trace)
+                spans.append(VisionSpan(trace.span[0], trace.grid_thw))
+                pad = "<|image_pad|>" if trace.kind == "image" else "<|video_pad|>"
+                tokens += ["<|vision_start|>", *[pad] * trace.merged_tokens, "<|vision_end|>"]
+            tokens.append("<|im_end|>")
+        tokens += ["<|im_start|>", "assistant"]
+        positions, delta = mrope_position_ids(len(tokens), spans)
+        return PromptTrace(np.arange(len(tokens)), positions, delta, tuple(tokens), tuple(media), 32_768)
+
+    def stream(
+        self, messages: Sequence[Message], options: GenerationOptions, cancel: threading.Event | None = None
+    ) -> Iterator[Chunk]:
+        cancel = cancel or threading.Event()
+        started = time.perf_counter()
+        self.heard.append((list(messages), options))
+        trace = self.prepare(messages, options)
+        words = answer_to(messages, options)
+        question = messages[-1].text
+        if question.startswith("!refuse"):
+            raise UserError("The fake engine refuses this; ask something else.")
+        if question.startswith("!break"):
+            raise RuntimeError(f"a bug, with the visitor's words in it: {question}")
+        if not self.lock.acquire(blocking=False):
+            yield Chunk(status="Waiting for another answer to end")
+            while not self.lock.acquire(timeout=0.05):
+                if cancel.is_set():
+                    yield Chunk(result=self._result("", "cancelled", 0, started, None, trace))
+                    return
+        text, count, first = "", 0, None
+        reason: StopReason = "end"
+        try:
+            self.active += 1
+            self.most_active = max(self.most_active, self.active)
+            if trace.media:
+                yield Chunk(status=f"Encoding {len(trace.media)} picture" + "s" * (len(trace.media) > 1))
+                time.sleep(self.encode)
+            if question.startswith("!slow-start"):
+                time.sleep(1.5)  # one step that cannot be stopped
+            for word in words:
+                if cancel.is_set():
+                    reason = "cancelled"
+                    break
+                if count == options.max_new_tokens:
+                    reason = "length"
+                    break
+                time.sleep(self.step)
+                first = time.perf_counter() - started if first is None else first
+                if question.startswith("!late-break") and count == 3:
+                    raise RuntimeError("a bug after three words")
+                text, count = text + word, count + 1
+                yield Chunk(text=word)
+        finally:
+            self.active -= 1
+            self.lock.release()
+        yield Chunk(result=self._result(text, reason, count, started, first, trace))
+
+    @staticmethod
+    def _result(
+        text: str, reason: StopReason, count: int, started: float, first: float | None, trace: PromptTrace
+    ) -> Result:
+        total = time.perf_counter() - started
+        timings = {"total": total} | ({"first_token": first, "decode": total - first} if first is not None else {})
+        return Result(text, reason, len(trace), count, timings, trace)
+
+    @staticmethod
+    def _medium(piece: object, options: GenerationOptions, message: int, part: int, start: int) -> MediaTrace:
+        limits = {
+            "min_pixels": options.media.min_pixels or MIN_PIXELS,
+            "max_pixels": options.media.max_pixels or MAX_PIXELS,
+        }
+        times: tuple[float, ...] = ()
+        indices: tuple[int, ...] = ()
+        frames = total = 1
+        if isinstance(piece, Image):
+            picture = open_image(piece.source)
+            original: Size = (picture.height, picture.width)
+            size = smart_resize(*original, **limits)
+        else:
+            clip = read_video(
+                piece.source,
+                fps=options.media.fps,
+                max_frames=options.media.max_frames,
+                resize=lambda count, size: smart_resize(*size, **limits),
+            )
+            original, times, indices, total = clip.original_size, clip.timestamps, clip.indices, clip.total_frames
+            frames, size = len(indices), clip.frames.shape[1:3]
+        grid = grid_thw(frames, *size)
+        kind = "image" if isinstance(piece, Image) else "video"
+        return MediaTrace(
+            kind=kind,
+            name=piece.name,
+            message=message,
+            part=part,
+            original_size=original,
+            resized_size=tuple(size),
+            grid_thw=grid,
+            span=(start, start + merged_tokens(grid)),
+            timestamps=times,
+            frame_indices=indices,
+            total_frames=total,
+            **limits,
+        )
+
+
+def answer_to(messages: Sequence[Message], options: GenerationOptions) -> list[str]:
+    """The fake's answer, word by word."""
+    asked = [m for m in messages if m.role == "user"]
+    question = asked[-1].text
+    if question.startswith("!boxes"):
+        return [BOXES[i : i + 7] for i in range(0, len(BOXES), 7)]
+    if question.startswith("!markup"):
+        return [MARKUP[i : i + 7] for i in range(0, len(MARKUP), 7)]
+    if question.startswith("!silent"):
+        return []
+    media = sum(not isinstance(p, Text) for m in asked for p in m.parts)
+    warm = f" at temperature {options.temperature:g} with seed {options.seed}" if options.temperature else ""
+    sentence = f"In turn {len(asked)} I see {media} files and was asked{warm}: {question}"
+    return [w + " " for w in (sentence + " and so on" * (100 if "long" in question else 2)).split()]
