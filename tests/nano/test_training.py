@@ -1,0 +1,146 @@
+"""What training feeds the model, that it learns, that it goes on where it stopped, and that scoring is generation."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from qwen2vl_demo.engine.base import GenerationOptions
+from qwen2vl_demo.engine.local import LocalEngine
+from qwen2vl_demo.model.qwen2vl import Qwen2VL
+from qwen2vl_demo.nano.batches import IGNORED, MIX, Conversations, collate, random_size
+from qwen2vl_demo.nano.checkpoint import nano_config, write_checkpoint
+from qwen2vl_demo.nano.evaluate import evaluate, score
+from qwen2vl_demo.nano.tokenizer import train_tokenizer, vocabulary_texts, write_tokenizer
+from qwen2vl_demo.nano.train import DenseHead, Trainer, rate_at
+from qwen2vl_demo.nano.world import CELL_LABELS, sample
+from qwen2vl_demo.processing.chat import ChatTemplate
+from qwen2vl_demo.processing.messages import Image, Message, Text
+from qwen2vl_demo.processing.tokenizer import Tokenizer
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory):
+    raw = train_tokenizer(vocabulary_texts(200, 0), vocab_size=600)
+    directory = tmp_path_factory.mktemp("tokenizer")
+    write_tokenizer(raw, directory)
+    tokenizer, template = Tokenizer.from_directory(directory), ChatTemplate.from_directory(directory)
+    return raw, tokenizer, template, nano_config(raw)
+
+
+def draw(kind, seed=0, count=2, size=(112, 140), turns=3):
+    rng = np.random.default_rng(seed)
+    return [sample(rng, kind, size=size, frames=4, turns=turns) for _ in range(count)]
+
+
+@pytest.mark.parametrize("kind", MIX)
+def test_exactly_the_answers_and_their_end_are_learnt(parts, kind):
+    _, tokenizer, template, config = parts
+    items = draw(kind)
+    batch = collate(kind, items, tokenizer, template, config)
+    for row, item in enumerate(items):
+        for index, turn in enumerate(item.turns):
+            target = batch.targets[row][batch.turn_ids[row] == index].tolist()
+            assert tokenizer.decode(target) == turn.answer + "<|im_end|>"
+        learnt = batch.targets[row] != IGNORED
+        following = batch.input_ids[row].roll(-1)
+        assert (following[learnt] == batch.targets[row][learnt]).all()
+
+
+def test_placeholders_patches_and_cells_agree(parts):
+    _, tokenizer, template, config = parts
+    for kind in ("scene", "pictures", "clip"):
+        batch = collate(kind, draw(kind), tokenizer, template, config)
+        pads = ((batch.input_ids == config.image_token_id) | (batch.input_ids == config.video_token_id)).sum()
+        assert pads * 4 == len(batch.patches)
+        assert pads == len(batch.cells)
+        assert batch.cells.max() < len(CELL_LABELS)
+
+
+def test_pictures_have_16_to_64_merged_tokens():
+    rng = np.random.default_rng(0)
+    sizes = [random_size(rng, kind) for kind in MIX for _ in range(200)]
+    assert {16 <= h * w // 784 <= 64 and h % 28 == w % 28 == 0 for h, w in sizes} == {True}
+    assert len({h / w for h, w in sizes}) > 15
+
+
+def test_two_workers_draw_different_worlds(parts):
+    _, tokenizer, template, config = parts
+    streams = [Conversations(tokenizer, template, config, seed) for seed in (1, 1, 2)]
+    first = [next(iter(s)).input_ids for s in streams]
+    assert torch.equal(first[0], first[1])
+    assert first[0].shape != first[2].shape or not torch.equal(first[0], first[2])
+
+
+def test_scoring_a_conversation_in_one_pass_equals_generating_each_answer(parts, tmp_path):
+    """A model after a few steps on one conversation is right on some answers and wrong on others; the engine, asked
+    turn by turn behind the right answers, must agree with the score about which."""
+    raw, tokenizer, template, config = parts
+    torch.manual_seed(0)
+    model = Qwen2VL(config)
+    batch = collate("scene", draw("scene", seed=3, count=1, turns=6), tokenizer, template, config)
+    optimizer = torch.optim.AdamW(model.parameters(), 2e-3)
+    verdicts: list[bool] = []
+    for _ in range(300):
+        hidden = model(model.embed(batch.input_ids, model.encode(batch.patches, batch.grids)), batch.position_ids)
+        learnt = batch.targets != IGNORED
+        loss = torch.nn.functional.cross_entropy(model.logits(hidden[learnt]), batch.targets[learnt])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        verdicts = [right for _, right, _ in score(model, batch)]
+        if 2 <= sum(verdicts) < len(verdicts):
+            break
+    assert 0 < sum(verdicts) < len(verdicts)
+    write_checkpoint(model, raw, tmp_path)
+    engine = LocalEngine.load(str(tmp_path), device="cpu", dtype="float32")
+    import PIL.Image
+
+    picture, turns = PIL.Image.fromarray(batch.samples[0].media[0]), batch.samples[0].turns
+    messages: list[Message] = []
+    for turn, verdict in zip(turns, verdicts, strict=True):
+        media = [Image(picture)] if not messages else []
+        messages.append(Message("user", [*media, Text(turn.question)]))
+        chunks = list(engine.stream(messages, GenerationOptions(max_new_tokens=60)))
+        assert (chunks[-1].result.text == turn.answer) is verdict
+        messages.append(Message("assistant", turn.answer))
+
+
+def test_a_stopped_run_goes_on_and_a_finished_one_writes_a_checkpoint(tmp_path):
+    """Two seconds, and two more after a second start: steps add up, the log and the best checkpoint are there."""
+    first = Trainer(tmp_path, minutes=2 / 60, dense_share=0.4, device="cpu", seed=0)
+    first.train(workers=0, check_minutes=10)
+    assert first.step >= 2
+    again = Trainer(tmp_path, minutes=(first.elapsed + 2) / 60, dense_share=0.1, device="cpu", seed=0)
+    assert (again.step, again.elapsed) == (first.step, first.elapsed)
+    again.train(workers=0, check_minutes=10)
+    assert again.step > first.step
+    records = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert records[-1]["step"] == again.step
+    assert LocalEngine.load(str(tmp_path / "best"), dtype="float32").processor.config == again.model.config
+
+
+def test_dense_labels_ask_for_shape_and_colour_apart():
+    head = DenseHead(8)
+    what, colour = (layer.out_features for layer in head.heads)
+    objects = [label for label in CELL_LABELS if label.endswith((" star", " circle"))]
+    star = {int(head.table[CELL_LABELS.index(o), 0]) for o in objects if o.endswith("star")}
+    red = {int(head.table[CELL_LABELS.index(o), 1]) for o in objects if o.startswith("red ")}
+    assert len(star) == len(red) == 1
+    assert colour == 8 + 1  # and none
+    assert what == len(CELL_LABELS) - 64 + 8
+
+
+def test_the_rate_rises_stays_and_falls():
+    assert rate_at(0.0) < rate_at(0.01) < rate_at(0.3) == 1.0 == rate_at(0.59) > rate_at(0.8) > rate_at(1.0) == 0.02
+
+
+def test_a_random_model_scores_nothing_and_every_family_is_asked(parts):
+    _, tokenizer, template, config = parts
+    torch.manual_seed(0)
+    rows = evaluate(Qwen2VL(config), tokenizer, template, samples_per_kind=24)
+    assert len(rows) == 13
+    assert all(row.accuracy < 0.05 and row.questions > 5 for row in rows)
+    assert all(0 < dataclasses.astuple(row)[3] <= 0.5 for row in rows)
