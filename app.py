@@ -1,6 +1,7 @@
 """Starts the page: `python app.py`, or a Hugging Face Space. `python app.py --help` lists the settings."""
 
 import os
+import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,6 +30,7 @@ def serve(settings: Settings) -> None:
     from qwen2vl_demo.ui.demo import build_demo, launch_options
 
     print(f"qwen2vl-demo {__version__}", flush=True)
+    check_address(settings.host, settings.port)
     engine = engine_of(settings)
     print(f"Model: {engine.name}, {engine.description}", flush=True)
     demo = build_demo(
@@ -36,20 +38,35 @@ def serve(settings: Settings) -> None:
         data_dir=Path(settings.data_dir).expanduser() if settings.data_dir else None,
         defaults=options_of(settings),
     )
-    try:
-        _, url, public = demo.launch(
-            **launch_options(max_file_mb=settings.max_file_mb),
-            server_name=settings.host,  # None leaves it to GRADIO_SERVER_NAME and _PORT, as a Space sets them
-            server_port=settings.port,
-            auth=settings.credentials,
-            share=settings.share,
-            quiet=True,
-            prevent_thread_lock=True,
-        )
-    except OSError as error:
-        raise UserError(f"The page cannot listen there ({error}); change --host or --port.") from None
+    _, url, public = demo.launch(
+        **launch_options(max_file_mb=settings.max_file_mb),
+        server_name=settings.host,  # None leaves it to GRADIO_SERVER_NAME and _PORT, as a Space sets them
+        server_port=settings.port,
+        auth=settings.credentials,
+        share=settings.share,
+        quiet=True,
+        prevent_thread_lock=True,
+    )
     print(f"Open {public or url}", flush=True)
     demo.block_thread()
+
+
+def check_address(host: str | None, port: int | None) -> None:
+    """Raises UserError for an address that cannot be listened on, before a model is loaded for it.
+
+    Gradio would try a hundred ports of a wrong host, and only then say something.
+    """
+    if host is None and port is None:
+        return
+    name = host or "127.0.0.1"
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(name, port or 0, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port just left is free
+            probe.bind(address)
+    except OSError as error:
+        where, flag = (f"{name}, port {port}", "--port") if port else (name, "--host")
+        raise UserError(f"The page cannot listen on {where} ({error.strerror}); choose another {flag}.") from None
 
 
 if __name__ == "__main__":

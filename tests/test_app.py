@@ -1,0 +1,82 @@
+"""`python app.py`: what it prints, that it serves, that it stops, and how a wrong setting reads."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import app
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    """A port on which somebody else listens."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield listening.getsockname()[1]
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["--device", "tpu"], "--device"),
+        (["--model", "./no/such/dir"], "--model"),
+        (["--host", "203.0.113.7"], "--host"),  # an address kept for documentation: no machine has it
+        (["--engine-url", "nonsense"], "--engine-url"),
+    ],
+)
+def test_a_wrong_setting_is_one_line_and_status_2(argv: list[str], words: str, capsys: Any) -> None:
+    assert app.main(argv) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("error: ") and err.count("\n") == 1 and words in err
+
+
+def test_a_taken_port_is_found_before_the_model_is_loaded(taken: int, capsys: Any) -> None:
+    assert app.main(["--port", str(taken)]) == 2
+    out, err = capsys.readouterr()
+    assert str(taken) in err and "--port" in err and "Model" not in out
+
+
+def test_the_page_is_served_says_what_runs_and_stops_with_ctrl_c(tmp_path: Path) -> None:
+    """Host and port come from Gradio's own variables, as on a Space; nano answers."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    process = subprocess.Popen(
+        [sys.executable, "app.py", "--data-dir", str(tmp_path / "data"), "--auth", "ann:sesame"],
+        cwd=ROOT,
+        env={**os.environ, "GRADIO_SERVER_NAME": "127.0.0.1", "GRADIO_SERVER_PORT": str(port)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdout is not None
+    overdue = threading.Timer(240, process.kill)
+    overdue.start()
+    try:
+        said = []
+        for line in process.stdout:
+            said.append(line)
+            if line.startswith("Open "):
+                break
+        assert said[-1:] == [f"Open http://127.0.0.1:{port}/\n"], "".join(said)
+        assert any(line.startswith("Model: nano, ") for line in said) and "sesame" not in "".join(said)
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=60) as page:
+            assert page.status == 200
+        assert (tmp_path / "data").is_dir()
+        process.send_signal(signal.SIGINT)
+        rest = process.communicate(timeout=120)[0]
+        assert "Traceback" not in rest
+    finally:
+        overdue.cancel()
+        process.kill()
