@@ -74,8 +74,11 @@ class DenseHead(nn.Module):
 
 
 class Trainer:
-    def __init__(self, out: Path, minutes: float, dense_share: float, device: str, seed: int) -> None:
+    def __init__(
+        self, out: Path, minutes: float, dense_share: float, device: str, seed: int, samples_per_check: int = 60
+    ) -> None:
         self.out, self.minutes, self.dense_share, self.device, self.seed = out, minutes, dense_share, device, seed
+        self.samples_per_check = samples_per_check  # conversations of each kind
         out.mkdir(parents=True, exist_ok=True)
         raw = self._tokenizer()
         self.raw_tokenizer = raw
@@ -98,7 +101,7 @@ class Trainer:
         path = self.out / "tokenizer" / "tokenizer.json"
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_tokenizer(train_tokenizer(vocabulary_texts(4000, self.seed)), path.parent)
+            write_tokenizer(train_tokenizer(vocabulary_texts(1500, self.seed)), path.parent)
         return RawTokenizer.from_file(str(path))
 
     def _resume(self) -> None:
@@ -197,7 +200,7 @@ class Trainer:
         return report
 
     def _check(self) -> None:
-        table = evaluate(self.model, self.tokenizer, self.template, seed=1, samples_per_kind=60)
+        table = evaluate(self.model, self.tokenizer, self.template, seed=1, samples_per_kind=self.samples_per_check)
         score = sum(row.accuracy for row in table) / len(table)
         print(format_table(table), f"mean over families {score:.3f}", sep="\n", flush=True)
         with (self.out / "log.jsonl").open("a") as log:

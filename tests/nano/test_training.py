@@ -110,10 +110,12 @@ def test_scoring_a_conversation_in_one_pass_equals_generating_each_answer(parts,
 
 def test_a_stopped_run_goes_on_and_a_finished_one_writes_a_checkpoint(tmp_path):
     """Two seconds, and two more after a second start: steps add up, the log and the best checkpoint are there."""
-    first = Trainer(tmp_path, minutes=2 / 60, dense_share=0.4, device="cpu", seed=0)
+    first = Trainer(tmp_path, minutes=2 / 60, dense_share=0.4, device="cpu", seed=0, samples_per_check=10)
     first.train(workers=0, check_minutes=10)
     assert first.step >= 2
-    again = Trainer(tmp_path, minutes=(first.elapsed + 2) / 60, dense_share=0.1, device="cpu", seed=0)
+    again = Trainer(
+        tmp_path, minutes=(first.elapsed + 2) / 60, dense_share=0.1, device="cpu", seed=0, samples_per_check=10
+    )
     assert (again.step, again.elapsed) == (first.step, first.elapsed)
     again.train(workers=0, check_minutes=10)
     assert again.step > first.step
