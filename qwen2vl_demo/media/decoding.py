@@ -13,9 +13,9 @@ from __future__ import annotations
 import os
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain
+from typing import NamedTuple
 
 import av
 import numpy as np
@@ -31,11 +31,10 @@ from qwen2vl_demo.media.timeline import Timeline, from_rate, from_times
 # Where one packet is one shown frame. VP8 has packets that are never shown, old MPEG-4 puts two frames into one.
 FRAME_PER_PACKET = {"h264", "hevc", "vp9", "av1", "mjpeg", "prores"}
 GIF_TRAILER = b";"  # the last byte of a complete GIF
-MIN_SKIP = 16  # packets; decoding fewer costs less than seeking over them
+MIN_SKIP = 8  # packets; decoding fewer costs no more than seeking over them (measured at 720p: 8 to 16 are alike)
 
 
-@dataclass(frozen=True)
-class _Packet:
+class _Packet(NamedTuple):
     """One compressed frame, in the order of the file, which is the order of decoding."""
 
     pts: int | None  # when it is shown, in units of the stream's time base
@@ -246,10 +245,9 @@ def _runs(packets: Sequence[_Packet], wanted: Sequence[int]) -> list[tuple[int, 
         while k >= 0 and _time(packets[keys[k]]) > _time(packets[last]):
             k -= 1
         first = keys[k] if k >= 0 else 0
-        if runs and first - runs[-1][1] - 1 < MIN_SKIP:
-            runs[-1] = (runs[-1][0], last)
-        else:
-            runs.append((first, last))
+        while runs and first - runs[-1][1] - 1 < MIN_SKIP:
+            first = min(first, runs.pop()[0])
+        runs.append((first, last))
     return runs
 
 

@@ -84,7 +84,7 @@ def check_kind(media: MediaFile, wanted: Kind) -> None:
 
 
 def no_picture(media: MediaFile) -> UserError:
-    return UserError(f"{media.label} holds sound but no picture; send a video that has one.")
+    return UserError(f"{media.label} holds no video, only sound or nothing at all; send a file that has a picture.")
 
 
 def image_format(media: MediaFile) -> str | None:

@@ -295,8 +295,8 @@ BAD_FILES = {
     "archive.png": (b"PK\x03\x04" + bytes(200), "not a picture, video or PDF"),
     "head_only.png": (b"\x89PNG\r\n\x1a\n", "damaged, cut off"),
     "script.eps": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "text file"),
-    "song.png": (b"ID3\x04" + bytes(300), "sound but no picture"),
-    "song.jpg": (b"RIFF\x24\0\0\0WAVEfmt " + bytes(300), "sound but no picture"),
+    "song.png": (b"ID3\x04" + bytes(300), "only sound"),
+    "song.jpg": (b"RIFF\x24\0\0\0WAVEfmt " + bytes(300), "only sound"),
 }
 
 

@@ -375,6 +375,9 @@ def test_the_plan_starts_at_the_key_before_and_joins_what_is_close(monkeypatch: 
     leading = packets("K0 P3 b1 b2 K6 b4 b5 P9 b7 b8")
     assert decoding._runs(leading, [5]) == [(0, 5)]  # b4 follows K6 in the file but is shown before it
     assert decoding._runs(leading, [8]) == [(4, 8)]
+    assert decoding._runs(leading, [4, 5]) == [(0, 5)]
+    late = packets("K0 P1 P2 P3 K4 P5 P6 P7 K10 b8 b9")
+    assert decoding._runs(late, [0, 8, 9]) == [(0, 0), (4, 9)]  # K10 alone would begin at 8, b8 needs K4
 
 
 def test_a_plan_that_fails_is_replaced_by_counting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
