@@ -31,7 +31,8 @@ ROOMS = {
     "processing": Room(LEAVES | {"media", "processing"}, {"numpy", "torch", "tokenizers", "jinja2", "PIL"}),
     "model": Room({"errors", "config", "geometry", "model"}, {"torch", "numpy", "safetensors", "huggingface_hub"}),
     "engine": Room(
-        BELOW_ENGINE | {"engine"}, {"torch", "numpy", "PIL", "tokenizers", "safetensors", "huggingface_hub", "httpx", "av"}
+        BELOW_ENGINE | {"engine"},
+        {"torch", "numpy", "PIL", "tokenizers", "safetensors", "huggingface_hub", "httpx", "av"},
     ),
     "viz": Room({"errors", "trace", "geometry", "viz"}, {"numpy", "plotly", "PIL"}),
     "report": Room(LEAVES, {"numpy", "PIL"}),
