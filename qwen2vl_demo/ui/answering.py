@@ -8,7 +8,6 @@ visitor or the engine did. Knows no gradio.
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -32,12 +31,14 @@ from qwen2vl_demo.ui.conversation import (
     numbers_of,
     to_messages,
 )
+from qwen2vl_demo.ui.pump import Pump
 from qwen2vl_demo.ui.record import MAX_TEXT, clean, dumps
 from qwen2vl_demo.ui.sessions import Draft, Run, Session, Sessions
 from qwen2vl_demo.ui.store import MediaStore
 from qwen2vl_demo.ui.view import LOST, View, report, settled
 
-COALESCE = 0.045  # seconds: each update of the page carries the whole chat, so a fast model's tokens travel together
+COALESCE = 0.06  # seconds: each update of the page carries the whole chat, so a fast model's tokens travel together
+LOOK_UP = 0.25  # seconds without news from the engine until the session is looked at again
 KEEP_EVERY = 1.0  # seconds between two copies of a growing answer in the browser's memory
 MAX_FILES = 64  # of one turn
 BUSY = "An answer is still being written. Wait for its end, or press Stop."
@@ -149,26 +150,27 @@ class Answering:
         result: Result | None = None
         ending: Ending = "cancelled"
         notice: str | None = None
-        stream = self.engine.stream(messages, choices.options, run.cancel)
+        pump = Pump(self.engine.stream(messages, choices.options, run.cancel))
         try:
-            for chunk in stream:
+            while not pump.ended:
+                chunks = pump.take(LOOK_UP, at_least=max(0.0, painted + COALESCE - time.monotonic()))
                 if not session.owns(run):
                     return
+                new = "".join(chunk.text for chunk in chunks)
                 now = time.monotonic()
-                if chunk.result is not None:
-                    result, ending = chunk.result, chunk.result.stop_reason
-                elif chunk.text:
-                    first = now - started if first is None else first
-                    run.text += chunk.text
-                    if now - painted >= COALESCE:
-                        painted = now
-                        half = None
-                        if now - kept >= KEEP_EVERY:
-                            kept = now
-                            half = dumps(asked.answered(Answer(clean(run.text), "cancelled")))
-                        yield View([*shown, display.growing(run.text)], saved=half)
-                elif chunk.status and not run.text:
-                    yield View([*shown, display.status(chunk.status)])
+                first = now - started if new and first is None else first
+                run.text += new
+                for chunk in chunks:
+                    if chunk.result is not None:
+                        result, ending = chunk.result, chunk.result.stop_reason
+                statuses = [chunk.status for chunk in chunks if chunk.status]
+                if result is None and new:
+                    painted, half = now, None
+                    if now - kept >= KEEP_EVERY:
+                        kept, half = now, dumps(asked.answered(Answer(clean(run.text), "cancelled")))
+                    yield View([*shown, display.growing(run.text)], saved=half)
+                elif result is None and statuses and not run.text:
+                    yield View([*shown, display.status(statuses[-1])])
         except UserError as problem:
             if not run.text:
                 raise
@@ -178,10 +180,6 @@ class Answering:
                 raise
             report(problem, "writing an answer")
             ending, notice = "error", LOST.format(self.engine.name)
-        finally:
-            if close := getattr(stream, "close", None):
-                with contextlib.suppress(ValueError):  # it is running: it ends itself at its next step
-                    close()
         numbers = self._numbers(session, asked, result, first, choices.options) if result else None
         text = result.text if result is not None and result.text else run.text
         with session.lock:

@@ -197,7 +197,7 @@ def numbers_of(trace: PromptTrace, media: int) -> tuple[MediumNumbers, ...]:
 
 def cost_line(numbers: Numbers, ending: Ending) -> str:
     """`214 prompt tokens (64 of the picture) · 12 new tokens · first token 0.2 s · 31 tokens/s · stopped: end`"""
-    media = f" ({numbers.media_tokens:,} of pictures and clips)" if numbers.media_tokens else ""
+    media = f" ({numbers.media_tokens:,} visual)" if numbers.media_tokens else ""
     if len(numbers.media) == 1 and numbers.media_tokens == numbers.media[0].merged_tokens:
         media = f" ({numbers.media_tokens:,} of the {WORD[numbers.media[0].kind]})"
     parts = [count(numbers.prompt_tokens, "prompt token") + media, count(numbers.new_tokens, "new token")]
@@ -212,8 +212,8 @@ def cost_line(numbers: Numbers, ending: Ending) -> str:
 
 
 ENDINGS: dict[Ending, str] = {
-    "end": "end of the answer",
-    "length": "length limit",
+    "end": "end",
+    "length": "length",
     "cancelled": "by you",
     "error": "an error",
 }

@@ -56,9 +56,8 @@ def launch_options(*, max_file_mb: int = 50) -> dict[str, Any]:
     """Keyword arguments for `build_demo(...).launch()`: looks, limits, and everything that calls home switched off."""
     return {
         "theme": style.theme(),
-        "css": style.css(),
         "js": style.js(),
-        "head": style.HEAD,
+        "head": style.head(),
         "max_file_size": f"{max_file_mb}mb",
         "footer_links": [],
         "run_history": False,

@@ -44,17 +44,17 @@ def question(turn: Turn, store: MediaStore) -> Shown:
 
 
 def answer(conversation: Conversation, index: int, given: Answer, store: MediaStore) -> Shown:
-    """The words of a finished answer, and the picture with its boxes if it has any."""
+    """The picture with the answer's boxes, if it has any, and its words: Gradio offers to copy what stands last."""
     if not given.text.strip():
         return {"role": "assistant", "content": [_text(NOTHING_SAID[given.ending])]}
-    content = [_text(safe_markdown(readable(given.text)))]
+    content = []
     boxes = parse_boxes(given.text)
     picture = boxed_picture(conversation, index) if boxes else None
     drawn = store.boxed(picture, boxes) if picture else None
     if picture and drawn:
         names = ", ".join(dict.fromkeys(box.label for box in boxes if box.label)) or "boxes"
         content.append({"path": str(drawn), "alt_text": f"{picture.name} with {names} marked"})
-    return {"role": "assistant", "content": content}
+    return {"role": "assistant", "content": [*content, _text(safe_markdown(readable(given.text)))]}
 
 
 def growing(text: str) -> Shown:

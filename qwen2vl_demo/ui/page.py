@@ -81,7 +81,7 @@ def draw(engine: Engine, defaults: GenerationOptions, cards: Sequence[Example], 
             elem_id="title",
         )
         settings_button = gr.Button("Settings", elem_id="settings-button", scale=0, **SMALL)
-        theme = gr.Button("◐", elem_id="theme", scale=0, **SMALL)
+        theme = gr.Button("Dark or light", elem_id="theme", scale=0, **SMALL)
     with gr.Row(elem_id="main"):
         with gr.Column(scale=5, min_width=320, elem_id="talk"):
             talk = _draw_talk(cards, max_file_mb)
@@ -126,7 +126,7 @@ def _draw_talk(cards: Sequence[Example], max_file_mb: int) -> dict[str, Any]:
         label="Message",
         show_label=False,
         container=False,
-        placeholder="Ask, or drop pictures, clips or a PDF here",
+        placeholder="Ask something, or drop files here",
         file_count="multiple",
         file_types=FILE_TYPES,
         max_plain_text_length=100_000,

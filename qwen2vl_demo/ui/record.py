@@ -39,7 +39,9 @@ def to_record(conversation: Conversation) -> dict[str, Any]:
 
 
 def dumps(conversation: Conversation) -> str:
-    return json.dumps(to_record(conversation), ensure_ascii=False, separators=(",", ":"))
+    """One line without a "<", so that nothing on its way takes it for HTML."""
+    text = json.dumps(to_record(conversation), ensure_ascii=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c")
 
 
 def loads(text: str | bytes) -> Any:

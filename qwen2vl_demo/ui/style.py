@@ -18,12 +18,14 @@ POLICY = (
     "img-src 'self' data: blob:; media-src 'self' data: blob:; font-src 'self' data:; connect-src 'self' data: blob:; "
     "frame-src 'self'; object-src 'none'; form-action 'self'"
 )
-HEAD = f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
 
 
 @cache
-def css() -> str:
-    return (STATIC / "page.css").read_text(encoding="utf-8")
+def head() -> str:
+    """The policy and the style sheet. Not through launch(css=...), which would put its own container before each rule
+    and so leave out whatever stands around it."""
+    sheet = (STATIC / "page.css").read_text(encoding="utf-8")
+    return f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n<style>{sheet}</style>'
 
 
 @cache
@@ -103,6 +105,7 @@ def theme() -> gr.themes.Base:
         button_primary_background_fill_hover="*primary_700",
         button_primary_text_color="white",
         button_secondary_background_fill="transparent",
+        button_secondary_background_fill_dark="transparent",
         button_secondary_background_fill_hover="*neutral_100",
         button_secondary_background_fill_hover_dark="*neutral_800",
         button_secondary_border_color="*neutral_200",

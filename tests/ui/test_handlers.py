@@ -1,0 +1,363 @@
+"""What the page does, without a page: every handler against the fake engine."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from qwen2vl_demo.engine.base import Chunk
+from qwen2vl_demo.processing.messages import Image, Text, Video
+from qwen2vl_demo.ui.chat import Chat
+from qwen2vl_demo.ui.export import export_json
+from qwen2vl_demo.ui.pump import Pump
+from qwen2vl_demo.ui.sessions import Draft, Session
+from qwen2vl_demo.ui.store import MediaStore
+from qwen2vl_demo.ui.view import View
+from tests.fake_engine import FakeEngine
+
+Files = Callable[[str], str]
+VALUES: tuple[object, ...] = ()  # the page's defaults
+
+
+def ask(chat: Chat, session: Session, text: str, *files: str) -> list[View]:
+    return list(chat.send(session, Draft(text, files), VALUES))
+
+
+def words(view: View) -> list[str]:
+    """The texts of a view's messages."""
+    return [
+        m["content"] if isinstance(m["content"], str) else " ".join(p.get("text", "[file]") for p in m["content"])
+        for m in view.messages or []
+    ]
+
+
+def final(views: list[View]) -> View:
+    return [v for v in views if v.messages is not None][-1]
+
+
+@pytest.fixture
+def session(chat: Chat) -> Session:
+    return chat.open("tab", None)
+
+
+def test_a_turn_with_two_pictures(chat: Chat, session: Session, files: Files) -> None:
+    views = ask(chat, session, "Compare them", files("cat.png"), files("dog.jpg"))
+    assert views[0].busy and views[0].draft == Draft()
+    assert words(views[0])[0] == "*2 files*\n\nCompare them"
+    assert words(final(views)) == [
+        "[file] [file] Compare them",
+        "In turn 1 I see 2 files and was asked: Compare them and so on and so on ",
+    ]
+    assert final(views).busy is False
+    assert "new tokens" in (final(views).numbers or "")
+    heard = chat.engine.heard[-1][0]  # type: ignore[attr-defined]
+    assert [type(p) for p in heard[-1].parts] == [Image, Image, Text]
+    assert [p.name for p in heard[-1].parts[:2]] == ["cat.png", "dog.jpg"]
+
+
+def test_the_first_view_comes_before_anything_is_opened(chat: Chat, session: Session, files: Files) -> None:
+    stream = chat.send(session, Draft("?", (files("clip.mp4"),)), VALUES)
+    next(stream)
+    assert session.conversation.turns == () and not list(chat.store.folder.iterdir())
+    stream.close()
+
+
+def test_statuses_are_shown_where_the_answer_will_stand(session: Session, store: MediaStore, files: Files) -> None:
+    chat = Chat(FakeEngine(step=0.0, encode=0.2), store)
+    views = ask(chat, session, "?", files("cat.png"))
+    titles = [m["metadata"]["title"] for v in views for m in v.messages or [] if "metadata" in m]
+    assert titles == ["Opening 1 file", "Thinking", "Encoding 1 picture"]
+    assert all("metadata" not in m for m in final(views).messages or [])
+
+
+def test_follow_up_remembers(chat: Chat, session: Session, files: Files) -> None:
+    ask(chat, session, "One", files("cat.png"))
+    ask(chat, session, "Two")
+    assert [m.role for m in chat.engine.heard[-1][0]] == ["user", "assistant", "user"]  # type: ignore[attr-defined]
+
+
+def test_files_without_words_get_a_question_and_the_page_says_so(chat: Chat, session: Session, files: Files) -> None:
+    views = ask(chat, session, "  ", files("clip.mp4"))
+    assert words(final(views))[0] == "[file] Describe this video\\.\n\n*Nothing was typed, so this is asked.*"
+    assert isinstance(chat.engine.heard[-1][0][-1].parts[0], Video)  # type: ignore[attr-defined]
+
+
+def test_a_pdf_becomes_its_pages(chat: Chat, session: Session, files: Files) -> None:
+    ask(chat, session, "Read it", files("pages.pdf"))
+    assert [m.name for m in session.conversation.turns[0].media] == ["pages.pdf, page 1", "pages.pdf, page 2"]
+
+
+def test_nothing_to_send_is_said(chat: Chat, session: Session) -> None:
+    (view,) = ask(chat, session, " \n ")
+    assert view.notice and view.draft is None
+
+
+@pytest.mark.parametrize("question", ["what?", ""])
+def test_a_broken_file_bounces_back(chat: Chat, session: Session, files: Files, question: str) -> None:
+    ask(chat, session, "One", files("cat.png"))
+    before = session.conversation
+    draft = Draft(question, (files("dog.jpg"), files("broken.png")))
+    last = final(list(chat.send(session, draft, VALUES)))
+    assert last.notice and "broken.png" in last.notice
+    assert last.draft == draft and last.busy is False
+    assert session.conversation == before and len(words(last)) == 2
+    ask(chat, session, "Two")
+    assert len(session.conversation.turns) == 2
+
+
+def test_a_file_that_vanished_is_a_sentence(chat: Chat, session: Session, tmp_path: Path) -> None:
+    last = final(ask(chat, session, "?", str(tmp_path / "gone.png")))
+    assert last.notice and "gone.png" in last.notice
+
+
+def test_a_wrong_setting_bounces_back(chat: Chat, session: Session) -> None:
+    last = final(list(chat.send(session, Draft("hi"), ["", 512, 99])))
+    assert last.notice and "temperature" in last.notice and last.draft == Draft("hi")
+
+
+def test_an_engine_that_refuses_bounces_back(chat: Chat, session: Session) -> None:
+    last = final(ask(chat, session, "!refuse"))
+    assert last.notice == "The fake engine refuses this; ask something else." and last.draft == Draft("!refuse")
+    assert session.conversation.turns == ()
+
+
+def test_a_bug_in_the_engine_keeps_the_chat_and_the_log_keeps_quiet(
+    chat: Chat, session: Session, caplog: pytest.LogCaptureFixture
+) -> None:
+    ask(chat, session, "One")
+    with caplog.at_level(logging.DEBUG):
+        last = final(ask(chat, session, "!break my secret"))
+    assert last.notice == "Something went wrong inside fake. The chat is kept; try again."
+    assert last.draft == Draft("!break my secret") and len(session.conversation.turns) == 1
+    assert "RuntimeError" in caplog.text and "secret" not in caplog.text
+    assert words(final(ask(chat, session, "Two")))[-1].startswith("In turn 2")
+
+
+def test_a_bug_half_way_keeps_the_words_that_came(chat: Chat, session: Session) -> None:
+    last = final(ask(chat, session, "!late-break"))
+    assert words(last)[-1] == "In turn 1 " and last.notice and last.draft is None
+    assert session.conversation.turns[0].answer and session.conversation.turns[0].answer.ending == "error"
+
+
+def stopped(chat: Chat, session: Session, text: str, when: Callable[[], bool]) -> tuple[list[View], View]:
+    """Sends, waits for a condition, stops; all views of both."""
+    views: list[View] = []
+    thread = threading.Thread(target=lambda: views.extend(chat.send(session, Draft(text), VALUES)))
+    thread.start()
+    until = time.monotonic() + 20
+    while not when() and time.monotonic() < until:
+        time.sleep(0.01)
+    stop = chat.stop("tab")
+    at = time.monotonic()
+    thread.join(20)
+    assert time.monotonic() - at < 5
+    return views, stop
+
+
+def test_stop_half_way_keeps_the_words(store: MediaStore) -> None:
+    chat = Chat(FakeEngine(step=0.05), store)
+    session = chat.open("tab", None)
+    views, _ = stopped(chat, session, "a long tale", lambda: session.run is not None and len(session.run.text) > 10)
+    answer = session.conversation.turns[0].answer
+    assert answer and answer.ending == "cancelled" and answer.text.startswith("In turn 1")
+    assert final(views).busy is False
+    last = final(ask(chat, session, "next"))
+    assert words(last)[-1].startswith("In turn 2")
+
+
+def test_stop_in_a_long_step_does_not_keep_the_visitor_waiting(store: MediaStore) -> None:
+    """The engine cannot be interrupted for 1.5 s; the page is free at once, and runs never overlap."""
+    engine = FakeEngine(step=0.01)
+    chat = Chat(engine, store)
+    session = chat.open("tab", None)
+    _, stop = stopped(chat, session, "!slow-start", lambda: engine.active == 1)
+    assert stop.busy is False and words(stop)[-1].startswith("*Stopped before the first word")
+    last = final(ask(chat, session, "next"))
+    assert words(last)[-1].startswith("In turn 1")  # the stopped question was not told
+    assert engine.most_active == 1
+
+
+def test_sending_while_an_answer_is_written_is_refused_kindly(chat: Chat, session: Session) -> None:
+    first = chat.send(session, Draft("One"), VALUES)
+    next(first)
+    (view,) = chat.send(session, Draft("Two"), VALUES)
+    assert view.notice and view.draft is None and view.busy is None
+    first.close()
+    assert session.run is None
+
+
+def test_a_closed_tab_ends_its_answer_and_frees_the_session(store: MediaStore) -> None:
+    engine = FakeEngine(step=0.05)
+    chat = Chat(engine, store)
+    stream = chat.send(chat.open("tab", None), Draft("a long tale"), VALUES)
+    for view in stream:
+        if "In turn" in "".join(words(view)):
+            break
+    chat.sessions.drop("tab")
+    stream.close()
+    until = time.monotonic() + 10
+    while engine.active and time.monotonic() < until:
+        time.sleep(0.01)
+    assert engine.active == 0 and len(chat.sessions) == 0
+
+
+def test_retry_warms_up_and_keeps_one_turn(chat: Chat, session: Session, files: Files) -> None:
+    ask(chat, session, "One", files("cat.png"))
+    last = final(list(chat.retry(session, VALUES)))
+    assert "at temperature 0.8 with seed" in words(last)[-1]
+    assert "temperature 0.8, seed" in (last.numbers or "")
+    assert len(session.conversation.turns) == 1 and len(session.conversation.turns[0].media) == 1
+
+
+def test_retry_of_an_unanswered_turn_asks_as_it_was(chat: Chat, session: Session) -> None:
+    ask(chat, session, "!silent")
+    last = final(list(chat.retry(session, VALUES)))
+    assert "temperature" not in (last.numbers or "")
+
+
+def test_a_retry_that_fails_keeps_the_old_answer(chat: Chat, session: Session) -> None:
+    ask(chat, session, "One")
+    before = session.conversation
+    last = final(list(chat.retry(session, ["", 512, 99])))
+    assert session.conversation == before and last.notice and last.draft is None
+
+
+def test_retry_and_undo_of_nothing_are_said(chat: Chat, session: Session) -> None:
+    assert [v.notice for v in chat.retry(session, VALUES)] == ["There is nothing to ask again yet."]
+    assert [v.notice for v in chat.undo(session, VALUES)] == ["There is nothing to take back yet."]
+
+
+def test_undo_puts_words_and_files_back_under_their_names(chat: Chat, session: Session, files: Files) -> None:
+    ask(chat, session, "One", files("cat.png"))
+    view = next(iter(chat.undo(session, VALUES)))
+    assert view.draft and view.draft.text == "One" and view.messages == []
+    ask(chat, session, *(view.draft.text, *view.draft.files))
+    assert session.conversation.turns[0].media[0].name == "cat.png"
+
+
+def test_clear_forgets(chat: Chat, session: Session) -> None:
+    ask(chat, session, "One")
+    view = chat.clear(session)
+    assert view.messages == [] and view.saved == "" and view.numbers == ""
+    assert session.conversation.turns == ()
+
+
+def restored(chat: Chat, key: str, saved: str | None) -> list[View]:
+    return list(chat.restore(chat.open(key, saved), VALUES))
+
+
+def test_a_chat_survives_its_session_and_the_app(chat: Chat, session: Session, files: Files, store: MediaStore) -> None:
+    saved = final(ask(chat, session, "One", files("cat.png"))).saved
+    chat.sessions.drop("tab")
+    again = Chat(FakeEngine(step=0.0), MediaStore(store.folder))
+    views = restored(again, "tab after the restart", saved)
+    assert words(views[0])[0] == "[file] One"
+    assert views[1].prompt and views[1].prompt[1] and len(views[1].prompt[1].media) == 1
+    assert words(final(ask(again, again.open("tab after the restart", None), "Two")))[-1].startswith("In turn 2")
+
+
+def test_a_session_that_was_lost_under_an_open_page_goes_on(chat: Chat, session: Session) -> None:
+    """A laptop sleeps, Gradio says the tab closed; the page still stands and sends what its browser kept."""
+    saved = final(ask(chat, session, "One")).saved
+    chat.sessions.drop("tab")
+    ask(chat, chat.open("tab", saved), "Two")
+    assert [t.question for t in chat.open("tab", None).conversation.turns] == ["One", "Two"]
+
+
+def test_two_tabs_are_strangers(chat: Chat) -> None:
+    ask(chat, chat.open("a", None), "One")
+    assert chat.open("b", None).conversation.turns == ()
+
+
+@pytest.mark.parametrize("saved", ["nonsense", "{}", '{"format": "qwen2vl-demo chat", "version": 1, "turns": 5}'])
+def test_what_a_browser_kept_wrongly_is_an_empty_chat(chat: Chat, saved: str) -> None:
+    assert restored(chat, "tab", saved)[0].messages == []
+
+
+def test_a_medium_that_was_swept_is_a_sentence(chat: Chat, session: Session, files: Files) -> None:
+    saved = final(ask(chat, session, "One", files("cat.png"))).saved
+    for path in chat.store.folder.iterdir():
+        path.unlink()
+    views = restored(chat, "other", saved)
+    assert "no longer kept" in words(views[0])[0]
+    assert words(final(ask(chat, chat.open("other", None), "Two")))[-1].startswith("In turn 2")
+
+
+def test_a_page_closed_mid_answer_comes_back_as_stopped(store: MediaStore) -> None:
+    chat = Chat(FakeEngine(step=0.01, encode=0), store)
+    stream = chat.send(chat.open("tab", None), Draft("hello"), VALUES)
+    saved = next(v.saved for v in stream if v.saved)
+    stream.close()
+    assert words(restored(chat, "other", saved)[0])[1].startswith("*Stopped before the first word")
+
+
+def test_an_imported_chat_takes_the_place_of_this_one(chat: Chat, session: Session, files: Files) -> None:
+    ask(chat, session, "One", files("cat.png"))
+    text = export_json(session.conversation, chat.store, "fake")
+    other = chat.open("other", None)
+    views = list(chat.import_chat(other, text, VALUES))
+    assert other.conversation == session.conversation and words(views[0])[0] == "[file] One"
+
+
+def test_a_wrong_import_changes_nothing(chat: Chat, session: Session) -> None:
+    ask(chat, session, "One")
+    before = session.conversation
+    (view,) = chat.import_chat(session, b"not a chat", VALUES)
+    assert view.notice and view.messages is None and session.conversation == before
+
+
+def test_the_cost_of_attached_files_is_said_before_sending(chat: Chat, session: Session, files: Files) -> None:
+    """320x240 becomes 308x252 px = 11x9 = 99 tokens; with markers and words the prompt is longer."""
+    sentence = chat.preview(session, Draft("", (files("cat.png"),)), VALUES)
+    assert sentence.startswith("1 picture: 99 tokens. The prompt will have 1")
+    assert "broken.png" in chat.preview(session, Draft("", (files("broken.png"),)), VALUES)
+    assert chat.preview(session, Draft("hi"), VALUES) == ""
+    assert session.conversation.turns == ()
+
+
+def test_boxes_are_drawn_and_the_raw_answer_is_kept(chat: Chat, session: Session, files: Files) -> None:
+    last = final(ask(chat, session, "!boxes", files("cat.png")))
+    assert words(last)[-1] == "[file] There is the red square and a dot."
+    answer = session.conversation.turns[0].answer
+    assert answer and "<|box_start|>" in answer.text
+
+
+def test_half_a_box_is_never_shown(store: MediaStore, files: Files) -> None:
+    chat = Chat(FakeEngine(step=0.03, encode=0), store)
+    views = ask(chat, chat.open("tab", None), "!boxes", files("cat.png"))
+    assert not [text for v in views for text in words(v) if "<|" in text or "&lt;|" in text]
+
+
+def test_a_question_outside_any_conversation(chat: Chat, files: Files) -> None:
+    *_, last = chat.ask(Draft("What?", (files("cat.png"),)))
+    assert last.startswith("In turn 1 I see 1 files") and len(chat.sessions) == 0
+
+
+def test_a_pump_gives_all_that_came_before_it_raises() -> None:
+    def stream() -> Iterator[Chunk]:
+        yield Chunk(text="a")
+        yield Chunk(text="b")
+        raise RuntimeError("end")
+
+    pump = Pump(stream())
+    time.sleep(0.1)
+    assert [c.text for c in pump.take(1.0, at_least=0.05)] == ["a", "b"]
+    with pytest.raises(RuntimeError):
+        pump.take(1.0)
+    assert pump.ended
+
+
+def test_a_pump_comes_back_without_news() -> None:
+    gate = threading.Event()
+
+    def stream() -> Iterator[Chunk]:
+        gate.wait(10)
+        yield Chunk(text="late")
+
+    pump = Pump(stream())
+    assert pump.take(0.05) == [] and not pump.ended
+    gate.set()
+    assert [c.text for c in pump.take(5.0)] == ["late"]
