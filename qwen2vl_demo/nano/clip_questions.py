@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from .clips import DIRECTIONS, Clip, draw_clip, random_clip
-from .phrases import PHRASES
-from .questions import exists_answer
-from .scene import SHAPES, Scene, Thing, choose, random_size
-from .turns import Sample, Turn
-from .words import a, count_sentence, say
+from qwen2vl_demo.nano.clips import DIRECTIONS, Clip, draw_clip, random_clip
+from qwen2vl_demo.nano.phrases import PHRASES
+from qwen2vl_demo.nano.questions import exists_answer
+from qwen2vl_demo.nano.scene import SHAPES, Scene, Thing, choose, random_size
+from qwen2vl_demo.nano.turns import Sample, Turn
+from qwen2vl_demo.nano.words import a, count_sentence, say
 
 
 def happening(clip: Clip) -> str:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .draw import cell_share, draw_background, draw_thing, label_cells
-from .scene import CELL, COLOURS, SHAPES, Background, Thing, choose, random_background, random_rgb
+from qwen2vl_demo.nano.draw import cell_share, draw_background, draw_thing, label_cells
+from qwen2vl_demo.nano.scene import CELL, COLOURS, SHAPES, Background, Thing, choose, random_background, random_rgb
 
 DIRECTIONS = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
 ACTIONS = (*DIRECTIONS, "appears", "disappears", "turns", "grows", "shrinks", "still")

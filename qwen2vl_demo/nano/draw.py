@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-from .scene import (
+from qwen2vl_demo.nano.scene import (
     CELL,
     COLOURS,
     LABEL_INDEX,

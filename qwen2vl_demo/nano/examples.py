@@ -21,7 +21,6 @@ from qwen2vl_demo.nano.clip_questions import happening
 from qwen2vl_demo.nano.clips import Clip, draw_clip, random_clip
 from qwen2vl_demo.nano.draw import draw_scene, random_text_scene, text_box
 from qwen2vl_demo.nano.evaluate import HELD_OUT_SEED
-from qwen2vl_demo.nano.questions import describe
 from qwen2vl_demo.nano.scene import Scene, Sign, Thing, random_scene
 from qwen2vl_demo.nano.words import count_sentence
 
@@ -155,7 +154,6 @@ def write_examples(folder: Path) -> None:
     }
     cards = [
         ("A picture", "How many shapes are there?", ["picture"], count_sentence(len(several.things), "shape")),
-        ("In words", "Describe this picture.", ["picture"], describe(several)),
         ("Two pictures", "Which picture has a star?", ["first", "second"], "The second picture has a star."),
         ("A clip", "What happens in this clip?", ["clip"], happening(clip)),
         ("Text in a picture", "What does the sign say?", ["sign"], f'It says "{sign.signs[0].text}".'),

@@ -6,10 +6,10 @@ nothing can lean on that question, or where the answer would be ambiguous.
 
 import numpy as np
 
-from .phrases import PHRASES
-from .questions import Asked, absent_name, box_answer, call, count_of, exists_answer, size_word
-from .scene import SHAPES, Scene, Thing, choose
-from .words import a, count_sentence, plural, say
+from qwen2vl_demo.nano.phrases import PHRASES
+from qwen2vl_demo.nano.questions import Asked, absent_name, box_answer, call, count_of, exists_answer, size_word
+from qwen2vl_demo.nano.scene import SHAPES, Scene, Thing, choose
+from qwen2vl_demo.nano.words import a, count_sentence, plural, say
 
 
 def follow_up(rng: np.random.Generator, scene: Scene, before: Asked, phrasings: str) -> Asked | None:

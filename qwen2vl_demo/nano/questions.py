@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .phrases import PHRASES
-from .scene import COLOURS, PLACES, SHAPES, WORDS, Scene, Thing, choose
-from .words import a, count_sentence, listing, plural, say
+from qwen2vl_demo.nano.phrases import PHRASES
+from qwen2vl_demo.nano.scene import COLOURS, PLACES, SHAPES, WORDS, Scene, Thing, choose
+from qwen2vl_demo.nano.words import a, count_sentence, listing, plural, say
 
 _RELATIONS = ("to the left of", "to the right of", "above", "below")
 _ASKED_RELATIONS = (

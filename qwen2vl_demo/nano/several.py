@@ -8,10 +8,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from .draw import draw_scene
-from .phrases import PHRASES
-from .questions import SCENE_WEIGHTS, Asked, ask_scene, describe
-from .scene import (
+from qwen2vl_demo.nano.draw import draw_scene
+from qwen2vl_demo.nano.phrases import PHRASES
+from qwen2vl_demo.nano.questions import SCENE_WEIGHTS, Asked, ask_scene, describe
+from qwen2vl_demo.nano.scene import (
     COLOURS,
     SHAPES,
     Scene,
@@ -22,8 +22,8 @@ from .scene import (
     random_scene,
     random_size,
 )
-from .turns import Sample, Turn, make_turn
-from .words import a, count_sentence, listing, say
+from qwen2vl_demo.nano.turns import Sample, Turn, make_turn
+from qwen2vl_demo.nano.words import a, count_sentence, listing, say
 
 _NTH = ("first", "second", "third", "fourth")
 

@@ -16,9 +16,9 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, normalizers, pre_
 from tokenizers.models import BPE
 from tokenizers.trainers import BpeTrainer
 
-from .english import PAGE
-from .phrases import CHAT, PHRASES
-from .world import KINDS, sample
+from qwen2vl_demo.nano.english import PAGE
+from qwen2vl_demo.nano.phrases import CHAT, PHRASES
+from qwen2vl_demo.nano.world import KINDS, sample
 
 SPECIAL_TOKENS = (
     *("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|object_ref_start|>", "<|object_ref_end|>", "<|box_start|>"),

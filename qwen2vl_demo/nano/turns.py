@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .questions import Asked
+from qwen2vl_demo.nano.questions import Asked
 
 
 @dataclass(frozen=True)

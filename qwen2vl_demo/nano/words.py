@@ -7,7 +7,7 @@ politeness and spelling. This module knows no scenes.
 
 import numpy as np
 
-from .phrases import CHAT, PHRASES
+from qwen2vl_demo.nano.phrases import CHAT, PHRASES
 
 
 def _held_out() -> frozenset[str]:

@@ -11,16 +11,16 @@ from dataclasses import replace
 
 import numpy as np
 
-from .clip_questions import clip_conversation
-from .draw import draw_scene, random_text_scene
-from .followups import follow_up
-from .outside import MAIN_COLOURS, random_outside
-from .phrases import CHAT, NO_PICTURE, OUTSIDE, PHRASES
-from .questions import SCENE_WEIGHTS, TEXT_WEIGHTS, Asked, ask_scene
-from .scene import CELL, CELL_LABELS, LABEL_INDEX, SHAPES, Scene, choose, random_scene, random_size
-from .several import pictures_conversation
-from .turns import Sample, Turn, make_turn
-from .words import a, plural, say
+from qwen2vl_demo.nano.clip_questions import clip_conversation
+from qwen2vl_demo.nano.draw import draw_scene, random_text_scene
+from qwen2vl_demo.nano.followups import follow_up
+from qwen2vl_demo.nano.outside import MAIN_COLOURS, random_outside
+from qwen2vl_demo.nano.phrases import CHAT, NO_PICTURE, OUTSIDE, PHRASES
+from qwen2vl_demo.nano.questions import SCENE_WEIGHTS, TEXT_WEIGHTS, Asked, ask_scene
+from qwen2vl_demo.nano.scene import CELL, CELL_LABELS, LABEL_INDEX, SHAPES, Scene, choose, random_scene, random_size
+from qwen2vl_demo.nano.several import pictures_conversation
+from qwen2vl_demo.nano.turns import Sample, Turn, make_turn
+from qwen2vl_demo.nano.words import a, plural, say
 
 __all__ = ["CELL_LABELS", "FAMILIES", "KINDS", "Sample", "Turn", "sample"]
 
