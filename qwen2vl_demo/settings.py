@@ -132,9 +132,8 @@ class Settings:
     def __post_init__(self) -> None:
         _check(bool(self.model.strip()), "model", "it is empty; give nano, a checkpoint directory or a Hugging Face id")
         if self.engine_url is not None:
-            url = urlsplit(self.engine_url)
             _check(
-                url.scheme in ("http", "https") and bool(url.hostname),
+                _is_server_address(self.engine_url),
                 "engine_url",
                 f"{self.engine_url!r} is not the address of a server; it looks like http://localhost:8000/v1",
             )
@@ -253,6 +252,14 @@ def _convert(spec: Field[Any], value: str, origin: str) -> Any:
         return convert(value)
     except ValueError:
         raise UserError(f"{origin} is {value!r}, but it must be {_KIND[convert]}.") from None
+
+
+def _is_server_address(text: str) -> bool:
+    try:
+        url = urlsplit(text)
+        return url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0  # a wrong port is a ValueError
+    except ValueError:
+        return False
 
 
 def _check(ok: bool, name: str, sentence: str) -> None:

@@ -149,7 +149,8 @@ class _Answer:
         try:
             event = json.loads(data)
             if "error" in event:
-                raise refusal(server, int(event["error"].get("code") or 500), event)
+                code = event["error"].get("code") if isinstance(event["error"], dict) else None
+                raise refusal(server, code if isinstance(code, int) else 500, event)
             self.usage = event.get("usage") or self.usage
             choice = (event.get("choices") or [{}])[0]
             if choice.get("finish_reason"):

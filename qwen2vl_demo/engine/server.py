@@ -6,6 +6,7 @@ Every failure is one UserError that names the flag to change. Knows HTTP and eve
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import json
 import queue
@@ -71,15 +72,14 @@ class Exchange:
 
     def close(self) -> None:
         """Closes the connection, wherever the exchange stands; the server stops computing."""
-        if self._thread.is_alive():
+        with contextlib.suppress(RuntimeError):  # the loop is closed: the exchange has ended by itself
             self._loop.call_soon_threadsafe(self._task.cancel)
-            self._thread.join(timeout=5)
+        self._thread.join(timeout=5)
 
     def _run(self) -> None:
         try:
-            self._loop.run_until_complete(self._task)
-        except asyncio.CancelledError:
-            pass
+            with contextlib.suppress(asyncio.CancelledError):
+                self._loop.run_until_complete(self._task)
         except Exception as error:
             self._items.put(error)
         finally:
@@ -122,6 +122,8 @@ def discover(server: Server) -> Server:
     """Asks the server for its models; fills in the model, what it takes and its context length. Raises UserError."""
     try:
         response = httpx.get(f"{server.url}/models", timeout=CONNECT_SECONDS, **_how(server))
+    except httpx.InvalidURL as error:
+        raise UserError(f"{server.shown} is no address ({error}); correct --engine-url.") from None
     except httpx.HTTPError as error:
         raise _unreachable(server, error) from None
     if response.status_code in (401, 403):

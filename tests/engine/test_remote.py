@@ -25,6 +25,7 @@ from qwen2vl_demo.engine.wire import PNG_BYTES, clip_file
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.processing.messages import Image, MediaOptions, Message, Text, Video
 from qwen2vl_demo.processing.processor import Processor
+from qwen2vl_demo.settings import Settings
 
 ASK = [Message("user", "What is this?")]
 GREEDY = GenerationOptions(max_new_tokens=16)
@@ -329,6 +330,13 @@ def test_a_typed_special_token_stays_text_but_the_boxes_of_an_answer_stay_boxes(
     assert "<|" not in second[0]["text"] and second[0]["text"].replace("\u200b", "") == box
 
 
+def test_a_picture_in_an_answer_is_refused_before_anything_is_sent(server: FakeServer) -> None:
+    messages = [*ASK, Message("assistant", [Image(picture(56, 56))]), *ASK]
+    with pytest.raises(UserError, match=r"media from the user only.*assistant"):
+        list(server.engine().stream(messages, GREEDY))
+    assert server.bodies == []
+
+
 def test_the_key_is_sent_and_shown_nowhere(server: FakeServer) -> None:
     engine = server.engine(key="sesame")
     list(engine.stream(ASK, GREEDY))
@@ -397,6 +405,13 @@ def test_a_wrong_key_is_found_when_connecting(server: FakeServer) -> None:
         server.engine(key="wrong")
 
 
+@pytest.mark.parametrize("url", ["http://a:99999", "http://[::1", "http://a b/"])
+def test_an_impossible_address_is_one_sentence(url: str) -> None:
+    with pytest.raises(UserError, match="--engine-url"):
+        Settings(engine_url=url)
+        RemoteEngine.connect(url)
+
+
 def test_a_server_that_is_not_there_is_one_sentence_without_the_password() -> None:
     with socket.socket() as reserved:
         reserved.bind(("127.0.0.1", 0))  # bound but not listening: connections are refused
@@ -447,13 +462,13 @@ def test_events_that_are_no_chat_completion_are_a_wrong_address(server: FakeServ
         list(server.engine().stream(ASK, GREEDY))
 
 
-def test_an_error_in_the_middle_of_a_stream_keeps_the_text_before_it(server: FakeServer) -> None:
-    server.replies = [stream(delta("so far"), event({"error": {"message": "engine died", "code": 500}}))]
-    seen: list[Chunk] = []
-    with pytest.raises(UserError, match="engine died"):
-        seen.extend(server.engine().stream(ASK, GREEDY))
+@pytest.mark.parametrize(
+    "error", [{"message": "engine died", "code": 500}, {"message": "engine died", "code": "oh"}, "engine died"]
+)
+def test_an_error_in_the_middle_of_a_stream_keeps_the_text_before_it(server: FakeServer, error: Any) -> None:
+    server.replies = [stream(delta("so far"), event({"error": error}))]
     seen = []
-    with pytest.raises(UserError):
+    with pytest.raises(UserError, match="engine died"):
         for chunk in server.engine().stream(ASK, GREEDY):
             seen.append(chunk)
     assert text_of(seen) == "so far"
