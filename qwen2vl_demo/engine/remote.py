@@ -35,6 +35,7 @@ class RemoteEngine:
         """`exact_text` says that the processor's tokenizer is the server's, so that text tokens are counted exactly."""
         self.server = server
         self.processor = processor
+        self.exact_text = exact_text
         self.name = server.model
         counted = "" if exact_text else "; numbers of text tokens are estimates, made with nano's tokenizer"
         self.description = f"on {server.shown} (OpenAI-compatible server){counted}"
@@ -79,8 +80,12 @@ class RemoteEngine:
             answer.stop_reason = "cancelled"
             yield Chunk(result=answer.result())
             return
-        answer.prepared(self._traced(prompt))
+        trace = self._traced(prompt)
+        answer.prepared(trace)
         frames = {(v.message, v.part): m.frames for v, m in zip(prompt.trace.media, prompt.media, strict=True)}
+        if self.exact_text:  # servers refuse to be asked for more tokens than their context has room for
+            room = max(1, trace.context_length - len(trace))
+            options = replace(options, max_new_tokens=min(options.max_new_tokens, room))
         body = request_body(self.server.model, messages, frames, options, sampled_clips=self.server.sampled_clips)
         dropped: list[str] = []
         while True:

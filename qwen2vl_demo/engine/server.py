@@ -28,6 +28,9 @@ WRITE_SECONDS = 60.0  # that the server may take no bytes of the pictures
 POLL_SECONDS = 0.05  # how soon a cancellation is noticed
 
 
+_TOO_LONG = ("context length", "context_length", "max_model_len", "too long", "maximum length", "longer than")
+
+
 @dataclass(frozen=True)
 class Server:
     """Where the model runs and how to speak to it."""
@@ -205,10 +208,7 @@ def refusal(
     if status in (400, 422):
         if body is not None and (unknown := [name for name in EXTRAS if name in body and name in said]):
             return UnknownFields(unknown)
-        if any(
-            words in lower
-            for words in ("context length", "context_length", "too long", "maximum length", "longer than")
-        ):
+        if any(words in lower for words in _TOO_LONG):
             return UserError(
                 f"The conversation is too long for {server.model} on {server.shown} ({said}); "
                 "clear it, or lower max_pixels or the length of the answer."

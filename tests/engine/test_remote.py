@@ -383,6 +383,16 @@ def test_with_the_checkpoints_own_directory_every_count_is_exact(server: FakeSer
     assert "estimates" not in engine.description
 
 
+def test_an_answer_is_never_asked_to_be_longer_than_the_context_has_room_for(
+    server: FakeServer, checkpoint: Path
+) -> None:
+    """vLLM refuses max_tokens beyond its context. Where our count is exact, the answer may fill what is left."""
+    server.cards[0]["max_model_len"] = 100
+    engine = server.engine(checkpoint=str(checkpoint))
+    list(engine.stream(ASK, GenerationOptions(max_new_tokens=512)))
+    assert server.bodies[-1]["max_tokens"] == 100 - len(engine.prepare(ASK, GREEDY))
+
+
 def test_the_only_model_is_taken_and_several_want_a_choice(server: FakeServer) -> None:
     server.cards = [{"id": "b"}, {"id": "a"}]
     with pytest.raises(UserError, match=r"serves a, b.*--engine-model"):
@@ -430,6 +440,11 @@ def test_a_server_that_is_not_there_is_one_sentence_without_the_password() -> No
         (404, {"error": {"message": "The model `x` does not exist."}}, ["'qwen'", "--engine-model"]),
         (404, {"detail": "Not Found"}, ["--engine-url", "/v1"]),
         (400, {"message": "This model's maximum context length is 4096 tokens."}, ["too long", "4096", "max_pixels"]),
+        (
+            400,
+            {"error": {"message": "max_tokens=8000 cannot be greater than max_model_len=4096."}},
+            ["too long", "length"],
+        ),
         (400, {"object": "error", "message": "top_p must be in (0, 1]"}, ["top_p must be", "400"]),
         (422, {"detail": [{"msg": "field required"}]}, ["field required"]),
         (413, "Payload Too Large", ["413", "smaller"]),
