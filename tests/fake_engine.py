@@ -48,6 +48,7 @@ class FakeEngine:
     def __init__(self, step: float = 0.02, encode: float = 0.05) -> None:
         self.step, self.encode = step, encode
         self.lock = threading.Lock()
+        self.gate = threading.Event()  # opened by the test that sent "!slow-start"
         self.active = self.most_active = 0
         self.heard: list[tuple[list[Message], GenerationOptions]] = []  # what stream() was given
 
@@ -100,7 +101,7 @@ class FakeEngine:
                 yield Chunk(status=f"Encoding {len(trace.media)} picture" + "s" * (len(trace.media) > 1))
                 time.sleep(self.encode)
             if question.startswith("!slow-start"):
-                time.sleep(1.5)  # one step that cannot be stopped
+                self.gate.wait(30)  # one step that cannot be stopped
             for word in words:
                 if cancel.is_set():
                     reason = "cancelled"
@@ -108,7 +109,7 @@ class FakeEngine:
                 if count == options.max_new_tokens:
                     reason = "length"
                     break
-                time.sleep(self.step)
+                time.sleep(self.step if "long" not in question else 5 * self.step)
                 first = time.perf_counter() - started if first is None else first
                 if question.startswith("!late-break") and count == 3:
                     raise RuntimeError("a bug after three words")

@@ -38,6 +38,7 @@ from qwen2vl_demo.ui.store import MediaStore
 from qwen2vl_demo.ui.view import LOST, View, report, settled
 
 COALESCE = 0.06  # seconds: each update of the page carries the whole chat, so a fast model's tokens travel together
+SLOWEST = 0.5  # seconds between two updates when the machine is very busy
 LOOK_UP = 0.25  # seconds without news from the engine until the session is looked at again
 KEEP_EVERY = 1.0  # seconds between two copies of a growing answer in the browser's memory
 MAX_FILES = 64  # of one turn
@@ -146,6 +147,7 @@ class Answering:
         choices: Choices,
     ) -> Iterator[View]:
         started = painted = kept = time.monotonic()
+        pace = COALESCE
         first: float | None = None
         result: Result | None = None
         ending: Ending = "cancelled"
@@ -153,7 +155,7 @@ class Answering:
         pump = Pump(self.engine.stream(messages, choices.options, run.cancel))
         try:
             while not pump.ended:
-                chunks = pump.take(LOOK_UP, at_least=max(0.0, painted + COALESCE - time.monotonic()))
+                chunks = pump.take(LOOK_UP, at_least=max(0.0, painted + pace - time.monotonic()))
                 if not session.owns(run):
                     return
                 new = "".join(chunk.text for chunk in chunks)
@@ -169,6 +171,7 @@ class Answering:
                     if now - kept >= KEEP_EVERY:
                         kept, half = now, dumps(asked.answered(Answer(clean(run.text), "cancelled")))
                     yield View([*shown, display.growing(run.text)], saved=half)
+                    pace = min(max(COALESCE, 3 * (time.monotonic() - now)), SLOWEST)  # a busy machine gets fewer
                 elif result is None and statuses and not run.text:
                     yield View([*shown, display.status(statuses[-1])])
         except UserError as problem:

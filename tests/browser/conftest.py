@@ -1,0 +1,161 @@
+"""Chromium, the page and its two engines.
+
+`nano` is a tab on the app as it ships (with the fake engine where assets/nano has no weights yet), `fake` one on an
+engine that can be told to dawdle, break and write boxes. Both are opened once and emptied for each test; `visit` opens
+others. A test fails if a page had an error or asked any other server for anything.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import PIL.Image
+import pytest
+from playwright.sync_api import Browser, expect
+
+from qwen2vl_demo.engine import load_engine
+from qwen2vl_demo.errors import UserError
+from qwen2vl_demo.ui.demo import build_demo, launch_options
+from qwen2vl_demo.ui.examples import Example
+from tests.browser.driver import Tab
+from tests.fake_engine import FakeEngine
+from tests.ui.conftest import clip, picture
+
+CHROMIUM = os.environ.get("CHROMIUM_PATH", "/usr/bin/chromium")
+ARGS = [
+    *("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"),
+    *("--disable-sync", "--no-first-run", "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"),
+]
+DESKTOP = {"width": 1440, "height": 900}
+PHONE = {"width": 390, "height": 844}
+
+expect.set_options(timeout=20_000)
+
+
+@pytest.fixture(scope="session")
+def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[str, Any]:
+    extra = {"executable_path": CHROMIUM} if os.path.exists(CHROMIUM) else {}
+    return {**browser_type_launch_args, **extra, "args": ARGS}
+
+
+@pytest.fixture(scope="session")
+def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Files to send: cat.png, dog.jpg, clip.mp4, pages.pdf, broken.png."""
+    folder = tmp_path_factory.mktemp("material")
+    picture(folder / "cat.png")
+    picture(folder / "dog.jpg", (200, 300), "blue")
+    clip(folder / "clip.mp4")
+    pages = [PIL.Image.new("RGB", (200, 280), colour) for colour in ("white", "beige")]
+    pages[0].save(folder / "pages.pdf", save_all=True, append_images=pages[1:])
+    (folder / "broken.png").write_text("this is text and no picture")
+    return folder
+
+
+class App:
+    """A launched page and the means to launch it again on the same port and folder."""
+
+    def __init__(self, engine: Any, folder: Path, examples: list[Example] | None) -> None:
+        self.engine, self.folder, self.examples = engine, folder, examples
+        self.port: int | None = None
+        self.start()
+
+    def start(self) -> None:
+        self.demo = build_demo(self.engine, data_dir=self.folder, examples=self.examples)
+        _, url, _ = self.demo.launch(
+            prevent_thread_lock=True, quiet=True, server_name="127.0.0.1", server_port=self.port, **launch_options()
+        )
+        self.url = url.rstrip("/")
+        self.port = int(self.url.rpartition(":")[2])
+
+    def stop(self) -> None:
+        self.demo.close(verbose=False)
+
+    @property
+    def sessions(self) -> int:
+        return len(self.demo.chat.sessions)
+
+
+@pytest.fixture(scope="session")
+def fake_app(tmp_path_factory: pytest.TempPathFactory, material: Path) -> Iterator[App]:
+    examples = [
+        Example("A picture", "What is in this picture?", (material / "cat.png",)),
+        Example("Two pictures", "What differs?", (material / "cat.png", material / "dog.jpg")),
+        Example("A clip", "What happens?", (material / "clip.mp4",)),
+    ]
+    app = App(FakeEngine(), tmp_path_factory.mktemp("fake"), examples)
+    yield app
+    app.stop()
+
+
+@pytest.fixture(scope="session")
+def nano_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+    try:
+        engine: Any = load_engine("nano", device="cpu")
+    except UserError:
+        engine = FakeEngine()
+    app = App(engine, tmp_path_factory.mktemp("nano"), None)
+    yield app
+    app.stop()
+
+
+class Visits:
+    """Opens tabs, closes them, and says what was wrong with them."""
+
+    def __init__(self, browser: Browser) -> None:
+        self.browser = browser
+        self.tabs: list[Tab] = []
+
+    def __call__(
+        self, app: App, *, beside: Tab | None = None, viewport: dict[str, int] = DESKTOP, **options: Any
+    ) -> Tab:
+        """A new tab on an app; `beside` another one it stands in the same browser window."""
+        context = beside.page.context if beside else self.browser.new_context(viewport=viewport, **options)
+        context.set_default_timeout(30_000)
+        tab = Tab(context.new_page(), app.url)
+        self.tabs.append(tab)
+        tab.open()
+        return tab
+
+    def check(self) -> None:
+        assert [request for tab in self.tabs for request in tab.outside] == []
+        assert [error for tab in self.tabs for error in tab.errors] == []
+
+    def close(self) -> None:
+        for context in {tab.page.context for tab in self.tabs}:
+            context.close()
+
+
+@pytest.fixture
+def visit(browser: Browser) -> Iterator[Visits]:
+    """Tabs of this test alone."""
+    visits = Visits(browser)
+    yield visits
+    visits.close()
+    visits.check()
+
+
+@pytest.fixture(scope="session")
+def shared(browser: Browser) -> Iterator[Visits]:
+    """Tabs that tests share, because opening one takes seconds."""
+    visits = Visits(browser)
+    yield visits
+    visits.close()
+
+
+def _shared_tab(shared: Visits, app: App) -> Iterator[Tab]:
+    known = [tab for tab in shared.tabs if tab.url == app.url]
+    tab = known[0] if known else shared(app)
+    tab.fresh()
+    yield tab
+    shared.check()
+
+
+@pytest.fixture
+def fake(fake_app: App, shared: Visits) -> Iterator[Tab]:
+    yield from _shared_tab(shared, fake_app)
+
+
+@pytest.fixture
+def nano(nano_app: App, shared: Visits) -> Iterator[Tab]:
+    yield from _shared_tab(shared, nano_app)

@@ -1,0 +1,109 @@
+"""What stays: reload, restart, two tabs, export and import."""
+
+import json
+from pathlib import Path
+
+from playwright.sync_api import expect
+
+from tests.browser.conftest import App, Visits
+from tests.browser.driver import Tab
+
+
+def test_a_reload_keeps_the_chat(fake: Tab, material: Path) -> None:
+    fake.ask("One", material / "cat.png")
+    fake.reload()
+    expect(fake.questions).to_have_count(1)
+    expect(fake.questions.last.locator("img")).to_have_count(1)
+    expect(fake.answers.last).to_contain_text("In turn 1")
+    expect(fake.numbers).to_contain_text("new tokens")
+    expect(fake.panel).to_contain_text("cat.png")
+    assert fake.ask("Two").startswith("In turn 2 I see 1 files")
+
+
+def test_a_reload_in_the_middle_of_an_answer_keeps_what_came(fake: Tab) -> None:
+    fake.send("Tell me a long story")
+    expect(fake.answers.last).to_contain_text("and so on and so on and so on")
+    fake.reload()
+    expect(fake.questions).to_have_count(1)
+    expect(fake.chat).to_contain_text("In turn 1")
+    assert fake.ask("Two").startswith("In turn 2")
+
+
+def test_two_tabs_do_not_see_each_other(fake_app: App, visit: Visits) -> None:
+    first = visit(fake_app)
+    first.ask("Secret of the first")
+    second = visit(fake_app, beside=first)
+    expect(second.questions).to_have_count(0)
+    assert second.ask("Mine").startswith("In turn 1")
+    first.reload()
+    second.reload()
+    expect(first.chat).to_contain_text("Secret of the first")
+    expect(second.chat).not_to_contain_text("Secret of the first")
+    expect(second.chat).to_contain_text("Mine")
+
+
+def test_a_tab_opened_after_all_were_closed_finds_the_last_chat(fake_app: App, visit: Visits) -> None:
+    first = visit(fake_app)
+    first.ask("Remember me")
+    keeper = first.page.context.new_page()  # a browser with no tab closes
+    first.page.close()
+    second = Tab(keeper, fake_app.url)
+    second.open()
+    expect(second.chat).to_contain_text("Remember me")
+    assert second.ask("Two").startswith("In turn 2")
+
+
+def test_a_restart_of_the_app_keeps_chat_and_pictures(fake_app: App, visit: Visits, material: Path) -> None:
+    tab = visit(fake_app)
+    tab.ask("Before the restart", material / "cat.png")
+    fake_app.stop()
+    fake_app.start()
+    tab.reload()
+    expect(tab.chat).to_contain_text("Before the restart")
+    tab.page.wait_for_function("() => document.querySelector('#chat .user.message img')?.naturalWidth === 320")
+    assert tab.ask("Two").startswith("In turn 2 I see 1 files")
+
+
+def test_a_session_that_is_lost_under_an_open_page_goes_on(fake: Tab, fake_app: App) -> None:
+    """What happens when a laptop sleeps: the server takes the tab for closed while the page still stands."""
+    fake.ask("One")
+    for key in list(fake_app.demo.chat.sessions._sessions):
+        fake_app.demo.chat.sessions.drop(key)
+    assert fake.ask("Two").startswith("In turn 2")
+    expect(fake.questions).to_have_count(2)
+
+
+def test_a_chat_can_be_saved_and_opened(fake: Tab, material: Path, tmp_path: Path) -> None:
+    fake.ask("Keep me", material / "cat.png")
+    with fake.page.expect_download() as saving:
+        fake.button("Save as JSON").click()
+    path = tmp_path / saving.value.suggested_filename
+    saving.value.save_as(path)
+    assert path.name == "chat.json" and json.loads(path.read_text())["turns"][0]["question"] == "Keep me"
+    with fake.page.expect_download() as saving:
+        fake.button("Save as HTML").click()
+    page = tmp_path / saving.value.suggested_filename
+    saving.value.save_as(page)
+    assert "Keep me" in page.read_text() and "data:image/png" in page.read_text()
+    fake.button("Clear").click()
+    expect(fake.questions).to_have_count(0)
+    fake.page.locator("#open").locator("xpath=preceding-sibling::input").set_input_files(str(path))
+    expect(fake.chat).to_contain_text("Keep me")
+    expect(fake.questions.last.locator("img")).to_have_count(1)
+    assert fake.ask("Two").startswith("In turn 2 I see 1 files")
+    fake.reload()
+    expect(fake.chat).to_contain_text("Keep me")
+
+
+def test_a_file_that_is_no_chat_is_a_sentence(fake: Tab, tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.json"
+    wrong.write_text('{"turns": "<script>"}')
+    fake.ask("Stay")
+    fake.page.locator("#open").locator("xpath=preceding-sibling::input").set_input_files(str(wrong))
+    expect(fake.notice).to_contain_text("not a chat of this page")
+    expect(fake.questions).to_have_count(1)
+
+
+def test_nothing_to_save_is_said(fake: Tab) -> None:
+    fake.button("Save as JSON").click()
+    expect(fake.notice).to_have_text("There is nothing to save yet.")
