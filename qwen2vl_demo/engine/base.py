@@ -53,6 +53,7 @@ class Result:
     new_tokens: int
     timings: dict[str, float]  # seconds: prepare, encode, prefill, first_token, decode, total
     trace: PromptTrace | None = None
+    reused_tokens: int = 0  # of the prompt: still known from an earlier turn, and not computed again
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """The engine that runs our own model on this machine.
 
-One conversation at a time: a lock stands around the model, and who waits for it can be stopped. Nothing of a
-conversation stays behind but the merged tokens of its pictures, found again by content alone.
+One conversation at a time: a lock stands around the model, and who waits for it can be stopped. What stays behind of
+a conversation is found again by content alone: the merged tokens of its pictures, and the keys and values of its
+prompt, so that on the next turn only what is new is encoded and read.
 """
 
 from __future__ import annotations
@@ -10,16 +11,18 @@ import contextlib
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from qwen2vl_demo.engine.base import Chunk, GenerationOptions, Result, StopReason
 from qwen2vl_demo.engine.encode import VisionCache, encode_medium
 from qwen2vl_demo.engine.generate import Sampler, decode_step, prefill
+from qwen2vl_demo.engine.prefix import PrefixCache, prompt_key
 from qwen2vl_demo.engine.processors import reference_processor
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.geometry import FACTOR
@@ -33,6 +36,7 @@ from qwen2vl_demo.processing.tokenizer import StreamDecoder
 from qwen2vl_demo.trace import PromptTrace
 
 CPU_MAX_PIXELS = 1280 * FACTOR * FACTOR  # a picture's budget on a CPU: the released limit would take minutes there
+TOO_LARGE = "Lower the image budget (max_pixels), the frames of a clip, or the answer's length."
 LOCK_POLL = 0.05  # s between two looks at `cancel` while waiting for the model
 
 
@@ -49,6 +53,14 @@ class LocalEngine:
         self.end_tokens = end_tokens
         self._lock = threading.Lock()
         self._vision = VisionCache()
+        self._prefixes = PrefixCache()
+        config = model.config
+        self._never = (  # what an answer must not hold: it would ask for a picture
+            config.image_token_id,
+            config.video_token_id,
+            config.vision_start_token_id,
+            config.vision_end_token_id,
+        )
 
     @classmethod
     def load(
@@ -94,9 +106,7 @@ class LocalEngine:
             yield from self._wait(cancel)
             try:
                 answer.lap("wait")
-                with memory_errors(
-                    "Lower the image budget (max_pixels), the frames of a clip, or the answer's length."
-                ):
+                with memory_errors(TOO_LARGE, self._forget):
                     yield from self._write(prompt, options, answer, checkpoint)
             finally:
                 self._lock.release()
@@ -124,41 +134,61 @@ class LocalEngine:
     def _write(
         self, prompt: Prompt, options: GenerationOptions, answer: _Answer, checkpoint: Callable[[], None]
     ) -> Iterator[Chunk]:
+        """The answer, on top of whatever is known of its prompt from earlier turns."""
         trace, model = prompt.trace, self.model
+        room = min(options.max_new_tokens, trace.context_length - len(trace))
+        key = prompt_key(trace)
+        capacity = len(trace) + room
+        cache = self._prefixes.take(key, capacity)
+        if cache is None:
+            cache = KVCache(model.config.text, capacity, device=model.device, dtype=model.dtype)
+        written: list[int] = []
+        try:
+            logits = yield from self._read(prompt, cache, answer, checkpoint)
+            sampler = Sampler(options, torch.from_numpy(trace.input_ids).to(model.device), self._never)
+            decoder = StreamDecoder(self.processor.tokenizer)
+            while (token := sampler.choose(logits)) not in self.end_tokens:
+                answer.new_tokens += 1
+                if text := decoder.push(token):
+                    answer.text += text
+                    yield Chunk(text=text)
+                if answer.new_tokens == room:
+                    answer.stop_reason = "length"
+                    break
+                checkpoint()
+                written.append(token)
+                logits = decode_step(model, token, trace.rope_delta, cache)
+        finally:
+            # Also when it was stopped: what stands in the cache is complete up to its length.
+            self._prefixes.put(np.concatenate([key, np.array(written, dtype=np.int64)]), cache)
+        answer.lap("decode")
+
+    def _read(
+        self, prompt: Prompt, cache: KVCache, answer: _Answer, checkpoint: Callable[[], None]
+    ) -> Generator[Chunk, None, Tensor]:
+        """Encodes and reads what the cache does not hold of a prompt; returns the logits behind its last token."""
+        trace, known = prompt.trace, cache.length
+        answer.reused_tokens = known
+        new = [(m, t.span[0]) for m, t in zip(prompt.media, trace.media, strict=True) if t.span[1] > known]
         vision: list[Tensor] = []
-        for index, medium in enumerate(prompt.media):
+        for index, (medium, start) in enumerate(new):
             tokens = self._vision.get(medium)
             if tokens is None:
-                yield Chunk(status=_encoding(index, len(prompt.media), medium.kind))
-                tokens = encode_medium(model, medium, self.processor.image, checkpoint)
+                yield Chunk(status=_encoding(index, len(new), medium.kind))
+                tokens = encode_medium(self.model, medium, self.processor.image, checkpoint)
                 self._vision.put(medium, tokens)
-            vision.append(tokens)
+            vision.append(tokens[max(0, known - start) :])  # a stopped prompt may end inside a picture
         answer.lap("encode")
-        yield Chunk(status=f"Reading {len(trace)} tokens")
-        room = min(options.max_new_tokens, trace.context_length - len(trace))
-        cache = KVCache(model.config.text, len(trace) + room, device=model.device, dtype=model.dtype)
-        ids = torch.from_numpy(trace.input_ids).to(model.device)
-        positions = torch.from_numpy(trace.position_ids).to(model.device)
-        logits = prefill(model, ids, torch.cat(vision) if vision else None, positions, cache, checkpoint)
+        yield Chunk(status=_reading(len(trace) - known))
+        ids = torch.from_numpy(trace.input_ids[known:]).to(self.model.device)
+        positions = torch.from_numpy(trace.position_ids[:, known:]).to(self.model.device)
+        logits = prefill(self.model, ids, torch.cat(vision) if vision else None, positions, cache, checkpoint)
         answer.lap("prefill")
-        config = model.config
-        never = (config.image_token_id, config.video_token_id, config.vision_start_token_id, config.vision_end_token_id)
-        sampler = Sampler(options, ids, never)
-        decoder = StreamDecoder(self.processor.tokenizer)
-        while True:
-            token = sampler.choose(logits)
-            if token in self.end_tokens:
-                break
-            answer.new_tokens += 1
-            if text := decoder.push(token):
-                answer.text += text
-                yield Chunk(text=text)
-            if answer.new_tokens == room:
-                answer.stop_reason = "length"
-                break
-            checkpoint()
-            logits = decode_step(model, token, trace.rope_delta, cache)
-        answer.lap("decode")
+        return logits
+
+    def _forget(self) -> None:
+        """Gives back the memory that only makes follow-up questions faster."""
+        self._prefixes, self._vision = PrefixCache(), VisionCache()
 
 
 class ProcessorOnlyEngine:
@@ -193,6 +223,7 @@ class _Answer:
     def __init__(self, started: float) -> None:
         self.text = ""
         self.new_tokens = 0
+        self.reused_tokens = 0
         self.stop_reason: StopReason = "end"
         self.prompt: PromptTrace | None = None
         self._started = self._last = started
@@ -216,6 +247,7 @@ class _Answer:
             new_tokens=self.new_tokens,
             timings=timings,
             trace=self.prompt,
+            reused_tokens=self.reused_tokens,
         )
 
 
@@ -234,8 +266,8 @@ def check_context(trace: PromptTrace) -> None:
 
 
 @contextlib.contextmanager
-def memory_errors(advice: str) -> Iterator[None]:
-    """Turns what a device says when its memory is full into a sentence that names what to lower."""
+def memory_errors(advice: str, release: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Turns what a device says when its memory is full into a sentence that names what to lower; then `release`."""
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError):
@@ -245,9 +277,14 @@ def memory_errors(advice: str) -> Iterator[None]:
             raise
     else:
         return
+    release()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     raise UserError(f"The device ran out of memory. {advice}")
+
+
+def _reading(tokens: int) -> str:
+    return "Reading 1 token" if tokens == 1 else f"Reading {tokens} tokens"
 
 
 def _encoding(index: int, count: int, kind: str) -> str:

@@ -18,6 +18,7 @@ class KVCache:
         self, config: TextConfig, capacity: int, *, device: torch.device, dtype: torch.dtype, batch: int = 1
     ) -> None:
         shape = (config.num_layers, batch, config.num_kv_heads, capacity, config.head_dim)
+        self.config = config
         self.keys = torch.empty(shape, device=device, dtype=dtype)
         self.values = torch.empty(shape, device=device, dtype=dtype)
         self.length = 0  # tokens whose keys and values of every layer are in
@@ -25,6 +26,10 @@ class KVCache:
     @property
     def capacity(self) -> int:
         return self.keys.shape[3]
+
+    @property
+    def nbytes(self) -> int:
+        return self.keys.nbytes + self.values.nbytes
 
     def append(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Writes new (B, G, L, D) behind what is there; returns all keys and values of the layer.
@@ -41,6 +46,14 @@ class KVCache:
     def advance(self, tokens: int) -> None:
         self.length += tokens
 
-    def truncate(self, length: int) -> None:
-        """Forgets all tokens from `length` on."""
-        self.length = min(self.length, length)
+    def reserve(self, capacity: int) -> KVCache:
+        """This cache, or a larger one with the same tokens, that holds at least `capacity` tokens."""
+        return self if capacity <= self.capacity else self.copy(self.length, capacity)
+
+    def copy(self, length: int, capacity: int) -> KVCache:
+        """Another cache that holds the first `length` tokens of this one and has room for `capacity`."""
+        other = KVCache(self.config, capacity, device=self.keys.device, dtype=self.keys.dtype, batch=self.keys.shape[1])
+        other.keys[..., :length, :] = self.keys[..., :length, :]
+        other.values[..., :length, :] = self.values[..., :length, :]
+        other.length = length
+        return other
