@@ -190,7 +190,9 @@ class _Answer:
             text=self.text,
             stop_reason=self.stop_reason,
             prompt_tokens=int(self.usage.get("prompt_tokens") or len(self.trace or ())),
-            new_tokens=int(self.usage.get("completion_tokens") or self.pieces),  # servers send a piece a token
+            new_tokens=int(
+                self.usage.get("completion_tokens") or self.pieces
+            ),  # a piece a token; vLLM counts the end token too
             timings=timings,
             trace=self.trace,
         )
