@@ -28,8 +28,14 @@ IGNORED = -100  # cross_entropy's mark for a position that is not learnt
 IMAGE_CONFIG = ImageConfig.from_dict(PREPROCESSOR)
 
 # Share of each kind of conversation, and how many make a batch of about equal cost.
-MIX = {"scene": (0.36, 16), "text": (0.20, 16), "pictures": (0.14, 10), "clip": (0.16, 12), "chat": (0.05, 16)}
-MIX |= {"limits": (0.09, 16)}
+MIX = {
+    "scene": (0.40, 16),
+    "text": (0.18, 16),
+    "pictures": (0.17, 10),
+    "clip": (0.19, 12),
+    "chat": (0.02, 16),
+    "limits": (0.04, 16),
+}
 
 
 @dataclass(frozen=True)
