@@ -7,7 +7,6 @@ prompt, so that on the next turn only what is new is encoded and read.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import threading
 import time
@@ -19,7 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from qwen2vl_demo.engine.base import Chunk, GenerationOptions, Result, StopReason
+from qwen2vl_demo.engine.answer import Answer, check_context, memory_errors
+from qwen2vl_demo.engine.base import Chunk, GenerationOptions
 from qwen2vl_demo.engine.encode import VisionCache, encode_medium
 from qwen2vl_demo.engine.generate import Sampler, decode_step, prefill
 from qwen2vl_demo.engine.prefix import PrefixCache, prompt_key
@@ -92,7 +92,7 @@ class LocalEngine:
         self, messages: Sequence[Message], options: GenerationOptions, cancel: threading.Event | None = None
     ) -> Iterator[Chunk]:
         cancel = cancel or threading.Event()
-        answer = _Answer(started=time.perf_counter())
+        answer = Answer(started=time.perf_counter())
 
         def checkpoint() -> None:
             if cancel.is_set():
@@ -132,7 +132,7 @@ class LocalEngine:
                 raise Cancelled
 
     def _write(
-        self, prompt: Prompt, options: GenerationOptions, answer: _Answer, checkpoint: Callable[[], None]
+        self, prompt: Prompt, options: GenerationOptions, answer: Answer, checkpoint: Callable[[], None]
     ) -> Iterator[Chunk]:
         """The answer, on top of whatever is known of its prompt from earlier turns."""
         trace, model = prompt.trace, self.model
@@ -164,7 +164,7 @@ class LocalEngine:
         answer.lap("decode")
 
     def _read(
-        self, prompt: Prompt, cache: KVCache, answer: _Answer, checkpoint: Callable[[], None]
+        self, prompt: Prompt, cache: KVCache, answer: Answer, checkpoint: Callable[[], None]
     ) -> Generator[Chunk, None, Tensor]:
         """Encodes and reads what the cache does not hold of a prompt; returns the logits behind its last token."""
         trace, known = prompt.trace, cache.length
@@ -215,72 +215,6 @@ class ProcessorOnlyEngine:
         self, messages: Sequence[Message], options: GenerationOptions, cancel: threading.Event | None = None
     ) -> Iterator[Chunk]:
         raise UserError("No model is loaded (--model none), so there is no answer; start with --model nano for one.")
-
-
-class _Answer:
-    """The result while it grows."""
-
-    def __init__(self, started: float) -> None:
-        self.text = ""
-        self.new_tokens = 0
-        self.reused_tokens = 0
-        self.stop_reason: StopReason = "end"
-        self.prompt: PromptTrace | None = None
-        self._started = self._last = started
-        self._laps: dict[str, float] = {}
-
-    def lap(self, name: str) -> None:
-        """Books the time since the last lap under a name."""
-        now = time.perf_counter()
-        self._laps[name] = now - self._last
-        self._last = now
-
-    def result(self) -> Result:
-        laps = self._laps
-        timings = {**laps, "total": time.perf_counter() - self._started}
-        if "prefill" in laps:
-            timings["first_token"] = sum(laps[name] for name in ("prepare", "wait", "encode", "prefill"))
-        return Result(
-            text=self.text,
-            stop_reason=self.stop_reason,
-            prompt_tokens=len(self.prompt) if self.prompt is not None else 0,
-            new_tokens=self.new_tokens,
-            timings=timings,
-            trace=self.prompt,
-            reused_tokens=self.reused_tokens,
-        )
-
-
-def check_context(trace: PromptTrace) -> None:
-    """Raises UserError for a prompt that leaves no room for an answer."""
-    if len(trace) < trace.context_length:
-        return
-    pictures = sum(m.merged_tokens for m in trace.media)
-    advice = "Clear the chat or write less"
-    if pictures > len(trace) // 2:
-        advice = "Lower the image budget, send fewer pictures or frames, or clear the chat"
-    raise UserError(
-        f"This conversation takes {len(trace)} tokens ({pictures} of them pictures), "
-        f"but the model reads at most {trace.context_length}. {advice}."
-    )
-
-
-@contextlib.contextmanager
-def memory_errors(advice: str, release: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """Turns what a device says when its memory is full into a sentence that names what to lower; then `release`."""
-    try:
-        yield
-    except (torch.OutOfMemoryError, MemoryError):
-        pass
-    except RuntimeError as error:
-        if "memory" not in str(error).lower():
-            raise
-    else:
-        return
-    release()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    raise UserError(f"The device ran out of memory. {advice}")
 
 
 def _reading(tokens: int) -> str:

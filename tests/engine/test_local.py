@@ -8,9 +8,10 @@ import PIL.Image
 import pytest
 import torch
 
+from qwen2vl_demo.engine.answer import memory_errors
 from qwen2vl_demo.engine.base import GenerationOptions
 from qwen2vl_demo.engine.encode import VisionCache, encode_medium, pieces
-from qwen2vl_demo.engine.local import LocalEngine, ProcessorOnlyEngine, memory_errors
+from qwen2vl_demo.engine.local import LocalEngine, ProcessorOnlyEngine
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.processing.messages import Image, MediaOptions, Message, Text
 
