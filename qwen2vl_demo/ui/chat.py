@@ -1,7 +1,7 @@
 """The handlers of the page: what happens when a visitor sends, stops, retries, takes back, clears or comes back.
 
-Each finds its Session by the tab's key and reads nothing of the chat from the page but the draft and, where the session
-is gone, the saved JSON. Views out, no gradio in here; no handler raises.
+Each is given the Session of its tab and reads nothing of the chat from the page but the draft; `open` reads the saved
+JSON where the session is gone. Views out, no gradio in here; no handler raises.
 """
 
 from __future__ import annotations
@@ -35,13 +35,12 @@ STOP_WAIT = 0.3  # seconds that Stop waits for the engine before it lets the vis
 class Chat(Answering):
     """All that a visitor can do in the chat."""
 
-    def open(self, key: str, saved: str | None) -> Session:
+    def open(self, key: str | None, saved: str | None) -> Session:
         """The tab's session; if it is not known here, it starts from what the browser kept."""
         return self.sessions.get(key, lambda: self._kept(saved))
 
-    def stop(self, key: str) -> View:
+    def stop(self, session: Session) -> View:
         """Ends the running answer. If the engine is in the middle of a long step, the visitor need not wait for it."""
-        session = self.sessions.get(key)
         run = session.stop()
         if run is None:
             return View(busy=False)

@@ -206,7 +206,9 @@ def cost_line(numbers: Numbers, ending: Ending) -> str:
     if numbers.rate:
         parts.append(f"{numbers.rate:.3g} tokens/s" if numbers.rate < 100 else f"{numbers.rate:.0f} tokens/s")
     if numbers.temperature > 0:
-        parts.append(f"temperature {numbers.temperature:g}" + (f", seed {numbers.seed}" if numbers.seed else ""))
+        parts.append(
+            f"temperature {numbers.temperature:g}" + (f", seed {numbers.seed}" if numbers.seed is not None else "")
+        )
     parts.append(f"stopped: {ENDINGS[ending]}")
     return " · ".join(parts)
 

@@ -58,6 +58,7 @@ def launch_options(*, max_file_mb: int = 50) -> dict[str, Any]:
         "theme": style.theme(),
         "js": style.js(),
         "head": style.head(),
+        "favicon_path": style.STATIC / "favicon.svg",
         "max_file_size": f"{max_file_mb}mb",
         "footer_links": [],
         "run_history": False,

@@ -48,7 +48,7 @@ def wire(demo: gr.Blocks, page: Page, chat: Chat, cards: Sequence[Example]) -> N
     page.chatbot.example_select(on.example, state, outputs, **ANSWERING)
     page.retry.click(on.retry, state, outputs, **ANSWERING)
     page.undo.click(on.undo, state, outputs, **ANSWERING)
-    page.composer.stop(on.stop, None, outputs, **AT_ONCE)
+    page.composer.stop(on.stop, [page.saved], outputs, **AT_ONCE)
     gr.on([page.clear.click, page.chatbot.clear], on.clear, [page.saved], outputs, **AT_ONCE)
     demo.load(on.load, state, restored, js=RECALL, **ANSWERING)
     page.load.upload(on.open_file, [page.load, *state], restored, **ANSWERING)
@@ -88,8 +88,8 @@ class _Handlers:
     def undo(self, request: gr.Request, saved: str, *values: Any) -> Iterator[list[Any]]:
         yield from _shown(self.chat.undo(self._session(request, saved), values))
 
-    def stop(self, request: gr.Request) -> list[Any]:
-        return _updates(self.chat.stop(_key(request)))
+    def stop(self, request: gr.Request, saved: str) -> list[Any]:
+        return _updates(self.chat.stop(self._session(request, saved)))
 
     def clear(self, request: gr.Request, saved: str) -> list[Any]:
         return _updates(self.chat.clear(self._session(request, saved)))
@@ -156,14 +156,10 @@ class _Handlers:
             raise gr.Error(LOST.format(self.chat.engine.name), print_exception=False) from None
 
     def close(self, request: gr.Request) -> None:
-        self.chat.sessions.drop(_key(request))
+        self.chat.sessions.drop(request.session_hash)
 
     def _session(self, request: gr.Request, saved: str) -> Session:
-        return self.chat.open(_key(request), saved if isinstance(saved, str) else None)
-
-
-def _key(request: gr.Request) -> str:
-    return request.session_hash or "without a page"
+        return self.chat.open(request.session_hash, saved if isinstance(saved, str) else None)
 
 
 def _draft(box: Any) -> Draft:

@@ -139,7 +139,7 @@ def _draw_talk(cards: Sequence[Example], max_file_mb: int) -> dict[str, Any]:
         made["undo"] = gr.Button("Undo", elem_id="undo", **SMALL)
         made["clear"] = gr.Button("Clear", elem_id="clear", **SMALL)
         made["webcam_button"] = gr.Button("Webcam", elem_id="webcam-button", **SMALL)
-        made["save_json"] = gr.Button("Save as JSON", elem_id="save-json", **SMALL)
-        made["save_html"] = gr.Button("Save as HTML", elem_id="save-html", **SMALL)
+        made["save_json"] = gr.Button("Save JSON", elem_id="save-json", **SMALL)
+        made["save_html"] = gr.Button("Save HTML", elem_id="save-html", **SMALL)
         made["load"] = gr.UploadButton("Open", file_types=[".json"], type="filepath", elem_id="open", **SMALL)
     return made

@@ -49,14 +49,14 @@ def loads(text: str | bytes) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError):  # UnicodeDecodeError is a ValueError
-        raise UserError("This file is not JSON; choose a chat that was saved here with Save as JSON.") from None
+        raise UserError("This file is not JSON; choose a chat that was saved here with Save JSON.") from None
 
 
 def from_record(value: Any) -> Conversation:
     """Raises UserError for whatever is not a conversation."""
     record = _object(value, "the file")
     if record.get("format") != FORMAT:
-        raise UserError("This JSON is not a chat of this page; choose one that was saved here with Save as JSON.")
+        raise UserError("This JSON is not a chat of this page; choose one that was saved here with Save JSON.")
     if record.get("version") != VERSION:
         raise UserError(
             f"This chat has version {str(record.get('version'))[:20]!r}, and this page reads version {VERSION}; "

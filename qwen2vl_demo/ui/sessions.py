@@ -16,6 +16,8 @@ from pathlib import Path
 from qwen2vl_demo.trace import PromptTrace
 from qwen2vl_demo.ui.conversation import Conversation
 
+MOST = 2000  # sessions held at once
+
 
 @dataclass(frozen=True)
 class Draft:
@@ -60,26 +62,33 @@ class Session:
 
 
 class Sessions:
-    """All tabs."""
+    """All tabs. Beyond MOST, the one that was quiet longest is let go; its browser still has the chat."""
 
     def __init__(self) -> None:
-        self._sessions: dict[str, Session] = {}
+        self._sessions: dict[str, Session] = {}  # quiet longest first
         self._lock = threading.Lock()
 
-    def get(self, key: str, restore: Callable[[], Conversation] = Conversation) -> Session:
-        """The session of a tab; one that is not there starts from `restore()`."""
+    def get(self, key: str | None, restore: Callable[[], Conversation] = Conversation) -> Session:
+        """The session of a tab; one that is not there starts from `restore()`. Without a key, one that nobody keeps."""
+        if not key:
+            return Session(restore())
         with self._lock:
-            known = self._sessions.get(key)
-        if known is not None:
-            return known
+            known = self._sessions.pop(key, None)
+            if known is not None:
+                self._sessions[key] = known
+                return known
         fresh = Session(restore())
         with self._lock:
-            return self._sessions.setdefault(key, fresh)
+            session = self._sessions.setdefault(key, fresh)
+            surplus = [k for k in self._sessions if k != key][: max(0, len(self._sessions) - MOST)]
+        for old in surplus:
+            self.drop(old)
+        return session
 
-    def drop(self, key: str) -> None:
+    def drop(self, key: str | None) -> None:
         """The tab is closed: its answer ends, what it held is freed."""
         with self._lock:
-            session = self._sessions.pop(key, None)
+            session = self._sessions.pop(key or "", None)
         if session is not None:
             session.stop()
             for file in session.exports:

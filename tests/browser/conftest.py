@@ -30,7 +30,7 @@ ARGS = [
 DESKTOP = {"width": 1440, "height": 900}
 PHONE = {"width": 390, "height": 844}
 
-expect.set_options(timeout=20_000)
+expect.set_options(timeout=60_000)  # seconds at most, where nothing else runs
 
 
 @pytest.fixture(scope="session")
@@ -111,7 +111,7 @@ class Visits:
     ) -> Tab:
         """A new tab on an app; `beside` another one it stands in the same browser window."""
         context = beside.page.context if beside else self.browser.new_context(viewport=viewport, **options)
-        context.set_default_timeout(30_000)
+        context.set_default_timeout(60_000)
         tab = Tab(context.new_page(), app.url)
         self.tabs.append(tab)
         tab.open()

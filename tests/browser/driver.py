@@ -43,7 +43,8 @@ class Tab:
         stop = self.button("Stop")
         if stop.count():
             stop.click()
-        self.button("Clear").click()
+        with self.page.expect_response(lambda r: r.request.method == "POST" and "/gradio_api/" in r.url):
+            self.button("Clear").click()
         while self.attached.count():
             self.page.locator("#composer .thumbnail-item button").first.click()
         self.text.fill("")
@@ -92,7 +93,9 @@ class Tab:
 
     def attach(self, *paths: Path | str) -> None:
         before = self.attached.count()
-        self.page.locator("#composer input[type=file]").set_input_files([str(path) for path in paths])
+        with self.page.expect_file_chooser() as chooser:
+            self.page.locator("#composer .upload-button").first.click()
+        chooser.value.set_files([str(path) for path in paths])
         expect(self.attached).to_have_count(before + len(paths))
 
     def send(self, text: str = "") -> None:

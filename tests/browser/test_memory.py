@@ -76,12 +76,12 @@ def test_a_session_that_is_lost_under_an_open_page_goes_on(fake: Tab, fake_app: 
 def test_a_chat_can_be_saved_and_opened(fake: Tab, material: Path, tmp_path: Path) -> None:
     fake.ask("Keep me", material / "cat.png")
     with fake.page.expect_download() as saving:
-        fake.button("Save as JSON").click()
+        fake.button("Save JSON").click()
     path = tmp_path / saving.value.suggested_filename
     saving.value.save_as(path)
     assert path.name == "chat.json" and json.loads(path.read_text())["turns"][0]["question"] == "Keep me"
     with fake.page.expect_download() as saving:
-        fake.button("Save as HTML").click()
+        fake.button("Save HTML").click()
     page = tmp_path / saving.value.suggested_filename
     saving.value.save_as(page)
     assert "Keep me" in page.read_text() and "data:image/png" in page.read_text()
@@ -105,5 +105,5 @@ def test_a_file_that_is_no_chat_is_a_sentence(fake: Tab, tmp_path: Path) -> None
 
 
 def test_nothing_to_save_is_said(fake: Tab) -> None:
-    fake.button("Save as JSON").click()
+    fake.button("Save JSON").click()
     expect(fake.notice).to_have_text("There is nothing to save yet.")

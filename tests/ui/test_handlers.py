@@ -150,7 +150,7 @@ def stopped(chat: Chat, session: Session, text: str, when: Callable[[], bool]) -
     until = time.monotonic() + 20
     while not when() and time.monotonic() < until:
         time.sleep(0.01)
-    stop = chat.stop("tab")
+    stop = chat.stop(session)
     at = time.monotonic()
     thread.join(20)
     assert time.monotonic() - at < 5
@@ -267,6 +267,20 @@ def test_a_session_that_was_lost_under_an_open_page_goes_on(chat: Chat, session:
     chat.sessions.drop("tab")
     ask(chat, chat.open("tab", saved), "Two")
     assert [t.question for t in chat.open("tab", None).conversation.turns] == ["One", "Two"]
+
+
+def test_calls_without_a_tab_are_strangers_too(chat: Chat) -> None:
+    ask(chat, chat.open(None, None), "One")
+    assert chat.open(None, None).conversation.turns == () and len(chat.sessions) == 0
+
+
+def test_there_is_an_end_to_the_sessions_held(chat: Chat, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("qwen2vl_demo.ui.sessions.MOST", 3)
+    saved = final(ask(chat, chat.open("0", None), "One")).saved
+    for key in ("1", "2", "3"):
+        chat.open(key, None)
+    assert len(chat.sessions) == 3
+    assert chat.open("0", saved).conversation.turns[0].question == "One"
 
 
 def test_two_tabs_are_strangers(chat: Chat) -> None:

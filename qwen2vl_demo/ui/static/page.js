@@ -85,7 +85,19 @@
     ["#composer input[type=file]", "Attach files"],
     ["#chat .image-container > button, #chat .message button:not([aria-label]):has(img)", "Open picture"],
   ];
+  const HINTS = [
+    ["#retry", "Asks the last question again, with a new seed and a temperature of at least 0.8: at temperature 0 the same "
+      + "question gets the same answer."],
+    ["#undo", "Takes the last question back into the line above, with its files."],
+    ["#clear", "Begins a new chat. This one is forgotten."],
+    ["#save-json", "The whole chat with its pictures and clips, to be opened here again."],
+    ["#save-html", "The whole chat as one page that any browser shows."],
+    ["#open", "Opens a chat that was saved as JSON."],
+    ["#webcam-button", "Takes a picture with the camera."],
+  ];
   function label() {
+    for (const [selector, hint] of HINTS)
+      document.querySelectorAll(selector).forEach(e => e.title || (e.title = hint));
     for (const [selector, name] of NAMES)
       document.querySelectorAll(selector).forEach(e => e.getAttribute("aria-label") || e.setAttribute("aria-label", name));
   }
