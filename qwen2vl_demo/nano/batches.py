@@ -16,7 +16,15 @@ from torch import Tensor
 from torch.utils.data import IterableDataset
 
 from qwen2vl_demo.config import Qwen2VLConfig
-from qwen2vl_demo.geometry import Grid, Size, VisionSpan, grid_thw, merged_tokens, mrope_position_ids
+from qwen2vl_demo.geometry import (
+    Grid,
+    Size,
+    VisionSpan,
+    grid_thw,
+    merged_grid,
+    merged_tokens,
+    mrope_position_ids,
+)
 from qwen2vl_demo.nano.checkpoint import PREPROCESSOR
 from qwen2vl_demo.nano.world import Sample, sample
 from qwen2vl_demo.processing.chat import ChatTemplate, encode_chat
@@ -48,6 +56,7 @@ class Batch:
     patches: Tensor  # (N, 1176) float32
     grids: list[Grid]
     cells: Tensor  # (M,) int64: what lies under each merged token
+    places: Tensor  # (M,) int64: the ninth of its picture in which each merged token lies
     samples: list[Sample]  # kept for evaluation only; empty while training
 
 
@@ -121,8 +130,18 @@ def collate(
         patches=torch.cat(patches) if patches else torch.empty(0, config.vision.patch_dim),
         grids=grids,
         cells=torch.cat(cells) if cells else torch.empty(0, dtype=torch.int64),
+        places=torch.cat([torch.from_numpy(places(grid)) for grid in grids])
+        if grids
+        else torch.empty(0, dtype=torch.int64),
         samples=list(items),
     )
+
+
+def places(grid: Grid) -> np.ndarray:
+    """The ninth of the picture, 0 at the top left and 8 at the bottom right, of each merged token in raster order."""
+    t, h, w = merged_grid(grid)
+    rows, columns = (3 * (2 * np.arange(n) + 1) // (2 * n) for n in (h, w))
+    return np.tile((3 * rows[:, None] + columns).ravel(), t)
 
 
 def random_size(rng: np.random.Generator, kind: str) -> Size:

@@ -94,6 +94,12 @@ class Trainer:
             {"params": [*self.model.model.parameters()]},
         ]
         self.optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=0.05)
+        # Where a merged token lies is told by its position ids alone: the second layer is asked for it, so that the
+        # layers behind can answer "where" from there.
+        self.place_head = nn.Linear(self.model.config.text.hidden_size, 9).to(device)
+        self.optimizer.add_param_group({"params": [*self.place_head.parameters()]})
+        self._second_layer: list[Tensor] = []
+        self.model.model.layers[1].register_forward_hook(lambda *given: self._second_layer.append(given[2]))
         self.elapsed, self.step, self.best = 0.0, 0, 0.0
         self._resume()
 
@@ -111,6 +117,7 @@ class Trainer:
         state = torch.load(path, map_location=self.device, weights_only=True)
         self.model.load_state_dict(state["model"])
         self.dense_head.load_state_dict(state["dense_head"])
+        self.place_head.load_state_dict(state["place_head"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.elapsed, self.step, self.best = state["elapsed"], state["step"], state["best"]
         print(f"going on at step {self.step}, {self.elapsed / 60:.1f} minutes in", flush=True)
@@ -119,6 +126,7 @@ class Trainer:
         state: dict[str, Any] = {
             "model": self.model.state_dict(),
             "dense_head": self.dense_head.state_dict(),
+            "place_head": self.place_head.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "elapsed": self.elapsed,
             "step": self.step,
@@ -154,9 +162,9 @@ class Trainer:
         for batch in self.batches(dense, workers):
             share = (self.elapsed - begin) / (until - begin)
             factor = rate_at(share)
-            vision, language = self.optimizer.param_groups
+            vision, language, place = self.optimizer.param_groups
             vision["lr"] = VISION_RATE * factor * (1.0 if dense else 0.2)
-            language["lr"] = LANGUAGE_RATE * factor
+            language["lr"] = place["lr"] = LANGUAGE_RATE * factor
             for name, value in self.learn(batch, dense).items():
                 meter.setdefault(name, []).append(value)
             self.step += 1
@@ -187,7 +195,14 @@ class Trainer:
             loss = loss + dense_loss * (1.0 if dense else DENSE_WEIGHT)
             report |= right
         if not dense:
-            hidden = model(model.embed(batch.input_ids.to(device), vision), batch.position_ids.to(device))
+            self._second_layer.clear()
+            input_ids = batch.input_ids.to(device)
+            hidden = model(model.embed(input_ids, vision), batch.position_ids.to(device))
+            if batch.grids:
+                seen = (input_ids == model.config.image_token_id) | (input_ids == model.config.video_token_id)
+                logits, places = self.place_head(self._second_layer.pop()[seen]), batch.places.to(device)
+                loss = loss + F.cross_entropy(logits, places) * DENSE_WEIGHT
+                report["place"] = (logits.argmax(-1) == places).float().mean().item()
             targets = batch.targets.to(device)
             learnt = targets != IGNORED
             answer_loss = F.cross_entropy(model.logits(hidden[learnt]), targets[learnt])
@@ -200,6 +215,7 @@ class Trainer:
         return report
 
     def _check(self) -> None:
+        self._second_layer.clear()
         table = evaluate(self.model, self.tokenizer, self.template, seed=1, samples_per_kind=self.samples_per_check)
         score = sum(row.accuracy for row in table) / len(table)
         print(format_table(table), f"mean over families {score:.3f}", sep="\n", flush=True)

@@ -10,7 +10,7 @@ import torch
 from qwen2vl_demo.engine.base import GenerationOptions
 from qwen2vl_demo.engine.local import LocalEngine
 from qwen2vl_demo.model.qwen2vl import Qwen2VL
-from qwen2vl_demo.nano.batches import IGNORED, MIX, Conversations, collate, random_size
+from qwen2vl_demo.nano.batches import IGNORED, MIX, Conversations, collate, places, random_size
 from qwen2vl_demo.nano.checkpoint import nano_config, write_checkpoint
 from qwen2vl_demo.nano.evaluate import evaluate, score
 from qwen2vl_demo.nano.tokenizer import train_tokenizer, vocabulary_texts, write_tokenizer
@@ -57,6 +57,13 @@ def test_placeholders_patches_and_cells_agree(parts):
         assert pads * 4 == len(batch.patches)
         assert pads == len(batch.cells)
         assert batch.cells.max() < len(CELL_LABELS)
+
+
+def test_each_merged_token_knows_the_ninth_of_the_picture_it_lies_in():
+    """A merged grid of 3 x 6 has one row and two columns a ninth; of 4 x 3, the rows' centres lie at 1/8, 3/8, 5/8
+    and 7/8, so that the two in the middle belong to the middle third."""
+    assert places((1, 6, 12)).reshape(3, 6).tolist() == [[0, 0, 1, 1, 2, 2], [3, 3, 4, 4, 5, 5], [6, 6, 7, 7, 8, 8]]
+    assert places((2, 8, 6)).reshape(2, 4, 3).tolist() == [[[0, 1, 2], [3, 4, 5], [3, 4, 5], [6, 7, 8]]] * 2
 
 
 def test_pictures_have_16_to_64_merged_tokens():
