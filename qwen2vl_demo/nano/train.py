@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import time
 from functools import partial
 from pathlib import Path
@@ -23,6 +24,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from qwen2vl_demo.model.qwen2vl import Qwen2VL
+from qwen2vl_demo.model.weights import load_model
 from qwen2vl_demo.nano.batches import IGNORED, Batch, Conversations
 from qwen2vl_demo.nano.checkpoint import nano_config, write_checkpoint
 from qwen2vl_demo.nano.evaluate import evaluate, format_table
@@ -75,11 +77,21 @@ class DenseHead(nn.Module):
 
 class Trainer:
     def __init__(
-        self, out: Path, minutes: float, dense_share: float, device: str, seed: int, samples_per_check: int = 60
+        self,
+        out: Path,
+        minutes: float,
+        dense_share: float,
+        device: str,
+        seed: int,
+        samples_per_check: int = 60,
+        start_from: Path | None = None,
     ) -> None:
+        """`start_from` is a checkpoint directory whose weights and tokenizer a new run begins with."""
         self.out, self.minutes, self.dense_share, self.device, self.seed = out, minutes, dense_share, device, seed
         self.samples_per_check = samples_per_check  # conversations of each kind
         out.mkdir(parents=True, exist_ok=True)
+        if start_from is not None and not (out / "tokenizer").exists():
+            shutil.copytree(start_from, out / "tokenizer", ignore=shutil.ignore_patterns("*.safetensors"))
         raw = self._tokenizer()
         self.raw_tokenizer = raw
         self.tokenizer = Tokenizer.from_directory(out / "tokenizer")
@@ -88,6 +100,9 @@ class Trainer:
         self.model = Qwen2VL(nano_config(raw)).to(device)
         self.model.visual.apply(partial(_start, spread=0.05))
         self.model.model.apply(partial(_start, spread=0.02))
+        if start_from is not None:
+            known = load_model(start_from, device=torch.device(device), dtype=torch.float32)
+            self.model.load_state_dict(known.state_dict())
         self.dense_head = DenseHead(self.model.config.vision.out_dim).to(device)
         groups: list[dict[str, Any]] = [
             {"params": [*self.model.visual.parameters(), *self.dense_head.parameters()]},
@@ -243,9 +258,17 @@ def main() -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--workers", type=int, default=1, help="processes that draw")
     parser.add_argument("--check-minutes", type=float, default=6, help="between two evaluations")
+    parser.add_argument("--start-from", type=Path, help="a checkpoint, such as assets/nano, that a new run begins with")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    trainer = Trainer(options.out, options.minutes, options.dense_share, options.device, options.seed)
+    trainer = Trainer(
+        options.out,
+        options.minutes,
+        options.dense_share,
+        options.device,
+        options.seed,
+        start_from=options.start_from,
+    )
     trainer.train(options.workers, options.check_minutes)
 
 

@@ -6,10 +6,12 @@ import json
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from qwen2vl_demo.engine.base import GenerationOptions
 from qwen2vl_demo.engine.local import LocalEngine
 from qwen2vl_demo.model.qwen2vl import Qwen2VL
+from qwen2vl_demo.model.weights import NANO
 from qwen2vl_demo.nano.batches import IGNORED, MIX, Conversations, collate, places, random_size
 from qwen2vl_demo.nano.checkpoint import nano_config, write_checkpoint
 from qwen2vl_demo.nano.evaluate import evaluate, score
@@ -129,6 +131,13 @@ def test_a_stopped_run_goes_on_and_a_finished_one_writes_a_checkpoint(tmp_path):
     records = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert records[-1]["step"] == again.step
     assert LocalEngine.load(str(tmp_path / "best"), dtype="float32").processor.config == again.model.config
+
+
+def test_a_new_run_can_begin_with_the_weights_of_a_checkpoint(tmp_path):
+    trainer = Trainer(tmp_path, 1, 0.1, "cpu", seed=0, start_from=NANO)
+    shipped = load_file(NANO / "model.safetensors")
+    assert all(torch.equal(tensor, shipped[name]) for name, tensor in trainer.model.state_dict().items())
+    assert (trainer.step, trainer.raw_tokenizer.get_vocab_size()) == (0, trainer.model.config.text.vocab_size)
 
 
 def test_dense_labels_ask_for_shape_and_colour_apart():
