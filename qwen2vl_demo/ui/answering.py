@@ -42,6 +42,7 @@ SLOWEST = 0.5  # seconds between two updates when the machine is very busy
 LOOK_UP = 0.25  # seconds without news from the engine until the session is looked at again
 KEEP_EVERY = 1.0  # seconds between two copies of a growing answer in the browser's memory
 MAX_FILES = 64  # of one turn
+FULL = "Too many visitors are asking at once. Try again in a moment."
 BUSY = "An answer is still being written. Wait for its end, or press Stop."
 
 
@@ -57,43 +58,54 @@ class Answering:
         """What the settings say. Raises UserError."""
         return read_choices(values, self.defaults, self.engine.pixel_limits)
 
-    def send(self, session: Session, draft: Draft, values: Sequence[Any]) -> Iterator[View]:
-        """Asks what stands in the composer and streams the answer."""
+    def begin(self, session: Session, draft: Draft) -> View:
+        """The first sign of life: the question stands in the chat before anything of it is opened."""
         draft = replace(draft, text=clean(draft.text))
         if not draft.text.strip() and not draft.files:
-            yield View(notice="Type a question or attach a file first.")
-            return
-        run = _begin(session, draft)
-        if run is None:
-            yield View(notice=BUSY)
-            return
-        try:
-            before = session.conversation
-            files = f"*{count(len(draft.files), 'file')}*" if draft.files else ""
-            question = {"role": "user", "content": "\n\n".join(filter(None, [files, display.literal(draft.text)]))}
-            opening = f"Opening {count(len(draft.files), 'file')}" if draft.files else "Thinking"
-            shown = [*display.show(before, self.store), question, display.status(opening)]
-            yield View(shown, Draft(), busy=True, notice="", numbers="")
-            yield from self._answer(session, run, before, values)
-        finally:
-            _end(session, run)
+            return View(notice="Type a question or attach a file first.")
+        if not _begin(session, draft):
+            return View(notice=BUSY)
+        files = f"*{count(len(draft.files), 'file')}*" if draft.files else ""
+        question = {"role": "user", "content": "\n\n".join(filter(None, [files, display.literal(draft.text)]))}
+        opening = f"Opening {count(len(draft.files), 'file')}" if draft.files else "Thinking"
+        shown = [*display.show(session.conversation, self.store), question, display.status(opening)]
+        return View(shown, Draft(), busy=True, notice="", numbers="")
 
-    def retry(self, session: Session, values: Sequence[Any]) -> Iterator[View]:
-        """Asks the last question again; if it was answered, with a new seed and a higher temperature."""
-        run = _begin(session, None)
-        if run is None:
-            yield View(notice=BUSY)
-            return
-        try:
-            before = session.conversation
-            if before.last is None:
-                yield View(notice="There is nothing to ask again yet.")
+    def begin_retry(self, session: Session) -> View:
+        """The same for the last question, without its answer."""
+        if session.conversation.last is None:
+            return View(notice="There is nothing to ask again yet.")
+        if not _begin(session, None):
+            return View(notice=BUSY)
+        shown = [*display.show(session.conversation.answered(None), self.store), display.status("Thinking")]
+        return View(shown, busy=True, notice="", numbers="")
+
+    def respond(self, session: Session, values: Sequence[Any]) -> Iterator[View]:
+        """Streams the answer to what was begun; nothing if nothing was. A retry of an answered question gets a new
+        seed and a higher temperature. These views say nothing of the composer: that is for `finish`."""
+        with session.lock:
+            run = session.run
+            if run is None or run.started:
                 return
-            shown = [*display.show(before.answered(None), self.store), display.status("Thinking")]
-            yield View(shown, busy=True, notice="", numbers="")
-            yield from self._answer(session, run, before, values)
-        finally:
-            _end(session, run)
+            run.started = True
+        try:
+            yield from self._answer(session, run, session.conversation, values)
+        finally:  # on every way out, a closed tab included
+            run.cancel.set()
+            run.done.set()
+            with session.lock:
+                if session.owns(run):
+                    session.run = None
+
+    def finish(self, session: Session) -> View:
+        """The composer, after an answer or in place of one: ready again, and with the draft that came back."""
+        with session.lock:
+            run = session.run
+            if run is not None and not run.started:  # respond() was never called: Gradio's queue was full
+                session.run = None
+                return replace(settled(session, self.store, FULL), draft=run.draft)
+            draft, session.returned = session.returned, None
+            return View(draft=draft, busy=run is not None)
 
     def keep(self, session: Session, files: Sequence[str]) -> tuple[Medium, ...]:
         """Opens files of a draft and takes them into the store. Raises UserError."""
@@ -216,34 +228,25 @@ class Answering:
         )
 
     def _bounce(self, session: Session, run: Run, before: Conversation, notice: str) -> Iterator[View]:
-        """Back to how it was, with the draft in the composer again."""
+        """Back to how it was; `finish` puts the draft into the composer again."""
         with session.lock:
             if not session.owns(run):
                 return
-            session.conversation, session.run = before, None
-        yield replace(settled(session, self.store, notice), draft=run.draft)
+            session.conversation, session.run, session.returned = before, None, run.draft
+        yield settled(session, self.store, notice)
 
 
 class _Stopped(Exception):
     """Stop was pressed before the question had reached the engine."""
 
 
-def _begin(session: Session, draft: Draft | None) -> Run | None:
-    """Takes the session for a new run; None if one is going on."""
+def _begin(session: Session, draft: Draft | None) -> bool:
+    """Takes the session for a new run, unless one is going on."""
     with session.lock:
         if session.run is not None:
-            return None
-        session.run = Run(draft)
-        return session.run
-
-
-def _end(session: Session, run: Run) -> None:
-    """Runs on every way out, a closed tab included."""
-    run.cancel.set()
-    run.done.set()
-    with session.lock:
-        if session.owns(run):
-            session.run = None
+            return False
+        session.run, session.returned = Run(draft), None
+        return True
 
 
 def _in_their_words(sentence: str, conversation: Conversation) -> str:

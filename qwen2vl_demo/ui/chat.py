@@ -55,22 +55,18 @@ class Chat(Answering):
         view = settled(session, self.store)
         return view if run.committed else replace(view, draft=run.draft)
 
-    def undo(self, session: Session, values: Sequence[Any]) -> Iterator[View]:
+    def undo(self, session: Session) -> View:
         """Takes the last turn back into the composer."""
         with session.lock:
             session.stop()
             session.run = None
             last = session.conversation.last
-            if last is not None:
-                session.conversation = session.conversation.without_last()
-                session.names |= {m.file: m.name for m in last.media}
-        if last is None:
-            yield View(notice="There is nothing to take back yet.")
-            return
+            if last is None:
+                return View(notice="There is nothing to take back yet.")
+            session.conversation = session.conversation.without_last()
+            session.names |= {m.file: m.name for m in last.media}
         paths = tuple(str(path) for m in last.media if (path := self.store.path(m)))
-        draft = Draft(last.question if last.typed else "", paths)
-        yield replace(settled(session, self.store, ""), draft=draft)
-        yield self._look_back(session, values)
+        return replace(settled(session, self.store, ""), draft=Draft(last.question if last.typed else "", paths))
 
     def clear(self, session: Session) -> View:
         """Begins anew; the system prompt stays."""
@@ -81,30 +77,44 @@ class Chat(Answering):
             session.names.clear()
         return replace(settled(session, self.store, ""), prompt=(session.conversation, None))
 
-    def restore(self, session: Session, values: Sequence[Any]) -> Iterator[View]:
+    def restore(self, session: Session) -> View:
         """A page was loaded: shows what its browser kept."""
-        if session.run is None:
-            yield settled(session, self.store, "")
-            yield self._look_back(session, values)
+        return View() if session.run is not None else settled(session, self.store, "")
 
-    def import_chat(self, session: Session, text: str | bytes, values: Sequence[Any]) -> Iterator[View]:
+    def import_chat(self, session: Session, text: str | bytes) -> View:
         """A saved chat takes the place of this one; whatever is wrong with it leaves this one as it is."""
         if session.run is not None:
-            yield View(notice=BUSY)
-            return
+            return View(notice=BUSY)
         try:
             conversation = _finished(export.import_json(text, self.store))
         except UserError as problem:
-            yield View(notice=str(problem))
-            return
+            return View(notice=str(problem))
         except Exception as problem:
             report(problem, "importing a chat")
-            yield View(notice=LOST.format("the import"))
-            return
+            return View(notice=LOST.format("the import"))
         with session.lock:
             session.conversation = conversation
-        yield settled(session, self.store, "")
-        yield self._look_back(session, values)
+        return settled(session, self.store, "")
+
+    def look_back(self, session: Session, values: Sequence[Any]) -> View:
+        """What the model got for the last answer of a chat that was not just written: reloaded, imported, undone."""
+        conversation = session.conversation
+        messages = to_messages(conversation, self.store.path)
+        if messages and messages[-1].role == "assistant":
+            messages = messages[:-1]
+        trace = None
+        try:
+            if messages and messages[-1].role == "user":
+                trace = self.engine.prepare(messages, self.choices(values).options)
+        except UserError:
+            pass  # it will be said when something is asked
+        except Exception as problem:
+            report(problem, "looking at a restored chat")
+        with session.lock:
+            if session.conversation is not conversation:
+                return View()  # something newer has happened meanwhile
+            session.trace = trace
+        return View(prompt=(conversation, trace))
 
     def preview(self, session: Session, draft: Draft, values: Sequence[Any]) -> str:
         """What the attached files will take, in one sentence; "" without files."""
@@ -145,24 +155,6 @@ class Chat(Answering):
         finally:
             cancel.set()
         yield readable(answer)
-
-    def _look_back(self, session: Session, values: Sequence[Any]) -> View:
-        """What the model got for the last answer of a chat that was not just written."""
-        conversation = session.conversation
-        messages = to_messages(conversation, self.store.path)
-        if messages and messages[-1].role == "assistant":
-            messages = messages[:-1]
-        trace = None
-        try:
-            if messages and messages[-1].role == "user":
-                trace = self.engine.prepare(messages, self.choices(values).options)
-        except UserError:
-            pass  # it will be said when something is asked
-        except Exception as problem:
-            report(problem, "looking at a restored chat")
-        with session.lock:
-            session.trace = trace
-        return View(prompt=(conversation, trace))
 
     def _kept(self, saved: str | None) -> Conversation:
         if not saved:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.components import Component
 
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.ui.chat import Chat
@@ -27,11 +28,11 @@ from qwen2vl_demo.ui.view import LOST, View, report
 PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 AT_ONCE: dict[str, Any] = {**PRIVATE, "queue": False}
 # No limit: the engine itself takes one conversation at a time, and a question must show on the page while it waits.
-ANSWERING: dict[str, Any] = {**PRIVATE, "concurrency_limit": None, "trigger_mode": "multiple"}
+QUEUED: dict[str, Any] = {**PRIVATE, "concurrency_limit": None, "trigger_mode": "multiple"}
 
-RECALL = """async (...values) => {
+RECALL = """async () => {
   for (let i = 0; i < 100 && !window.qwen2vl; i++) await new Promise(done => setTimeout(done, 20));
-  return [window.qwen2vl ? await window.qwen2vl.recall() : "", ...values.slice(1)];
+  return [window.qwen2vl ? await window.qwen2vl.recall() : ""];
 }"""
 DOWNLOAD = "(file) => { if (file) window.qwen2vl.download(file); return []; }"
 TOGGLE_SETTINGS = "() => { document.querySelector('#settings .toggle-button').click(); return []; }"
@@ -41,28 +42,36 @@ TOGGLE_THEME = "() => { window.qwen2vl.toggleTheme(); return []; }"
 def wire(demo: gr.Blocks, page: Page, chat: Chat, cards: Sequence[Example]) -> None:
     """Connects the components of a page to the handlers of its chat, inside the open gr.Blocks."""
     on = _Handlers(page, chat, cards)
-    outputs = [page.saved, page.chatbot, page.composer, page.notice, page.numbers, page.panel]
-    restored = [*outputs, page.settings[0]]
-    state = [page.saved, *page.settings]
-    page.composer.submit(on.send, [page.composer, *state], outputs, **ANSWERING)
-    page.chatbot.example_select(on.example, state, outputs, **ANSWERING)
-    page.retry.click(on.retry, state, outputs, **ANSWERING)
-    page.undo.click(on.undo, state, outputs, **ANSWERING)
-    page.composer.stop(on.stop, [page.saved], outputs, **AT_ONCE)
-    gr.on([page.clear.click, page.chatbot.clear], on.clear, [page.saved], outputs, **AT_ONCE)
-    demo.load(on.load, state, restored, js=RECALL, **ANSWERING)
-    page.load.upload(on.open_file, [page.load, *state], restored, **ANSWERING)
-    page.cost.input(on.files, [page.composer, *state], [page.cost], **{**ANSWERING, "trigger_mode": "always_last"})
+    answer: list[Component] = [page.saved, page.chatbot, page.notice, page.numbers, page.panel]
+    whole: list[Component] = [page.composer, *answer]
+    state: list[Component] = [page.saved, *page.settings]
+    begun = [
+        page.composer.submit(on.begin, [page.composer, page.saved], whole, **AT_ONCE, trigger_mode="multiple"),
+        page.chatbot.example_select(on.begin_example, [page.saved], whole, **AT_ONCE),
+        page.retry.click(on.begin_retry, [page.saved], whole, **AT_ONCE),
+    ]
+    for event in begun:
+        # Three steps, because what streams is sent as differences, which the browser applies to the very objects that
+        # are still waiting to be drawn: a composer that streamed would lose what came between two frames.
+        event.then(on.respond, state, answer, **QUEUED).then(on.finish, [page.saved], whole, **AT_ONCE)
+    page.composer.stop(on.stop, [page.saved], whole, **AT_ONCE)
+    undone = page.undo.click(on.undo, [page.saved], whole, **AT_ONCE)
+    gr.on([page.clear.click, page.chatbot.clear], on.clear, [page.saved], whole, **AT_ONCE)
+    loaded = demo.load(on.load, [page.saved], [*whole, page.settings[0]], js=RECALL, **AT_ONCE)
+    opened = page.load.upload(on.open_file, [page.load, page.saved], [*whole, page.settings[0]], **QUEUED)
+    for event in (undone, loaded, opened):
+        event.then(on.look_back, state, [page.panel], **QUEUED)
+    page.cost.input(on.files, [page.composer, *state], [page.cost], **{**QUEUED, "trigger_mode": "always_last"})
     for button, write in ((page.save_json, on.save_json), (page.save_html, on.save_html)):
-        written = button.click(write, [page.saved], [page.download, page.notice], **ANSWERING)
+        written = button.click(write, [page.saved], [page.download, page.notice], **QUEUED)
         written.success(None, [page.download], None, js=DOWNLOAD, **AT_ONCE)
     page.webcam_button.click(on.webcam, None, [page.webcam], **AT_ONCE)
     shot = [page.camera, page.composer]
     page.camera.input(on.snapshot, shot, [*shot, page.webcam], **AT_ONCE)
     page.settings_button.click(None, None, None, js=TOGGLE_SETTINGS, **AT_ONCE)
     page.theme.click(None, None, None, js=TOGGLE_THEME, **AT_ONCE)
-    file, question, answer, button = page.ask
-    button.click(on.ask, [file, question], [answer], api_name="ask", concurrency_limit=4)
+    file, question, reply, button = page.ask
+    button.click(on.ask, [file, question], [reply], api_name="ask", concurrency_limit=4)
     demo.unload(on.close)
 
 
@@ -72,41 +81,48 @@ class _Handlers:
     def __init__(self, page: Page, chat: Chat, cards: Sequence[Example]) -> None:
         self.page, self.chat, self.cards = page, chat, cards
 
-    def send(self, request: gr.Request, box: Any, saved: str, *values: Any) -> Iterator[list[Any]]:
-        yield from _shown(self.chat.send(self._session(request, saved), _draft(box), values))
+    def begin(self, request: gr.Request, box: Any, saved: str) -> list[Any]:
+        return _whole(self.chat.begin(self._session(request, saved), _draft(box)))
 
-    def example(self, request: gr.Request, event: gr.SelectData, saved: str, *values: Any) -> Iterator[list[Any]]:
-        if isinstance(event.index, int) and 0 <= event.index < len(self.cards):
-            card = self.cards[event.index]  # the page says which one; what is in it is ours
-            draft = Draft(card.text, tuple(str(file) for file in card.files))
-            yield from _shown(self.chat.send(self._session(request, saved), draft, values))
-        yield _updates(View())
+    def begin_example(self, request: gr.Request, event: gr.SelectData, saved: str) -> list[Any]:
+        if not isinstance(event.index, int) or not 0 <= event.index < len(self.cards):
+            return _whole(View())
+        card = self.cards[event.index]  # the page says which one; what is in it is ours
+        draft = Draft(card.text, tuple(str(file) for file in card.files))
+        return _whole(self.chat.begin(self._session(request, saved), draft))
 
-    def retry(self, request: gr.Request, saved: str, *values: Any) -> Iterator[list[Any]]:
-        yield from _shown(self.chat.retry(self._session(request, saved), values))
+    def begin_retry(self, request: gr.Request, saved: str) -> list[Any]:
+        return _whole(self.chat.begin_retry(self._session(request, saved)))
 
-    def undo(self, request: gr.Request, saved: str, *values: Any) -> Iterator[list[Any]]:
-        yield from _shown(self.chat.undo(self._session(request, saved), values))
+    def respond(self, request: gr.Request, saved: str, *values: Any) -> Iterator[list[Any]]:
+        for view in self.chat.respond(self._session(request, saved), values):
+            yield _answer(view)
+        yield _answer(View())  # Gradio sends the last update of a stream again when it ends
+
+    def finish(self, request: gr.Request, saved: str) -> list[Any]:
+        return _whole(self.chat.finish(self._session(request, saved)))
 
     def stop(self, request: gr.Request, saved: str) -> list[Any]:
-        return _updates(self.chat.stop(self._session(request, saved)))
+        return _whole(self.chat.stop(self._session(request, saved)))
+
+    def undo(self, request: gr.Request, saved: str) -> list[Any]:
+        return _whole(self.chat.undo(self._session(request, saved)))
 
     def clear(self, request: gr.Request, saved: str) -> list[Any]:
-        return _updates(self.chat.clear(self._session(request, saved)))
+        return _whole(self.chat.clear(self._session(request, saved)))
 
-    def load(self, request: gr.Request, saved: str, *values: Any) -> Iterator[list[Any]]:
+    def load(self, request: gr.Request, saved: str) -> list[Any]:
         session = self._session(request, saved)
-        for view in self.chat.restore(session, values):
-            yield [*_updates(view), session.conversation.system]
-        yield [*_updates(View()), gr.skip()]
+        return [*_whole(self.chat.restore(session)), session.conversation.system]
 
-    def open_file(self, request: gr.Request, path: str | None, saved: str, *values: Any) -> Iterator[list[Any]]:
+    def open_file(self, request: gr.Request, path: str | None, saved: str) -> list[Any]:
         session = self._session(request, saved)
-        before = session.conversation
-        for view in self.chat.import_chat(session, Path(path).read_bytes() if path else b"", values):
-            changed = session.conversation is not before
-            yield [*_updates(view), session.conversation.system if changed else gr.skip()]
-        yield [*_updates(View()), gr.skip()]
+        view = self.chat.import_chat(session, Path(path).read_bytes() if path else b"")
+        return [*_whole(view), gr.skip() if view.messages is None else session.conversation.system]
+
+    def look_back(self, request: gr.Request, saved: str, *values: Any) -> Any:
+        view = self.chat.look_back(self._session(request, saved), values)
+        return gr.skip() if view.prompt is None else panel_html(*view.prompt)
 
     def files(self, request: gr.Request, box: Any, saved: str, *values: Any) -> str:
         return html.escape(self.chat.preview(self._session(request, saved), _draft(box), values))
@@ -167,24 +183,21 @@ def _draft(box: Any) -> Draft:
     return Draft(box.get("text") or "", tuple(box.get("files") or ()))
 
 
-def _shown(views: Iterator[View]) -> Iterator[list[Any]]:
-    """Views as updates. Gradio sends the last update of a stream twice, so the last one changes nothing."""
-    for view in views:
-        yield _updates(view)
-    yield _updates(View())
-
-
-def _updates(view: View) -> list[Any]:
-    """In the order of `outputs`: saved, chat, composer, notice, numbers, panel."""
+def _whole(view: View) -> list[Any]:
+    """Composer first, then `_answer`."""
     composer: dict[str, Any] = {}
     if view.busy is not None:
         composer |= {"submit_btn": not view.busy, "stop_btn": view.busy}
     if view.draft is not None:
         composer["value"] = {"text": view.draft.text, "files": [_file(path) for path in view.draft.files]}
+    return [gr.MultimodalTextbox(**composer) if composer else gr.skip(), *_answer(view)]
+
+
+def _answer(view: View) -> list[Any]:
+    """Saved, chat, notice, numbers, panel."""
     return [
         gr.skip() if view.saved is None else view.saved,
         gr.skip() if view.messages is None else view.messages,
-        gr.MultimodalTextbox(**composer) if composer else gr.skip(),
         gr.skip() if view.notice is None else _notice(view.notice),
         gr.skip() if view.numbers is None else _line(view.numbers),
         gr.skip() if view.prompt is None else panel_html(*view.prompt),

@@ -32,6 +32,7 @@ class Run:
     """One answer being written."""
 
     draft: Draft | None = None  # what was sent; None for Retry
+    started: bool = False  # whether its answer is being made
     cancel: threading.Event = field(default_factory=threading.Event)  # set: stop at the next step
     done: threading.Event = field(default_factory=threading.Event)  # set: nothing more will come
     text: str = ""  # what came so far
@@ -44,6 +45,7 @@ class Session:
 
     conversation: Conversation = field(default_factory=Conversation)
     run: Run | None = None  # None: nothing is being written
+    returned: Draft | None = None  # what failed before its first word, on its way back to the composer
     trace: PromptTrace | None = None  # of the latest prompt
     names: dict[str, str] = field(default_factory=dict)  # what a stored file was called, for Undo
     exports: list[Path] = field(default_factory=list)  # files written for this visitor to download

@@ -12,7 +12,7 @@ from tests.browser.driver import Tab
 UNNAMED = """() => [...document.querySelectorAll('button, input:not([type=hidden]), textarea, a[href], img')]
 .filter(e => {
   const box = e.getBoundingClientRect(), said = name => (e.getAttribute(name) || '').trim();
-  if (!box.width || !box.height) return false;
+  if (!box.width || !box.height || !e.checkVisibility({visibilityProperty: true})) return false;
   const label = e.labels && e.labels.length ? e.labels[0].innerText : '';
   return !(said('aria-label') || said('alt') || said('title') || e.innerText.trim() || label.trim());
 }).map(e => e.outerHTML.slice(0, 160))"""
@@ -43,6 +43,10 @@ def test_everything_that_can_be_used_has_a_name(fake: Tab, material: Path) -> No
     fake.attach(material / "dog.jpg")
     fake.page.wait_for_timeout(200)
     assert fake.page.evaluate(UNNAMED) == []
+    fake.button("Settings").click()
+    fake.page.wait_for_timeout(500)
+    assert fake.page.evaluate(UNNAMED) == []
+    fake.button("Settings").click()
 
 
 def test_the_keyboard_is_enough(fake: Tab) -> None:

@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -22,8 +22,21 @@ Files = Callable[[str], str]
 VALUES: tuple[object, ...] = ()  # the page's defaults
 
 
+def send(chat: Chat, session: Session, draft: Draft, values: Sequence[object] = VALUES) -> Iterator[View]:
+    """The three steps of the page."""
+    yield chat.begin(session, draft)
+    yield from chat.respond(session, values)
+    yield chat.finish(session)
+
+
+def retry(chat: Chat, session: Session, values: Sequence[object] = VALUES) -> Iterator[View]:
+    yield chat.begin_retry(session)
+    yield from chat.respond(session, values)
+    yield chat.finish(session)
+
+
 def ask(chat: Chat, session: Session, text: str, *files: str) -> list[View]:
-    return list(chat.send(session, Draft(text, files), VALUES))
+    return list(send(chat, session, Draft(text, files)))
 
 
 def words(view: View) -> list[str]:
@@ -35,7 +48,9 @@ def words(view: View) -> list[str]:
 
 
 def final(views: list[View]) -> View:
-    return [v for v in views if v.messages is not None][-1]
+    """The page in the end: the last value of each part that changed."""
+    changes = {name: value for view in views for name, value in vars(view).items() if value is not None}
+    return View(**changes)
 
 
 @pytest.fixture
@@ -59,7 +74,7 @@ def test_a_turn_with_two_pictures(chat: Chat, session: Session, files: Files) ->
 
 
 def test_the_first_view_comes_before_anything_is_opened(chat: Chat, session: Session, files: Files) -> None:
-    stream = chat.send(session, Draft("?", (files("clip.mp4"),)), VALUES)
+    stream = send(chat, session, Draft("?", (files("clip.mp4"),)))
     next(stream)
     assert session.conversation.turns == () and not list(chat.store.folder.iterdir())
     stream.close()
@@ -91,8 +106,8 @@ def test_a_pdf_becomes_its_pages(chat: Chat, session: Session, files: Files) -> 
 
 
 def test_nothing_to_send_is_said(chat: Chat, session: Session) -> None:
-    (view,) = ask(chat, session, " \n ")
-    assert view.notice and view.draft is None
+    last = final(ask(chat, session, " \n "))
+    assert last.notice and last.draft is None and last.messages is None
 
 
 @pytest.mark.parametrize("question", ["what?", ""])
@@ -100,7 +115,7 @@ def test_a_broken_file_bounces_back(chat: Chat, session: Session, files: Files, 
     ask(chat, session, "One", files("cat.png"))
     before = session.conversation
     draft = Draft(question, (files("dog.jpg"), files("broken.png")))
-    last = final(list(chat.send(session, draft, VALUES)))
+    last = final(list(send(chat, session, draft)))
     assert last.notice and "broken.png" in last.notice
     assert last.draft == draft and last.busy is False
     assert session.conversation == before and len(words(last)) == 2
@@ -114,7 +129,7 @@ def test_a_file_that_vanished_is_a_sentence(chat: Chat, session: Session, tmp_pa
 
 
 def test_a_wrong_setting_bounces_back(chat: Chat, session: Session) -> None:
-    last = final(list(chat.send(session, Draft("hi"), ["", 512, 99])))
+    last = final(list(send(chat, session, Draft("hi"), ["", 512, 99])))
     assert last.notice and "temperature" in last.notice and last.draft == Draft("hi")
 
 
@@ -138,14 +153,22 @@ def test_a_bug_in_the_engine_keeps_the_chat_and_the_log_keeps_quiet(
 
 def test_a_bug_half_way_keeps_the_words_that_came(chat: Chat, session: Session) -> None:
     last = final(ask(chat, session, "!late-break"))
-    assert words(last)[-1] == "In turn 1 " and last.notice and last.draft is None
+    assert words(last)[-1] == "In turn 1 " and last.notice and last.draft == Draft()
     assert session.conversation.turns[0].answer and session.conversation.turns[0].answer.ending == "error"
+
+
+def test_a_question_that_never_got_its_turn_comes_back(chat: Chat, session: Session) -> None:
+    """Gradio's queue was full: the first step ran, the second did not, the third does."""
+    chat.begin(session, Draft("One"))
+    view = chat.finish(session)
+    assert view.draft == Draft("One") and view.busy is False and view.notice and view.messages == []
+    assert words(final(ask(chat, session, "Two")))[-1].startswith("In turn 1")
 
 
 def stopped(chat: Chat, session: Session, text: str, when: Callable[[], bool]) -> tuple[list[View], View]:
     """Sends, waits for a condition, stops; all views of both."""
     views: list[View] = []
-    thread = threading.Thread(target=lambda: views.extend(chat.send(session, Draft(text), VALUES)))
+    thread = threading.Thread(target=lambda: views.extend(send(chat, session, Draft(text))))
     thread.start()
     until = time.monotonic() + 20
     while not when() and time.monotonic() < until:
@@ -183,10 +206,11 @@ def test_stop_in_a_long_step_does_not_keep_the_visitor_waiting(store: MediaStore
 
 
 def test_sending_while_an_answer_is_written_is_refused_kindly(chat: Chat, session: Session) -> None:
-    first = chat.send(session, Draft("One"), VALUES)
+    first = send(chat, session, Draft("One"))
     next(first)
-    (view,) = chat.send(session, Draft("Two"), VALUES)
-    assert view.notice and view.draft is None and view.busy is None
+    next(first)
+    last = final(ask(chat, session, "Two"))
+    assert last.notice and last.draft is None and last.busy is True and last.messages is None
     first.close()
     assert session.run is None
 
@@ -194,7 +218,7 @@ def test_sending_while_an_answer_is_written_is_refused_kindly(chat: Chat, sessio
 def test_a_closed_tab_ends_its_answer_and_frees_the_session(store: MediaStore) -> None:
     engine = FakeEngine(step=0.05)
     chat = Chat(engine, store)
-    stream = chat.send(chat.open("tab", None), Draft("a long tale"), VALUES)
+    stream = send(chat, chat.open("tab", None), Draft("a long tale"))
     for view in stream:
         if "In turn" in "".join(words(view)):
             break
@@ -208,7 +232,7 @@ def test_a_closed_tab_ends_its_answer_and_frees_the_session(store: MediaStore) -
 
 def test_retry_warms_up_and_keeps_one_turn(chat: Chat, session: Session, files: Files) -> None:
     ask(chat, session, "One", files("cat.png"))
-    last = final(list(chat.retry(session, VALUES)))
+    last = final(list(retry(chat, session)))
     assert "at temperature 0.8 with seed" in words(last)[-1]
     assert "temperature 0.8, seed" in (last.numbers or "")
     assert len(session.conversation.turns) == 1 and len(session.conversation.turns[0].media) == 1
@@ -216,25 +240,25 @@ def test_retry_warms_up_and_keeps_one_turn(chat: Chat, session: Session, files: 
 
 def test_retry_of_an_unanswered_turn_asks_as_it_was(chat: Chat, session: Session) -> None:
     ask(chat, session, "!silent")
-    last = final(list(chat.retry(session, VALUES)))
+    last = final(list(retry(chat, session)))
     assert "temperature" not in (last.numbers or "")
 
 
 def test_a_retry_that_fails_keeps_the_old_answer(chat: Chat, session: Session) -> None:
     ask(chat, session, "One")
     before = session.conversation
-    last = final(list(chat.retry(session, ["", 512, 99])))
+    last = final(list(retry(chat, session, ["", 512, 99])))
     assert session.conversation == before and last.notice and last.draft is None
 
 
 def test_retry_and_undo_of_nothing_are_said(chat: Chat, session: Session) -> None:
-    assert [v.notice for v in chat.retry(session, VALUES)] == ["There is nothing to ask again yet."]
-    assert [v.notice for v in chat.undo(session, VALUES)] == ["There is nothing to take back yet."]
+    assert final(list(retry(chat, session))).notice == "There is nothing to ask again yet."
+    assert chat.undo(session).notice == "There is nothing to take back yet."
 
 
 def test_undo_puts_words_and_files_back_under_their_names(chat: Chat, session: Session, files: Files) -> None:
     ask(chat, session, "One", files("cat.png"))
-    view = next(iter(chat.undo(session, VALUES)))
+    view = chat.undo(session)
     assert view.draft and view.draft.text == "One" and view.messages == []
     ask(chat, session, *(view.draft.text, *view.draft.files))
     assert session.conversation.turns[0].media[0].name == "cat.png"
@@ -248,7 +272,8 @@ def test_clear_forgets(chat: Chat, session: Session) -> None:
 
 
 def restored(chat: Chat, key: str, saved: str | None) -> list[View]:
-    return list(chat.restore(chat.open(key, saved), VALUES))
+    session = chat.open(key, saved)
+    return [chat.restore(session), chat.look_back(session, VALUES)]
 
 
 def test_a_chat_survives_its_session_and_the_app(chat: Chat, session: Session, files: Files, store: MediaStore) -> None:
@@ -304,7 +329,7 @@ def test_a_medium_that_was_swept_is_a_sentence(chat: Chat, session: Session, fil
 
 def test_a_page_closed_mid_answer_comes_back_as_stopped(store: MediaStore) -> None:
     chat = Chat(FakeEngine(step=0.01, encode=0), store)
-    stream = chat.send(chat.open("tab", None), Draft("hello"), VALUES)
+    stream = send(chat, chat.open("tab", None), Draft("hello"))
     saved = next(v.saved for v in stream if v.saved)
     stream.close()
     assert words(restored(chat, "other", saved)[0])[1].startswith("*Stopped before the first word")
@@ -314,14 +339,14 @@ def test_an_imported_chat_takes_the_place_of_this_one(chat: Chat, session: Sessi
     ask(chat, session, "One", files("cat.png"))
     text = export_json(session.conversation, chat.store, "fake")
     other = chat.open("other", None)
-    views = list(chat.import_chat(other, text, VALUES))
-    assert other.conversation == session.conversation and words(views[0])[0] == "[file] One"
+    view = chat.import_chat(other, text)
+    assert other.conversation == session.conversation and words(view)[0] == "[file] One"
 
 
 def test_a_wrong_import_changes_nothing(chat: Chat, session: Session) -> None:
     ask(chat, session, "One")
     before = session.conversation
-    (view,) = chat.import_chat(session, b"not a chat", VALUES)
+    view = chat.import_chat(session, b"not a chat")
     assert view.notice and view.messages is None and session.conversation == before
 
 
