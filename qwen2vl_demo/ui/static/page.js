@@ -100,6 +100,11 @@
       document.querySelectorAll(selector).forEach(e => e.title || (e.title = hint));
     for (const [selector, name] of NAMES)
       document.querySelectorAll(selector).forEach(e => e.getAttribute("aria-label") || e.setAttribute("aria-label", name));
+    document.querySelectorAll("#chat img, #composer img").forEach(e => e.getAttribute("alt") || (e.alt = "Picture"));
+    for (const field of document.querySelectorAll("#settings textarea, #settings input")) {
+      const caption = field.closest(".block")?.querySelector("[data-testid=block-info]")?.textContent.trim();
+      if (caption && !field.getAttribute("aria-label")) field.setAttribute("aria-label", caption);
+    }
   }
 
   window.qwen2vl = { recall, remember, toggleTheme, download };
