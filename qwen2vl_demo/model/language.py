@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from qwen2vl_demo.config import TextConfig
+from qwen2vl_demo.model.capture import Capture
 from qwen2vl_demo.model.kv_cache import KVCache
 from qwen2vl_demo.model.rope import MRoPE, rotate
 
@@ -42,7 +43,15 @@ class Attention(nn.Module):
         self.v_proj = nn.Linear(width, shared)
         self.o_proj = nn.Linear(width, width, bias=False)
 
-    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor | None, cache: KVCache | None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        cos: Tensor,
+        sin: Tensor,
+        mask: Tensor | None,
+        cache: KVCache | None,
+        capture: Capture | None = None,
+    ) -> Tensor:
         q, k, v = (
             proj(x).unflatten(-1, (-1, self.head_dim)).transpose(1, 2)  # (B, H or G, L, D)
             for proj in (self.q_proj, self.k_proj, self.v_proj)
@@ -50,6 +59,8 @@ class Attention(nn.Module):
         q, k = rotate(q, cos, sin), rotate(k, cos, sin)
         if cache is not None:
             k, v = cache.append(self.layer, k, v)
+        if capture is not None:
+            capture.take(q, k)
         return self.o_proj(attend(q, k, v, mask).transpose(1, 2).flatten(2))
 
 
@@ -85,8 +96,16 @@ class DecoderLayer(nn.Module):
         self.self_attn = Attention(config, layer)
         self.mlp = MLP(config)
 
-    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor | None, cache: KVCache | None) -> Tensor:
-        x = x + self.self_attn(self.input_layernorm(x), cos, sin, mask, cache)
+    def forward(
+        self,
+        x: Tensor,
+        cos: Tensor,
+        sin: Tensor,
+        mask: Tensor | None,
+        cache: KVCache | None,
+        capture: Capture | None = None,
+    ) -> Tensor:
+        x = x + self.self_attn(self.input_layernorm(x), cos, sin, mask, cache, capture)
         return x + self.mlp(self.post_attention_layernorm(x))
 
 
@@ -104,8 +123,12 @@ class LanguageModel(nn.Module):
         position_ids: Tensor,
         cache: KVCache | None = None,
         between_layers: Callable[[], None] | None = None,
+        capture: Capture | None = None,
     ) -> Tensor:
-        """Embeddings (B, L, C) at position_ids (3, B, L), behind what the cache holds -> hidden states (B, L, C)."""
+        """Embeddings (B, L, C) at position_ids (3, B, L), behind what the cache holds -> hidden states (B, L, C).
+
+        `capture` is filled with what its rows attend to; the result is the same with it and without.
+        """
         angles = self.mrope(position_ids)[:, None]  # (B, 1, L, D / 2)
         cos, sin = angles.cos(), angles.sin()
         length = embeddings.shape[1]
@@ -117,7 +140,7 @@ class LanguageModel(nn.Module):
         for layer in self.layers:
             if between_layers:
                 between_layers()
-            x = layer(x, cos, sin, mask, cache)
+            x = layer(x, cos, sin, mask, cache, capture)
         if cache is not None:
             cache.advance(length)
         return self.norm(x)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from qwen2vl_demo.config import Qwen2VLConfig
 from qwen2vl_demo.geometry import Grid
+from qwen2vl_demo.model.capture import Capture
 from qwen2vl_demo.model.kv_cache import KVCache
 from qwen2vl_demo.model.language import LanguageModel
 from qwen2vl_demo.model.vision import VisionTransformer
@@ -60,9 +61,10 @@ class Qwen2VL(nn.Module):
         position_ids: Tensor,
         cache: KVCache | None = None,
         between_layers: Callable[[], None] | None = None,
+        capture: Capture | None = None,
     ) -> Tensor:
-        """Embeddings (B, L, C) at position_ids (3, B, L) -> hidden states (B, L, C)."""
-        return self.model(embeddings, position_ids, cache, between_layers)
+        """Embeddings (B, L, C) at position_ids (3, B, L) -> hidden states (B, L, C); `capture` gets what was seen."""
+        return self.model(embeddings, position_ids, cache, between_layers, capture)
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Hidden states (..., C) -> logits (..., vocabulary). Give it the last position only while generating."""
