@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "qwen2vl_demo"
 
-LEAVES = {"errors", "config", "geometry", "trace", "settings"}
+LEAVES = {"errors", "config", "geometry", "trace", "attention_trace", "settings"}
 BELOW_ENGINE = LEAVES | {"media", "processing", "model"}
 BELOW_UI = BELOW_ENGINE | {"engine", "viz", "nano", "report"}
 
@@ -34,7 +34,7 @@ ROOMS = {
         BELOW_ENGINE | {"engine"},
         {"torch", "numpy", "PIL", "tokenizers", "safetensors", "huggingface_hub", "httpx", "av"},
     ),
-    "viz": Room({"errors", "trace", "geometry", "viz"}, {"numpy", "plotly", "PIL"}),
+    "viz": Room({"errors", "trace", "attention_trace", "geometry", "viz"}, {"numpy", "plotly", "PIL"}),
     "report": Room(LEAVES, {"numpy", "PIL"}),
     "ui": Room(
         LEAVES | {"engine", "viz", "media", "processing.messages", "ui", "nano.evaluate"},

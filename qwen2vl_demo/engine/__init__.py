@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from qwen2vl_demo.engine.base import Chunk, Engine, GenerationOptions, Result
-    from qwen2vl_demo.engine.local import LocalEngine, ProcessorOnlyEngine
+    from qwen2vl_demo.engine.local import LocalEngine
+    from qwen2vl_demo.engine.no_model import ProcessorOnlyEngine
     from qwen2vl_demo.engine.remote import RemoteEngine
     from qwen2vl_demo.media import MediaLimits
 
@@ -20,7 +21,7 @@ _HOME = {
     "Engine": "base",
     "GenerationOptions": "base",
     "LocalEngine": "local",
-    "ProcessorOnlyEngine": "local",
+    "ProcessorOnlyEngine": "no_model",
     "RemoteEngine": "remote",
     "Result": "base",
 }
@@ -61,10 +62,12 @@ def load_engine(
         return RemoteEngine.connect(
             engine_url, engine_model, key=engine_key, timeout=engine_timeout, checkpoint=model, limits=limits
         )
-    from qwen2vl_demo.engine.local import LocalEngine, ProcessorOnlyEngine
-
     if model == "none":
+        from qwen2vl_demo.engine.no_model import ProcessorOnlyEngine
+
         return ProcessorOnlyEngine.load(limits)
+    from qwen2vl_demo.engine.local import LocalEngine
+
     return LocalEngine.load(model, device=device, dtype=dtype, limits=limits)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from qwen2vl_demo.attention_trace import AttentionTrace, Word
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.processing.messages import MediaOptions, Message
 from qwen2vl_demo.trace import PromptTrace
@@ -90,5 +91,27 @@ class Engine(Protocol):
         """Answers the last message. Setting `cancel` ends it at the next step, with stop_reason "cancelled".
 
         Raises UserError before the first chunk for whatever the caller can change.
+        """
+        ...
+
+    def words(self, messages: Sequence[Message], options: GenerationOptions, answer: str) -> tuple[Word, ...]:
+        """The words of an answer to these messages, as `attend` numbers them. Cheap, and waits for nothing.
+
+        Raises UserError, with the reason, where the engine cannot see its model's attention.
+        """
+        ...
+
+    def attend(
+        self,
+        messages: Sequence[Message],
+        options: GenerationOptions,
+        answer: str,
+        word: int,
+        cancel: threading.Event | None = None,
+    ) -> AttentionTrace | None:
+        """Where word number `word` of an answer looked when it was written. None if `cancel` was set meanwhile.
+
+        Costs one step a token of the word while the conversation is still in memory, else its prompt is read again.
+        Raises UserError as `words` does.
         """
         ...

@@ -18,18 +18,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from qwen2vl_demo.attention_trace import AttentionTrace, Word, query_places, split_words
 from qwen2vl_demo.engine.answer import Answer, check_context, memory_errors
+from qwen2vl_demo.engine.attend import going_on, look_again
 from qwen2vl_demo.engine.base import Chunk, GenerationOptions
 from qwen2vl_demo.engine.encode import VisionCache, encode_medium
 from qwen2vl_demo.engine.generate import Sampler, decode_step, prefill
 from qwen2vl_demo.engine.prefix import PrefixCache, prompt_key
-from qwen2vl_demo.engine.processors import reference_processor
+from qwen2vl_demo.engine.written import WrittenAnswers
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.geometry import FACTOR
 from qwen2vl_demo.media import MediaLimits
 from qwen2vl_demo.model.kv_cache import KVCache
 from qwen2vl_demo.model.qwen2vl import Qwen2VL
 from qwen2vl_demo.model.weights import Placement, find_checkpoint, load_model, place
+from qwen2vl_demo.processing.chat import answer_ids
 from qwen2vl_demo.processing.messages import Message
 from qwen2vl_demo.processing.processor import Cancelled, Processor, Prompt
 from qwen2vl_demo.processing.tokenizer import StreamDecoder
@@ -54,6 +57,7 @@ class LocalEngine:
         self._lock = threading.Lock()
         self._vision = VisionCache()
         self._prefixes = PrefixCache()
+        self._written = WrittenAnswers()
         config = model.config
         self._never = (  # what an answer must not hold: it would ask for a picture
             config.image_token_id,
@@ -114,6 +118,73 @@ class LocalEngine:
             answer.stop_reason = "cancelled"
         yield Chunk(result=answer.result())
 
+    def words(self, messages: Sequence[Message], options: GenerationOptions, answer: str) -> tuple[Word, ...]:
+        return self._words(self._tokens_of(prompt_key(self.prepare(messages, options)), answer)[0])
+
+    def attend(
+        self,
+        messages: Sequence[Message],
+        options: GenerationOptions,
+        answer: str,
+        word: int,
+        cancel: threading.Event | None = None,
+    ) -> AttentionTrace | None:
+        cancel = cancel or threading.Event()
+
+        def checkpoint() -> None:
+            if cancel.is_set():
+                raise Cancelled
+
+        try:
+            prompt = self._process(messages, options, cancel)
+            key = prompt_key(prompt.trace)
+            ids, exact = self._tokens_of(key, answer)
+            words = self._words(ids)
+            if not 0 <= word < len(words):
+                raise UserError(f"The answer has {len(words)} words; choose one of them.")
+            for _ in self._wait(cancel):
+                pass
+            try:
+                started = time.perf_counter()
+                sequence, places = going_on(prompt, ids[:-1]), query_places(len(prompt.trace), words[word])
+                with memory_errors(TOO_LARGE, self._forget):
+                    known, computed = self._known(sequence, np.concatenate([key, ids[:-1]]), places, checkpoint)
+                    weights = look_again(self.model, sequence, places, known, checkpoint)
+                taken = time.perf_counter() - started
+            finally:
+                self._lock.release()
+        except Cancelled:
+            return None
+        tokens = tuple(map(self.processor.tokenizer.token_text, ids.tolist()))
+        return AttentionTrace(
+            prompt.trace, ids, tokens, words[word], weights, taken, computed + len(places), exact_tokens=exact
+        )
+
+    def _tokens_of(self, key: np.ndarray, answer: str) -> tuple[np.ndarray, bool]:
+        """The tokens of an answer: those that were chosen, or (False) those that its text is cut into."""
+        written = self._written.get(key, answer)
+        return (answer_ids(answer, self.processor.tokenizer), False) if written is None else (written, True)
+
+    def _words(self, ids: np.ndarray) -> tuple[Word, ...]:
+        tokenizer = self.processor.tokenizer
+        return split_words([b"" if tokenizer.hides(i) else tokenizer.token_bytes(i) for i in ids.tolist()])
+
+    def _known(
+        self, sequence: Prompt, key: np.ndarray, queries: range, checkpoint: Callable[[], None]
+    ) -> tuple[KVCache, int]:
+        """A cache that holds what stands before the queries, and how many tokens had to be run for it."""
+        found = self._prefixes.look(key)
+        if found is not None and found[1] >= queries.start:
+            return found[0], 0
+        cache = self._cache_for(key, len(key))
+        known = cache.length
+        try:
+            for _ in self._read(sequence, cache, Answer(time.perf_counter()), checkpoint):
+                pass
+        finally:
+            self._prefixes.put(key, cache)
+        return cache, cache.length - known
+
     def _process(
         self, messages: Sequence[Message], options: GenerationOptions, cancel: threading.Event | None
     ) -> Prompt:
@@ -138,10 +209,7 @@ class LocalEngine:
         trace, model = prompt.trace, self.model
         room = min(options.max_new_tokens, trace.context_length - len(trace))
         key = prompt_key(trace)
-        capacity = len(trace) + room
-        cache = self._prefixes.take(key, capacity)
-        if cache is None:
-            cache = KVCache(model.config.text, capacity, device=model.device, dtype=model.dtype)
+        cache = self._cache_for(key, len(trace) + room)
         written: list[int] = []
         try:
             logits = yield from self._read(prompt, cache, answer, checkpoint)
@@ -149,6 +217,7 @@ class LocalEngine:
             decoder = StreamDecoder(self.processor.tokenizer)
             while (token := sampler.choose(logits)) not in self.end_tokens:
                 answer.new_tokens += 1
+                written.append(token)
                 if text := decoder.push(token):
                     answer.text += text
                     yield Chunk(text=text)
@@ -156,12 +225,19 @@ class LocalEngine:
                     answer.stop_reason = "length"
                     break
                 checkpoint()
-                written.append(token)
                 logits = decode_step(model, token, trace.rope_delta, cache)
         finally:
             # Also when it was stopped: what stands in the cache is complete up to its length.
-            self._prefixes.put(np.concatenate([key, np.array(written, dtype=np.int64)]), cache)
+            tokens = np.array(written, dtype=np.int64)
+            self._prefixes.put(np.concatenate([key, tokens]), cache)
+            self._written.put(key, answer.text, tokens)
         answer.lap("decode")
+
+    def _cache_for(self, key: np.ndarray, capacity: int) -> KVCache:
+        """A cache with what is known of a prompt, or an empty one. The caller puts it back."""
+        config = self.model.config.text
+        known = self._prefixes.take(key, capacity)
+        return known or KVCache(config, capacity, device=self.model.device, dtype=self.model.dtype)
 
     def _read(
         self, prompt: Prompt, cache: KVCache, answer: Answer, checkpoint: Callable[[], None]
@@ -189,32 +265,6 @@ class LocalEngine:
     def _forget(self) -> None:
         """Gives back the memory that only makes follow-up questions faster."""
         self._prefixes, self._vision = PrefixCache(), VisionCache()
-
-
-class ProcessorOnlyEngine:
-    """`--model none`: shows what conversations become, with the released checkpoints' limits, and answers nothing."""
-
-    name = "none"
-    description = "no weights: shows what pictures and words become, answers nothing"
-
-    def __init__(self, processor: Processor) -> None:
-        self.processor = processor
-
-    @classmethod
-    def load(cls, limits: MediaLimits | None = None) -> ProcessorOnlyEngine:
-        return cls(reference_processor(limits))
-
-    @property
-    def pixel_limits(self) -> tuple[int, int]:
-        return self.processor.image.min_pixels, self.processor.image.max_pixels
-
-    def prepare(self, messages: Sequence[Message], options: GenerationOptions) -> PromptTrace:
-        return self.processor.process(messages, options.media, add_vision_id=options.add_vision_id).trace
-
-    def stream(
-        self, messages: Sequence[Message], options: GenerationOptions, cancel: threading.Event | None = None
-    ) -> Iterator[Chunk]:
-        raise UserError("No model is loaded (--model none), so there is no answer; start with --model nano for one.")
 
 
 def _reading(tokens: int) -> str:

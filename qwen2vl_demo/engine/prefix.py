@@ -66,6 +66,15 @@ class PrefixCache:
         self._entries.append(entry)
         return entry.cache.copy(lengths[best], capacity)
 
+    def look(self, key: np.ndarray) -> tuple[KVCache, int] | None:
+        """The cache that knows most of a prompt, and how many tokens of it; None if none knows any.
+
+        It stays here and belongs to nobody: read it through a KVPrefix while the lock is held.
+        """
+        lengths = [common_length(key, entry.key) for entry in self._entries]
+        best = max(range(len(lengths)), key=lengths.__getitem__, default=None)
+        return None if best is None or not lengths[best] else (self._entries[best].cache, lengths[best])
+
     def put(self, key: np.ndarray, cache: KVCache) -> None:
         """Keeps a cache; `key` says what stands in it and may be longer than it."""
         self._entries.append(_Entry(key[: cache.length].copy(), cache))

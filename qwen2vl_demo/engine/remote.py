@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
+from qwen2vl_demo.attention_trace import AttentionTrace, Word
 from qwen2vl_demo.engine.base import Chunk, GenerationOptions, Result, StopReason
 from qwen2vl_demo.engine.processors import processor_for, reference_processor
 from qwen2vl_demo.engine.server import Exchange, Server, UnknownFields, base_url, broken, discover, refusal
@@ -25,6 +26,10 @@ from qwen2vl_demo.processing.messages import Message
 from qwen2vl_demo.processing.processor import Cancelled, Processor, Prompt
 from qwen2vl_demo.trace import PromptTrace
 
+NO_ATTENTION = (
+    "Where an answer looked can be seen only when the model runs here; this one runs on a server, which sends words "
+    "and no attention. Start without --engine-url for it."
+)
 _END: Literal["[DONE]"] = "[DONE]"  # the data of the last event
 
 
@@ -100,6 +105,19 @@ class RemoteEngine:
                 continue
             break
         yield Chunk(result=answer.result())
+
+    def words(self, messages: Sequence[Message], options: GenerationOptions, answer: str) -> tuple[Word, ...]:
+        raise UserError(NO_ATTENTION)
+
+    def attend(
+        self,
+        messages: Sequence[Message],
+        options: GenerationOptions,
+        answer: str,
+        word: int,
+        cancel: threading.Event | None = None,
+    ) -> AttentionTrace | None:
+        raise UserError(NO_ATTENTION)
 
     def _process(
         self, messages: Sequence[Message], options: GenerationOptions, cancel: threading.Event | None = None

@@ -57,3 +57,24 @@ class KVCache:
         other.values[..., :length, :] = self.values[..., :length, :]
         other.length = length
         return other
+
+
+class KVPrefix(KVCache):
+    """The first tokens of a cache, to be looked at: a few tokens may run behind them, and nothing of it is kept.
+
+    The cache itself is never written. Costs a copy of one layer's keys and values at a time while tokens run.
+    """
+
+    def __init__(self, cache: KVCache, length: int) -> None:
+        if length > cache.length:
+            raise ValueError(f"the KV cache holds {cache.length} tokens, fewer than {length}")
+        self.config = cache.config
+        self.keys = cache.keys[..., :length, :]
+        self.values = cache.values[..., :length, :]
+        self.length = length
+
+    def append(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        return torch.cat([self.keys[layer], keys], dim=2), torch.cat([self.values[layer], values], dim=2)
+
+    def advance(self, tokens: int) -> None:
+        """Nothing moves on."""

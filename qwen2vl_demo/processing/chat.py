@@ -218,16 +218,15 @@ def _cut(
 
     longest_first = sorted(tokenizer.special_tokens, key=len, reverse=True)
     cuts = re.compile("|".join([texts.pattern, *map(re.escape, longest_first)]))
-    grounding = "|".join(re.escape(token) for token in GROUNDING_TOKENS if tokenizer.has_special(token))
     at = 0
     for found in cuts.finditer(rendered):
         run.append(rendered[at : found.start()])
         at = found.end()
         if found[1] is not None:
             text, restore = texts.take(int(found[1]))
-            for i, piece in enumerate(re.split(f"({grounding})", text) if restore and grounding else [text]):
-                if i % 2:
-                    put(SpecialRun(piece))
+            for piece in _grounded(text, tokenizer) if restore else [text]:
+                if isinstance(piece, SpecialRun):
+                    put(piece)
                 else:
                     run.append(piece)
         elif found[0] in (IMAGE_PAD, VIDEO_PAD):
@@ -240,6 +239,18 @@ def _cut(
     if text := "".join(run):
         pieces.append(text)
     return pieces, seen
+
+
+def answer_ids(text: str, tokenizer: Tokenizer) -> np.ndarray:
+    """The ids (A,) int64 of an answer as it stands behind its prompt: grounding tokens are special, others text."""
+    return tokenizer.encode_pieces(_grounded(text, tokenizer))[0]
+
+
+def _grounded(text: str, tokenizer: Tokenizer) -> list[str | SpecialRun]:
+    """What the model wrote, cut at its grounding tokens."""
+    known = "|".join(re.escape(token) for token in GROUNDING_TOKENS if tokenizer.has_special(token))
+    pieces = re.split(f"({known})", text) if known else [text]
+    return [SpecialRun(piece) if i % 2 else piece for i, piece in enumerate(pieces)]
 
 
 def _template_of(file: Path) -> str | None:

@@ -7,7 +7,8 @@ import pytest
 
 from qwen2vl_demo.engine import start
 from qwen2vl_demo.engine.base import GenerationOptions
-from qwen2vl_demo.engine.local import LocalEngine, ProcessorOnlyEngine
+from qwen2vl_demo.engine.local import LocalEngine
+from qwen2vl_demo.engine.no_model import ProcessorOnlyEngine
 from qwen2vl_demo.engine.remote import RemoteEngine
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.media import MediaLimits

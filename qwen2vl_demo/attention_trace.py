@@ -1,0 +1,132 @@
+"""Where one word of an answer looked: the attention from which its tokens were chosen, as a plain record.
+
+A token is chosen from what the model computes at the place *before* it: the query that produced token n stands at
+place n - 1 of the sequence, and looks at the places 0 to n - 1. Those are the weights kept here, never those of the
+query that stands at the word itself (which helps to choose what comes next). Written by an engine's `attend`, read by
+the pictures and the tests. Knows arrays and numbers only.
+"""
+
+from __future__ import annotations
+
+import codecs
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from qwen2vl_demo.trace import PromptTrace
+
+_JOINING = "'’-"  # inside a word where a letter follows: don't, long-tailed
+
+
+@dataclass(frozen=True)
+class Word:
+    """A word of an answer, a mark of punctuation, or a character of a script without spaces."""
+
+    text: str  # without the spaces around it
+    start: int  # [start, end) of its tokens in the answer
+    end: int
+
+
+@dataclass(frozen=True, eq=False)
+class AttentionTrace:
+    """The attention behind one word. Each head of each layer sums to one over the S places."""
+
+    prompt: PromptTrace  # what the answer was given to
+    answer_ids: np.ndarray  # (A,) int64, the answer's tokens
+    answer_tokens: tuple[str, ...]  # a readable piece a token
+    word: Word
+    weights: np.ndarray  # (layers, heads, S) float32: the mean over the word's tokens; S = queries[-1] + 1
+    seconds: float = 0.0  # what it took, waiting left out
+    computed_tokens: int = 0  # places that had to be run, those of the queries included
+    exact_tokens: bool = True  # False: the answer's tokens were made again from its text, and may be cut differently
+
+    @property
+    def queries(self) -> range:
+        """The places in the sequence whose queries produced the word's tokens, one a token."""
+        return query_places(len(self.prompt), self.word)
+
+    @property
+    def layers(self) -> int:
+        return self.weights.shape[0]
+
+    @property
+    def heads(self) -> int:
+        return self.weights.shape[1]
+
+    def tokens(self) -> tuple[str, ...]:
+        """A readable piece for each of the S places: the prompt, then the answer."""
+        return (*self.prompt.tokens, *self.answer_tokens)[: self.weights.shape[2]]
+
+
+def query_places(prompt_length: int, word: Word) -> range:
+    """Where the queries stand that produced a word: one place before each of its tokens."""
+    return range(prompt_length - 1 + word.start, prompt_length - 1 + word.end)
+
+
+def mean_over_queries(rows: Sequence[np.ndarray]) -> np.ndarray:
+    """The mean of rows (layers, heads, s) of growing length s, where a place that a row cannot see counts as zero.
+    (layers, heads, longest s); the sums over the places stay one."""
+    layers, heads, longest = rows[-1].shape
+    total = np.zeros((layers, heads, longest), dtype=np.float32)
+    for row in rows:
+        total[..., : row.shape[2]] += row
+    return total / len(rows)
+
+
+def split_words(pieces: Sequence[bytes]) -> tuple[Word, ...]:
+    """The words of an answer, from the bytes that each of its tokens adds to the text.
+
+    Words are made of whole tokens. A token goes on with the word before it where letters or digits meet, or where a
+    character is not finished yet; everything else begins a new one. Tokens of spaces, and tokens that are not shown
+    (no bytes), belong to no word.
+    """
+    words: list[Word] = []
+    utf8 = codecs.getincrementaldecoder("utf-8")(errors="replace")
+    start: int | None = None  # first token of a character that is not finished
+    touching = False  # whether the last word may go on
+    for index, piece in enumerate(pieces):
+        if not piece:
+            continue
+        text = utf8.decode(piece)
+        first = index if start is None else start
+        unfinished = bool(utf8.getstate()[0])
+        if not text:
+            start = first
+            continue
+        start = index if unfinished else None
+        shown = text.strip()
+        if not shown:
+            touching = False
+            continue
+        if touching and words and not text[0].isspace() and _goes_on(words[-1].text, shown):
+            words[-1] = Word(words[-1].text + shown, words[-1].start, index + 1)
+        else:
+            words.append(Word(shown, first, index + 1))
+        touching = not text[-1].isspace()
+    return tuple(words)
+
+
+def _goes_on(before: str, after: str) -> bool:
+    if after[0] in _JOINING and len(after) > 1:
+        return _is_spaced_letter(before[-1]) and _is_spaced_letter(after[1])
+    return _is_spaced_letter(before[-1]) and _is_spaced_letter(after[0])
+
+
+def _is_spaced_letter(character: str) -> bool:
+    """A letter, digit or accent of a script that parts its words by spaces."""
+    if character == "_" or unicodedata.category(character)[0] in "LNM":
+        return not any(low <= ord(character) <= high for low, high in _WITHOUT_SPACES)
+    return False
+
+
+_WITHOUT_SPACES = (  # Thai to Tibetan, Khmer, kana to ideographs, their extensions
+    (0x0E00, 0x0FFF),
+    (0x1000, 0x109F),
+    (0x1780, 0x17FF),
+    (0x3040, 0x30FF),
+    (0x3400, 0x9FFF),
+    (0xF900, 0xFAFF),
+    (0x20000, 0x323AF),
+)
