@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import codecs
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -83,29 +83,34 @@ def split_words(pieces: Sequence[bytes]) -> tuple[Word, ...]:
     (no bytes), belong to no word.
     """
     words: list[Word] = []
-    utf8 = codecs.getincrementaldecoder("utf-8")(errors="replace")
-    start: int | None = None  # first token of a character that is not finished
     touching = False  # whether the last word may go on
-    for index, piece in enumerate(pieces):
-        if not piece:
-            continue
-        text = utf8.decode(piece)
-        first = index if start is None else start
-        unfinished = bool(utf8.getstate()[0])
-        if not text:
-            start = first
-            continue
-        start = index if unfinished else None
+    for text, start, end in _whole_characters(pieces):
         shown = text.strip()
         if not shown:
             touching = False
             continue
         if touching and words and not text[0].isspace() and _goes_on(words[-1].text, shown):
-            words[-1] = Word(words[-1].text + shown, words[-1].start, index + 1)
+            words[-1] = Word(words[-1].text + shown, words[-1].start, end)
         else:
-            words.append(Word(shown, first, index + 1))
+            words.append(Word(shown, start, end))
         touching = not text[-1].isspace()
     return tuple(words)
+
+
+def _whole_characters(pieces: Sequence[bytes]) -> Iterator[tuple[str, int, int]]:
+    """The text of each token, (text, start, end); tokens that share a character come as one."""
+    utf8 = codecs.getincrementaldecoder("utf-8")(errors="replace")
+    text, start = "", None
+    for index, piece in enumerate(pieces):
+        if not piece:
+            continue
+        start = index if start is None else start
+        text += utf8.decode(piece)
+        if not utf8.getstate()[0]:
+            yield text, start, index + 1
+            text, start = "", None
+    if start is not None and text:
+        yield text, start, len(pieces)
 
 
 def _goes_on(before: str, after: str) -> bool:
