@@ -6,6 +6,7 @@ a command makes it misbehave: "!boxes", "!markup", "!break", "!late-break", "!re
 
 from __future__ import annotations
 
+import hashlib
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -24,7 +25,9 @@ from qwen2vl_demo.geometry import (
     smart_resize,
 )
 from qwen2vl_demo.media import open_image, read_video
+from qwen2vl_demo.processing.image import VisionInput
 from qwen2vl_demo.processing.messages import Image, Message, Text
+from qwen2vl_demo.processing.processor import Prompt
 from qwen2vl_demo.trace import MediaTrace, PromptTrace
 
 MAX_PIXELS = 1280 * 28 * 28
@@ -53,9 +56,13 @@ class FakeEngine:
         self.heard: list[tuple[list[Message], GenerationOptions]] = []  # what stream() was given
 
     def prepare(self, messages: Sequence[Message], options: GenerationOptions) -> PromptTrace:
+        return self.prompt(messages, options).trace
+
+    def prompt(self, messages: Sequence[Message], options: GenerationOptions) -> Prompt:
         """One id a word; pictures and clips by the real geometry."""
         tokens: list[str] = []
         media: list[MediaTrace] = []
+        inputs: list[VisionInput] = []
         spans: list[VisionSpan] = []
         for index, message in enumerate(messages):
             tokens += ["<|im_start|>", message.role]
@@ -63,15 +70,17 @@ class FakeEngine:
                 if isinstance(piece, Text):
                     tokens += piece.text.split()
                     continue
-                trace = self._medium(piece, options, index, part, len(tokens) + 1)
+                trace, pixels = self._medium(piece, options, index, part, len(tokens) + 1)
                 media.append(trace)
+                inputs.append(pixels)
                 spans.append(VisionSpan(trace.span[0], trace.grid_thw))
                 pad = "<|image_pad|>" if trace.kind == "image" else "<|video_pad|>"
                 tokens += ["<|vision_start|>", *[pad] * trace.merged_tokens, "<|vision_end|>"]
             tokens.append("<|im_end|>")
         tokens += ["<|im_start|>", "assistant"]
         positions, delta = mrope_position_ids(len(tokens), spans)
-        return PromptTrace(np.arange(len(tokens)), positions, delta, tuple(tokens), tuple(media), 32_768)
+        trace = PromptTrace(np.arange(len(tokens)), positions, delta, tuple(tokens), tuple(media), 32_768)
+        return Prompt(trace, tuple(inputs))
 
     def stream(
         self, messages: Sequence[Message], options: GenerationOptions, cancel: threading.Event | None = None
@@ -129,7 +138,9 @@ class FakeEngine:
         return Result(text, reason, len(trace), count, timings, trace)
 
     @staticmethod
-    def _medium(piece: object, options: GenerationOptions, message: int, part: int, start: int) -> MediaTrace:
+    def _medium(
+        piece: object, options: GenerationOptions, message: int, part: int, start: int
+    ) -> tuple[MediaTrace, VisionInput]:
         limits = {
             "min_pixels": options.media.min_pixels or MIN_PIXELS,
             "max_pixels": options.media.max_pixels or MAX_PIXELS,
@@ -141,6 +152,7 @@ class FakeEngine:
             picture = open_image(piece.source)
             original: Size = (picture.height, picture.width)
             size = smart_resize(*original, **limits)
+            pixels = np.asarray(picture.resize(size[::-1]))[None]
         else:
             clip = read_video(
                 piece.source,
@@ -149,10 +161,12 @@ class FakeEngine:
                 resize=lambda count, size: smart_resize(*size, **limits),
             )
             original, times, indices, total = clip.original_size, clip.timestamps, clip.indices, clip.total_frames
-            frames, size = len(indices), clip.frames.shape[1:3]
+            pixels = clip.frames
+            frames, size = len(indices), pixels.shape[1:3]
         grid = grid_thw(frames, *size)
         kind = "image" if isinstance(piece, Image) else "video"
-        return MediaTrace(
+        digest = hashlib.sha256(pixels.tobytes()).hexdigest()
+        trace = MediaTrace(
             kind=kind,
             name=piece.name,
             message=message,
@@ -164,8 +178,10 @@ class FakeEngine:
             timestamps=times,
             frame_indices=indices,
             total_frames=total,
+            digest=digest,
             **limits,
         )
+        return trace, VisionInput(kind, piece.name, pixels, grid, original, trace.resized_size, digest=digest, **limits)
 
 
 def answer_to(messages: Sequence[Message], options: GenerationOptions) -> list[str]:

@@ -8,12 +8,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from qwen2vl_demo.attention_trace import AttentionTrace, Word
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.processing.messages import MediaOptions, Message
 from qwen2vl_demo.trace import PromptTrace
+
+if TYPE_CHECKING:
+    from qwen2vl_demo.processing.processor import Prompt
 
 StopReason = Literal["end", "length", "cancelled"]
 
@@ -83,6 +86,10 @@ class Engine(Protocol):
 
     def prepare(self, messages: Sequence[Message], options: GenerationOptions) -> PromptTrace:
         """What the conversation becomes; computed without weights. Raises UserError."""
+        ...
+
+    def prompt(self, messages: Sequence[Message], options: GenerationOptions) -> Prompt:
+        """The same, together with the resized pixels that are cut into patches. Raises UserError."""
         ...
 
     def stream(

@@ -90,7 +90,10 @@ class LocalEngine:
         return f"{size} parameters on {self.placement.reason}"
 
     def prepare(self, messages: Sequence[Message], options: GenerationOptions) -> PromptTrace:
-        return self._process(messages, options, None).trace
+        return self.prompt(messages, options).trace
+
+    def prompt(self, messages: Sequence[Message], options: GenerationOptions) -> Prompt:
+        return self._process(messages, options, None)
 
     def stream(
         self, messages: Sequence[Message], options: GenerationOptions, cancel: threading.Event | None = None

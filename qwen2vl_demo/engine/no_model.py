@@ -11,7 +11,7 @@ from qwen2vl_demo.engine.processors import reference_processor
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.media import MediaLimits
 from qwen2vl_demo.processing.messages import Message
-from qwen2vl_demo.processing.processor import Processor
+from qwen2vl_demo.processing.processor import Processor, Prompt
 from qwen2vl_demo.trace import PromptTrace
 
 NO_MODEL_LOOKED = "No model is loaded (--model none), so no word looked anywhere; start with --model nano for one."
@@ -35,7 +35,10 @@ class ProcessorOnlyEngine:
         return self.processor.image.min_pixels, self.processor.image.max_pixels
 
     def prepare(self, messages: Sequence[Message], options: GenerationOptions) -> PromptTrace:
-        return self.processor.process(messages, options.media, add_vision_id=options.add_vision_id).trace
+        return self.prompt(messages, options).trace
+
+    def prompt(self, messages: Sequence[Message], options: GenerationOptions) -> Prompt:
+        return self.processor.process(messages, options.media, add_vision_id=options.add_vision_id)
 
     def stream(
         self, messages: Sequence[Message], options: GenerationOptions, cancel: threading.Event | None = None

@@ -72,7 +72,11 @@ class RemoteEngine:
 
     def prepare(self, messages: Sequence[Message], options: GenerationOptions) -> PromptTrace:
         """What the conversation becomes, with the server's context length where it says one."""
-        return self._traced(self._process(messages, options))
+        return self.prompt(messages, options).trace
+
+    def prompt(self, messages: Sequence[Message], options: GenerationOptions) -> Prompt:
+        prompt = self._process(messages, options)
+        return replace(prompt, trace=self._traced(prompt))
 
     def stream(
         self, messages: Sequence[Message], options: GenerationOptions, cancel: threading.Event | None = None

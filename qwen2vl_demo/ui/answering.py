@@ -139,7 +139,7 @@ class Answering:
                 session.conversation, session.trace = asked, trace
                 run.committed = True
             shown = display.show(asked, self.store)
-            yield View([*shown, display.status("Thinking")], saved=dumps(asked), prompt=(asked, trace))
+            yield View([*shown, display.status("Thinking")], saved=dumps(asked), prompt=trace)
             yield from self._stream(session, run, asked, shown, messages, choices)
         except _Stopped:
             yield from self._bounce(session, run, before, "")

@@ -7,23 +7,14 @@ JSON where the session is gone. Views out, no gradio in here; no handler raises.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.ui import export
-from qwen2vl_demo.ui.answering import BUSY, Answering
-from qwen2vl_demo.ui.conversation import (
-    Answer,
-    Conversation,
-    Turn,
-    count,
-    default_question,
-    listed,
-    numbers_of,
-    to_messages,
-)
+from qwen2vl_demo.ui.answering import BUSY
+from qwen2vl_demo.ui.conversation import Answer, Conversation, Turn, default_question, to_messages
+from qwen2vl_demo.ui.looking import Looking
 from qwen2vl_demo.ui.record import clean, from_record, loads
 from qwen2vl_demo.ui.sessions import Draft, Session
 from qwen2vl_demo.ui.view import LOST, View, log, report, settled
@@ -32,7 +23,7 @@ from qwen2vl_demo.viz.boxes import readable
 STOP_WAIT = 0.3  # seconds that Stop waits for the engine before it lets the visitor go on
 
 
-class Chat(Answering):
+class Chat(Looking):
     """All that a visitor can do in the chat."""
 
     def open(self, key: str | None, saved: str | None) -> Session:
@@ -72,10 +63,10 @@ class Chat(Answering):
         """Begins anew; the system prompt stays."""
         with session.lock:
             session.stop()
-            session.run = session.trace = None
+            session.run = session.trace = session.seen = None
             session.conversation = Conversation(system=session.conversation.system)
             session.names.clear()
-        return replace(settled(session, self.store, ""), prompt=(session.conversation, None))
+        return settled(session, self.store, "")
 
     def restore(self, session: Session) -> View:
         """A page was loaded: shows what its browser kept."""
@@ -95,48 +86,6 @@ class Chat(Answering):
         with session.lock:
             session.conversation = conversation
         return settled(session, self.store, "")
-
-    def look_back(self, session: Session, values: Sequence[Any]) -> View:
-        """What the model got for the last answer of a chat that was not just written: reloaded, imported, undone."""
-        conversation = session.conversation
-        messages = to_messages(conversation, self.store.path)
-        if messages and messages[-1].role == "assistant":
-            messages = messages[:-1]
-        trace = None
-        try:
-            if messages and messages[-1].role == "user":
-                trace = self.engine.prepare(messages, self.choices(values).options)
-        except UserError:
-            pass  # it will be said when something is asked
-        except Exception as problem:
-            report(problem, "looking at a restored chat")
-        with session.lock:
-            if session.conversation is not conversation:
-                return View()  # something newer has happened meanwhile
-            session.trace = trace
-        return View(prompt=(conversation, trace))
-
-    def preview(self, session: Session, draft: Draft, values: Sequence[Any]) -> str:
-        """What the attached files will take, in one sentence; "" without files."""
-        if not draft.files:
-            return ""
-        asked = session.conversation
-        try:
-            choices = self.choices(values)
-            media = self.keep(session, draft.files)
-            turn = Turn(clean(draft.text) or default_question(media), media)
-            asked = replace(asked.adding(turn), system=choices.system)
-            trace = self.engine.prepare(to_messages(asked, self.store.path), choices.options)
-        except UserError as problem:
-            return str(problem)
-        except Exception as problem:
-            report(problem, "looking at attached files")
-            return ""
-        tokens = sum(m.merged_tokens for m in numbers_of(trace, len(media)))
-        return (
-            f"{listed(media).capitalize()}: {count(tokens, 'token')}. "
-            f"The prompt will have {len(trace):,} of {trace.context_length:,}."
-        )
 
     def ask(self, draft: Draft) -> Iterator[str]:
         """One question outside any conversation: the answer so far, again and again. Raises UserError."""

@@ -18,10 +18,11 @@ from gradio.components import Component
 
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.ui.chat import Chat
+from qwen2vl_demo.ui.choices import FIELDS
 from qwen2vl_demo.ui.examples import Example
 from qwen2vl_demo.ui.export import export_html, export_json
 from qwen2vl_demo.ui.page import Page
-from qwen2vl_demo.ui.panel import panel_html
+from qwen2vl_demo.ui.panel import update_panel, wire_panel
 from qwen2vl_demo.ui.sessions import Draft, Session
 from qwen2vl_demo.ui.view import LOST, View, report
 
@@ -36,13 +37,14 @@ RECALL = """async () => {
 }"""
 DOWNLOAD = "(file) => { if (file) window.qwen2vl.download(file); return []; }"
 TOGGLE_SETTINGS = "() => { document.querySelector('#settings .toggle-button').click(); return []; }"
+TOGGLE_WIDE = "() => { window.qwen2vl.toggleWide(); return []; }"
 TOGGLE_THEME = "() => { window.qwen2vl.toggleTheme(); return []; }"
 
 
 def wire(demo: gr.Blocks, page: Page, chat: Chat, cards: Sequence[Example]) -> None:
     """Connects the components of a page to the handlers of its chat, inside the open gr.Blocks."""
     on = _Handlers(page, chat, cards)
-    answer: list[Component] = [page.saved, page.chatbot, page.notice, page.numbers, page.panel]
+    answer: list[Component] = [page.saved, page.chatbot, page.notice, page.numbers, page.asked]
     whole: list[Component] = [page.composer, *answer]
     state: list[Component] = [page.saved, *page.settings]
     begun = [
@@ -56,12 +58,10 @@ def wire(demo: gr.Blocks, page: Page, chat: Chat, cards: Sequence[Example]) -> N
         event.then(on.respond, state, answer, **QUEUED).then(on.finish, [page.saved], whole, **AT_ONCE)
     page.composer.stop(on.stop, [page.saved], whole, **AT_ONCE)
     undone = page.undo.click(on.undo, [page.saved], whole, **AT_ONCE)
-    gr.on([page.clear.click, page.chatbot.clear], on.clear, [page.saved], whole, **AT_ONCE)
+    cleared = gr.on([page.clear.click, page.chatbot.clear], on.clear, [page.saved], whole, **AT_ONCE)
     loaded = demo.load(on.load, [page.saved], [*whole, page.settings[0]], js=RECALL, **AT_ONCE)
     opened = page.load.upload(on.open_file, [page.load, page.saved], [*whole, page.settings[0]], **QUEUED)
-    for event in (undone, loaded, opened):
-        event.then(on.look_back, state, [page.panel], **QUEUED)
-    page.cost.input(on.files, [page.composer, *state], [page.cost], **{**QUEUED, "trigger_mode": "always_last"})
+    _wire_panel(page, on, state, [undone, cleared, loaded, opened])
     for button, write in ((page.save_json, on.save_json), (page.save_html, on.save_html)):
         written = button.click(write, [page.saved], [page.download, page.notice], **QUEUED)
         written.success(None, [page.download], None, js=DOWNLOAD, **AT_ONCE)
@@ -70,9 +70,24 @@ def wire(demo: gr.Blocks, page: Page, chat: Chat, cards: Sequence[Example]) -> N
     page.camera.input(on.snapshot, shot, [*shot, page.webcam], **AT_ONCE)
     page.settings_button.click(None, None, None, js=TOGGLE_SETTINGS, **AT_ONCE)
     page.theme.click(None, None, None, js=TOGGLE_THEME, **AT_ONCE)
+    page.wide.click(None, None, None, js=TOGGLE_WIDE, **AT_ONCE)
     file, question, reply, button = page.ask
     button.click(on.ask, [file, question], [reply], api_name="ask", concurrency_limit=4)
     demo.unload(on.close)
+
+
+def _wire_panel(page: Page, on: _Handlers, state: list[Component], events: Sequence[Any]) -> None:
+    """The panel looks again when files come or go, when a question was sent (in a call of its own, so that pictures do
+    not travel with the words of an answer), behind `events`, and when a setting that changes the prompt does."""
+    shown: list[Component] = [page.cost, *(component for tab in page.panel for component in tab)]
+    latest = {**QUEUED, "trigger_mode": "always_last"}
+    setting: dict[str, Any] = dict(zip(FIELDS, page.settings, strict=True))
+    changed = [setting[name].change for name in ("min_tokens", "max_tokens", "fps", "max_frames", "add_vision_id")]
+    for listener in (page.cost.input, page.asked.input, setting["system"].blur, *changed):
+        listener(on.look, [page.composer, *state], shown, **latest)
+    for event in events:
+        event.then(on.look, [page.composer, *state], shown, **QUEUED)
+    wire_panel(on.chat, page.panel, state)
 
 
 class _Handlers:
@@ -120,12 +135,13 @@ class _Handlers:
         view = self.chat.import_chat(session, Path(path).read_bytes() if path else b"")
         return [*_whole(view), gr.skip() if view.messages is None else session.conversation.system]
 
-    def look_back(self, request: gr.Request, saved: str, *values: Any) -> Any:
-        view = self.chat.look_back(self._session(request, saved), values)
-        return gr.skip() if view.prompt is None else panel_html(*view.prompt)
-
-    def files(self, request: gr.Request, box: Any, saved: str, *values: Any) -> str:
-        return html.escape(self.chat.preview(self._session(request, saved), _draft(box), values))
+    def look(self, request: gr.Request, box: Any, saved: str, *values: Any) -> list[Any]:
+        """The line of cost, then the components of all tabs of the panel."""
+        look = self.chat.look(self._session(request, saved), _draft(box), values)
+        cost = gr.skip() if look.cost is None else html.escape(look.cost)
+        if look.sight is None:
+            return [cost, *(gr.skip() for tab in self.page.panel for _ in tab)]
+        return [cost, *update_panel(self.chat.engine, look.sight)]
 
     def save_json(self, request: gr.Request, saved: str) -> tuple[Any, Any]:
         return self._save(request, saved, "chat.json", lambda c: export_json(c, self.chat.store, self.chat.engine.name))
@@ -194,13 +210,13 @@ def _whole(view: View) -> list[Any]:
 
 
 def _answer(view: View) -> list[Any]:
-    """Saved, chat, notice, numbers, panel."""
+    """Saved, chat, notice, numbers, asked."""
     return [
         gr.skip() if view.saved is None else view.saved,
         gr.skip() if view.messages is None else view.messages,
         gr.skip() if view.notice is None else _notice(view.notice),
         gr.skip() if view.numbers is None else _line(view.numbers),
-        gr.skip() if view.prompt is None else panel_html(*view.prompt),
+        gr.skip() if view.prompt is None else secrets.token_hex(8),  # another value, that is all it says
     ]
 
 

@@ -15,7 +15,7 @@ from gradio.components import Component
 
 from qwen2vl_demo.engine.base import Engine, GenerationOptions
 from qwen2vl_demo.ui.examples import Example
-from qwen2vl_demo.ui.panel import EMPTY
+from qwen2vl_demo.ui.panel import draw_panel
 from qwen2vl_demo.ui.settings_panel import settings_panel
 
 SENTENCE = "Show it a picture, a clip or a page, and ask."
@@ -40,6 +40,7 @@ let last = 0;
 new MutationObserver(() => { const now = count(); if (now !== last) { last = now; trigger('input'); } })
   .observe(document.body, {childList: true, subtree: true});
 """
+TELL = "watch('value', () => trigger('input'));"
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,9 @@ class Page:
     load: gr.UploadButton
     settings_button: gr.Button
     theme: gr.Button
-    panel: gr.HTML
+    panel: list[list[Component]]  # of each tab, what it changes
+    wide: gr.Button
+    asked: gr.HTML  # unseen: another value whenever a prompt was sent
     saved: gr.HTML  # the conversation as JSON, for the browser to keep
     download: gr.DownloadButton  # unseen: carries a file to the browser
     ask: tuple[gr.File, gr.Textbox, gr.Textbox, gr.Button]  # unseen: file, question, answer, trigger of the endpoint
@@ -85,9 +88,11 @@ def draw(engine: Engine, defaults: GenerationOptions, cards: Sequence[Example], 
     with gr.Row(elem_id="main"):
         with gr.Column(scale=5, min_width=320, elem_id="talk"):
             talk = _draw_talk(cards, max_file_mb)
-        with gr.Column(scale=3, min_width=320, elem_id="side"), gr.Tabs(), gr.Tab("What the model got"):
-            panel = gr.HTML(EMPTY, elem_id="panel")
+        with gr.Column(scale=5, min_width=320, elem_id="side"):
+            wide = gr.Button("Wide", elem_id="wide", **SMALL)
+            panel = draw_panel(engine)
     saved = gr.HTML("", html_template="<i></i>", js_on_load=REMEMBER, visible="hidden", elem_id="saved")
+    asked = gr.HTML("", html_template="<i></i>", js_on_load=TELL, visible="hidden", elem_id="asked")
     download = gr.DownloadButton("Download", visible=False)
     with gr.Group(visible=False):
         ask = (gr.File(label="file"), gr.Textbox(label="question"), gr.Textbox(label="answer"), gr.Button("Ask"))
@@ -96,6 +101,8 @@ def draw(engine: Engine, defaults: GenerationOptions, cards: Sequence[Example], 
         settings_button=settings_button,
         theme=theme,
         panel=panel,
+        wide=wide,
+        asked=asked,
         saved=saved,
         download=download,
         ask=ask,

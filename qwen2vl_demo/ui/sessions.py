@@ -46,7 +46,9 @@ class Session:
     conversation: Conversation = field(default_factory=Conversation)
     run: Run | None = None  # None: nothing is being written
     returned: Draft | None = None  # what failed before its first word, on its way back to the composer
-    trace: PromptTrace | None = None  # of the latest prompt
+    trace: PromptTrace | None = None  # of the latest prompt that was sent
+    seen: PromptTrace | None = None  # of the prompt that the panel shows: sent, or about to be
+    looks: int = 0  # how often the panel asked what there is to see
     names: dict[str, str] = field(default_factory=dict)  # what a stored file was called, for Undo
     exports: list[Path] = field(default_factory=list)  # files written for this visitor to download
     lock: threading.RLock = field(default_factory=threading.RLock)

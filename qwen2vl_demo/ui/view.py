@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from qwen2vl_demo.trace import PromptTrace
 from qwen2vl_demo.ui import display
-from qwen2vl_demo.ui.conversation import Conversation, cost_line
+from qwen2vl_demo.ui.conversation import cost_line
 from qwen2vl_demo.ui.record import dumps
 from qwen2vl_demo.ui.sessions import Draft, Session
 from qwen2vl_demo.ui.store import MediaStore
@@ -29,7 +29,7 @@ class View:
     notice: str | None = None  # one sentence above the composer; "" takes it away
     numbers: str | None = None  # the line about the last answer
     saved: str | None = None  # the conversation, for the browser to keep; "" for none
-    prompt: tuple[Conversation, PromptTrace | None] | None = None  # for the panel
+    prompt: PromptTrace | None = None  # a new one stands in the session: the panel should look
 
 
 def settled(session: Session, store: MediaStore, notice: str | None = None) -> View:

@@ -84,7 +84,7 @@ class Tab:
 
     @property
     def panel(self) -> Locator:
-        return self.page.locator("#panel")
+        return self.page.locator("#numbers-tab")
 
     def button(self, name: str) -> Locator:
         return self.page.get_by_role("button", name=name, exact=True)

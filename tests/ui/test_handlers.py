@@ -12,6 +12,7 @@ from qwen2vl_demo.engine.base import Chunk
 from qwen2vl_demo.processing.messages import Image, Text, Video
 from qwen2vl_demo.ui.chat import Chat
 from qwen2vl_demo.ui.export import export_json
+from qwen2vl_demo.ui.looking import Look
 from qwen2vl_demo.ui.pump import Pump
 from qwen2vl_demo.ui.sessions import Draft, Session
 from qwen2vl_demo.ui.store import MediaStore
@@ -271,18 +272,18 @@ def test_clear_forgets(chat: Chat, session: Session) -> None:
     assert session.conversation.turns == ()
 
 
-def restored(chat: Chat, key: str, saved: str | None) -> list[View]:
+def restored(chat: Chat, key: str, saved: str | None) -> tuple[View, Look]:
     session = chat.open(key, saved)
-    return [chat.restore(session), chat.look_back(session, VALUES)]
+    return chat.restore(session), chat.look(session, Draft(), VALUES)
 
 
 def test_a_chat_survives_its_session_and_the_app(chat: Chat, session: Session, files: Files, store: MediaStore) -> None:
     saved = final(ask(chat, session, "One", files("cat.png"))).saved
     chat.sessions.drop("tab")
     again = Chat(FakeEngine(step=0.0), MediaStore(store.folder))
-    views = restored(again, "tab after the restart", saved)
-    assert words(views[0])[0] == "[file] One"
-    assert views[1].prompt and views[1].prompt[1] and len(views[1].prompt[1].media) == 1
+    view, look = restored(again, "tab after the restart", saved)
+    assert words(view)[0] == "[file] One"
+    assert look.sight and look.sight.trace and len(look.sight.trace.media) == 1
     assert words(final(ask(again, again.open("tab after the restart", None), "Two")))[-1].startswith("In turn 2")
 
 
@@ -352,10 +353,10 @@ def test_a_wrong_import_changes_nothing(chat: Chat, session: Session) -> None:
 
 def test_the_cost_of_attached_files_is_said_before_sending(chat: Chat, session: Session, files: Files) -> None:
     """320x240 becomes 308x252 px = 11x9 = 99 tokens; with markers and words the prompt is longer."""
-    sentence = chat.preview(session, Draft("", (files("cat.png"),)), VALUES)
-    assert sentence.startswith("1 picture: 99 tokens. The prompt will have 1")
-    assert "broken.png" in chat.preview(session, Draft("", (files("broken.png"),)), VALUES)
-    assert chat.preview(session, Draft("hi"), VALUES) == ""
+    sentence = chat.look(session, Draft("", (files("cat.png"),)), VALUES).cost
+    assert sentence and sentence.startswith("1 picture: 99 tokens. The prompt will have 1")
+    assert "broken.png" in (chat.look(session, Draft("", (files("broken.png"),)), VALUES).cost or "")
+    assert chat.look(session, Draft("hi"), VALUES).cost == ""
     assert session.conversation.turns == ()
 
 

@@ -80,6 +80,14 @@
     document.body.append(link); link.click(); link.remove();
   }
 
+  // The panel over the whole page, and back.
+  function toggleWide() {
+    const wide = document.body.classList.toggle("wide"), button = document.querySelector("#wide");
+    button.textContent = wide ? "Show the chat" : "Wide";
+    button.setAttribute("aria-pressed", wide);
+    window.dispatchEvent(new Event("resize"));
+  }
+
   const NAMES = [
     ["#composer textarea", "Message"],
     ["#composer input[type=file]", "Attach files"],
@@ -93,6 +101,7 @@
     ["#save-json", "The whole chat with its pictures and clips, to be opened here again."],
     ["#save-html", "The whole chat as one page that any browser shows."],
     ["#open", "Opens a chat that was saved as JSON."],
+    ["#wide", "Gives the panel the whole width of the page, and takes it back."],
     ["#webcam-button", "Takes a picture with the camera."],
   ];
   function label() {
@@ -107,7 +116,7 @@
     }
   }
 
-  window.qwen2vl = { recall, remember, toggleTheme, download };
+  window.qwen2vl = { recall, remember, toggleTheme, toggleWide, download };
   try { paint(new URLSearchParams(location.search).get("__theme") || localStorage.getItem(THEME)); } catch {}
   let due = false;
   const later = () => { if (!due) { due = true; requestAnimationFrame(() => { due = false; label(); paint(); }); } };

@@ -1,14 +1,23 @@
-"""The tab "What the model got": the numbers of a PromptTrace, in words and one bar. HTML out, every word escaped.
+"""The tab "Numbers": a PromptTrace in words and one bar, for those who would rather read than look.
 
-Only what stands in the trace is said; what is not known (a chat whose media are gone) is left out. Knows no gradio.
+Only what stands in the trace is said; what is not known (a chat whose media are gone) is left out. Every word that
+comes from outside is escaped.
 """
 
 from __future__ import annotations
 
 from html import escape
+from typing import Any
 
+import gradio as gr
+from gradio.components import Component
+
+from qwen2vl_demo.engine.base import Engine
 from qwen2vl_demo.trace import MediaTrace, PromptTrace
 from qwen2vl_demo.ui.conversation import WORD, Conversation, count
+from qwen2vl_demo.ui.sight import Sight
+
+NAME = "Numbers"
 
 TIMES_SHOWN = 24  # time stamps of a clip before "and so on"
 
@@ -17,6 +26,14 @@ EMPTY = (
     "pixels, its patches and its tokens, and how much of the model's context the whole prompt takes.</p></div>"
 )
 UNKNOWN = '<div class="panel-empty"><p>This will be known again after the next question.</p></div>'
+
+
+def draw(engine: Engine) -> list[Component]:
+    return [gr.HTML(EMPTY, elem_id="numbers-tab")]
+
+
+def update(engine: Engine, sight: Sight) -> list[Any]:
+    return [panel_html(sight.conversation, sight.trace)]
 
 
 def panel_html(conversation: Conversation, trace: PromptTrace | None) -> str:

@@ -1,0 +1,101 @@
+"""What there is to see: the prompt of a chat, sent or about to be sent, and the pixels that were cut for it.
+
+The panel asks here whenever something may have changed; the answer depends on the session, the composer and the
+settings alone, so that asking once too often does no harm. Knows no gradio; never raises for what a visitor did.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from qwen2vl_demo.errors import UserError
+from qwen2vl_demo.processing.messages import Message
+from qwen2vl_demo.trace import PromptTrace
+from qwen2vl_demo.ui.answering import Answering
+from qwen2vl_demo.ui.choices import Choices
+from qwen2vl_demo.ui.conversation import (
+    Conversation,
+    Medium,
+    Turn,
+    count,
+    default_question,
+    listed,
+    numbers_of,
+    to_messages,
+)
+from qwen2vl_demo.ui.originals import Originals
+from qwen2vl_demo.ui.record import clean
+from qwen2vl_demo.ui.sessions import Draft, Session
+from qwen2vl_demo.ui.sight import Sight
+from qwen2vl_demo.ui.view import report
+
+
+@dataclass(frozen=True)
+class Look:
+    """What to show now; None leaves it as it is."""
+
+    sight: Sight | None = None
+    cost: str | None = None  # what the attached files will take, in one sentence; "" without files
+
+
+class Looking(Answering):
+    """The part of the page that looks and does not answer."""
+
+    originals = Originals()
+
+    def look(self, session: Session, draft: Draft, values: Sequence[Any]) -> Look:
+        """The prompt with the draft's files, if there are any; else that of the last question of the chat."""
+        with session.lock:
+            session.looks += 1
+            number, conversation, run = session.looks, session.conversation, session.run
+            if run is not None and not run.committed and not draft.files:
+                return Look(cost="")  # the question is on its way into the conversation, and will be looked at there
+        cost, sight = "", Sight(conversation)
+        try:
+            choices = self.choices(values)
+            if draft.files:
+                media = self.keep(session, draft.files)
+                turn = Turn(clean(draft.text) or default_question(media), media)
+                conversation = replace(conversation.adding(turn), system=choices.system)
+                sight = self._sight(conversation, choices, draft=True)
+                cost = _cost(media, sight.trace) if sight.trace else ""
+            else:
+                sight = self._sight(conversation, choices)
+        except UserError as problem:
+            cost = str(problem) if draft.files else ""  # else it will be said when something is asked
+        except Exception as problem:
+            report(problem, "looking at a prompt")
+        with session.lock:
+            if session.looks != number:
+                return Look()  # a later look is on its way
+            session.seen = sight.trace
+            if not sight.draft:
+                session.trace = sight.trace
+        return Look(sight, cost)
+
+    def _sight(self, conversation: Conversation, choices: Choices, *, draft: bool = False) -> Sight:
+        """Raises UserError where the conversation cannot become a prompt."""
+        messages = _open_question(to_messages(conversation, self.store.path))
+        if not messages:
+            return Sight(conversation)
+        prompt = self.engine.prompt(messages, choices.options)
+        pixels = tuple(medium.frames for medium in prompt.media)
+        originals = tuple(self.originals.of(medium, messages[medium.message]) for medium in prompt.trace.media)
+        return Sight(conversation, prompt.trace, pixels, originals, draft)
+
+
+def _open_question(messages: list[Message]) -> list[Message]:
+    """The messages up to the last question; none if there is none."""
+    if messages and messages[-1].role == "assistant":
+        messages = messages[:-1]
+    return messages if messages and messages[-1].role == "user" else []
+
+
+def _cost(media: Sequence[Medium], trace: PromptTrace) -> str:
+    tokens = sum(m.merged_tokens for m in numbers_of(trace, len(media)))
+    return (
+        f"{listed(media).capitalize()}: {count(tokens, 'token')}. "
+        f"The prompt will have {len(trace):,} of {trace.context_length:,}."
+    )
