@@ -1,0 +1,144 @@
+"""Predicts what an answer will take on this device, and learns from what answers then took.
+
+A prediction is counted work (`cost`) at the calibrated speed (`speed`), times a factor for each phase that follows the
+ratio of measured to predicted seconds of the last answers; how much that ratio varies becomes the range. Safe for
+several threads; never waits for the engine. Knows numbers of prompts, not their content.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from qwen2vl_demo.engine import cost
+from qwen2vl_demo.engine.encode import PIECE_PATCHES
+from qwen2vl_demo.engine.estimate import NOTHING, Memory, Span, Times
+from qwen2vl_demo.engine.generate import PREFILL_CHUNK
+from qwen2vl_demo.engine.speed import Speed, calibrate
+from qwen2vl_demo.geometry import Grid
+from qwen2vl_demo.model.qwen2vl import Qwen2VL
+
+REMEMBERED = 16  # answers
+FADING = 0.75  # weight of an answer beside the one after it
+DOUBT = 0.5  # log of the factor by which a calibration alone is usually wrong ...
+DOUBT_WEIGHT = 0.3  # ... and what that counts beside one answer
+# Seconds to prepare a prompt whose files are opened already, which they are once it can be estimated: a start, and a
+# token. Only where the learning begins.
+PREPARE = (1e-3, 1e-6)
+LEAST_SPREAD = 0.15  # log: two runs of the same work differ by this much
+
+
+@dataclass(frozen=True)
+class Work:
+    """What there is to do for one answer."""
+
+    length: int  # tokens of the prompt
+    known: int  # of these, in the KV cache already
+    room: int  # most tokens of the answer
+    grids: tuple[Grid, ...]  # of the pictures and clips that must be encoded
+
+
+class Meter:
+    """One for an engine."""
+
+    def __init__(self, model: Qwen2VL) -> None:
+        self._model, self.config = model, model.config
+        self.itemsize = model.dtype.itemsize
+        self._speed: Speed | None = None
+        self._ratios: dict[str, deque[float]] = {}  # logs of measured / predicted, newest last
+        self._calibrating, self._lock = threading.Lock(), threading.Lock()
+
+    @property
+    def ready(self) -> bool:
+        """Whether predicting is a matter of arithmetic now."""
+        return self._speed is not None
+
+    def calibrate(self) -> Speed:
+        """Finds out the speed, once; takes about a tenth of a second the first time."""
+        with self._calibrating:
+            if self._speed is None:
+                self._speed = calibrate(self._model)
+            return self._speed
+
+    def memory(self, work: Work, free: int | None) -> Memory:
+        """Bytes of an answer. Those inside a layer are the larger of the ViT's and the language model's."""
+        patches = cost.largest_piece(work.grids, PIECE_PATCHES)
+        vision = cost.vision_activation_bytes(self.config.vision, patches, self.itemsize)
+        text = cost.prefill_activation_bytes(
+            self.config.text, work.length - work.known, work.known, self.itemsize, PREFILL_CHUNK
+        )
+        return Memory(
+            weights=cost.parameters(self.config).total * self.itemsize,
+            kv_cache=cost.kv_bytes(self.config.text, work.length + work.room, self.itemsize),
+            activations=max(vision, text),
+            free=free,
+        )
+
+    def times(self, work: Work) -> Times:
+        """Seconds of an answer's parts; calibrates first if nobody has."""
+        raw = self._raw(work)
+        return Times(
+            prepare=self._corrected("prepare", raw["prepare"]),
+            encode=self._corrected("encode", raw["encode"]) if work.grids else NOTHING,
+            prefill=self._corrected("prefill", raw["prefill"]),
+            token=self._corrected("token", raw["token"]),
+        )
+
+    def observe(self, work: Work, timings: Mapping[str, float], new_tokens: int) -> None:
+        """Learns from an answer: its timings in seconds, phase by phase, as far as it came."""
+        if not self.ready:
+            return
+        raw = self._raw(work)
+        measured = {phase: timings[phase] for phase in ("prepare", "prefill") if phase in timings}
+        if work.grids and "encode" in timings:
+            measured["encode"] = timings["encode"]
+        if "decode" in timings and new_tokens > 1:
+            measured["token"] = timings["decode"] / new_tokens
+        with self._lock:
+            for phase, seconds in measured.items():
+                if seconds > 0 and raw[phase] > 0:
+                    ratios = self._ratios.setdefault(phase, deque(maxlen=REMEMBERED))
+                    ratios.append(math.log(seconds / raw[phase]))
+
+    @property
+    def basis(self) -> str:
+        """What the seconds rest on, in words."""
+        answers = max((len(ratios) for ratios in self._ratios.values()), default=0)
+        learned = "; no answer has been measured yet"
+        if answers:
+            learned = f", corrected by the last {answers} answers" if answers > 1 else ", corrected by one answer"
+        return f"a calibration of this device in {self.calibrate().took:.2f} s{learned}"
+
+    def _raw(self, work: Work) -> dict[str, float]:
+        """Seconds at the calibrated speed, without what answers taught."""
+        speed, vision, text = self.calibrate(), self.config.vision, self.config.text
+        encode = 0.0
+        if work.grids:
+            flops, runs = cost.vision_flops(vision, work.grids), cost.pieces_of(work.grids, PIECE_PATCHES)
+            encode = runs * vision.depth * speed.block.at(flops.linear / vision.depth / runs)
+            encode += flops.attention * speed.attention
+        new = work.length - work.known
+        if new == 1:
+            prefill = text.num_layers * speed.token_layer
+        else:
+            flops, runs = cost.layer_flops(text, new, work.known), math.ceil(new / PREFILL_CHUNK)
+            prefill = text.num_layers * (runs * speed.layer.at(flops.linear / runs) + flops.attention * speed.attention)
+        seen = cost.kv_bytes(text, work.length + work.room // 2, self.itemsize)
+        return {
+            "prepare": PREPARE[0] + PREPARE[1] * work.length,
+            "encode": encode,
+            "prefill": prefill + speed.head,
+            "token": text.num_layers * speed.token_layer + speed.head + seen * speed.byte,
+        }
+
+    def _corrected(self, phase: str, seconds: float) -> Span:
+        with self._lock:
+            ratios = list(self._ratios.get(phase, ()))
+        weights = [FADING**age for age in range(len(ratios))][::-1]
+        whole = sum(weights) + DOUBT_WEIGHT
+        mean = sum(w * r for w, r in zip(weights, ratios, strict=True)) / whole
+        spread = DOUBT_WEIGHT * DOUBT**2 + sum(w * (r - mean) ** 2 for w, r in zip(weights, ratios, strict=True))
+        return Span.around(seconds * math.exp(mean), max(LEAST_SPREAD, 1.5 * math.sqrt(spread / whole)))
