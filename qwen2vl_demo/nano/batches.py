@@ -37,12 +37,12 @@ IMAGE_CONFIG = ImageConfig.from_dict(PREPROCESSOR)
 
 # Share of each kind of conversation, and how many make a batch of about equal cost.
 MIX = {
-    "scene": (0.40, 16),
-    "text": (0.18, 16),
+    "scene": (0.46, 16),
+    "text": (0.14, 16),
     "pictures": (0.17, 10),
-    "clip": (0.19, 12),
+    "clip": (0.15, 12),
     "chat": (0.02, 16),
-    "limits": (0.04, 16),
+    "limits": (0.06, 16),
 }
 
 
@@ -57,6 +57,8 @@ class Batch:
     grids: list[Grid]
     cells: Tensor  # (M,) int64: what lies under each merged token
     places: Tensor  # (M,) int64: the ninth of its picture in which each merged token lies
+    looks: Tensor  # (Q, 3) int64: conversation, position that writes a token of an answer, row of `looked_at`
+    looked_at: Tensor  # (P, L) bool: the merged tokens that a part of an answer rests on
     samples: list[Sample]  # kept for evaluation only; empty while training
 
 
@@ -109,12 +111,25 @@ def collate(
     targets, turn_ids = torch.full(shape, IGNORED), torch.full(shape, -1)
     position_ids = torch.zeros(3, *shape, dtype=torch.int64)
     patches, grids, cells = [], [], []
+    looks: list[tuple[int, int, int]] = []
+    looked_at: list[Tensor] = []
     for row, (item, (ids, spans)) in enumerate(zip(items, encoded, strict=True)):
         length = len(ids)
         input_ids[row, :length] = torch.from_numpy(ids)
         position_ids[:, row, :length] = torch.from_numpy(mrope_position_ids(length, spans)[0])
         target, turn = answer_targets(ids, tokenizer)
         targets[row, :length], turn_ids[row, :length] = torch.from_numpy(target), torch.from_numpy(turn)
+        starts = dict(zip((m for t in item.turns for m in t.media), (span.start for span in spans), strict=True))
+        for index, asked in enumerate(item.turns):
+            writing = np.flatnonzero(turn == index)[:-1]  # the last one writes <|im_end|>
+            lengths = [len(tokenizer.decode([int(i)])) for i in target[writing]]
+            begins = np.cumsum([0, *lengths])[:-1]
+            for part in asked.focus:
+                row_mask = torch.zeros(longest, dtype=torch.bool)
+                row_mask[torch.tensor(part.cells) + starts[part.medium]] = True
+                here = writing[(begins >= part.start) & (begins < part.end)]
+                looks += [(row, int(position), len(looked_at)) for position in here]
+                looked_at.append(row_mask)
         for medium in (m for turn in item.turns for m in turn.media):
             frames = item.media[medium]
             frames = frames if frames.ndim == 4 else frames[None]
@@ -133,6 +148,8 @@ def collate(
         places=torch.cat([torch.from_numpy(places(grid)) for grid in grids])
         if grids
         else torch.empty(0, dtype=torch.int64),
+        looks=torch.tensor(looks, dtype=torch.int64).view(-1, 3),
+        looked_at=torch.stack(looked_at) if looked_at else torch.zeros(0, longest, dtype=torch.bool),
         samples=list(items),
     )
 

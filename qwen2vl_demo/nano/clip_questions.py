@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from qwen2vl_demo.nano.clips import DIRECTIONS, Clip, draw_clip, random_clip
+from qwen2vl_demo.nano.focus import clip_focus
 from qwen2vl_demo.nano.phrases import PHRASES
 from qwen2vl_demo.nano.questions import exists_answer
 from qwen2vl_demo.nano.scene import SHAPES, Scene, Thing, choose, random_size
@@ -43,8 +44,15 @@ def clip_conversation(
             if all(turn.answer != earlier.answer for earlier in made):
                 break
             turn = _ask_clip(rng, clip, phrasings)
-        made.append(turn if made else replace(turn, media=(0,)))
+        rests = clip_focus(cells, _shown(clip, turn.answer), turn.answer)
+        made.append(replace(turn, media=() if made else (0,), focus=rests))
     return Sample((pixels,), tuple(made), (cells,))
+
+
+def _shown(clip: Clip, answer: str) -> set[int]:
+    """The cell labels of the things that an answer speaks of, in all their colours."""
+    seen = [[t for t in track if t is not None] for track in clip.tracks]
+    return {t.label for track in seen if any(t.shape in answer for t in track) or "shape" in answer for t in track}
 
 
 def _ask_clip(rng: np.random.Generator, clip: Clip, phrasings: str) -> Turn:

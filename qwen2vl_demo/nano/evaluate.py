@@ -1,6 +1,6 @@
 """How often nano is right, by family, on pictures and clips that it has never seen.
 
-    python -m qwen2vl_demo.nano.evaluate [--model assets/nano] [--questions 500] [--phrasings held_out] [--json OUT]
+    python -m qwen2vl_demo.nano.evaluate [--model assets/nano] [--conversations 400] [--brief] [--json OUT]
 
 An answer counts as right if it is right to the letter. Greedy decoding writes exactly the expected answer if and
 only if the likeliest token is the expected one at every place of it, so that one pass over a conversation scores
@@ -26,6 +26,7 @@ from qwen2vl_demo.processing.chat import ChatTemplate
 from qwen2vl_demo.processing.tokenizer import Tokenizer
 
 HELD_OUT_SEED = 7_000_000  # training draws from other seeds
+BATCHES_OF = 16  # conversations, at least, in each of the smaller tables
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,11 @@ def evaluate(
             for family, right, chance in score(model, collate(kind, items, tokenizer, template, model.config)):
                 results[family].append((right, chance))
     model.train(training)
+    return rows_of(results)
+
+
+def rows_of(results: dict[str, list[tuple[bool, float]]]) -> list[Row]:
+    """The table of (right, chance) by family, in the order of FAMILIES."""
     rows = []
     for family in FAMILIES:
         if answers := results.get(family):
@@ -88,26 +94,48 @@ def format_table(rows: list[Row]) -> str:
     return "\n".join(lines)
 
 
+def side_by_side(tables: dict[str, list[Row]]) -> str:
+    """The share of right answers by family, one column a table."""
+    families = [f for f in FAMILIES if all(any(r.family == f for r in rows) for rows in tables.values())]
+    lines = [f"{'family':<12}" + "".join(f" {name:>16}" for name in tables)]
+    for family in families:
+        shares = [next(r.accuracy for r in rows if r.family == family) for rows in tables.values()]
+        lines.append(f"{family:<12}" + "".join(f" {share:>16.1%}" for share in shares))
+    return "\n".join(lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, default=Path("assets/nano"))
     parser.add_argument("--conversations", type=int, default=400, help="of each kind")
-    parser.add_argument("--phrasings", choices=["all", "train", "held_out"], default="all")
-    parser.add_argument("--json", type=Path, help="write the table there too")
+    parser.add_argument("--brief", action="store_true", help="the first table only")
+    parser.add_argument("--json", type=Path, help="write the tables there too")
     options = parser.parse_args()
     from qwen2vl_demo.model.weights import load_model
+    from qwen2vl_demo.nano import studies
 
     model = load_model(options.model, device=torch.device("cpu"), dtype=torch.float32)
-    rows = evaluate(
-        model,
-        Tokenizer.from_directory(options.model),
-        ChatTemplate.from_directory(options.model),
-        samples_per_kind=options.conversations,
-        phrasings=options.phrasings,
-    )
-    print(format_table(rows))
+    parts = (model, Tokenizer.from_directory(options.model), ChatTemplate.from_directory(options.model))
+    rows = evaluate(*parts, samples_per_kind=options.conversations)
+    record: dict[str, object] = {"all wordings": [asdict(row) for row in rows]}
+    print(format_table(rows), flush=True)
+    if not options.brief:
+        few = max(BATCHES_OF, options.conversations // 2)
+        words = {
+            name: evaluate(*parts, samples_per_kind=few, phrasings=split)
+            for name, split in (("trained wordings", "train"), ("held-out wordings", "held_out"))
+        }
+        budgets = {f"{n} tokens": r for n, r in studies.by_budget(*parts, conversations=few).items()}
+        trained, silenced = studies.without_places(*parts, conversations=few)
+        places = {"M-RoPE as trained": trained, "h, w silenced": silenced}
+        for tables in (words, budgets, places):
+            print("", side_by_side(tables), sep="\n", flush=True)
+            record |= {name: [asdict(row) for row in table] for name, table in tables.items()}
+        overlap, asked = studies.box_fit(options.model, questions=few)
+        record["boxes"] = {"mean_iou": overlap, "questions": asked}
+        print(f"\nboxes: mean intersection over union {overlap:.2f} over {asked} questions")
     if options.json:
-        options.json.write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n")
+        options.json.write_text(json.dumps(record, indent=2) + "\n")
 
 
 if __name__ == "__main__":

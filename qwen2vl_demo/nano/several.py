@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from qwen2vl_demo.nano.draw import draw_scene
+from qwen2vl_demo.nano.focus import Focus, focus
 from qwen2vl_demo.nano.phrases import PHRASES
 from qwen2vl_demo.nano.questions import SCENE_WEIGHTS, Asked, ask_scene, describe
 from qwen2vl_demo.nano.scene import (
@@ -61,11 +62,13 @@ def pictures_conversation(
         media = () if made else tuple(range(shown))
         if late and len(made) == arrives:
             question = say(rng, PHRASES["new picture"], phrasings)
-            made.append(Turn(question, describe(scenes[-1]), "followup", (shown,), 10**3))
+            described = Asked(question, describe(scenes[-1]), "describe", 10**3)
+            made.append(make_turn(described, (shown,), "followup", focus(scenes[-1], described, shown)))
             shown, asked = count, None
             continue
         if shown == 1:
-            made.append(make_turn(ask_scene(rng, scenes[0], SCENE_WEIGHTS, phrasings), media))
+            alone = ask_scene(rng, scenes[0], SCENE_WEIGHTS, phrasings)
+            made.append(make_turn(alone, media, focus=focus(scenes[0], alone)))
             continue
         if asked and rng.random() < 0.3:
             turn, asked = _and_nth(rng, scenes[:shown], asked, phrasings)
@@ -76,7 +79,7 @@ def pictures_conversation(
             made.append(replace(_compare(rng, scenes, phrasings), media=media))
         elif rng.random() < 0.55:
             asked = _about_nth(rng, scenes[:shown], phrasings)
-            made.append(make_turn(asked[0], media, "pictures"))
+            made.append(make_turn(asked[0], media, "pictures", focus(scenes[asked[1]], *asked)))
         else:
             made.append(replace(_across(rng, scenes[:shown], phrasings), media=media))
     return Sample(tuple(p for p, _ in drawn), tuple(made), tuple(c for _, c in drawn))
@@ -90,10 +93,17 @@ def _compare(rng: np.random.Generator, scenes: list[Scene], phrasings: str) -> T
         if same
         else f"he first picture shows {a(first)} and the second shows {a(second)}."
     )
-    if rng.random() < 0.6:
-        return Turn(question, ("B" if same else "T") + truth, "pictures", (), 64)
-    question = say(rng, PHRASES["same"], phrasings)
-    return Turn(question, ("Yes, b" if same else "No, t") + truth, "pictures", (), 2)
+    short = rng.random() < 0.6
+    if not short:
+        question = say(rng, PHRASES["same"], phrasings)
+    answer = (("B" if same else "T") if short else ("Yes, b" if same else "No, t")) + truth
+    turning = answer.find(" and the second")
+    parts = [(0, turning, 0), (turning, len(answer), 1)] if turning > 0 else [(0, len(answer), i) for i in (0, 1)]
+    rests = tuple(
+        replace(focus(scene, Asked("", scene.things[0].name, "", 1), i)[0], start=start, end=end)
+        for (start, end, i), scene in ((part, scenes[part[2]]) for part in parts)
+    )
+    return Turn(question, answer, "pictures", (), 64 if short else 2, rests)
 
 
 def _about_nth(rng: np.random.Generator, scenes: list[Scene], phrasings: str) -> tuple[Asked, int]:
@@ -131,7 +141,8 @@ def _and_nth(
     else:
         return None, None
     question = say(rng, PHRASES["and nth"], phrasings, nth=_NTH[index])
-    return Turn(question, answer, "followup", (), choices), (asked, index)
+    rests = focus(scene, Asked(question, answer, "followup", choices), index)
+    return Turn(question, answer, "followup", (), choices, rests), (asked, index)
 
 
 def _across(rng: np.random.Generator, scenes: list[Scene], phrasings: str) -> Turn:
@@ -140,7 +151,8 @@ def _across(rng: np.random.Generator, scenes: list[Scene], phrasings: str) -> Tu
         total = sum(len(scene.things) for scene in scenes)
         answer = f"There {'is' if total == 1 else 'are'} {total} shape{'' if total == 1 else 's'} in total."
         wordings = tuple(p for p in PHRASES["count pictures"] if len(scenes) == 2 or "both" not in p)
-        return Turn(say(rng, wordings, phrasings), answer, "pictures", (), 3 * len(scenes))
+        question = say(rng, wordings, phrasings)
+        return Turn(question, answer, "pictures", (), 3 * len(scenes), _everywhere(scenes, answer, answer))
     scene = choose(rng, scenes)
     thing = choose(rng, scene.things)
     name = choose(rng, SHAPES) if rng.random() < 0.12 else thing.shape if rng.random() < 0.7 else thing.name
@@ -153,4 +165,11 @@ def _across(rng: np.random.Generator, scenes: list[Scene], phrasings: str) -> Tu
         answer = f"The {_NTH[has[0]]} picture has {a(name)}."
     else:
         answer = f"The {listing([_NTH[i] for i in has])} picture have {a(name)}."
-    return Turn(say(rng, PHRASES["which picture"], phrasings, a=a(name)), answer, "pictures", (), len(scenes))
+    question = say(rng, PHRASES["which picture"], phrasings, a=a(name))
+    return Turn(question, answer, "pictures", (), len(scenes), _everywhere(scenes, name, answer))
+
+
+def _everywhere(scenes: list[Scene], name: str, answer: str) -> tuple[Focus, ...]:
+    """The whole answer rests on all that `name` speaks of, in every picture."""
+    found = [focus(scene, Asked("", name, "", 1), i) for i, scene in enumerate(scenes)]
+    return tuple(replace(part, start=0, end=len(answer)) for parts in found for part in parts)

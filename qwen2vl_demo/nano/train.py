@@ -2,9 +2,10 @@
 
 Two stages in one run. First the vision transformer alone learns to say what lies under each merged token (dense
 labels: a hundred times more signal a picture than an answer gives). Then everything learns to answer, several
-questions a picture, while the dense labels go on at a small weight. Both stages last a share of the minutes asked
-for, whatever the machine. Stopped runs go on where their last checkpoint stands; the best checkpoint by held-out
-score is kept beside the last one.
+questions a picture, while the dense labels go on at a small weight, the second layer of the language model is asked
+where each merged token lies, and one attention head is shown what each part of an answer is about. Both stages last a
+share of the minutes asked for, whatever the machine. Stopped runs go on where their last checkpoint stands; the best
+checkpoint by held-out score is kept beside the last one.
 """
 
 from __future__ import annotations
@@ -23,21 +24,24 @@ from tokenizers import Tokenizer as RawTokenizer
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from qwen2vl_demo.model.language import Attention
 from qwen2vl_demo.model.qwen2vl import Qwen2VL
 from qwen2vl_demo.model.weights import load_model
 from qwen2vl_demo.nano.batches import IGNORED, Batch, Conversations
 from qwen2vl_demo.nano.checkpoint import nano_config, write_checkpoint
 from qwen2vl_demo.nano.evaluate import evaluate, format_table
-from qwen2vl_demo.nano.scene import SHAPES
+from qwen2vl_demo.nano.heads import DenseHead, looking_loss
+from qwen2vl_demo.nano.muon import Muon
 from qwen2vl_demo.nano.tokenizer import train_tokenizer, vocabulary_texts, write_tokenizer
-from qwen2vl_demo.nano.world import CELL_LABELS
 from qwen2vl_demo.processing.chat import ChatTemplate
 from qwen2vl_demo.processing.tokenizer import Tokenizer
 
 LANGUAGE_RATE = 2e-3
-VISION_RATE = 1e-3  # while it learns alone; a fifth of that when it learns to answer
-BACKGROUND_WEIGHT = 0.3  # of a cell with nothing in it: there are many, and they are easy
+VISION_RATE = 1e-3  # while it learns alone
+VISION_SHARE = 0.4  # of that when it learns to answer
 DENSE_WEIGHT = 0.2  # of the dense labels' loss beside the answers'
+LOOK_WEIGHT = 0.3  # of the loss that asks one head to look at what an answer is about
+LOOKING_LAYER = 2  # whose first head that is: the layers before it read the question, those behind use what it sees
 WARM_UP, DECAY_FROM = 0.02, 0.6  # shares of a stage: the rate rises before the first and falls after the second
 
 
@@ -46,33 +50,6 @@ def rate_at(share: float) -> float:
     if share < WARM_UP:
         return max(share / WARM_UP, 0.01)
     return 1.0 if share < DECAY_FROM else max(0.02, (1 - share) / (1 - DECAY_FROM))
-
-
-class DenseHead(nn.Module):
-    """Says of each merged token what lies there and in which colour: two questions, so that a star is learnt from
-    the stars of all colours. Used while training only."""
-
-    table: Tensor  # (labels, 2): the two answers that each label stands for
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        names = [label.rsplit(" ", 1)[::-1] if label.endswith(SHAPES) else (label, "") for label in CELL_LABELS]
-        answers = [sorted({name[question] for name in names}) for question in (0, 1)]
-        table = [[answers[question].index(name[question]) for question in (0, 1)] for name in names]
-        self.register_buffer("table", torch.tensor(table))
-        self.heads = nn.ModuleList(nn.Linear(width, len(known)) for known in answers)
-
-    def forward(self, vision: Tensor, cells: Tensor) -> tuple[Tensor, dict[str, float]]:
-        """Merged tokens (M, C) and their labels (M,) -> the loss, and the share of right answers off the background."""
-        things = cells > 0
-        weights = torch.where(things, 1.0, BACKGROUND_WEIGHT)
-        loss, right = torch.zeros((), device=vision.device), {}
-        for name, head, answers in zip(("what", "colour"), self.heads, self.table[cells].unbind(1), strict=True):
-            logits = head(vision)
-            loss = loss + (F.cross_entropy(logits, answers, reduction="none") * weights).sum() / weights.sum()
-            if things.any():
-                right[name] = (logits.argmax(-1) == answers)[things].float().mean().item()
-        return loss, right
 
 
 class Trainer:
@@ -104,15 +81,26 @@ class Trainer:
             known = load_model(start_from, device=torch.device(device), dtype=torch.float32)
             self.model.load_state_dict(known.state_dict())
         self.dense_head = DenseHead(self.model.config.vision.out_dim).to(device)
-        groups: list[dict[str, Any]] = [
-            {"params": [*self.model.visual.parameters(), *self.dense_head.parameters()]},
-            {"params": [*self.model.model.parameters()]},
-        ]
-        self.optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=0.05)
         # Where a merged token lies is told by its position ids alone: the second layer is asked for it, so that the
         # layers behind can answer "where" from there.
         self.place_head = nn.Linear(self.model.config.text.hidden_size, 9).to(device)
-        self.optimizer.add_param_group({"params": [*self.place_head.parameters()]})
+        vision, language = self.model.visual, self.model.model
+        matrices = [[p for p in part.parameters() if p.ndim == 2] for part in (vision.blocks, language.layers)]
+        rest = [
+            [p for p in part.parameters() if all(p is not m for m in known)]
+            for part, known in zip((vision, language), matrices, strict=True)
+        ]
+        rest[0] += self.dense_head.parameters()
+        rest[1] += self.place_head.parameters()
+        # Two groups each: first the vision transformer's, then the language model's.
+        self.optimizers: list[torch.optim.Optimizer] = [
+            Muon([{"params": p} for p in matrices]),
+            torch.optim.AdamW([{"params": p} for p in rest], betas=(0.9, 0.98), weight_decay=0.05),
+        ]
+        self._looking: list[tuple[Tensor, ...]] = []
+        self.model.model.layers[LOOKING_LAYER].get_submodule("self_attn").register_forward_pre_hook(
+            lambda module, given: self._looking.append(given[:3])
+        )
         self._second_layer: list[Tensor] = []
         self.model.model.layers[1].register_forward_hook(lambda *given: self._second_layer.append(given[2]))
         self.elapsed, self.step, self.best = 0.0, 0, 0.0
@@ -133,7 +121,8 @@ class Trainer:
         self.model.load_state_dict(state["model"])
         self.dense_head.load_state_dict(state["dense_head"])
         self.place_head.load_state_dict(state["place_head"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        for optimizer, known in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(known)
         self.elapsed, self.step, self.best = state["elapsed"], state["step"], state["best"]
         print(f"going on at step {self.step}, {self.elapsed / 60:.1f} minutes in", flush=True)
 
@@ -142,7 +131,7 @@ class Trainer:
             "model": self.model.state_dict(),
             "dense_head": self.dense_head.state_dict(),
             "place_head": self.place_head.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "elapsed": self.elapsed,
             "step": self.step,
             "best": self.best,
@@ -177,9 +166,10 @@ class Trainer:
         for batch in self.batches(dense, workers):
             share = (self.elapsed - begin) / (until - begin)
             factor = rate_at(share)
-            vision, language, place = self.optimizer.param_groups
-            vision["lr"] = VISION_RATE * factor * (1.0 if dense else 0.2)
-            language["lr"] = place["lr"] = LANGUAGE_RATE * factor
+            for optimizer in self.optimizers:
+                vision, language = optimizer.param_groups
+                vision["lr"] = VISION_RATE * factor * (1.0 if dense else VISION_SHARE)
+                language["lr"] = LANGUAGE_RATE * factor
             for name, value in self.learn(batch, dense).items():
                 meter.setdefault(name, []).append(value)
             self.step += 1
@@ -211,6 +201,7 @@ class Trainer:
             report |= right
         if not dense:
             self._second_layer.clear()
+            self._looking.clear()
             input_ids = batch.input_ids.to(device)
             hidden = model(model.embed(input_ids, vision), batch.position_ids.to(device))
             if batch.grids:
@@ -218,19 +209,29 @@ class Trainer:
                 logits, places = self.place_head(self._second_layer.pop()[seen]), batch.places.to(device)
                 loss = loss + F.cross_entropy(logits, places) * DENSE_WEIGHT
                 report["place"] = (logits.argmax(-1) == places).float().mean().item()
+            if len(batch.looks):
+                attention = model.model.layers[LOOKING_LAYER].get_submodule("self_attn")
+                assert isinstance(attention, Attention)
+                hidden_there, cos, sin = self._looking.pop()
+                look_loss, report["look"] = looking_loss(attention, hidden_there, cos, sin, batch)
+                loss = loss + look_loss * LOOK_WEIGHT
             targets = batch.targets.to(device)
             learnt = targets != IGNORED
             answer_loss = F.cross_entropy(model.logits(hidden[learnt]), targets[learnt])
             loss = loss + answer_loss
             report[batch.kind] = answer_loss.item()
-        self.optimizer.zero_grad(set_to_none=True)
+        self.model.zero_grad(set_to_none=True)
+        self.dense_head.zero_grad(set_to_none=True)
+        self.place_head.zero_grad(set_to_none=True)
         loss.backward()
-        nn.utils.clip_grad_norm_([p for g in self.optimizer.param_groups for p in g["params"]], 1.0)
-        self.optimizer.step()
+        nn.utils.clip_grad_norm_([p for o in self.optimizers for g in o.param_groups for p in g["params"]], 1.0)
+        for optimizer in self.optimizers:
+            optimizer.step()
         return report
 
     def _check(self) -> None:
         self._second_layer.clear()
+        self._looking.clear()
         table = evaluate(self.model, self.tokenizer, self.template, seed=1, samples_per_kind=self.samples_per_check)
         score = sum(row.accuracy for row in table) / len(table)
         print(format_table(table), f"mean over families {score:.3f}", sep="\n", flush=True)

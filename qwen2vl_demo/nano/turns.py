@@ -4,13 +4,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from qwen2vl_demo.nano.focus import Focus
 from qwen2vl_demo.nano.questions import Asked
 
 
 @dataclass(frozen=True)
 class Turn:
     """One question with its answer. `media` are indices into `Sample.media` that this turn's message brings, placed
-    before its text; `choices` is how many answers were equally plausible: guessing is right 1/choices of the time.
+    before its text; `choices` is how many answers were equally plausible: guessing is right 1/choices of the time;
+    `focus` is what the parts of the answer rest on, as far as it is known.
     """
 
     question: str
@@ -18,6 +20,7 @@ class Turn:
     family: str
     media: tuple[int, ...]
     choices: int
+    focus: tuple[Focus, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,8 @@ class Sample:
     cells: tuple[np.ndarray, ...]
 
 
-def make_turn(asked: Asked, media: tuple[int, ...] = (), family: str | None = None) -> Turn:
+def make_turn(
+    asked: Asked, media: tuple[int, ...] = (), family: str | None = None, focus: tuple[Focus, ...] = ()
+) -> Turn:
     """The turn that asks this; `family` overrides the question's own."""
-    return Turn(asked.question, asked.answer, family or asked.family, media, asked.choices)
+    return Turn(asked.question, asked.answer, family or asked.family, media, asked.choices, focus)

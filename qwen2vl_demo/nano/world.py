@@ -13,6 +13,7 @@ import numpy as np
 
 from qwen2vl_demo.nano.clip_questions import clip_conversation
 from qwen2vl_demo.nano.draw import draw_scene, random_text_scene
+from qwen2vl_demo.nano.focus import focus
 from qwen2vl_demo.nano.followups import follow_up
 from qwen2vl_demo.nano.outside import MAIN_COLOURS, random_outside
 from qwen2vl_demo.nano.phrases import CHAT, NO_PICTURE, OUTSIDE, PHRASES
@@ -77,7 +78,7 @@ def _one_picture(rng: np.random.Generator, scene: Scene, weights: dict[str, int]
             fresh = ask_scene(rng, scene, weights, phrasings)
         asked = fresh
         seen.add((asked.family, asked.answer))
-        made.append(make_turn(asked, () if made else (0,)))
+        made.append(make_turn(asked, () if made else (0,), focus=focus(scene, asked)))
     return Sample((pixels,), tuple(made), (cells,))
 
 

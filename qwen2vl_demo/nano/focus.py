@@ -1,0 +1,92 @@
+"""Which merged tokens an answer rests on, part by part, so that training can teach one attention head to look there.
+
+Contract: a `Focus` names a stretch of the answer and the merged tokens of one medium (raster order, flat) that it is
+about. Read off the scene, never off the pixels. A hint for training only: nothing of it goes into a prompt.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from qwen2vl_demo.nano.questions import Asked, phrase
+from qwen2vl_demo.nano.scene import CELL, COLOURS, SHAPES, Scene, Sign, Thing
+from qwen2vl_demo.nano.words import a, plural
+
+_NOUNS = {noun: shape for shape in SHAPES for noun in (shape, plural(shape))} | {"shape": "", "shapes": ""}
+_MENTION = re.compile(rf"\b(?:({'|'.join(COLOURS)}) )?({'|'.join(sorted(_NOUNS, key=len, reverse=True))})\b")
+
+
+@dataclass(frozen=True)
+class Focus:
+    """The characters [start, end) of an answer and the merged tokens `cells` of `medium` that they rest on."""
+
+    start: int
+    end: int
+    medium: int
+    cells: tuple[int, ...]
+
+
+def cells_under(box: tuple[float, float, float, float], height: int, width: int) -> tuple[int, ...]:
+    """Flat indices of the merged tokens a rectangle (x1, y1, x2, y2) in pixels covers by a quarter, or best."""
+    rows, columns = height // CELL, width // CELL
+    x1, y1, x2, y2 = box
+    wide = np.clip(np.minimum(x2, (np.arange(columns) + 1) * CELL) - np.maximum(x1, np.arange(columns) * CELL), 0, CELL)
+    tall = np.clip(np.minimum(y2, (np.arange(rows) + 1) * CELL) - np.maximum(y1, np.arange(rows) * CELL), 0, CELL)
+    share = (tall[:, None] * wide[None] / CELL**2).ravel()
+    return tuple(int(i) for i in np.flatnonzero((share >= 0.25) | (share == share.max())))
+
+
+def _cells(scene: Scene, parts: Iterable[Thing | Sign]) -> tuple[int, ...]:
+    found: set[int] = set()
+    for part in parts:
+        if isinstance(part, Sign):
+            box: tuple[float, float, float, float] = part.box
+        else:
+            x1, y1, x2, y2 = part.half_extents()
+            box = (part.x + x1, part.y + y1, part.x + x2, part.y + y2)
+        found.update(cells_under(box, scene.height, scene.width))
+    return tuple(sorted(found))
+
+
+def mentioned(things: Sequence[Thing], text: str) -> list[Thing]:
+    """The things that a text speaks of by shape, by colour and shape, or as shapes."""
+    matches = [(colour, _NOUNS[noun]) for colour, noun in _MENTION.findall(text)]
+    return [t for t in things if any(c in ("", t.colour) and s in ("", t.shape) for c, s in matches)]
+
+
+def focus(scene: Scene, asked: Asked, medium: int = 0) -> tuple[Focus, ...]:
+    """What each part of an answer about one scene rests on; () where it rests on nothing that is there."""
+    answer = asked.answer
+    listed = [(phrase(scene, t), t) for t in scene.things]
+    if asked.family not in ("describe", "pictures", "followup") or not any(p in answer.lower() for p, _ in listed):
+        listed = [(a(t.name), t) for t in scene.things] if answer.startswith("There is a") else []
+    parts: list[tuple[str, Thing | Sign]] = [(f'"{s.text}"', s) for s in scene.signs if f'"{s.text}"' in answer]
+    parts += listed
+    found, cursor = [], 0
+    for words, part in parts:
+        at = answer.lower().find(words.lower(), cursor)
+        if at >= 0:
+            end = at + len(words)
+            found.append(Focus(cursor, end, medium, _cells(scene, [part])))
+            cursor = end
+    if found:
+        return tuple(found)
+    about = asked.about[1] if len(asked.about) > 1 else None
+    things = mentioned(scene.things, answer)
+    if about and asked.family != "where":
+        things = [about]
+    elif about and about not in things:
+        things.append(about)
+    if not things and answer.startswith(("One is", "Both are")):
+        things = mentioned(scene.things, asked.question.lower())
+    if answer.startswith("The text is"):
+        return (Focus(0, len(answer), medium, _cells(scene, scene.signs)),)
+    return (Focus(0, len(answer), medium, _cells(scene, things)),) if things else ()
+
+
+def clip_focus(cells: np.ndarray, labels: Iterable[int], answer: str) -> tuple[Focus, ...]:
+    """The whole answer rests on every merged token of the clip that shows one of the labels."""
+    flat = np.flatnonzero(np.isin(cells, list(labels)))
+    return (Focus(0, len(answer), 0, tuple(int(i) for i in flat)),) if len(flat) else ()

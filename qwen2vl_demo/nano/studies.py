@@ -1,0 +1,108 @@
+"""What nano's score hangs on: the token budget, the h and w positions; and how well its boxes fit.
+
+Each study asks questions of held-out seeds. Knows the model through `evaluate.score` and the engine; prints nothing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+
+from qwen2vl_demo.engine.base import GenerationOptions
+from qwen2vl_demo.engine.local import LocalEngine
+from qwen2vl_demo.geometry import FACTOR
+from qwen2vl_demo.model.qwen2vl import Qwen2VL
+from qwen2vl_demo.nano.batches import Batch, collate
+from qwen2vl_demo.nano.evaluate import HELD_OUT_SEED, Row, rows_of, score
+from qwen2vl_demo.nano.world import Sample, sample
+from qwen2vl_demo.processing.chat import ChatTemplate
+from qwen2vl_demo.processing.messages import Image, Message, Text
+from qwen2vl_demo.processing.tokenizer import Tokenizer
+
+BUDGETS = (4, 6, 8)  # merged tokens a side: 16, 36 and 64 a picture, what nano was trained for
+BATCH = 16
+_BOX = re.compile(r"\((\d+),(\d+)\),\((\d+),(\d+)\)")
+
+
+def by_budget(
+    model: Qwen2VL, tokenizer: Tokenizer, template: ChatTemplate, *, conversations: int
+) -> dict[int, list[Row]]:
+    """Scores of the same 224x224 scenes and signs, shrunk to each budget of merged tokens."""
+    scored = {}
+    for side in BUDGETS:
+
+        def shrink(item: Sample, pixels: int = side * FACTOR) -> Sample:
+            def resized(medium: np.ndarray) -> np.ndarray:
+                return np.asarray(PIL.Image.fromarray(medium).resize((pixels, pixels), PIL.Image.Resampling.BICUBIC))
+
+            turns = tuple(dataclasses.replace(turn, focus=()) for turn in item.turns)
+            return Sample(tuple(resized(m) for m in item.media), turns, item.cells)
+
+        scored[side * side] = _scores(model, tokenizer, template, conversations, change=shrink)
+    return scored
+
+
+def without_places(
+    model: Qwen2VL, tokenizer: Tokenizer, template: ChatTemplate, *, conversations: int
+) -> tuple[list[Row], list[Row]]:
+    """Scores with M-RoPE as trained, and with h and w silenced: both set to t, so that a picture has one address."""
+
+    def silence(batch: Batch) -> Batch:
+        return dataclasses.replace(batch, position_ids=batch.position_ids[:1].expand(3, -1, -1))
+
+    return (
+        _scores(model, tokenizer, template, conversations),
+        _scores(model, tokenizer, template, conversations, alter=silence),
+    )
+
+
+def _scores(
+    model: Qwen2VL,
+    tokenizer: Tokenizer,
+    template: ChatTemplate,
+    conversations: int,
+    change: Callable[[Sample], Sample] = lambda item: item,
+    alter: Callable[[Batch], Batch] = lambda batch: batch,
+) -> list[Row]:
+    rng = np.random.default_rng([HELD_OUT_SEED, 77])
+    results: dict[str, list[tuple[bool, float]]] = defaultdict(list)
+    for kind in ("scene", "text"):
+        for _ in range(max(1, conversations // BATCH)):
+            items = [change(sample(rng, kind, size=(224, 224), turns=7)) for _ in range(BATCH)]
+            for family, right, chance in score(model, alter(collate(kind, items, tokenizer, template, model.config))):
+                results[family].append((right, chance))
+    return rows_of(results)
+
+
+def box_overlap(first: Sequence[int], second: Sequence[int]) -> float:
+    """Intersection over union of two boxes (x1, y1, x2, y2)."""
+    wide = min(first[2], second[2]) - max(first[0], second[0])
+    tall = min(first[3], second[3]) - max(first[1], second[1])
+    shared = max(0, wide) * max(0, tall)
+    both = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (first, second))
+    return shared / (both - shared) if both > shared else 0.0
+
+
+def box_fit(directory: Path, *, questions: int) -> tuple[float, int]:
+    """Mean intersection over union of the boxes nano writes, 0 where it writes none; and how many were asked for."""
+    engine = LocalEngine.load(str(directory), device="cpu", dtype="float32")
+    rng = np.random.default_rng([HELD_OUT_SEED, 78])
+    overlaps: list[float] = []
+    while len(overlaps) < questions:
+        item = sample(rng, "scene", turns=8)
+        for turn in item.turns:
+            truth = _BOX.search(turn.answer)
+            if turn.family != "box" or truth is None or len(overlaps) == questions:
+                continue
+            message = Message("user", [Image(PIL.Image.fromarray(item.media[0])), Text(turn.question)])
+            *_, last = engine.stream([message], GenerationOptions(max_new_tokens=60))
+            given = _BOX.search(last.result.text) if last.result else None
+            sides = [[int(v) for v in found.groups()] for found in (truth, given) if found]
+            overlaps.append(box_overlap(*sides) if len(sides) == 2 else 0.0)
+    return float(np.mean(overlaps)), len(overlaps)

@@ -1,0 +1,68 @@
+"""What training is told to look at lies where the drawing has it."""
+
+import numpy as np
+import pytest
+
+from qwen2vl_demo.nano.draw import draw_scene
+from qwen2vl_demo.nano.focus import cells_under, focus, mentioned
+from qwen2vl_demo.nano.questions import Asked, describe
+from qwen2vl_demo.nano.scene import LABEL_INDEX, random_scene
+from qwen2vl_demo.nano.world import CELL_LABELS, sample
+
+
+def test_a_rectangle_names_the_cells_it_covers_by_a_quarter():
+    """84x112 px are 3 rows of 4 cells; (20, 30)-(60, 56) fills row 1, columns 0 (8 of 28 px wide), 1 and 2 (4 px).
+
+    26 of its 28 rows lie in row 1: shares 26*8/784 = 0.27, 0.93 and 26*4/784 = 0.13, so columns 0 and 1 count.
+    """
+    assert cells_under((20, 30, 60, 56), 84, 112) == (4, 5)
+
+
+def test_a_tiny_rectangle_still_names_its_best_cell():
+    assert cells_under((30, 30, 33, 33), 84, 84) == (4,)
+
+
+def test_each_phrase_of_a_description_rests_on_its_own_thing():
+    """The drawing labels the cells by itself, from a fifth of ink on: nine in ten of those its phrase rests on."""
+    rng = np.random.default_rng(3)
+    checked = agreed = 0
+    for _ in range(30):
+        scene = random_scene(rng, (168, 168))
+        if len({t.name for t in scene.things}) < len(scene.things):
+            continue
+        answer = describe(scene)
+        parts = focus(scene, Asked("", answer, "describe", 1))
+        assert len(parts) == len(scene.things)
+        labels = draw_scene(scene, rng)[1].ravel()
+        for part, thing in zip(parts, scene.things, strict=True):
+            assert thing.name in answer[part.start : part.end]
+            drawn = set(np.flatnonzero(labels == thing.label))
+            assert drawn & set(part.cells)
+            checked += len(drawn)
+            agreed += len(drawn & set(part.cells))
+    assert checked > 50
+    assert agreed >= 0.9 * checked
+
+
+@pytest.mark.parametrize("kind", ["scene", "text", "pictures", "clip"])
+def test_what_an_answer_rests_on_is_never_plain_background(kind):
+    rng = np.random.default_rng(11)
+    parts = 0
+    for _ in range(12):
+        drawn = sample(rng, kind, size=(140, 140), frames=4)
+        for turn in drawn.turns:
+            for part in turn.focus:
+                labels = drawn.cells[part.medium].ravel()[list(part.cells)]
+                assert (labels != LABEL_INDEX["background"]).any(), (turn, [CELL_LABELS[i] for i in labels])
+                assert 0 <= part.start < part.end <= len(turn.answer)
+                parts += 1
+    assert parts > 20
+
+
+def test_a_mention_is_by_shape_by_colour_or_by_both():
+    things = random_scene(np.random.default_rng(5), (224, 224)).things
+    for thing in things:
+        assert thing in mentioned(things, f"The {thing.name} is here.")
+        assert thing in mentioned(things, f"There are 2 {thing.colour} shapes.")
+        assert mentioned(things, f"There is no {thing.shape}zzz.") == []
+    assert mentioned(things, "There are 3 shapes.") == list(things)
