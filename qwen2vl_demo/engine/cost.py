@@ -119,8 +119,8 @@ def vision_activation_bytes(config: VisionConfig, patches: int, itemsize: int) -
     """The most that lives at a time while the ViT runs over `patches` patches, without its weights.
 
     Three places can be the peak of a block: turning the queries and keys (float32 copies), attention itself, and the
-    MLP, whose QuickGELU holds three arrays of its width. The patches and the angles live all along. No patches x patches
-    matrix is ever built.
+    MLP, whose QuickGELU holds three arrays of its width. The patches and the angles live all along. No matrix of
+    all patches by all patches is ever built.
     """
     width, mlp = config.embed_dim, config.mlp_dim
     wide = FLOAT32 if itemsize < FLOAT32 else 0  # rotating makes copies of narrower numbers

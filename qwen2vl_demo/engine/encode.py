@@ -35,6 +35,10 @@ class VisionCache:
             self._entries.move_to_end(key)
         return tokens
 
+    def holds(self, digest: str, grid: Grid) -> bool:
+        """Whether these pixels are known; from any thread, since it only looks."""
+        return (digest, grid) in self._entries
+
     def put(self, medium: VisionInput, tokens: Tensor) -> None:
         self._entries[medium.digest, medium.grid_thw] = tokens
         while sum(t.nbytes for t in self._entries.values()) > self._most_bytes:

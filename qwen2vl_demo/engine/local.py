@@ -23,7 +23,9 @@ from qwen2vl_demo.engine.answer import Answer, check_context, memory_errors
 from qwen2vl_demo.engine.attend import going_on, look_again
 from qwen2vl_demo.engine.base import Chunk, GenerationOptions
 from qwen2vl_demo.engine.encode import VisionCache, encode_medium
+from qwen2vl_demo.engine.estimate import Estimate
 from qwen2vl_demo.engine.generate import Sampler, decode_step, prefill
+from qwen2vl_demo.engine.meter import Meter, Work
 from qwen2vl_demo.engine.prefix import PrefixCache, prompt_key
 from qwen2vl_demo.engine.written import WrittenAnswers
 from qwen2vl_demo.errors import UserError
@@ -58,6 +60,7 @@ class LocalEngine:
         self._vision = VisionCache()
         self._prefixes = PrefixCache()
         self._written = WrittenAnswers()
+        self._meter = Meter(model)
         config = model.config
         self._never = (  # what an answer must not hold: it would ask for a picture
             config.image_token_id,
@@ -95,6 +98,13 @@ class LocalEngine:
     def prompt(self, messages: Sequence[Message], options: GenerationOptions) -> Prompt:
         return self._process(messages, options, None)
 
+    def calibrate(self) -> None:
+        """Finds out how fast the device is, so that no estimate has to; a tenth of a second, once."""
+        self._meter.calibrate()
+
+    def estimate(self, trace: PromptTrace, options: GenerationOptions) -> Estimate:
+        return self._meter.estimate(trace, self._work(trace, options, self._prefixes.known(prompt_key(trace))))
+
     def stream(
         self, messages: Sequence[Message], options: GenerationOptions, cancel: threading.Event | None = None
     ) -> Iterator[Chunk]:
@@ -121,8 +131,8 @@ class LocalEngine:
             answer.stop_reason = "cancelled"
         yield Chunk(result=answer.result())
 
-    def words(self, messages: Sequence[Message], options: GenerationOptions, answer: str) -> tuple[Word, ...]:
-        return self._words(self._tokens_of(prompt_key(self.prepare(messages, options)), answer)[0])
+    def words(self, prompt: PromptTrace, answer: str) -> tuple[Word, ...]:
+        return self._words(self._tokens_of(prompt_key(prompt), answer)[0])
 
     def attend(
         self,
@@ -213,6 +223,7 @@ class LocalEngine:
         room = min(options.max_new_tokens, trace.context_length - len(trace))
         key = prompt_key(trace)
         cache = self._cache_for(key, len(trace) + room)
+        work = self._work(trace, options, cache.length)
         written: list[int] = []
         try:
             logits = yield from self._read(prompt, cache, answer, checkpoint)
@@ -235,6 +246,11 @@ class LocalEngine:
             self._prefixes.put(np.concatenate([key, tokens]), cache)
             self._written.put(key, answer.text, tokens)
         answer.lap("decode")
+        self._meter.observe(work, answer.result().timings, answer.new_tokens)
+
+    def _work(self, trace: PromptTrace, options: GenerationOptions, known: int) -> Work:
+        """What there is to do for an answer, with `known` tokens of its prompt in a KV cache."""
+        return Work.of(trace, options.max_new_tokens, known, self._vision.holds)
 
     def _cache_for(self, key: np.ndarray, capacity: int) -> KVCache:
         """A cache with what is known of a prompt, or an empty one. The caller puts it back."""

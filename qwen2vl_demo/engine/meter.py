@@ -10,16 +10,20 @@ from __future__ import annotations
 import math
 import threading
 from collections import deque
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import torch
 
 from qwen2vl_demo.engine import cost
 from qwen2vl_demo.engine.encode import PIECE_PATCHES
-from qwen2vl_demo.engine.estimate import NOTHING, Memory, Span, Times
+from qwen2vl_demo.engine.estimate import NOTHING, Estimate, Memory, Span, Times, tokens_only
 from qwen2vl_demo.engine.generate import PREFILL_CHUNK
 from qwen2vl_demo.engine.speed import Speed, calibrate
 from qwen2vl_demo.geometry import Grid
 from qwen2vl_demo.model.qwen2vl import Qwen2VL
+from qwen2vl_demo.model.weights import free_memory
+from qwen2vl_demo.trace import PromptTrace
 
 REMEMBERED = 16  # answers
 FADING = 0.75  # weight of an answer beside the one after it
@@ -39,6 +43,16 @@ class Work:
     known: int  # of these, in the KV cache already
     room: int  # most tokens of the answer
     grids: tuple[Grid, ...]  # of the pictures and clips that must be encoded
+
+    @classmethod
+    def of(cls, trace: PromptTrace, new_tokens: int, known: int, encoded: Callable[[str, Grid], bool]) -> Work:
+        """`new_tokens` were asked for; `encoded` says by digest and grid whether a picture's merged tokens are kept."""
+        return cls(
+            length=len(trace),
+            known=known,
+            room=max(0, min(new_tokens, trace.context_length - len(trace))),
+            grids=tuple(m.grid_thw for m in trace.media if m.span[1] > known and not encoded(m.digest, m.grid_thw)),
+        )
 
 
 class Meter:
@@ -62,6 +76,17 @@ class Meter:
             if self._speed is None:
                 self._speed = calibrate(self._model)
             return self._speed
+
+    def estimate(self, trace: PromptTrace, work: Work) -> Estimate:
+        """All that can be said before an answer is asked for."""
+        return replace(
+            tokens_only(trace),
+            reused_tokens=work.known,
+            reused_media=len(trace.media) - len(work.grids),
+            memory=self.memory(work, _free(self._model.device)),
+            times=self.times(work),
+            basis=self.basis,
+        )
 
     def memory(self, work: Work, free: int | None) -> Memory:
         """Bytes of an answer. Those inside a layer are the larger of the ViT's and the language model's."""
@@ -142,3 +167,10 @@ class Meter:
         mean = sum(w * r for w, r in zip(weights, ratios, strict=True)) / whole
         spread = DOUBT_WEIGHT * DOUBT**2 + sum(w * (r - mean) ** 2 for w, r in zip(weights, ratios, strict=True))
         return Span.around(seconds * math.exp(mean), max(LEAST_SPREAD, 1.5 * math.sqrt(spread / whole)))
+
+
+def _free(device: torch.device) -> int | None:
+    """Bytes that the device could still give."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    return free_memory() if device.type == "cpu" else None

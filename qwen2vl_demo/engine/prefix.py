@@ -66,6 +66,10 @@ class PrefixCache:
         self._entries.append(entry)
         return entry.cache.copy(lengths[best], capacity)
 
+    def known(self, key: np.ndarray) -> int:
+        """How many tokens of a prompt `take` would find; from any thread, since it only looks."""
+        return max((min(common_length(key, entry.key), len(key) - 1) for entry in tuple(self._entries)), default=0)
+
     def look(self, key: np.ndarray) -> tuple[KVCache, int] | None:
         """The cache that knows most of a prompt, and how many tokens of it; None if none knows any.
 

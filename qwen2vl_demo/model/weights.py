@@ -164,7 +164,7 @@ def place(directory: Path, device: str = "auto", dtype: str = "auto") -> Placeme
     gain = bfloat16_gain()
     if gain > 1:
         return Placement(chosen, torch.bfloat16, f"{why}; bfloat16, {gain:.1f} times as fast as float32 here")
-    needed, free = 4 * _parameters(directory), _free_memory()
+    needed, free = 4 * _parameters(directory), free_memory()
     if needed > 0.85 * free:
         return Placement(
             chosen,
@@ -207,7 +207,7 @@ def _parameters(directory: Path) -> int:
         return sum(p.numel() for p in Qwen2VL(Qwen2VLConfig.from_file(directory / "config.json")).parameters())
 
 
-def _free_memory() -> int:
+def free_memory() -> int:
     """Bytes that a new process could still have."""
     try:
         with open("/proc/meminfo", encoding="ascii") as lines:

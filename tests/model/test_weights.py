@@ -166,7 +166,7 @@ def test_placement_gives_its_reason(tmp_path, monkeypatch):
         torch.float32,
         "cpu as asked for; float32, 10 times as fast as bfloat16 here",
     )
-    monkeypatch.setattr(weights, "_free_memory", lambda: 1000)
+    monkeypatch.setattr(weights, "free_memory", lambda: 1000)
     placed = weights.place(tmp_path, "cpu")
     assert placed.dtype is torch.bfloat16
     assert "float32 would need" in placed.reason
