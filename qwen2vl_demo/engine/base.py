@@ -101,8 +101,8 @@ class Engine(Protocol):
         """
         ...
 
-    def words(self, messages: Sequence[Message], options: GenerationOptions, answer: str) -> tuple[Word, ...]:
-        """The words of an answer to these messages, as `attend` numbers them. Cheap, and waits for nothing.
+    def words(self, prompt: PromptTrace, answer: str) -> tuple[Word, ...]:
+        """The words of an answer to a prompt, as `attend` numbers them. Cheap, and waits for nothing.
 
         Raises UserError, with the reason, where the engine cannot see its model's attention.
         """

@@ -45,7 +45,7 @@ class ProcessorOnlyEngine:
     ) -> Iterator[Chunk]:
         raise UserError("No model is loaded (--model none), so there is no answer; start with --model nano for one.")
 
-    def words(self, messages: Sequence[Message], options: GenerationOptions, answer: str) -> tuple[Word, ...]:
+    def words(self, prompt: PromptTrace, answer: str) -> tuple[Word, ...]:
         raise UserError(NO_MODEL_LOOKED)
 
     def attend(

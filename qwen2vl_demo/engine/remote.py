@@ -110,7 +110,7 @@ class RemoteEngine:
             break
         yield Chunk(result=answer.result())
 
-    def words(self, messages: Sequence[Message], options: GenerationOptions, answer: str) -> tuple[Word, ...]:
+    def words(self, prompt: PromptTrace, answer: str) -> tuple[Word, ...]:
         raise UserError(NO_ATTENTION)
 
     def attend(

@@ -86,7 +86,7 @@ def test_it_equals_transformers_eager_attention(fresh, checkpoint, chat):
     """Of each of the word's tokens, the row one place before it; shorter rows count as zero where they see nothing."""
     engine, messages = fresh(), CHATS[chat]
     text = answer(engine, messages).text
-    words = engine.words(messages, GREEDY, text)
+    words = engine.words(engine.prepare(messages, GREEDY), text)
     for number in (0, longest(words)):
         trace = engine.attend(messages, GREEDY, text, number)
         rows = eager_attention(checkpoint, engine, messages, trace.answer_ids)
@@ -101,7 +101,7 @@ def test_it_equals_transformers_eager_attention(fresh, checkpoint, chat):
 def test_right_after_an_answer_only_the_words_own_steps_are_run(fresh):
     engine, messages = fresh(), CHATS["pictures"]
     text = answer(engine, messages, WARM).text
-    words = engine.words(messages, WARM, text)
+    words = engine.words(engine.prepare(messages, WARM), text)
     trace = engine.attend(messages, WARM, text, longest(words))
     assert trace.exact_tokens
     assert trace.computed_tokens == trace.word.end - trace.word.start
@@ -115,7 +115,7 @@ def test_with_nothing_in_memory_it_is_read_again_and_then_known(fresh, chat):
     """Another engine has never seen the conversation: same weights, and the second word costs one step."""
     text, warm, cold, messages = "There are 3 red stars.", fresh(), fresh(), CHATS[chat]
     answer(warm, messages)
-    words = warm.words(messages, GREEDY, text)
+    words = warm.words(warm.prepare(messages, GREEDY), text)
     assert [w.text for w in words] == ["There", "are", "3", "red", "stars", "."]
     number = longest(words)
     there, here = (engine.attend(messages, GREEDY, text, number) for engine in (warm, cold))
@@ -144,7 +144,7 @@ def test_looking_leaves_the_caches_as_they_are(fresh):
     assert answer(plain, messages).text == text
     entry = engine._prefixes._entries[0]
     key, keys, values = entry.key.copy(), entry.cache.keys.clone(), entry.cache.values.clone()
-    for word in range(len(engine.words(messages, GREEDY, text))):
+    for word in range(len(engine.words(engine.prepare(messages, GREEDY), text))):
         engine.attend(messages, GREEDY, text, word)
     assert [e.cache for e in engine._prefixes._entries] == [entry.cache]
     assert (entry.key == key).all()
@@ -161,7 +161,7 @@ def test_an_answer_cut_at_its_length_keeps_its_last_word(fresh):
     options = GenerationOptions(max_new_tokens=3)
     result = answer(engine, messages, options)
     assert result.stop_reason == "length"
-    words = engine.words(messages, options, result.text)
+    words = engine.words(engine.prepare(messages, options), result.text)
     trace = engine.attend(messages, options, result.text, len(words) - 1)
     assert len(trace.answer_ids) == 3
     assert trace.exact_tokens
@@ -194,13 +194,13 @@ def test_a_stop_while_the_prompt_is_read_again_leaves_a_right_cache(fresh):
 def test_a_word_that_is_not_there_is_refused_in_words(fresh):
     engine, messages = fresh(), CHATS["words"]
     text = answer(engine, messages).text
-    count = len(engine.words(messages, GREEDY, text))
+    count = len(engine.words(engine.prepare(messages, GREEDY), text))
     for number in (-1, count):
         with pytest.raises(UserError, match=f"has {count} words"):
             engine.attend(messages, GREEDY, text, number)
     with pytest.raises(UserError, match="has 0 words"):
         engine.attend(messages, GREEDY, "", 0)
-    assert engine.words(messages, GREEDY, "") == ()
+    assert engine.words(engine.prepare(messages, GREEDY), "") == ()
 
 
 @pytest.mark.parametrize("kind", ["none", "remote"])
@@ -210,6 +210,9 @@ def test_an_engine_that_cannot_see_it_says_why(checkpoint, monkeypatch, kind):
     if kind == "remote":
         engine = RemoteEngine(Server("http://localhost:1/v1", "m", None, 1.0), engine.processor, exact_text=False)
     advice = {"none": "--model nano", "remote": "without --engine-url"}[kind]
-    for call in (lambda: engine.words(ask(), GREEDY, "Red."), lambda: engine.attend(ask(), GREEDY, "Red.", 0)):
+    for call in (
+        lambda: engine.words(engine.prepare(ask(), GREEDY), "Red."),
+        lambda: engine.attend(ask(), GREEDY, "Red.", 0),
+    ):
         with pytest.raises(UserError, match=advice):
             call()
