@@ -32,8 +32,8 @@ AT_ONCE: dict[str, Any] = {**PRIVATE, "queue": False}
 QUEUED: dict[str, Any] = {**PRIVATE, "concurrency_limit": None, "trigger_mode": "multiple"}
 
 RECALL = """async () => {
-  for (let i = 0; i < 100 && !window.qwen2vl; i++) await new Promise(done => setTimeout(done, 20));
-  return [window.qwen2vl ? await window.qwen2vl.recall() : ""];
+  for (let i = 0; i < 100 && !window.qwen2vl?.recall; i++) await new Promise(done => setTimeout(done, 20));
+  return [window.qwen2vl?.recall ? await window.qwen2vl.recall() : ""];
 }"""
 DOWNLOAD = "(file) => { if (file) window.qwen2vl.download(file); return []; }"
 TOGGLE_SETTINGS = "() => { document.querySelector('#settings .toggle-button').click(); return []; }"

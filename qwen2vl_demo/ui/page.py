@@ -32,7 +32,7 @@ FILE_TYPES = [
 SMALL: dict[str, Any] = {"size": "sm", "min_width": 40}
 
 # The browser keeps what this component holds (page.js says where).
-REMEMBER = "watch('value', () => window.qwen2vl && window.qwen2vl.remember(props.value || ''));"
+REMEMBER = "watch('value', () => window.qwen2vl?.remember?.(props.value || ''));"
 # Tells Python when files come or go, without sending a word of what is being typed meanwhile.
 WATCH_FILES = """
 const count = () => document.querySelectorAll('#composer .thumbnail-item').length;

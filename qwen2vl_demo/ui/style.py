@@ -10,6 +10,8 @@ from pathlib import Path
 
 import gradio as gr
 
+from qwen2vl_demo.viz import page as lens
+
 STATIC = Path(__file__).resolve().parent / "static"
 
 # Pictures, clips and connections from this server only: even a model that writes an address cannot make the browser
@@ -22,10 +24,18 @@ POLICY = (
 
 @cache
 def head() -> str:
-    """The policy and the style sheet. Not through launch(css=...), which would put its own container before each rule
-    and so leave out whatever stands around it."""
+    """The policy, the style sheets and the scripts of the lens.
+
+    Not through launch(css=...), which would put its own container before each rule and so leave out whatever stands
+    around it.
+    """
     sheet = (STATIC / "page.css").read_text(encoding="utf-8")
-    return f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n<style>{sheet}</style>'
+    return (
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n<style>{sheet}</style>\n'
+        f'<style id="lens-style">{lens.style()}</style>\n'
+        f'<script type="application/json" id="lens-page">{lens.page_source()}</script>\n'
+        f'<script id="lens-script">{lens.script()}</script>'
+    )
 
 
 @cache

@@ -116,7 +116,7 @@
     }
   }
 
-  window.qwen2vl = { recall, remember, toggleTheme, toggleWide, download };
+  Object.assign(window.qwen2vl ||= {}, { recall, remember, toggleTheme, toggleWide, download });
   try { paint(new URLSearchParams(location.search).get("__theme") || localStorage.getItem(THEME)); } catch {}
   let due = false;
   const later = () => { if (!due) { due = true; requestAnimationFrame(() => { due = false; label(); paint(); }); } };

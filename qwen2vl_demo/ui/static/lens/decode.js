@@ -1,0 +1,76 @@
+// A payload of viz/payload.py as arrays to draw from. Its form is written there.
+(() => {
+  const lens = window.qwen2vl.lens;
+
+  // [first, step, count, ...] -> all values
+  lens.fromRuns = runs => {
+    let length = 0;
+    for (let i = 2; i < runs.length; i += 3) length += runs[i];
+    const values = new Float64Array(length);
+    for (let i = 0, at = 0; i < runs.length; i += 3)
+      for (let k = 0, value = runs[i]; k < runs[i + 2]; k++, value += runs[i + 1]) values[at++] = value;
+    return values;
+  };
+
+  const pieces = packed => packed.flatMap(p => (typeof p === "string" ? [p] : Array(p[1]).fill(p[0])));
+
+  lens.decode = payload => {
+    const data = {
+      key: payload.key, draft: payload.draft, payload,
+      length: payload.length, rope_delta: payload.rope_delta, context_length: payload.context_length,
+      input_ids: lens.fromRuns(payload.input_ids),
+      position_ids: payload.position_ids.map(lens.fromRuns),
+      tokens: pieces(payload.tokens),
+      turns: payload.turns,
+      media: payload.media.map(medium => ({
+        ...medium,
+        merged_grid: [medium.grid_thw[0], medium.grid_thw[1] / 2, medium.grid_thw[2] / 2],
+        picture: null,  // the image that is shown, once it is loaded
+        base: null,     // the picture as it came, likewise
+      })),
+    };
+    data.mediumOf = new Int16Array(data.length).fill(-1);
+    data.media.forEach((medium, index) => data.mediumOf.fill(index, ...medium.span));
+    data.special = data.tokens.map((piece, i) => data.mediumOf[i] < 0 && /^<\|[^|]+\|>$/.test(piece));
+    data.largest = data.position_ids.reduce((most, axis) => axis.reduce((a, b) => Math.max(a, b), most), 0);
+
+    // Where a token of the prompt lies in its picture; null for words.
+    data.place = token => {
+      const index = data.mediumOf[token];
+      if (!(index >= 0)) return null;
+      const { span, merged_grid: [, h, w] } = data.media[index], local = token - span[0];
+      return { medium: index, local, t: Math.floor(local / (h * w)), row: Math.floor(local / w) % h, column: local % w };
+    };
+    // The token of a cell.
+    data.tokenAt = (index, t, row, column) => {
+      const { span, merged_grid: [, h, w] } = data.media[index];
+      return span[0] + (t * h + row) * w + column;
+    };
+    data.media.forEach(medium => {
+      medium.picture = load(medium.shown);
+      medium.base = medium.original && load(medium.original);
+    });
+    return data;
+  };
+
+  // Images are kept by their content, so that a question that adds none does not load any again.
+  const images = new Map();
+  function load(image) {
+    let known = images.get(image.uri);
+    if (!known) {
+      known = new Image();
+      known.decoding = "async";
+      known.onload = () => lens.redraw("picture");
+      known.src = image.uri;
+      images.set(image.uri, known);
+      if (images.size > 48) images.delete(images.keys().next().value);
+    }
+    return known;
+  }
+
+  // Where a frame lies in its image: [x, y, width, height] px.
+  lens.frameRect = (image, frame) => {
+    const at = Math.min(frame, image.count - 1);
+    return [(at % image.columns) * image.width, Math.floor(at / image.columns) * image.height, image.width, image.height];
+  };
+})();

@@ -1,0 +1,63 @@
+// Small helpers: elements without innerHTML (words from outside stay words), and numbers as people write them.
+(() => {
+  const lens = window.qwen2vl.lens;
+
+  // lens.el("button", {class: "a", onclick: f, "aria-label": "b"}, "text", child, [more children])
+  lens.el = (tag, attributes = {}, ...children) => {
+    const element = document.createElement(tag);
+    for (const [name, value] of Object.entries(attributes)) {
+      if (value === undefined || value === null || value === false) continue;
+      if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+      else if (name === "style" || name in { value: 1, checked: 1 }) Object.assign(name === "style" ? element.style : element, name === "style" ? value : { [name]: value });
+      else element.setAttribute(name, value === true ? "" : value);
+    }
+    element.append(...children.flat().filter(child => child !== null && child !== undefined && child !== false));
+    return element;
+  };
+
+  // Puts children into an element in the place of those it has.
+  lens.fill = (element, ...children) =>
+    element.replaceChildren(...children.flat().filter(child => child !== null && child !== undefined && child !== false));
+
+  lens.number = value => Math.round(value).toLocaleString("en");
+  lens.count = (value, word) => `${lens.number(value)} ${word}${value === 1 ? "" : word.endsWith("ch") ? "es" : "s"}`;
+  lens.word = medium => (medium.kind === "video" ? "clip" : "picture");
+  lens.seconds = value => `${value.toFixed(value < 10 ? 2 : 1)} s`;
+  lens.range = (first, last) => (first === last ? lens.number(first) : `${lens.number(first)}–${lens.number(last)}`);
+
+  // A piece of text as it can be shown: what is invisible gets a sign.
+  lens.visible = piece => piece.replace(/ /g, "·").replace(/\n/g, "↵").replace(/\t/g, "⇥").replace(/\r/g, "␍");
+
+  // A row of buttons of which one is pressed. choices: [[value, label, title], ...]
+  lens.segmented = (label, choices, pick) => {
+    const buttons = new Map(choices.map(([value, text, title]) => [
+      value, lens.el("button", { type: "button", role: "radio", title, "data-value": value, onclick: () => pick(value) }, text),
+    ]));
+    const row = lens.el("div", { class: "lens-segmented", role: "radiogroup", "aria-label": label }, [...buttons.values()]);
+    const move = event => {
+      const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
+      if (!step) return;
+      const shown = [...buttons.values()].filter(b => !b.hidden), at = shown.indexOf(document.activeElement);
+      const next = shown[(at + step + shown.length) % shown.length];
+      event.preventDefault(); next.focus(); next.click();
+    };
+    row.addEventListener("keydown", move);
+    row.choose = value => buttons.forEach((button, key) => {
+      button.setAttribute("aria-checked", key === value);
+      button.tabIndex = key === value ? 0 : -1;
+    });
+    row.button = value => buttons.get(value);
+    return row;
+  };
+
+  // A canvas as sharp as the screen: sets its size in CSS pixels; draws in CSS pixels.
+  lens.sharp = (canvas, width, height) => {
+    const k = Math.min(3, window.devicePixelRatio || 1), W = Math.max(1, Math.round(width * k)), H = Math.max(1, Math.round(height * k));
+    if (canvas.width !== W) canvas.width = W;
+    if (canvas.height !== H) canvas.height = H;
+    canvas.style.width = `${width}px`; canvas.style.height = `${height}px`;
+    const context = canvas.getContext("2d");
+    context.setTransform(k, 0, 0, k, 0, 0);
+    return context;
+  };
+})();

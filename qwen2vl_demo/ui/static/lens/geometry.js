@@ -1,0 +1,39 @@
+// The arithmetic of geometry.py where it must run in the browser: while a slider is moved, and under the pointer.
+// A test holds each function equal to its twin over many sizes.
+(() => {
+  const lens = window.qwen2vl.lens;
+  const PATCH = 14, MERGE = 2, FACTOR = PATCH * MERGE;
+  const g = lens.geometry = { PATCH, MERGE, FACTOR };
+
+  // Python's round: halves go to the even neighbour, where Math.round takes them up.
+  g.roundHalfEven = value => {
+    const down = Math.floor(value), rest = value - down;
+    if (rest !== 0.5) return Math.round(value);
+    return down % 2 === 0 ? down : down + 1;
+  };
+
+  // {height, width, acted}: the size a picture is resized to, and which end of the budget acted ("max", "min" or null).
+  g.smartResize = (height, width, min, max) => {
+    let h = g.roundHalfEven(height / FACTOR) * FACTOR, w = g.roundHalfEven(width / FACTOR) * FACTOR, acted = null;
+    if (h * w > max) {
+      const beta = Math.sqrt((height * width) / max);
+      h = Math.max(FACTOR, Math.floor(height / beta / FACTOR) * FACTOR);
+      w = Math.max(FACTOR, Math.floor(width / beta / FACTOR) * FACTOR);
+      acted = "max";
+    } else if (h * w < min) {
+      const beta = Math.sqrt(min / (height * width));
+      h = Math.ceil((height * beta) / FACTOR) * FACTOR;
+      w = Math.ceil((width * beta) / FACTOR) * FACTOR;
+      acted = "min";
+    }
+    return { height: h, width: w, acted };
+  };
+
+  // Place in block order of the patch at (row, column) of one temporal slice that is `columns` patches wide, and back.
+  g.blockPlace = (row, column, columns) =>
+    ((row >> 1) * (columns >> 1) + (column >> 1)) * 4 + (row & 1) * 2 + (column & 1);
+  g.blockPatch = (place, columns) => {
+    const cell = place >> 2, inside = place & 3, across = columns >> 1;
+    return { row: Math.floor(cell / across) * 2 + (inside >> 1), column: (cell % across) * 2 + (inside & 1) };
+  };
+})();

@@ -1,0 +1,115 @@
+// Original and resized side by side, and a slider of the budget that draws at once what another one would do.
+(() => {
+  const lens = window.qwen2vl.lens, { FACTOR } = lens.geometry, TOKEN = FACTOR * FACTOR;
+  const LEAST = 4, MOST = 16384;
+  const size = ([height, width]) => `${lens.number(width)} x ${lens.number(height)} px`;
+  const percent = value => `${value > 0 ? "+" : value < 0 ? "−" : ""}${Math.abs(value).toFixed(Math.abs(value) < 1 ? 2 : 1)} %`;
+  const toSlider = tokens => Math.log2(tokens / LEAST) / Math.log2(MOST / LEAST);
+  const fromSlider = value => Math.round(LEAST * (MOST / LEAST) ** value);
+
+  // What a picture, or a frame of a clip, becomes within a budget of at most `tokens`.
+  lens.preview = (medium, tokens) => {
+    const [h, w] = medium.original_size, max = tokens * TOKEN, min = Math.min(medium.min_pixels, max);
+    return lens.geometry.smartResize(h, w, min, max);
+  };
+
+  // How the size came about, in one sentence.
+  function account(medium, { height, width, acted }, tokens) {
+    const [h, w] = medium.original_size, round = side => lens.geometry.roundHalfEven(side / FACTOR) * FACTOR;
+    const rounded = `${lens.number(round(w))} x ${lens.number(round(h))}`, of = medium.kind === "video" ? "a frame" : "a picture";
+    if (height === h && width === w) return "Both sides are multiples of 28 already and within the budget, so not a pixel changes.";
+    if (acted === "max") return `Rounded to multiples of 28 it would be ${rounded} px, more than the budget of ${lens.count(tokens, "token")} ${of}, so it is made smaller.`;
+    if (acted === "min") return `Rounded to multiples of 28 it would be ${rounded} px, less than the ${lens.count(Math.ceil(medium.min_pixels / TOKEN), "token")} ${of} must have, so it is enlarged.`;
+    return "Each side goes to the nearest multiple of 28; the budget does not act.";
+  }
+
+  lens.views.resize = () => {
+    const before = pane("As it came"), after = pane("As the model gets it");
+    const slider = lens.el("input", { type: "range", min: 0, max: 1, step: 0.002, "aria-label": "Budget: most tokens a picture",
+      oninput: event => { tried = fromSlider(Number(event.target.value)); draw(); } });
+    const budget = lens.el("output", { class: "lens-order-words" });
+    const hint = lens.el("p", { class: "lens-hint", role: "status" });
+    const apply = lens.el("button", { type: "button", class: "lens-strong", onclick: () => lens.actions.apply?.(tried) }, "Use this budget");
+    const reset = lens.el("button", { type: "button", class: "lens-quiet", onclick: () => { tried = null; draw(); } }, "Back");
+    const facts = lens.el("dl", { class: "lens-facts" });
+    const root = lens.el("div", { class: "lens-resize" },
+      lens.el("div", { class: "lens-panes" }, before.root, after.root),
+      lens.el("div", { class: "lens-player" }, lens.el("span", { class: "lens-label" }, "Budget"), slider, budget),
+      lens.el("div", { class: "lens-apply" }, hint, apply, reset), facts);
+    let tried = null;  // tokens; null: what was really done
+    const small = document.createElement("canvas");
+
+    function pane(title) {
+      const canvas = lens.el("canvas", { role: "img" }), caption = lens.el("figcaption");
+      return { root: lens.el("figure", {}, lens.el("h4", {}, title), canvas, caption), canvas, caption };
+    }
+
+    // The picture drawn at (w, h) px and shown at the size of its pane: what is lost is seen.
+    function paint(canvas, medium, source, [h, w], room) {
+      const most = Math.max(180, window.innerHeight * 0.42), k = Math.min(room / w, most / h);
+      const width = Math.max(8, w * k), height = Math.max(8, h * k), c = lens.sharp(canvas, width, height);
+      c.clearRect(0, 0, width, height);
+      if (!source.image?.complete || !source.image.naturalWidth) return;
+      const [x, y, sw, sh] = source.rect, shrink = Math.min(1, 1280 / Math.max(w, h));
+      small.width = Math.max(1, Math.round(w * shrink)); small.height = Math.max(1, Math.round(h * shrink));
+      const s = small.getContext("2d");
+      s.imageSmoothingEnabled = true; s.imageSmoothingQuality = "high";
+      s.drawImage(source.image, x, y, sw, sh, 0, 0, small.width, small.height);
+      c.imageSmoothingEnabled = width < small.width * 1.6;
+      c.imageSmoothingQuality = "high";
+      c.drawImage(small, 0, 0, width, height);
+    }
+
+    function draw() {
+      const medium = lens.medium();
+      const shown = medium && (lens.state.layer === "original" || lens.state.layer === "resized");
+      root.hidden = !shown;
+      if (!shown || !root.offsetParent) return;
+      const real = tried === null, both = lens.state.layer === "resized";
+      const now = Math.floor(medium.max_pixels / TOKEN), tokens = real ? now : tried;
+      const guess = lens.preview(medium, tokens);
+      const [rh, rw] = real ? medium.resized_size : [guess.height, guess.width];
+      const cells = (rh / FACTOR) * (rw / FACTOR), T = medium.merged_grid[0], [h, w] = medium.original_size;
+      const frame = medium.kind === "video" ? 2 * lens.state.t : 0;
+      const exact = { image: medium.picture, rect: lens.frameRect(medium.shown, frame) };
+      const came = medium.original && frame === 0 ? { image: medium.base, rect: lens.frameRect(medium.original, 0) } : exact;
+      const panes = root.querySelector(".lens-panes"), room = panes.clientWidth;
+      panes.classList.toggle("lens-one", !both);
+      after.root.hidden = !both;
+      const half = both && room > 520 ? (room - 16) / 2 : room;
+      paint(before.canvas, medium, came, medium.original_size, half);
+      before.caption.textContent = `${size(medium.original_size)}, ${(h * w / 1e6).toFixed(h * w < 1e5 ? 3 : 2)} million pixels`;
+      before.canvas.setAttribute("aria-label", `${medium.name} as it came`);
+      if (both) {
+        paint(after.canvas, medium, real ? exact : came, [rh, rw], half);
+        after.caption.textContent = `${size([rh, rw])} = ${lens.number(rw / FACTOR)} x ${lens.number(rh / FACTOR)} = ${lens.count(cells, "token")}${T > 1 ? ` a pair of frames, ${lens.number(cells * T)} in all` : ""}`;
+        after.canvas.setAttribute("aria-label", `${medium.name} resized to ${rw} by ${rh} pixels`);
+      }
+      root.querySelectorAll(".lens-player, .lens-apply").forEach(part => { part.hidden = !both; });
+      slider.value = toSlider(Math.min(MOST, Math.max(LEAST, tokens)));
+      slider.setAttribute("aria-valuetext", lens.count(tokens, "token"));
+      budget.textContent = lens.count(tokens, "token");
+      hint.textContent = real ? account(medium, { height: rh, width: rw, acted: guess.acted }, tokens)
+        : `A preview. ${account(medium, guess, tokens)}`;
+      apply.hidden = real || !lens.actions.apply; reset.hidden = real;
+      const change = 100 * ((rw / rh) / (w / h) - 1), area = (rh * rw) / (h * w);
+      lens.fill(facts, both ? [
+        ["Sides", `${lens.number(w)} → ${lens.number(rw)} px wide, ${lens.number(h)} → ${lens.number(rh)} px high`],
+        ["Pixels kept", area > 1.0001 ? `${(area * 100).toFixed(0)} %: it is enlarged` : `${(area * 100).toFixed(area < 0.1 ? 1 : 0)} %`],
+        ["Aspect ratio", change === 0 ? "unchanged" : `${(w / h).toFixed(3)} → ${(rw / rh).toFixed(3)} (${percent(change)})`],
+        ["Budget", `${lens.number(Math.ceil(medium.min_pixels / TOKEN))} to ${lens.number(tokens)} tokens; `
+          + ({ max: "the most acted", min: "the fewest acted" }[guess.acted] || "neither end acted")],
+      ].map(([name, value]) => [lens.el("dt", {}, name), lens.el("dd", {}, value)]).flat() : []);
+    }
+    lens.on("data", () => { tried = null; });
+    lens.on("change", names => { if (names.has("medium")) tried = null; if (names.size > 1 || !names.has("at")) draw(); });
+    new ResizeObserver(() => draw()).observe(root);
+    return root;
+  };
+  lens.layers.original = { says: medium => `${medium.name} came with ${lens.number(medium.original_size[1])} x ${lens.number(medium.original_size[0])} pixels. The model never sees it like this.` };
+  lens.layers.resized = { says: medium => {
+    const [h, w] = medium.resized_size, same = medium.original_size[0] === h && medium.original_size[1] === w;
+    return same ? `It stays ${lens.number(w)} x ${lens.number(h)} pixels: what came is what the model gets.`
+      : `Before anything else it is resized to ${lens.number(w)} x ${lens.number(h)} pixels, both multiples of 28, the side of a token.`;
+  } };
+})();

@@ -1,0 +1,127 @@
+// The stage: a canvas with the picture and a layer over it, and pointing at its cells by pointer, touch and keys.
+//
+// What does not follow the pointer is painted once into a second canvas at the size of the screen (a grid that is
+// painted large and then shrunk has moiré); moving the pointer copies that and draws one cell on top.
+(() => {
+  const lens = window.qwen2vl.lens, { FACTOR, PATCH } = lens.geometry;
+
+  // options: {paint(context, box), over(context, box), patches(): whether patches are pointed at}
+  // box: {width, height: CSS px of the picture on the screen, scale: CSS px a pixel of the resized picture, medium}
+  lens.stage = ({ paint, over, patches }) => {
+    const canvas = lens.el("canvas", { "aria-hidden": "true" }), back = document.createElement("canvas");
+    const root = lens.el("div", {
+      class: "lens-stage", tabindex: "0", role: "application",
+      "aria-label": "The picture as cells. Arrow keys move from token to token, Enter holds one, Escape lets go.",
+    }, canvas);
+    let box = null, stale = true;
+
+    function measure() {
+      const medium = lens.medium(), room = root.parentElement?.clientWidth || 0;
+      if (!medium || !room) return null;
+      const [H, W] = medium.resized_size;
+      const most = Math.max(260, Math.min(window.innerHeight * 0.62, 900));
+      const width = Math.max(24, Math.min(room, (most * W) / H, Math.max(W, 420) * 1.6)), height = (width * H) / W;
+      return { width, height, scale: width / W, medium };
+    }
+
+    function draw(names) {
+      if (!root.isConnected || !root.offsetParent) return;
+      const next = measure();
+      if (!next) return;
+      if (!box || next.width !== box.width || next.height !== box.height || next.medium !== box.medium) stale = true;
+      if (!names || ["data", "medium", "layer", "t", "overlay", "picture", "theme", "size", "order", "frame"].some(n => names.has(n))) stale = true;
+      box = next;
+      const context = lens.sharp(canvas, box.width, box.height);
+      if (stale) {
+        const c = lens.sharp(back, box.width, box.height);
+        c.clearRect(0, 0, box.width, box.height);
+        paint(c, box);
+        stale = false;
+      }
+      context.save();
+      context.setTransform(1, 0, 0, 1, 0, 0);
+      context.clearRect(0, 0, canvas.width, canvas.height);
+      context.drawImage(back, 0, 0);
+      context.restore();
+      over(context, box);
+    }
+
+    // What lies under a pointer: {token, patch}, or null.
+    function under(event) {
+      if (!box) return null;
+      const r = canvas.getBoundingClientRect();
+      const x = ((event.clientX - r.left) / r.width) * box.medium.resized_size[1];
+      const y = ((event.clientY - r.top) / r.height) * box.medium.resized_size[0];
+      const [, h, w] = box.medium.merged_grid;
+      const row = Math.floor(y / FACTOR), column = Math.floor(x / FACTOR);
+      if (row < 0 || column < 0 || row >= h || column >= w) return null;
+      const patch = patches() ? (Math.floor(y / PATCH) & 1) * 2 + (Math.floor(x / PATCH) & 1) : -1;
+      return { token: lens.state.data.tokenAt(lens.state.medium, lens.state.t, row, column), patch };
+    }
+
+    root.addEventListener("pointermove", event => {
+      if (event.pointerType === "touch" ? !root.hasPointerCapture(event.pointerId) : lens.state.held) return;
+      const at = under(event);
+      if (at) lens.set({ at });
+    });
+    root.addEventListener("pointerleave", event => {
+      if (event.pointerType !== "touch" && !lens.state.held) lens.set({ at: null });
+    });
+    root.addEventListener("click", event => {
+      const at = under(event), old = lens.state.at;
+      if (!at) return;
+      const release = lens.state.held && old && old.token === at.token && old.patch === at.patch;
+      lens.set({ at, held: !release });
+    });
+    root.addEventListener("keydown", event => {
+      const medium = lens.medium();
+      if (!medium) return;
+      const { data, t, medium: index } = lens.state;
+      const [T, h, w] = medium.merged_grid, fine = patches() ? 2 : 1;
+      const place = lens.state.at && data.place(lens.state.at.token);
+      const step = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0], Home: [0, -1e6], End: [0, 1e6] }[event.key];
+      if (step) {
+        event.preventDefault();
+        const patch = Math.max(0, lens.state.at?.patch ?? 0);
+        let row = place ? place.row * fine + (fine > 1 ? patch >> 1 : 0) : -step[0], column = place ? place.column * fine + (fine > 1 ? patch & 1 : 0) : -step[1];
+        if (!place) { row = 0; column = 0; } else { row += step[0]; column += step[1]; }
+        row = Math.max(0, Math.min(h * fine - 1, row)); column = Math.max(0, Math.min(w * fine - 1, column));
+        const cell = fine > 1 ? (row & 1) * 2 + (column & 1) : -1;
+        lens.set({ at: { token: data.tokenAt(index, t, Math.floor(row / fine), Math.floor(column / fine)), patch: cell }, held: true });
+      } else if (event.key === "PageDown" || event.key === "PageUp") {
+        if (T < 2) return;
+        event.preventDefault();
+        const next = Math.max(0, Math.min(T - 1, t + (event.key === "PageDown" ? 1 : -1)));
+        lens.set({ t: next });
+        if (place) lens.set({ at: { token: data.tokenAt(index, next, place.row, place.column), patch: lens.state.at.patch } });
+      } else if (event.key === "Escape") lens.set({ at: null, held: false });
+      else if (event.key === "Enter" || event.key === " ") { event.preventDefault(); lens.set({ held: !lens.state.held }); }
+    });
+
+    lens.on("change", draw);
+    new ResizeObserver(() => { stale = true; draw(); }).observe(root);
+    return { root, canvas, box: () => box };
+  };
+
+  // Draws one frame of a medium into (x, y, width, height).
+  lens.drawFrame = (context, medium, frame, x, y, width, height) => {
+    const picture = medium.picture;
+    if (!picture?.complete || !picture.naturalWidth) return false;
+    const [sx, sy, sw, sh] = lens.frameRect(medium.shown, frame);
+    context.imageSmoothingEnabled = width < sw * 3;
+    context.imageSmoothingQuality = "high";
+    context.drawImage(picture, sx, sy, sw, sh, x, y, width, height);
+    return true;
+  };
+
+  // Draws the pixels of one cell (28 x 28 px, or one patch of it) of a frame.
+  lens.drawCell = (context, medium, frame, row, column, x, y, side) => {
+    const picture = medium.picture;
+    if (!picture?.complete || !picture.naturalWidth) return false;
+    const [sx, sy, sw, sh] = lens.frameRect(medium.shown, frame);
+    const kx = sw / medium.resized_size[1], ky = sh / medium.resized_size[0];
+    context.imageSmoothingEnabled = kx < 0.6;
+    context.drawImage(picture, sx + column * FACTOR * kx, sy + row * FACTOR * ky, FACTOR * kx, FACTOR * ky, x, y, side, side);
+    return true;
+  };
+})();
