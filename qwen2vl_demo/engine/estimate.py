@@ -7,13 +7,14 @@ options)`; `estimate_of` asks it, or counts the tokens itself. Knows traces; kno
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from qwen2vl_demo.trace import PromptTrace
 
 if TYPE_CHECKING:
-    from qwen2vl_demo.engine.base import Engine, GenerationOptions
+    from qwen2vl_demo.engine.base import Engine, GenerationOptions, Result
 
 USER_TURN = ("<|im_start|>", "user")  # the readable pieces with which a question begins
 
@@ -94,6 +95,21 @@ class Estimate:
         return max(0, self.context_length - self.prompt_tokens)
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """What was predicted of an answer, beside what it took."""
+
+    estimate: Estimate
+    timings: Mapping[str, float]  # seconds, as in Result
+    prompt_tokens: int
+    new_tokens: int
+    reused_tokens: int
+
+    @classmethod
+    def of(cls, estimate: Estimate, result: Result) -> Outcome:
+        return cls(estimate, result.timings, result.prompt_tokens, result.new_tokens, result.reused_tokens)
+
+
 def tokens_only(trace: PromptTrace) -> Estimate:
     """All that can be said without a model."""
     return Estimate(
@@ -121,3 +137,10 @@ def estimate_of(engine: Engine, trace: PromptTrace, options: GenerationOptions) 
     """What the engine says of a prompt, or the tokens alone."""
     estimate = getattr(engine, "estimate", None)
     return estimate(trace, options) if estimate is not None else tokens_only(trace)
+
+
+def get_ready(engine: Engine) -> None:
+    """Lets an engine that has to find something out before it can estimate do that now, off every request's path."""
+    calibrate = getattr(engine, "calibrate", None)
+    if calibrate is not None:
+        calibrate()

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from qwen2vl_demo.engine.base import Engine, GenerationOptions, Result
+from qwen2vl_demo.engine.estimate import Outcome, estimate_of
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.processing.messages import Message
 from qwen2vl_demo.ui import display
@@ -133,10 +134,11 @@ class Answering:
             asked = replace(asked, system=choices.system)
             messages = to_messages(asked, self.store.path)
             trace = self.engine.prepare(messages, choices.options)
+            estimate = estimate_of(self.engine, trace, choices.options)
             with session.lock:
                 if run.cancel.is_set() or not session.owns(run):
                     raise _Stopped
-                session.conversation, session.trace = asked, trace
+                session.conversation, session.trace, session.predicted = asked, trace, (asked, estimate)
                 run.committed = True
             shown = display.show(asked, self.store)
             yield View([*shown, display.status("Thinking")], saved=dumps(asked), prompt=trace)
@@ -201,6 +203,8 @@ class Answering:
             if not session.owns(run):
                 return
             session.conversation = asked.answered(Answer(clean(text), ending, numbers))
+            if result is not None and session.predicted is not None:
+                session.outcomes.append(Outcome.of(session.predicted[1], result))
             session.run = None
         yield settled(session, self.store, notice)
 

@@ -221,5 +221,17 @@ ENDINGS: dict[Ending, str] = {
 }
 
 
+def duration(value: float) -> str:
+    """Seconds as people say them, to two digits: "40 ms", "0.31 s", "2.4 s", "3 min 20 s"."""
+    if value < 0.0995:
+        return f"{value * 1000:.2g} ms"
+    if value < 0.995:
+        return f"{value:.2f} s"
+    if value < 9.95:
+        return f"{value:.1f} s"
+    whole = round(value)
+    return f"{whole} s" if whole < 120 else f"{whole // 60} min {whole % 60} s"
+
+
 def seconds(value: float) -> str:
     return f"{value:.2f} s" if value < 0.995 else f"{value:.1f} s"

@@ -15,6 +15,7 @@ from typing import Any
 import gradio as gr
 
 from qwen2vl_demo.engine.base import Engine, GenerationOptions
+from qwen2vl_demo.engine.estimate import get_ready
 from qwen2vl_demo.ui import style
 from qwen2vl_demo.ui.chat import Chat
 from qwen2vl_demo.ui.events import wire
@@ -42,6 +43,7 @@ def build_demo(
     """
     store = MediaStore((data_dir or default_data_dir()) / "media")
     chat = Chat(engine, store, defaults)
+    get_ready(engine)
     cards = load_examples() if examples is None else tuple(examples)
     # Served from where they lie: Gradio would hash and copy them again with every word of an answer.
     gr.set_static_paths([store.folder, *{file for card in cards for file in card.files}])

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from qwen2vl_demo.engine.estimate import Estimate, estimate_of
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.processing.messages import Message
 from qwen2vl_demo.trace import PromptTrace
@@ -21,6 +22,7 @@ from qwen2vl_demo.ui.conversation import (
     Turn,
     count,
     default_question,
+    duration,
     listed,
     numbers_of,
     to_messages,
@@ -60,9 +62,10 @@ class Looking(Answering):
                 turn = Turn(clean(draft.text) or default_question(media), media)
                 conversation = replace(conversation.adding(turn), system=choices.system)
                 sight = self._sight(conversation, choices, draft=True)
-                cost = _cost(media, sight.trace) if sight.trace else ""
+                cost = _cost(media, sight.trace, sight.estimate) if sight.trace else ""
             else:
                 sight = self._sight(conversation, choices)
+            sight = _with_outcomes(sight, session)
         except UserError as problem:
             cost = str(problem) if draft.files else ""  # else it will be said when something is asked
         except Exception as problem:
@@ -83,7 +86,8 @@ class Looking(Answering):
         prompt = self.engine.prompt(messages, choices.options)
         pixels = tuple(medium.frames for medium in prompt.media)
         originals = tuple(self.originals.of(medium, messages[medium.message]) for medium in prompt.trace.media)
-        return Sight(conversation, prompt.trace, pixels, originals, draft)
+        estimate = estimate_of(self.engine, prompt.trace, choices.options)
+        return Sight(conversation, prompt.trace, pixels, originals, draft, estimate)
 
 
 def _open_question(messages: list[Message]) -> list[Message]:
@@ -93,9 +97,24 @@ def _open_question(messages: list[Message]) -> list[Message]:
     return messages if messages and messages[-1].role == "user" else []
 
 
-def _cost(media: Sequence[Medium], trace: PromptTrace) -> str:
+def _with_outcomes(sight: Sight, session: Session) -> Sight:
+    """What was said before a question was sent stays what was said; and what answers took so far."""
+    with session.lock:
+        predicted, outcomes = session.predicted, tuple(session.outcomes)
+    estimate = sight.estimate
+    if estimate is not None and predicted is not None and not sight.draft:
+        asked, said = predicted
+        if asked == sight.conversation.answered(None) and said.prompt_tokens == estimate.prompt_tokens:
+            estimate = said
+    return replace(sight, estimate=estimate, outcomes=outcomes)
+
+
+def _cost(media: Sequence[Medium], trace: PromptTrace, estimate: Estimate | None) -> str:
     tokens = sum(m.merged_tokens for m in numbers_of(trace, len(media)))
+    wait = (
+        f" About {duration(estimate.times.first_token.about)} to the first word." if estimate and estimate.times else ""
+    )
     return (
         f"{listed(media).capitalize()}: {count(tokens, 'token')}. "
-        f"The prompt will have {len(trace):,} of {trace.context_length:,}."
+        f"The prompt will have {len(trace):,} of {trace.context_length:,}.{wait}"
     )

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import shutil
 import threading
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from qwen2vl_demo.engine.estimate import Estimate, Outcome
 from qwen2vl_demo.trace import PromptTrace
 from qwen2vl_demo.ui.conversation import Conversation
 
 MOST = 2000  # sessions held at once
+OUTCOMES = 6  # answers of a session whose cost is remembered
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,10 @@ class Session:
     returned: Draft | None = None  # what failed before its first word, on its way back to the composer
     trace: PromptTrace | None = None  # of the latest prompt that was sent
     seen: PromptTrace | None = None  # of the prompt that the panel shows: sent, or about to be
+    predicted: tuple[Conversation, Estimate] | None = None  # of the latest prompt that was sent, before its answer
+    outcomes: deque[Outcome] = field(default_factory=lambda: deque(maxlen=OUTCOMES))  # of the last answers, newest last
     looks: int = 0  # how often the panel asked what there is to see
+    attending: threading.Event | None = None  # set it: the look at a word that is going on ends
     names: dict[str, str] = field(default_factory=dict)  # what a stored file was called, for Undo
     exports: list[Path] = field(default_factory=list)  # files written for this visitor to download
     lock: threading.RLock = field(default_factory=threading.RLock)
@@ -56,6 +62,8 @@ class Session:
     def stop(self) -> Run | None:
         """Asks the running answer to end; returns it."""
         with self.lock:
+            if self.attending is not None:
+                self.attending.set()
             if self.run is not None:
                 self.run.cancel.set()
             return self.run

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from qwen2vl_demo.engine.estimate import Estimate, Outcome
 from qwen2vl_demo.trace import PromptTrace
 from qwen2vl_demo.ui.conversation import Conversation
 
@@ -19,3 +20,5 @@ class Sight:
     media: tuple[np.ndarray, ...] = ()  # resized frames (n, H, W, 3) uint8 of each of trace.media, in order
     originals: tuple[np.ndarray | None, ...] = ()  # each as it came, (H, W, 3) uint8, perhaps shrunk; None: unknown
     draft: bool = False  # the last turn still stands in the composer
+    estimate: Estimate | None = None  # what its answer costs; of a prompt that was sent, as it was said before
+    outcomes: tuple[Outcome, ...] = ()  # what the last answers of this tab took, newest last
