@@ -30,7 +30,14 @@ def css_variables() -> str:
 
 def layout(*, height: int | None = None, **changes: object) -> go.Layout:
     """A small figure without a frame: transparent, one font, legend above, thin rules."""
-    axis = {"gridcolor": RULE, "linecolor": RULE, "zeroline": False, "ticks": "outside", "tickcolor": RULE}
+    axis = {
+        "gridcolor": RULE,
+        "linecolor": RULE,
+        "zeroline": False,
+        "ticks": "outside",
+        "tickcolor": RULE,
+        "automargin": True,
+    }
     plain: dict[str, object] = {
         "template": "none",
         "paper_bgcolor": "rgba(0,0,0,0)",

@@ -1,0 +1,300 @@
+"""The bands of rotary embeddings: which frequency pair turns with t, h or w, how fast, and how far between two tokens.
+
+Numbers of a configuration and two positions in, angles, sentences and figures out. Pure: knows no model and no page.
+Pairs are numbered as in one head, fastest first; a wavelength is how many positions make one full turn.
+
+Source: the paper (arXiv 2409.12191, section 2.1) and RoPE (arXiv 2104.09864).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+import numpy as np
+import plotly.graph_objects as go
+
+from qwen2vl_demo.geometry import band_axes, inverse_frequencies
+from qwen2vl_demo.viz.theme import AXES, AXIS_COLOURS, AXIS_MARKERS, AXIS_NAMES, INK, OTHER, layout
+
+TURN = 2 * math.pi  # radians of a full turn
+DIAL, DIALS = 40, 12  # units of the drawing a dial, and dials in a row
+LEAST = 1e-5  # degrees, the foot of the figure: less than any band of a released checkpoint turns in one step
+LOG: dict[str, object] = {"type": "log", "exponentformat": "SI", "dtick": 1}
+GRID_WORDS = {"t": ("step of time", "steps of time"), "h": ("row", "rows"), "w": ("column", "columns")}
+VISION_AXES = ("h", "w")  # what the ViT turns by: a patch's row and its column
+
+
+@dataclass(frozen=True)
+class Rope:
+    """The rotary embeddings of one checkpoint."""
+
+    sections: tuple[int, int, int] = (16, 24, 24)  # pairs of a head that turn with t, h and w
+    theta: float = 1_000_000.0
+    vision_head_dim: int = 80  # numbers in a head of the vision transformer
+    vision_theta: float = 10_000.0
+
+    @property
+    def pairs(self) -> int:
+        return sum(self.sections)
+
+    @property
+    def axes(self) -> np.ndarray:
+        """(pairs,) 0, 1 or 2: t, h or w."""
+        return band_axes(self.sections)
+
+    @property
+    def frequencies(self) -> np.ndarray:
+        """(pairs,) radians a position."""
+        return inverse_frequencies(self.pairs, self.theta)
+
+    @property
+    def vision_frequencies(self) -> np.ndarray:
+        """(pairs of a row,) radians a patch, the same for rows and for columns."""
+        return inverse_frequencies(self.vision_head_dim // 4, self.vision_theta)
+
+
+def wavelengths(frequencies: np.ndarray) -> np.ndarray:
+    """Positions that make a full turn."""
+    return TURN / frequencies
+
+
+def turned(rope: Rope, first: Sequence[int], second: Sequence[int]) -> np.ndarray:
+    """Radians, whole turns included, between two positions (t, h, w) on every pair. (pairs,)"""
+    distance = np.asarray(second, dtype=np.float64) - np.asarray(first, dtype=np.float64)
+    return distance[rope.axes] * rope.frequencies
+
+
+def turned_plain(rope: Rope, distance: int) -> np.ndarray:
+    """The same for plain 1-D positions, `distance` tokens apart. (pairs,)"""
+    return distance * rope.frequencies
+
+
+def likeness(angles: np.ndarray) -> float:
+    """What is left of the product of a query with an equal key when both were turned apart: the mean cosine."""
+    return float(np.cos(angles).mean())
+
+
+def wave_figure(rope: Rope, span: int | None = None, grid: tuple[int, int, int] | None = None) -> go.Figure:
+    """The wavelength of every pair, on a log scale.
+
+    `span` is how many positions the prompt takes, `grid` how many merged tokens a picture has along t, h and w: both
+    are drawn as what a wavelength is to be compared with.
+    """
+    figure = go.Figure(layout=layout(height=310))
+    lengths, start = wavelengths(rope.frequencies), 0
+    for index, (axis, count) in enumerate(zip(AXES, rope.sections, strict=True)):
+        pairs = np.arange(start, start + count)
+        name = f"{axis} ({AXIS_NAMES[axis]}): {count} pairs"
+        _points(figure, axis, pairs, lengths[pairs], name, "%{y:,.3~s} positions")
+        if grid is not None and count:
+            steps = f"{grid[index]:,} {GRID_WORDS[axis][grid[index] != 1]}"
+            _rule(figure, (start - 0.5, start + count - 0.5), grid[index], AXIS_COLOURS[axis], steps)
+        start += count
+    if span is not None:
+        _rule(figure, (-1, rope.pairs), span, INK, f"this prompt: {span:,} positions")
+    figure.update_xaxes(title_text="frequency pair of a head", range=[-1, rope.pairs])
+    figure.update_yaxes(title={"text": "positions in a full turn", "standoff": 8}, **LOG)
+    return figure
+
+
+def vision_figure(rope: Rope, patches: tuple[int, int] | None = None) -> go.Figure:
+    """The ViT's own 2D RoPE: half of a head's pairs turn with the patch's row, half with its column.
+
+    `patches` is the grid (rows, columns) of a picture, drawn as how far its patches go.
+    """
+    figure = go.Figure(layout=layout(height=250))
+    lengths = wavelengths(rope.vision_frequencies)
+    count = len(lengths)
+    for index, axis in enumerate(VISION_AXES):
+        pairs = np.arange(index * count, (index + 1) * count)
+        name = f"{AXIS_NAMES[axis]}: {count} pairs"
+        _points(figure, axis, pairs, lengths, name, "%{y:,.3~s} patches")
+        if patches is not None:
+            what = ("rows", "columns")[index]
+            ends = (index * count - 0.5, (index + 1) * count - 0.5)
+            _rule(figure, ends, patches[index], AXIS_COLOURS[axis], f"{patches[index]} {what} of patches")
+    figure.update_xaxes(title_text="frequency pair of a head of the vision transformer", range=[-1, 2 * count])
+    figure.update_yaxes(title={"text": "patches in a full turn", "standoff": 8}, **LOG)
+    return figure
+
+
+def angle_figure(rope: Rope, first: Sequence[int], second: Sequence[int], plain: int) -> go.Figure:
+    """By how many degrees two tokens at positions (t, h, w) are turned apart on every pair, whole turns included.
+
+    `plain` is how many tokens they are apart: what 1-D positions would turn by, in grey. On a log scale; a pair whose
+    axis does not move stands at the foot, hollow.
+    """
+    figure = go.Figure(layout=layout(height=300))
+    degrees = np.degrees(np.abs(turned(rope, first, second)))
+    flat = np.degrees(np.abs(turned_plain(rope, plain)))
+    x = np.arange(rope.pairs)
+    figure.add_scatter(
+        x=x,
+        y=np.maximum(flat, LEAST),
+        name="plain 1-D positions",
+        mode="lines",
+        line={"color": OTHER, "width": 2, "dash": "dot"},
+        customdata=np.stack([flat, flat % 360], axis=1),
+        hovertemplate="1-D: %{customdata[0]:,.4~g}°, at %{customdata[1]:.4~g}° of the circle<extra></extra>",
+    )
+    start = 0
+    for axis, count in zip(AXES, rope.sections, strict=True):
+        pairs = slice(start, start + count)
+        still = degrees[pairs] == 0
+        figure.add_scatter(
+            x=x[pairs],
+            y=np.maximum(degrees[pairs], LEAST),
+            name=f"{axis}: {abs(int(second[AXES.index(axis)] - first[AXES.index(axis)])):,} apart",
+            mode="markers",
+            marker={
+                "color": AXIS_COLOURS[axis],
+                "size": 7,
+                "symbol": [AXIS_MARKERS[axis] + ("-open" if s else "") for s in still],
+            },
+            customdata=np.stack([degrees[pairs], degrees[pairs] % 360], axis=1),
+            hovertemplate=f"pair %{{x}} ({axis}): %{{customdata[0]:,.4~g}}°, "
+            "at %{customdata[1]:.4~g}° of the circle<extra></extra>",
+        )
+        start += count
+    top = max(360.0, float(degrees.max()), float(flat.max()))
+    _rule(figure, (-1, rope.pairs), 360, INK, "a full turn")
+    figure.update_xaxes(title_text="frequency pair of a head", range=[-1, rope.pairs])
+    ends = [math.log10(LEAST) - 0.2, math.log10(top) + 0.4]
+    figure.update_yaxes(title={"text": "degrees apart", "standoff": 8}, range=ends, ticksuffix="°", **LOG)
+    return figure
+
+
+def dials(rope: Rope, first: Sequence[int], second: Sequence[int], plain: int) -> str:
+    """The same as hands of clocks: an SVG with one dial a pair, in rows for t, h and w.
+
+    The second token's hand is coloured, the first one's stands upright; the thin grey hand is that of 1-D positions.
+    Colours are the style sheet's --lens-t, -h and -w.
+    """
+    angles, flat = turned(rope, first, second), turned_plain(rope, plain)
+    shapes, row, start = [], 0, 0
+    for axis, count in zip(AXES, rope.sections, strict=True):
+        for index in range(count):
+            pair = start + index
+            x, y = DIAL * (index % DIALS + 1.2), DIAL * (row + index // DIALS + 0.5)
+            shapes.append(_dial(axis, pair, x, y, float(angles[pair]), float(flat[pair])))
+        if count:
+            place = f'x="{DIAL * 0.3:.0f}" y="{DIAL * (row + 0.5) + 5:.0f}"'
+            shapes.append(f'<text {place} style="fill:var(--lens-{axis},{AXIS_COLOURS[axis]})">{axis}</text>')
+        row, start = row + math.ceil(count / DIALS), start + count
+    label = escape(angle_words(rope, first, second, plain), quote=True)
+    box = f"0 0 {DIAL * (DIALS + 0.7):.0f} {DIAL * row}"
+    return f'<svg class="bands-dials" viewBox="{box}" role="img" aria-label="{label}">{"".join(shapes)}</svg>'
+
+
+def wave_words(rope: Rope, span: int | None = None, grid: tuple[int, int, int] | None = None) -> str:
+    """What `wave_figure` shows, in words."""
+    lengths = wavelengths(rope.frequencies)
+    shares = ", ".join(f"{count} turn with {axis}" for axis, count in zip(AXES, rope.sections, strict=True))
+    words = (
+        f"Of the {rope.pairs} frequency pairs of a head, {shares}. The fastest makes a full turn in "
+        f"{_short(lengths[0])} positions, the slowest in {_short(lengths[-1])}."
+    )
+    if span is not None:
+        full = int((lengths <= span).sum())
+        words += f" This prompt takes {span:,} positions: {full} of the pairs complete a turn over it."
+    if grid is not None:
+        t, h, _ = rope.sections
+        leans = [
+            f"the fastest {axis} pair by {_short(math.degrees(rope.frequencies[pair] * (grid[index] - 1)))}° over "
+            f"{grid[index]:,} {GRID_WORDS[axis][grid[index] != 1]}"
+            for index, (axis, pair) in enumerate(zip(AXES, (0, t, t + h), strict=True))
+            if rope.sections[index] and grid[index] > 1
+        ]
+        words += f" Inside the picture it turns {' and '.join(leans)}." if leans else ""
+    return words
+
+
+def angle_words(rope: Rope, first: Sequence[int], second: Sequence[int], plain: int) -> str:
+    """What `angle_figure` and the dials show, in words."""
+    apart = [abs(int(b) - int(a)) for a, b in zip(first, second, strict=True)]
+    angles = np.degrees(np.abs(turned(rope, first, second)))
+    moved, start = [], 0
+    for axis, count, distance in zip(AXES, rope.sections, apart, strict=True):
+        if count and distance:
+            turns = f" ({angles[start] / 360:.1f} turns)" if angles[start] >= 360 else ""
+            moved.append(f"{_short(angles[start])}°{turns} on the fastest {axis} pair")
+        start += count
+    distances = ", ".join(f"{d:,} in {axis}" for axis, d in zip(AXES, apart, strict=True))
+    how = f"turned apart by {' and '.join(moved)}" if moved else "turned alike on every pair"
+    kept, flat = likeness(np.radians(angles)), likeness(turned_plain(rope, plain))
+    return (
+        f"The two tokens stand {distances} apart, and are {how}. Plain 1-D positions would put {abs(plain):,} between "
+        f"them. The mean cosine over all pairs, which is what a query keeps of its product with an equal key, is "
+        f"{kept:.2f}, with 1-D positions {flat:.2f}."
+    )
+
+
+def vision_words(rope: Rope, patches: tuple[int, int] | None = None) -> str:
+    """What `vision_figure` shows, in words."""
+    lengths = wavelengths(rope.vision_frequencies)
+    words = (
+        f"Before that, in the vision transformer, {len(lengths)} pairs of a head turn with a patch's row and "
+        f"{len(lengths)} with its column, once in {_short(lengths[0])} to {_short(lengths[-1])} patches."
+    )
+    if patches is None:
+        return words
+    full = [int((lengths <= extent).sum()) for extent in patches]
+    return words + (
+        f" This picture has {patches[0]} rows and {patches[1]} columns of them: "
+        f"{full[0]} and {full[1]} pairs complete a turn over it."
+    )
+
+
+def _points(figure: go.Figure, axis: str, x: np.ndarray, y: np.ndarray, name: str, value: str) -> None:
+    figure.add_scatter(
+        x=x,
+        y=y,
+        name=name,
+        mode="markers",
+        marker={"color": AXIS_COLOURS[axis], "size": 7, "symbol": AXIS_MARKERS[axis]},
+        hovertemplate=f"pair %{{x}} ({axis}): a turn in {value}<extra></extra>",
+    )
+
+
+def _rule(figure: go.Figure, ends: tuple[float, float], y: float, colour: str, words: str) -> None:
+    """A level line with its words at its right end, above it."""
+    figure.add_scatter(
+        x=list(ends), y=[y, y], mode="lines", line={"color": colour, "width": 1.5, "dash": "dash"}, hoverinfo="skip",
+        showlegend=False,
+    )  # fmt: skip
+    figure.add_annotation(
+        x=ends[1], y=math.log10(y), text=words, showarrow=False, xanchor="right", yanchor="bottom",
+        font={"size": 11, "color": colour if colour != INK else None},
+    )  # fmt: skip
+
+
+def _dial(axis: str, pair: int, x: float, y: float, angle: float, flat: float) -> str:
+    """One clock; 0 is upright and positive turns clockwise."""
+    radius = DIAL * 0.42
+    colour = f"var(--lens-{axis},{AXIS_COLOURS[axis]})"
+
+    def hand(turn: float, length: float, style: str) -> str:
+        to = f'x2="{x + length * math.sin(turn):.1f}" y2="{y - length * math.cos(turn):.1f}"'
+        return f'<line x1="{x:.1f}" y1="{y:.1f}" {to} style="{style}"/>'
+
+    degrees, plain = math.degrees(angle), math.degrees(flat)
+    title = f"pair {pair} ({axis}): {degrees:,.4g}°, with 1-D positions {plain:,.4g}°"
+    return (
+        f"<g><title>{title}</title>"
+        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}" style="stroke:{colour};fill:{colour};fill-opacity:.07"/>'
+        f"{hand(0, radius, f'stroke:{OTHER};stroke-opacity:.35')}"
+        f"{hand(flat, radius, f'stroke:{OTHER};stroke-width:1.5')}"
+        f"{hand(angle, radius, f'stroke:{colour};stroke-width:3')}</g>"
+    )
+
+
+def _short(value: float) -> str:
+    """Three digits, in words where they are many: 6.28, 199, 35,300, 4.9 million."""
+    if value >= 1e6:
+        return f"{value / 1e6:.2g} million"
+    if value >= 100:
+        return f"{float(f'{value:.3g}'):,.0f}"
+    return f"{value:.3g}"
