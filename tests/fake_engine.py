@@ -7,12 +7,14 @@ a command makes it misbehave: "!boxes", "!markup", "!break", "!late-break", "!re
 from __future__ import annotations
 
 import hashlib
+import re
 import threading
 import time
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from qwen2vl_demo.attention_trace import AttentionTrace, Word, split_words
 from qwen2vl_demo.engine.base import Chunk, GenerationOptions, Result, StopReason
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.geometry import (
@@ -129,6 +131,33 @@ class FakeEngine:
             self.lock.release()
         yield Chunk(result=self._result(text, reason, count, started, first, trace))
 
+    def words(self, prompt: PromptTrace, answer: str) -> tuple[Word, ...]:
+        """One token a word and the spaces behind it."""
+        return split_words([piece.encode() for piece in _tokens(answer)])
+
+    def attend(
+        self,
+        messages: Sequence[Message],
+        options: GenerationOptions,
+        answer: str,
+        word: int,
+        cancel: threading.Event | None = None,
+    ) -> AttentionTrace | None:
+        """Two layers of three heads. Half of layer 1, head 2 lies on cell number `word` of each medium, counted round;
+        the rest of it, and the other heads, see all places alike but the first, which gets as much as all others."""
+        prompt = self.prepare(messages, options)
+        found = self.words(prompt, answer)[word]
+        if "slow" in messages[-1].text and cancel is not None and cancel.wait(30):
+            return None
+        weights = np.ones((2, 3, len(prompt) - 1 + found.end), np.float32)
+        weights[:, :, 0] = weights.shape[2] - 1
+        weights /= weights.sum(-1, keepdims=True)
+        for medium in prompt.media:
+            weights[1, 2, medium.span[0] + word % medium.merged_tokens] += 1 / len(prompt.media)
+        weights[1, 2] /= weights[1, 2].sum()
+        tokens = _tokens(answer)
+        return AttentionTrace(prompt, np.arange(len(tokens)), tuple(tokens), found, weights, 0.01, 1)
+
     @staticmethod
     def _result(
         text: str, reason: StopReason, count: int, started: float, first: float | None, trace: PromptTrace
@@ -182,6 +211,10 @@ class FakeEngine:
             **limits,
         )
         return trace, VisionInput(kind, piece.name, pixels, grid, original, trace.resized_size, digest=digest, **limits)
+
+
+def _tokens(answer: str) -> list[str]:
+    return re.findall(r"\s*\S+\s*", answer)
 
 
 def answer_to(messages: Sequence[Message], options: GenerationOptions) -> list[str]:

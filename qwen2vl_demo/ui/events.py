@@ -52,16 +52,18 @@ def wire(demo: gr.Blocks, page: Page, chat: Chat, cards: Sequence[Example]) -> N
         page.chatbot.example_select(on.begin_example, [page.saved], whole, **AT_ONCE),
         page.retry.click(on.begin_retry, [page.saved], whole, **AT_ONCE),
     ]
+    answered = []
     for event in begun:
         # Three steps, because what streams is sent as differences, which the browser applies to the very objects that
         # are still waiting to be drawn: a composer that streamed would lose what came between two frames.
-        event.then(on.respond, state, answer, **QUEUED).then(on.finish, [page.saved], whole, **AT_ONCE)
+        responded = event.then(on.respond, state, answer, **QUEUED)
+        answered.append(responded.then(on.finish, [page.saved], whole, **AT_ONCE))
     page.composer.stop(on.stop, [page.saved], whole, **AT_ONCE)
     undone = page.undo.click(on.undo, [page.saved], whole, **AT_ONCE)
     cleared = gr.on([page.clear.click, page.chatbot.clear], on.clear, [page.saved], whole, **AT_ONCE)
     loaded = demo.load(on.load, [page.saved], [*whole, page.settings[0]], js=RECALL, **AT_ONCE)
     opened = page.load.upload(on.open_file, [page.load, page.saved], [*whole, page.settings[0]], **QUEUED)
-    _wire_panel(page, on, state, [undone, cleared, loaded, opened])
+    _wire_panel(page, on, state, [undone, cleared, loaded, opened], answered)
     for button, write in ((page.save_json, on.save_json), (page.save_html, on.save_html)):
         written = button.click(write, [page.saved], [page.download, page.notice], **QUEUED)
         written.success(None, [page.download], None, js=DOWNLOAD, **AT_ONCE)
@@ -76,18 +78,25 @@ def wire(demo: gr.Blocks, page: Page, chat: Chat, cards: Sequence[Example]) -> N
     demo.unload(on.close)
 
 
-def _wire_panel(page: Page, on: _Handlers, state: list[Component], events: Sequence[Any]) -> None:
+def _wire_panel(
+    page: Page, on: _Handlers, state: list[Component], events: Sequence[Any], answered: Sequence[Any]
+) -> None:
     """The panel looks again when files come or go, when a question was sent (in a call of its own, so that pictures do
-    not travel with the words of an answer), behind `events`, and when a setting that changes the prompt does."""
+    not travel with the words of an answer), behind `events`, and when a setting that changes the prompt does. Tabs that
+    follow the session are told behind each look, and when an answer ended."""
     shown: list[Component] = [page.cost, *(component for tab in page.panel for component in tab)]
     latest = {**QUEUED, "trigger_mode": "always_last"}
     setting: dict[str, Any] = dict(zip(FIELDS, page.settings, strict=True))
     changed = [setting[name].change for name in ("min_tokens", "max_tokens", "fps", "max_frames", "add_vision_id")]
-    for listener in (page.cost.input, page.asked.input, setting["system"].blur, *changed):
-        listener(on.look, [page.composer, *state], shown, **latest)
-    for event in events:
-        event.then(on.look, [page.composer, *state], shown, **QUEUED)
-    wire_panel(on.chat, page.panel, state)
+    look: list[Component] = [page.composer, *state]
+    looked = [
+        *(
+            listener(on.look, look, shown, **latest)
+            for listener in (page.cost.input, page.asked.input, setting["system"].blur, *changed)
+        ),
+        *(event.then(on.look, look, shown, **QUEUED) for event in events),
+    ]
+    wire_panel(on.chat, page.panel, state, [*looked, *answered])
 
 
 class _Handlers:

@@ -15,10 +15,16 @@ and must not raise for any trace; it is handed `Sight()` for an empty chat. A ta
         `state` are the inputs that tell a handler which tab of the browser it serves: with `request: gr.Request`
         and the first value `saved`, `chat.open(request.session_hash, saved)` is its Session, and `session.seen` the
         trace that the panel shows.
+
+and what must look at the session itself when it may have changed (a look is over, an answer ended) in a fifth:
+
+    follow(chat: Chat, components: list[Component], state: list[Component], events: Sequence[Any]) -> None
+        `events` are those behind which to do so, with `event.then(...)`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
@@ -48,11 +54,13 @@ def update_panel(engine: Engine, sight: Sight) -> list[Any]:
     return [value for tab in TABS for value in tab.update(engine, sight)]
 
 
-def wire_panel(chat: Chat, drawn: list[list[Component]], state: list[Component]) -> None:
+def wire_panel(chat: Chat, drawn: list[list[Component]], state: list[Component], events: Sequence[Any]) -> None:
     """Connects what the tabs bring along themselves."""
     for tab, components in zip(TABS, drawn, strict=True):
         if hasattr(tab, "wire"):
             tab.wire(chat, components, state)
+        if hasattr(tab, "follow"):
+            tab.follow(chat, components, state, events)
 
 
 __all__ = ["Sight", "TABS", "draw_panel", "update_panel", "wire_panel"]

@@ -6,6 +6,7 @@ component, which the tab "Prompt" reads as well. Pointing asks nothing of the se
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import gradio as gr
@@ -14,6 +15,7 @@ from gradio.components import Component
 from qwen2vl_demo.engine.base import Engine
 from qwen2vl_demo.ui.chat import Chat
 from qwen2vl_demo.ui.choices import FIELDS
+from qwen2vl_demo.ui.panel.where import draw_words, wire_words
 from qwen2vl_demo.ui.sight import Sight
 from qwen2vl_demo.viz.payload import payload
 
@@ -52,22 +54,30 @@ def lens_view(view: str) -> gr.HTML:
 
 
 def draw(engine: Engine) -> list[Component]:
+    words = draw_words()
     lens_view("picture")
     data = gr.HTML({}, html_template="<i></i>", js_on_load=SHOW, visible="hidden", elem_id="lens-data")
-    return [data]
+    return [data, words]
 
 
 def update(engine: Engine, sight: Sight) -> list[Any]:
     if sight.trace is None:
-        return [{}]
-    return [payload(sight.trace, sight.media, sight.originals, draft=sight.draft, limits=engine.pixel_limits)]
+        return [{}, gr.skip()]
+    return [
+        payload(sight.trace, sight.media, sight.originals, draft=sight.draft, limits=engine.pixel_limits),
+        gr.skip(),
+    ]
 
 
 def wire(chat: Chat, components: list[Component], state: list[Component]) -> None:
     """The button of the budget moves the setting, and the setting makes the panel look again."""
-    (data,) = components
+    data, _ = components
     most = state[SETTINGS_FIRST + FIELDS.index("max_tokens")]
     data.select(_budget, None, [most], api_visibility="private", show_progress="hidden", queue=False)  # type: ignore[attr-defined]
+
+
+def follow(chat: Chat, components: list[Component], state: list[Component], events: Sequence[Any]) -> None:
+    wire_words(chat, components[1], state, events)
 
 
 def _budget(event: gr.SelectData) -> Any:

@@ -1,0 +1,179 @@
+// "Where it looked": the words of the answer, and what one of them attended to, drawn by the lens as the layer "Attention".
+//
+// props.value (ui/attending.py): {answer, words: [text], spaces: [bool], note, caveat, map: {of, ...page_data} | null}.
+// A word that was asked for once, and every layer and head that came along with it, is shown again without a request.
+// Words come from the model: they are only ever text nodes here.
+const $ = name => element.querySelector(`[data-part=${name}]`);
+const percent = share => `${(100 * share).toFixed(share < 0.0995 ? 1 : 0)} %`;
+const number = value => Math.round(value).toLocaleString("en");
+const make = (tag, attributes, ...children) => {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+  made.append(...children);
+  return made;
+};
+const bytesOf = text => Uint8Array.from(atob(text), c => c.charCodeAt(0));
+const lens = () => window.qwen2vl && window.qwen2vl.lens;
+
+let answer = "", known = new Map(), word = -1, choice = "all", waiting = false, buttons = [];
+
+function load() {
+  const value = props.value || {};
+  $("note").textContent = value.note || "";
+  $("note").hidden = !value.note;
+  if (value.answer !== answer) begin(value);
+  element.querySelector(".where").hidden = !answer && !value.note;
+  if (value.map && value.answer === answer) {
+    const old = known.get(value.map.of);
+    known.set(value.map.of, { ...value.map, maps: { ...(old ? old.maps : {}), ...value.map.maps } });
+  }
+  if (!value.map || value.map.of === word) waiting = false;
+  if (word >= 0) show();
+}
+
+// Another answer, or none: the words are laid out anew and whatever was drawn goes.
+function begin(value) {
+  if (known.size && lens()) lens().setOverlay(null);
+  answer = value.answer || ""; known = new Map(); word = -1; choice = "all"; waiting = false;
+  buttons = (value.words || []).map((text, i) => {
+    const button = make("button", { type: "button", "aria-pressed": "false", tabindex: i ? "-1" : "0" }, text);
+    button.addEventListener("click", () => pick(i));
+    return button;
+  });
+  const line = $("words");
+  line.replaceChildren(...buttons.flatMap((button, i) => (i && value.spaces && value.spaces[i] ? [" ", button] : [button])));
+  line.scrollTop = 0;
+  $("pick").hidden = !buttons.length;
+  $("caveat").textContent = value.caveat || "";
+  show();
+}
+
+function pick(i) {
+  word = i === word ? -1 : i;
+  if (word < 0) { waiting = false; if (lens()) lens().setOverlay(null); }
+  ask();
+}
+
+// Draws what is known already, else asks.
+function ask() {
+  const data = known.get(word);
+  waiting = word >= 0 && !(data && data.maps[choice]);
+  show();
+  if (waiting) trigger("select", { index: word, value: { answer, word, choice } });
+}
+
+function show() {
+  const data = known.get(word), ready = Boolean(data && data.maps[choice]);
+  buttons.forEach((button, i) => {
+    button.setAttribute("aria-pressed", String(i === word));
+    if (word >= 0) button.tabIndex = i === word ? 0 : -1;
+  });
+  $("found").hidden = word < 0;
+  $("found").setAttribute("aria-busy", String(waiting));
+  $("status").textContent = waiting ? "The step that wrote this word is run again …" : "";
+  for (const part of ["choosers", "numbers", "more"]) $(part).hidden = !data;
+  if (!data) return;
+  choosers(data);
+  if (!ready) return;
+  const media = data.grids.map(([t, h, w]) => t * h * w), cells = bytesOf(data.maps[choice].data), top = data.maps[choice].top;
+  let at = 0;
+  const split = media.map(size => cells.subarray(at, (at += size)));
+  const strongest = brightest(data, split, top);
+  $("sentence").textContent = sentence(data);
+  bar(data);
+  $("cost").textContent = cost(data);
+  if (lens() && media.length)
+    lens().setOverlay({ caption: `Attention behind the word “${data.word}”, ${whose(data)}. ${strongest}`, media: split,
+      labels: ["0 %", percent(top)], open: true });
+}
+
+const whose = data => (choice === "all" ? `averaged over ${data.layers} layers of ${data.heads} heads`
+  : choice.includes(".") ? `in layer ${choice.split(".")[0]}, head ${choice.split(".")[1]}`
+    : `in layer ${choice}, averaged over its ${data.heads} heads`);
+
+const pieces = data => {
+  const shares = data.shares[choice], n = data.grids.length, kinds = data.kinds;
+  const name = i => {
+    const what = kinds[i] === "video" ? "clip" : "picture", same = kinds.filter(k => k === kinds[i]).length;
+    return same === 1 ? `the ${what}` : `${what} ${kinds.slice(0, i + 1).filter(k => k === kinds[i]).length}`;
+  };
+  return { media: shares.slice(0, n).map((share, i) => [name(i), share]), first: shares[n], text: shares[n + 1], answer: shares[n + 2] };
+};
+
+function sentence(data) {
+  const { media: seen, first, text, answer: before } = pieces(data);
+  const total = seen.reduce((sum, [, share]) => sum + share, 0);
+  const pictures = !seen.length ? [] : seen.length > 4
+    ? [`${percent(total)} on the ${seen.length} pictures and clips`] : seen.map(([name, share]) => `${percent(share)} on ${name}`);
+  const parts = [...pictures, `${percent(first)} on the first token`, `${percent(text)} on the other tokens of the prompt`];
+  if (before > 0) parts.push(`${percent(before)} on the answer before it`);
+  parts[0] = parts[0].replace(" on ", " of the attention lay on ");
+  const list = `${parts.slice(0, -1).join(", ")} and ${parts[parts.length - 1]}`;
+  const many = data.tokens > 1 ? ` (the mean of its ${data.tokens} tokens)` : "";
+  return `The word “${data.word}”${many} was produced while ${list}, ${whose(data)}.`;
+}
+
+function brightest(data, split, top) {
+  let best = [-1, 0, 0];
+  split.forEach((cells, medium) => cells.forEach((value, i) => { if (value > best[0]) best = [value, medium, i]; }));
+  const [value, medium, index] = best;
+  if (value <= 0) return "";
+  const [t, h, w] = data.grids[medium], place = index % (h * w);
+  const which = split.length > 1 ? ` of ${pieces(data).media[medium][0]}` : "", when = t > 1 ? `, t step ${Math.floor(index / (h * w)) + 1}` : "";
+  return `The brightest cell${which} is row ${Math.floor(place / w)}, column ${place % w}${when}: ${percent(top)} of all attention.`;
+}
+
+function bar(data) {
+  const { media, first, text, answer: before } = pieces(data);
+  const parts = [["pictures", "pictures and clips", media.reduce((sum, [, share]) => sum + share, 0)], ["first", "first token", first],
+    ["text", "other prompt", text], ["before", "answer so far", before]].filter(part => part[0] !== "pictures" || media.length);
+  $("bar").replaceChildren(...parts.map(([name, , share]) => {
+    const piece = make("i", { class: name });
+    piece.style.width = `${100 * share}%`;
+    return piece;
+  }));
+  $("bar").setAttribute("aria-label", parts.map(([, label, share]) => `${label} ${percent(share)}`).join(", "));
+  $("legend").replaceChildren(...parts.map(([name, label, share]) => make("span", { class: name }, `${label} ${percent(share)}`)));
+}
+
+function cost(data) {
+  const reread = data.exact ? "" : " The answer was not in memory any more, so its words were cut into tokens anew, "
+    + "with the present settings for pictures.";
+  return `It took ${data.seconds < 0.995 ? data.seconds.toFixed(2) : data.seconds.toFixed(1)} s and ${number(data.computed)} `
+    + `${data.computed === 1 ? "token" : "tokens"} of work; the ${data.layers} x ${data.heads} rows of weights are `
+    + `${number(data.bytes / 1000)} kB, and nothing of them is kept.${reread}`;
+}
+
+function options(select, entries, value) {
+  if (select.dataset.of !== entries.map(e => e[0]).join(" ")) {
+    select.dataset.of = entries.map(e => e[0]).join(" ");
+    select.replaceChildren(...entries.map(([key, text]) => make("option", { value: key }, text)));
+  }
+  select.value = value;
+}
+function choosers(data) {
+  const [layer, head = "all"] = choice.split(".");
+  const last = data.layers - 1;
+  options($("layer"), [["all", `all ${data.layers}, averaged`], ...Array.from({ length: data.layers }, (_, i) =>
+    [String(i), `${i}${i === 0 ? " (first)" : i === last ? " (last)" : ""}`])], layer);
+  options($("head"), [["all", `all ${data.heads}, averaged`], ...Array.from({ length: data.heads }, (_, i) => [String(i), String(i)])], head);
+  $("head").disabled = layer === "all";
+}
+$("layer").addEventListener("change", event => { choice = event.target.value; ask(); });
+$("head").addEventListener("change", event => {
+  const layer = choice.split(".")[0];
+  choice = event.target.value === "all" ? layer : `${layer}.${event.target.value}`;
+  ask();
+});
+$("words").addEventListener("keydown", event => {
+  const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1, Home: -1e9, End: 1e9 }[event.key];
+  const at = buttons.indexOf(document.activeElement);
+  if (!step || at < 0) return;
+  event.preventDefault();
+  const next = buttons[Math.max(0, Math.min(buttons.length - 1, at + step))];
+  buttons.forEach(button => { button.tabIndex = button === next ? 0 : -1; });
+  next.focus();
+});
+
+load();
+watch("value", load);
