@@ -17,7 +17,7 @@
       const { data } = lens.state, width = root.clientWidth - 2;
       items = []; labels = []; laid = width;
       if (!data || width < 40) return;
-      const c = canvas.getContext("2d"), left = width > 560 ? 92 : PAD, mono = lens.colours(root).mono;
+      const c = canvas.getContext("2d"), left = width > 560 ? 92 : PAD, mono = lens.colours().mono;
       c.font = `12.5px ${mono}`;
       let x = left, y = PAD;
       const place = (w, item) => {
@@ -63,7 +63,7 @@
       if (!data || !root.offsetParent) return;
       if (laid !== root.clientWidth - 2) layout();
       const top = root.scrollTop, view = root.clientHeight, width = laid;
-      const c = lens.sharp(canvas, width, Math.min(view, height)), colours = lens.colours(root);
+      const c = lens.sharp(canvas, width, Math.min(view, height)), colours = lens.colours();
       canvas.style.transform = `translateY(${top}px)`;
       c.clearRect(0, 0, width, view);
       c.translate(0, -top);

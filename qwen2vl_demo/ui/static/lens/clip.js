@@ -8,10 +8,10 @@
 
   function sentence(medium) {
     const taken = new Set(medium.frame_indices).size, all = medium.total_frames, left = all - taken, twice = repeated(medium);
-    const every = taken > 1 ? (all - 1) / (taken - 1) : 0;
-    const gap = left ? `; ${lens.count(left, "frame")} between them, about ${every.toFixed(1)} to the next, ${left === 1 ? "is" : "are"} never seen` : "";
+    const every = taken > 1 ? (all - 1) / (taken - 1) : all;
+    const gap = left ? `, about one in ${every.toFixed(every < 10 ? 1 : 0)}; the other ${lens.number(left)} ${left === 1 ? "is" : "are"} never seen` : "";
     const again = twice ? ` The last one is repeated ${twice === 1 ? "once" : `${twice} times`} to fill its pair.` : "";
-    return `${lens.count(taken, "frame")} of ${lens.number(all)} ${taken === 1 ? "is" : "are"} taken${gap}. `
+    return `${lens.number(taken)} of ${lens.count(all, "frame")} ${taken === 1 ? "is" : "are"} taken${gap}. `
       + `Two at a time become one step of t: ${lens.count(medium.merged_grid[0], "step")}.${again}`;
   }
 
@@ -48,12 +48,13 @@
     function build(medium) {
       built = medium;
       const height = 52, width = Math.max(20, Math.min(110, (height * medium.resized_size[1]) / medium.resized_size[0]));
+      const first = lens.state.data.position_ids[0][medium.span[0]];
       pairs = Array.from({ length: medium.merged_grid[0] }, (_, t) => {
         const canvas = lens.el("canvas", { "aria-hidden": "true" });
         const [a, b] = [2 * t, 2 * t + 1].map(i => medium.timestamps[Math.min(i, medium.timestamps.length - 1)]);
         const pair = lens.el("button", { type: "button", class: "lens-pair", role: "option", onclick: () => { stop(); go(t); },
-          "aria-label": `Pair ${t}: ${lens.seconds(a)} and ${lens.seconds(b)}` },
-          canvas, lens.el("span", {}, `${a.toFixed(1)} + ${b.toFixed(1)} s`));
+          "aria-label": `t ${first + t}: frames at ${lens.seconds(a)} and ${lens.seconds(b)}` },
+          canvas, lens.el("span", {}, lens.el("b", {}, `t ${first + t}`), ` ${a.toFixed(1)} + ${b.toFixed(1)} s`));
         pair.paint = () => {
           const c = lens.sharp(canvas, 2 * width + 2, height);
           lens.drawFrame(c, medium, 2 * t, 0, 0, width, height);
@@ -66,7 +67,7 @@
 
     // All frames of the clip as ticks, those that were taken tall, in pairs under one bracket.
     function drawRuler(medium) {
-      const width = root.clientWidth, height = 30, c = lens.sharp(ruler, width, height), colours = lens.colours(root);
+      const width = root.clientWidth, height = 30, c = lens.sharp(ruler, width, height), colours = lens.colours();
       const all = Math.max(2, medium.total_frames), x = frame => 6 + (frame / (all - 1)) * (width - 12);
       c.clearRect(0, 0, width, height);
       c.strokeStyle = colours.soft; c.globalAlpha = 0.45; c.lineWidth = 1;

@@ -27,10 +27,10 @@
   lens.AXES = ["t", "h", "w"];
   const NAMES = ["ink", "soft", "line", "card", "wash", "accent", "text", "vision", "special", "t", "h", "w", "font", "mono"];
   let colours = null;
-  // The style sheet's --lens-... of an element, read once for each theme.
-  lens.colours = element => {
+  // The style sheet's --lens-..., read once for each theme.
+  lens.colours = () => {
     if (!colours) {
-      const style = getComputedStyle(element);
+      const style = getComputedStyle(document.querySelector(".lens"));
       colours = Object.fromEntries(NAMES.map(name => [name, style.getPropertyValue(`--lens-${name}`).trim()]));
     }
     return colours;

@@ -50,6 +50,9 @@
     return row;
   };
 
+  // Whether the panel has the whole width: then it is looked at from afar.
+  lens.isWide = () => !document.querySelector("#talk")?.offsetParent;
+
   // A canvas as sharp as the screen: sets its size in CSS pixels; draws in CSS pixels.
   lens.sharp = (canvas, width, height) => {
     const k = Math.min(3, window.devicePixelRatio || 1), W = Math.max(1, Math.round(width * k)), H = Math.max(1, Math.round(height * k));

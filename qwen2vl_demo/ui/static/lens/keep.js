@@ -17,7 +17,7 @@
   // A figure with its sentence below it, on the colour of the page.
   function figure(canvas, sentence) {
     const out = document.createElement("canvas"), k = canvas.width / Math.max(1, canvas.clientWidth || canvas.width);
-    const colours = lens.colours(document.querySelector(".lens") || document.body), pad = 16 * k, size = 15 * k;
+    const colours = lens.colours(), pad = 16 * k, size = 15 * k;
     const c = out.getContext("2d"), width = Math.max(canvas.width, 420 * k);
     c.font = `${size}px ${colours.font}`;
     const lines = [];

@@ -8,7 +8,7 @@
     const { medium } = box, frame = medium.kind === "video" ? 2 * lens.state.t + (lens.state.frame || 0) : 0;
     if (grey) c.filter = "grayscale(1) contrast(.9)";
     if (!lens.drawFrame(c, medium, frame, 0, 0, box.width, box.height)) {
-      c.fillStyle = lens.colours(document.body).wash || "#888";
+      c.fillStyle = lens.colours().wash || "#888";
       c.fillRect(0, 0, box.width, box.height);
     }
     c.filter = "none";
@@ -95,7 +95,7 @@
         lines(c, box, FACTOR, 0.35);
         const side = FACTOR * scale;
         if (side < 21) return;
-        c.font = `600 ${Math.min(15, side * 0.4)}px ${lens.colours(document.body).mono || "monospace"}`;
+        c.font = `600 ${Math.min(15, side * 0.4)}px ${lens.colours().mono || "monospace"}`;
         c.textAlign = "center"; c.textBaseline = "middle";
         for (let i = 0; i < h * w; i++) {
           c.fillStyle = lens.inkOn(lens.scaled("viridis", share(i)));
@@ -150,6 +150,7 @@
 
   // The cell that is pointed at: a bright frame with a dark edge; in the layer of patches its four and the one meant.
   lens.drawPointed = (c, box) => {
+    if (lens.order.shown !== null && lens.state.layer === "patches") return;  // its trail says it already
     const { at, data, medium, layer, t, held } = lens.state, place = at && data.place(at.token);
     if (!place || place.medium !== medium || place.t !== t) return;
     const side = FACTOR * box.scale, x = place.column * side, y = place.row * side;

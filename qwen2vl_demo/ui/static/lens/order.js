@@ -60,6 +60,10 @@
   order.show = shown => {
     const medium = lens.medium();
     order.shown = shown === null || !medium ? null : Math.max(0, Math.min(count(medium), Math.round(shown)));
+    if (order.shown) {  // the patch that entered last is pointed at, so that every view follows
+      const last = order.shown - 1, cells = count(medium) / 4;
+      lens.set({ at: { token: medium.span[0] + lens.state.t * cells + (last >> 2), patch: last & 3 } });
+    }
     lens.redraw("order");
   };
 

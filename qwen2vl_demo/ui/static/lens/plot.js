@@ -85,7 +85,21 @@
       lens.AXES.forEach((name, axis) => line(c, data, axes[axis], first, last, colours[name], DASHES[name], name));
       c.restore();
       c.setLineDash([]);
+      if (plain.checked && !view) saving(c, data, colours);
       if (b - a <= 60) pieces(c, data, first, last, colours);
+    }
+
+    // How far below plain counting the prompt ends.
+    function saving(c, data, colours) {
+      const saved = data.length - 1 - data.largest, y0 = yOf(data.length - 1), y1 = yOf(data.largest), x = xOf(data, data.length - 0.5) - 3;
+      if (saved < 1 || y1 - y0 < 40) return;
+      c.strokeStyle = c.fillStyle = colours.ink; c.lineWidth = 1.5;
+      c.beginPath(); c.moveTo(x, y0 + 8); c.lineTo(x, y1 - 8);
+      for (const [y, way] of [[y0 + 8, 5], [y1 - 8, -5]]) { c.moveTo(x - 4, y + way); c.lineTo(x, y); c.lineTo(x + 4, y + way); }
+      c.stroke();
+      c.textAlign = "right"; c.font = `600 13px ${colours.font}`;
+      c.fillText(`${lens.number(saved)} saved`, x - 9, (y0 + y1) / 2);
+      c.font = `11px ${colours.mono}`;
     }
 
     // One axis: a point a token where there is room, else from the least to the most of each pixel column.
@@ -96,7 +110,7 @@
       c.beginPath();
       for (let i = first; i <= last; i += step) c[i === first ? "moveTo" : "lineTo"](xOf(data, i + 0.5), yOf(axis[i]));
       c.stroke();
-      if (last - first > 140) return;
+      if (xOf(data, 1) - xOf(data, 0) < 7) return;
       c.setLineDash([]);
       for (let i = first; i <= last; i++) marker(c, name, xOf(data, i + 0.5), yOf(axis[i]));
     }
@@ -121,7 +135,7 @@
       if (!data || !root.offsetParent) return;
       const now = area.clientWidth;
       if (now !== width) { width = now; stale = true; }
-      const colours = lens.colours(root), c = lens.sharp(canvas, width, HEIGHT);
+      const colours = lens.colours(), c = lens.sharp(canvas, width, HEIGHT);
       if (stale) { paint(lens.sharp(back, width, HEIGHT), data, colours); stale = false; }
       c.save(); c.setTransform(1, 0, 0, 1, 0, 0); c.clearRect(0, 0, canvas.width, canvas.height); c.drawImage(back, 0, 0); c.restore();
       if (!at || at.token >= data.length) { readout.textContent = "Drag to move, pinch or + and − to zoom. Point at a line to read it."; return; }

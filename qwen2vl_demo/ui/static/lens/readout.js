@@ -69,8 +69,8 @@
 
     // The cell's pixels, enlarged, with its four patches; of a clip both frames, side by side.
     function paint(facts, medium) {
-      const side = 112, two = medium.kind === "video", gap = 6;
-      const c = lens.sharp(loupe, two ? 2 * side + gap : side, side), colours = lens.colours(root);
+      const two = medium.kind === "video", side = lens.isWide() && root.clientWidth < 400 ? (two ? 170 : 224) : 112, gap = 6;
+      const c = lens.sharp(loupe, two ? 2 * side + gap : side, side), colours = lens.colours();
       c.clearRect(0, 0, 2 * side + gap, side);
       for (const frame of two ? [0, 1] : [0]) {
         const x = frame * (side + gap);

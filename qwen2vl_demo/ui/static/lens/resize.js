@@ -98,7 +98,7 @@
         ["Pixels kept", area > 1.0001 ? `${(area * 100).toFixed(0)} %: it is enlarged` : `${(area * 100).toFixed(area < 0.1 ? 1 : 0)} %`],
         ["Aspect ratio", change === 0 ? "unchanged" : `${(w / h).toFixed(3)} → ${(rw / rh).toFixed(3)} (${percent(change)})`],
         ["Budget", `${lens.number(Math.ceil(medium.min_pixels / TOKEN))} to ${lens.number(tokens)} tokens; `
-          + ({ max: "the most acted", min: "the fewest acted" }[guess.acted] || "neither end acted")],
+          + ({ max: "the upper end acted", min: "the lower end acted" }[guess.acted] || "neither end acted")],
       ].map(([name, value]) => [lens.el("dt", {}, name), lens.el("dd", {}, value)]).flat() : []);
     }
     lens.on("data", () => { tried = null; });

@@ -19,8 +19,8 @@
       const medium = lens.medium(), room = root.parentElement?.clientWidth || 0;
       if (!medium || !room) return null;
       const [H, W] = medium.resized_size;
-      const most = Math.max(260, Math.min(window.innerHeight * 0.62, 900));
-      const width = Math.max(24, Math.min(room, (most * W) / H, Math.max(W, 420) * 1.6)), height = (width * H) / W;
+      const most = Math.max(240, window.innerHeight * (lens.isWide() ? 0.68 : 0.48));
+      const width = Math.max(24, Math.min(room, (most * W) / H, Math.max(8 * W, 420))), height = (width * H) / W;
       return { width, height, scale: width / W, medium };
     }
 

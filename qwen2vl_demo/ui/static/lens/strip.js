@@ -15,7 +15,7 @@
       const { data, at } = lens.state, medium = lens.medium();
       root.hidden = !medium || lens.state.layer === "original" || lens.state.layer === "resized";
       if (root.hidden || !root.offsetParent) return;
-      const width = root.clientWidth, c = lens.sharp(canvas, width, HEIGHT), colours = lens.colours(root);
+      const width = root.clientWidth, c = lens.sharp(canvas, width, HEIGHT), colours = lens.colours();
       c.clearRect(0, 0, width, HEIGHT);
       c.font = `12px ${colours.mono}`; c.textBaseline = "middle";
       // While the pointer is on the strip it stands still; else what is pointed at comes to its middle.
