@@ -26,10 +26,10 @@ Choice = tuple[int | None, int | None]
 AVERAGE: Choice = (None, None)
 BUDGET = 150_000  # bytes of maps that travel at once; base64 makes them a third longer
 CAVEAT = (
-    "Read it with care. Much of the attention goes to the first token whatever is asked: a head that needs nothing "
-    "parks it there (an attention sink), and single cells of plain background can serve as such a place too. And "
-    "attention is not an explanation: it shows from where a layer fetched something, not what it was or what became "
-    "of it; single heads do different things, which an average hides."
+    "Read it with care. A head that needs nothing still has to put its attention somewhere, and parks it where it does "
+    "no harm: large models put much of it on the first token whatever is asked, and some on single cells of plain "
+    "background (attention sinks). And attention is not an explanation: it shows from where a layer fetched something, "
+    "not what that was or what became of it. Single heads do different things, which an average hides."
 )
 WHOSE = (
     "A token is chosen at the place before it, so this is the attention of the query that produced the word, "

@@ -20,21 +20,19 @@ TEMPLATE = """
 <section class="where" aria-label="Where the answer looked" hidden>
   <p class="quiet" data-part="note" role="status"></p>
   <div class="pick" data-part="pick" hidden>
-    <h4>Where it looked</h4>
-    <p class="quiet">Pick a word of the answer. The step that wrote it is run once more, and what it attended to is laid
-    over the pictures.</p>
+    <p><b>Where it looked:</b> <span class="quiet">pick a word of the answer.</span></p>
     <div class="words" data-part="words" role="group" aria-label="Words of the answer"></div>
   </div>
   <div class="found" data-part="found" hidden>
     <div class="choosers" data-part="choosers">
       <label>Layer <select data-part="layer"></select></label>
       <label>Head <select data-part="head"></select></label>
+      <label><input type="checkbox" data-part="lift"> Lift faint cells</label>
     </div>
     <p class="quiet" data-part="status" role="status"></p>
     <div class="numbers" data-part="numbers">
       <p class="sentence" data-part="sentence" aria-live="polite"></p>
-      <div class="bar" data-part="bar" role="img"></div>
-      <p class="legend" data-part="legend"></p>
+      <div class="bar" data-part="bar" aria-hidden="true"></div>
     </div>
     <details data-part="more"><summary>How to read this, and what it costs</summary>
       <p class="quiet" data-part="caveat"></p><p class="quiet" data-part="cost"></p></details>

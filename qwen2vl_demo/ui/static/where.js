@@ -15,7 +15,7 @@ const make = (tag, attributes, ...children) => {
 const bytesOf = text => Uint8Array.from(atob(text), c => c.charCodeAt(0));
 const lens = () => window.qwen2vl && window.qwen2vl.lens;
 
-let answer = "", known = new Map(), word = -1, choice = "all", waiting = false, buttons = [];
+let answer = "", known = new Map(), word = -1, choice = "all", lifted = false, waiting = false, buttons = [];
 
 function load() {
   const value = props.value || {};
@@ -79,12 +79,15 @@ function show() {
   let at = 0;
   const split = media.map(size => cells.subarray(at, (at += size)));
   const strongest = brightest(data, split, top);
-  $("sentence").textContent = sentence(data);
-  bar(data);
+  say(data);
   $("cost").textContent = cost(data);
   if (lens() && media.length)
-    lens().setOverlay({ caption: `Attention behind the word “${data.word}”, ${whose(data)}. ${strongest}`, media: split,
-      labels: ["0 %", percent(top)], open: true });
+    lens().setOverlay({
+      caption: `Attention behind the word “${data.word}”, ${whose(data)}. ${strongest}`
+        + (lifted ? " Colours follow the square root, so that faint cells show." : ""),
+      media: lifted ? split.map(values => values.map(value => Math.round(Math.sqrt(value * 255)))) : split,
+      labels: ["0 %", percent(top)], open: true,
+    });
 }
 
 const whose = data => (choice === "all" ? `averaged over ${data.layers} layers of ${data.heads} heads`
@@ -100,17 +103,23 @@ const pieces = data => {
   return { media: shares.slice(0, n).map((share, i) => [name(i), share]), first: shares[n], text: shares[n + 1], answer: shares[n + 2] };
 };
 
-function sentence(data) {
+// The sentence and the bar say the same; the squares in the sentence are the bar's legend.
+function say(data) {
   const { media: seen, first, text, answer: before } = pieces(data);
   const total = seen.reduce((sum, [, share]) => sum + share, 0);
-  const pictures = !seen.length ? [] : seen.length > 4
-    ? [`${percent(total)} on the ${seen.length} pictures and clips`] : seen.map(([name, share]) => `${percent(share)} on ${name}`);
-  const parts = [...pictures, `${percent(first)} on the first token`, `${percent(text)} on the other tokens of the prompt`];
-  if (before > 0) parts.push(`${percent(before)} on the answer before it`);
-  parts[0] = parts[0].replace(" on ", " of the attention lay on ");
-  const list = `${parts.slice(0, -1).join(", ")} and ${parts[parts.length - 1]}`;
+  const pictures = seen.length > 4 ? [[`the ${seen.length} pictures and clips`, total]] : seen;
+  const parts = [...pictures.map(([name, share]) => ["pictures", name, share]), ["first", "the first token", first],
+    ["text", "the other tokens of the prompt", text], ...(before > 0 ? [["before", "the answer before it", before]] : [])];
   const many = data.tokens > 1 ? ` (the mean of its ${data.tokens} tokens)` : "";
-  return `The word “${data.word}”${many} was produced while ${list}, ${whose(data)}.`;
+  $("sentence").replaceChildren(`The word “${data.word}”${many} was produced while `, ...parts.flatMap(([name, where, share], i) => {
+    const key = make("span", { class: `key ${name}` }, `${percent(share)}${i ? "" : " of the attention lay"} on ${where}`);
+    return [i === 0 ? "" : i === parts.length - 1 ? " and " : ", ", key];
+  }), ".");
+  $("bar").replaceChildren(...parts.map(([name, , share]) => {
+    const piece = make("i", { class: name });
+    piece.style.width = `${100 * share}%`;
+    return piece;
+  }));
 }
 
 function brightest(data, split, top) {
@@ -123,23 +132,10 @@ function brightest(data, split, top) {
   return `The brightest cell${which} is row ${Math.floor(place / w)}, column ${place % w}${when}: ${percent(top)} of all attention.`;
 }
 
-function bar(data) {
-  const { media, first, text, answer: before } = pieces(data);
-  const parts = [["pictures", "pictures and clips", media.reduce((sum, [, share]) => sum + share, 0)], ["first", "first token", first],
-    ["text", "other prompt", text], ["before", "answer so far", before]].filter(part => part[0] !== "pictures" || media.length);
-  $("bar").replaceChildren(...parts.map(([name, , share]) => {
-    const piece = make("i", { class: name });
-    piece.style.width = `${100 * share}%`;
-    return piece;
-  }));
-  $("bar").setAttribute("aria-label", parts.map(([, label, share]) => `${label} ${percent(share)}`).join(", "));
-  $("legend").replaceChildren(...parts.map(([name, label, share]) => make("span", { class: name }, `${label} ${percent(share)}`)));
-}
-
 function cost(data) {
   const reread = data.exact ? "" : " The answer was not in memory any more, so its words were cut into tokens anew, "
     + "with the present settings for pictures.";
-  return `It took ${data.seconds < 0.995 ? data.seconds.toFixed(2) : data.seconds.toFixed(1)} s and ${number(data.computed)} `
+  return `The step that wrote the word was run once more: it took ${data.seconds < 0.995 ? data.seconds.toFixed(2) : data.seconds.toFixed(1)} s and ${number(data.computed)} `
     + `${data.computed === 1 ? "token" : "tokens"} of work; the ${data.layers} x ${data.heads} rows of weights are `
     + `${number(data.bytes / 1000)} kB, and nothing of them is kept.${reread}`;
 }
@@ -165,6 +161,7 @@ $("head").addEventListener("change", event => {
   choice = event.target.value === "all" ? layer : `${layer}.${event.target.value}`;
   ask();
 });
+$("lift").addEventListener("change", event => { lifted = event.target.checked; show(); });
 $("words").addEventListener("keydown", event => {
   const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1, Home: -1e9, End: 1e9 }[event.key];
   const at = buttons.indexOf(document.activeElement);
