@@ -19,6 +19,13 @@
   lens.fill = (element, ...children) =>
     element.replaceChildren(...children.flat().filter(child => child !== null && child !== undefined && child !== false));
 
+  // Other words in an element that holds nothing else. The text node stays: nobody who watches for new elements wakes.
+  lens.write = (element, text) => {
+    const node = element.firstChild;
+    if (!node) element.textContent = text;
+    else if (node.nodeValue !== text) node.nodeValue = text;
+  };
+
   lens.number = value => Math.round(value).toLocaleString("en");
   lens.count = (value, word) => `${lens.number(value)} ${word}${value === 1 ? "" : word.endsWith("ch") ? "es" : "s"}`;
   lens.word = medium => (medium.kind === "video" ? "clip" : "picture");

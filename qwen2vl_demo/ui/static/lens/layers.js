@@ -147,21 +147,4 @@
       return values ? values[token - medium.span[0]] / 255 : null;
     },
   };
-
-  // The cell that is pointed at: a bright frame with a dark edge; in the layer of patches its four and the one meant.
-  lens.drawPointed = (c, box) => {
-    if (lens.order.shown !== null && lens.state.layer === "patches") return;  // its trail says it already
-    const { at, data, medium, layer, t, held } = lens.state, place = at && data.place(at.token);
-    if (!place || place.medium !== medium || place.t !== t) return;
-    const side = FACTOR * box.scale, x = place.column * side, y = place.row * side;
-    const frame = (X, Y, size, colour, width) => {
-      c.lineWidth = width + 2.5; c.strokeStyle = "rgba(10,10,14,.85)"; c.strokeRect(X, Y, size, size);
-      c.lineWidth = width; c.strokeStyle = colour; c.strokeRect(X, Y, size, size);
-    };
-    frame(x, y, side, "#ffd60a", held ? 3.2 : 2.2);
-    if (layer === "patches" && at.patch >= 0) {
-      const half = side / 2;
-      frame(x + (at.patch & 1) * half, y + (at.patch >> 1) * half, half, "#ffffff", 1.6);
-    }
-  };
 })();

@@ -14,8 +14,7 @@
     const layers = lens.segmented("What is shown", LAYERS, layer => lens.set({ layer }));
     const says = lens.el("p", { class: "lens-says", "aria-live": "polite" });
     const stage = lens.stage({
-      paint: (c, box) => lens.layers[lens.state.layer].paint?.(c, box),
-      over: (c, box) => { lens.order.trail(c, box); lens.drawPointed(c, box); },
+      paint: (c, box) => { lens.layers[lens.state.layer].paint?.(c, box); lens.order.trail(c, box); },
       patches: () => lens.state.layer === "patches",
     });
     const bar = colourBar();

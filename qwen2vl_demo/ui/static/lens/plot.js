@@ -138,10 +138,10 @@
       const colours = lens.colours(), c = lens.sharp(canvas, width, HEIGHT);
       if (stale) { paint(lens.sharp(back, width, HEIGHT), data, colours); stale = false; }
       c.save(); c.setTransform(1, 0, 0, 1, 0, 0); c.clearRect(0, 0, canvas.width, canvas.height); c.drawImage(back, 0, 0); c.restore();
-      if (!at || at.token >= data.length) { readout.textContent = "Drag to move, pinch or + and − to zoom. Point at a line to read it."; return; }
+      if (!at || at.token >= data.length) { lens.write(readout, "Drag to move, pinch or + and − to zoom. Point at a line to read it."); return; }
       const i = at.token, x = xOf(data, i + 0.5), place = data.place(i), values = data.position_ids.map(axis => axis[i]);
       const piece = place ? `${data.media[place.medium].name}, row ${place.row}, column ${place.column}` : `“${lens.visible(data.tokens[i])}”`;
-      readout.textContent = `Token ${lens.number(i)}, ${piece}: t ${values[0]}, h ${values[1]}, w ${values[2]}; plain 1-D would be ${lens.number(i)}.`;
+      lens.write(readout, `Token ${lens.number(i)}, ${piece}: t ${values[0]}, h ${values[1]}, w ${values[2]}; plain 1-D would be ${lens.number(i)}.`);
       if (x < LEFT - 1 || x > width - RIGHT + 1) return;
       c.strokeStyle = "#ffd60a"; c.lineWidth = 2; c.beginPath(); c.moveTo(x, TOP); c.lineTo(x, HEIGHT - BOTTOM); c.stroke();
       lens.AXES.forEach((name, axis) => {

@@ -37,8 +37,8 @@
 
     function put(name, text) {
       const { dt, dd } = rows.get(name);
-      dt.hidden = dd.hidden = !text;
-      if (text && text !== true) dd.textContent = text;
+      if (dt.hidden !== !text) dt.hidden = dd.hidden = !text;
+      if (text && text !== true) lens.write(dd, text);
     }
 
     function draw() {
@@ -58,13 +58,13 @@
           put("Patches", `row ${p.row}, column ${p.column}: place ${lens.number(p.block)} in block order, ${lens.number(p.raster)} in raster order`);
         } else put("Patches", `${facts.patches.map(p => lens.number(p.block)).join(" ")} in block order, ${facts.patches.map(p => lens.number(p.raster)).join(" ")} in raster order`);
         put("Position", true);
-        axes.forEach((span, i) => { span.textContent = `${lens.AXES[i]} ${facts.position[i]}`; });
+        axes.forEach((span, i) => lens.write(span, `${lens.AXES[i]} ${facts.position[i]}`));
         const share = layer === "attention" && overlay ? lens.layers.attention.share(medium, facts.token) : null;
         put("Value", share === null ? "" : `${Math.round(share * 100)} % of the most`);
       }
       paint(facts, medium);
       clearTimeout(telling);
-      telling = setTimeout(() => { live.textContent = facts ? spoken(facts) : ""; }, 180);
+      telling = setTimeout(() => { lens.write(live, facts ? spoken(facts) : ""); }, 180);
     }
 
     // The cell's pixels, enlarged, with its four patches; of a clip both frames, side by side.

@@ -1,18 +1,19 @@
 // The stage: a canvas with the picture and a layer over it, and pointing at its cells by pointer, touch and keys.
 //
-// What does not follow the pointer is painted once into a second canvas at the size of the screen (a grid that is
-// painted large and then shrunk has moiré); moving the pointer copies that and draws one cell on top.
+// The picture and its layer are painted once, at the size of the screen (a grid that is painted large and then shrunk
+// has moiré). The cell that is pointed at is a frame of its own above the canvas, so that moving it paints nothing anew.
 (() => {
   const lens = window.qwen2vl.lens, { FACTOR, PATCH } = lens.geometry;
 
-  // options: {paint(context, box), over(context, box), patches(): whether patches are pointed at}
+  // options: {paint(context, box): the picture and its layer; patches(): whether patches are pointed at}
   // box: {width, height: CSS px of the picture on the screen, scale: CSS px a pixel of the resized picture, medium}
-  lens.stage = ({ paint, over, patches }) => {
-    const canvas = lens.el("canvas", { "aria-hidden": "true" }), back = document.createElement("canvas");
+  lens.stage = ({ paint, patches }) => {
+    const canvas = lens.el("canvas", { "aria-hidden": "true" });
+    const cell = lens.el("i", { class: "lens-mark" }), part = lens.el("i", { class: "lens-mark lens-mark-part" });
     const root = lens.el("div", {
       class: "lens-stage", tabindex: "0", role: "application",
       "aria-label": "The picture as cells. Arrow keys move from token to token, Enter holds one, Escape lets go.",
-    }, canvas);
+    }, canvas, cell, part);
     let box = null, stale = true;
 
     function measure() {
@@ -31,20 +32,30 @@
       if (!box || next.width !== box.width || next.height !== box.height || next.medium !== box.medium) stale = true;
       if (!names || ["data", "medium", "layer", "t", "overlay", "picture", "theme", "size", "order", "frame"].some(n => names.has(n))) stale = true;
       box = next;
-      const context = lens.sharp(canvas, box.width, box.height);
       if (stale) {
-        const c = lens.sharp(back, box.width, box.height);
+        const c = lens.sharp(canvas, box.width, box.height);
         c.clearRect(0, 0, box.width, box.height);
         paint(c, box);
         stale = false;
       }
-      context.save();
-      context.setTransform(1, 0, 0, 1, 0, 0);
-      context.clearRect(0, 0, canvas.width, canvas.height);
-      context.drawImage(back, 0, 0);
-      context.restore();
-      over(context, box);
+      mark();
     }
+
+    // The frame around the cell that is pointed at, and in the layer of patches around the patch that is meant.
+    function mark() {
+      const { at, data, medium, t, held } = lens.state, place = at && data.place(at.token), side = FACTOR * box.scale;
+      const here = Boolean(place && place.medium === medium && place.t === t && lens.order.shown === null);
+      cell.hidden = !here; part.hidden = !here || !patches() || at.patch < 0;
+      if (!here) return;
+      put(cell, place.column * side, place.row * side, side);
+      cell.classList.toggle("lens-held", held);
+      if (!part.hidden) put(part, (place.column + (at.patch & 1) / 2) * side, (place.row + (at.patch >> 1) / 2) * side, side / 2);
+    }
+    const put = (element, x, y, side) => {
+      const size = `${side}px`;
+      if (element.style.width !== size) element.style.width = element.style.height = size;
+      element.style.transform = `translate(${x}px,${y}px)`;
+    };
 
     // What lies under a pointer: {token, patch}, or null.
     function under(event) {
