@@ -1,4 +1,4 @@
-"""`python -m qwen2vl_demo ask | inspect`"""
+"""`python -m qwen2vl_demo ask | inspect | bench`"""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""The command line: `ask` streams an answer, `inspect` shows what media become without any weights.
+"""The command line: `ask` streams an answer, `inspect` shows what media become without any weights, `bench` measures.
 
 Answers and JSON go to standard output and nothing else does. Statuses go to standard error, and only if that is a
 terminal. Exit status: 0, 2 with one line on standard error for whatever the caller can change, 130 after Ctrl-C.
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from qwen2vl_demo.trace import PromptTrace
 
 _MEDIA_FLAGS = ("model", "min_pixels", "max_pixels", "fps", "max_frames")
-_ENGINE_FLAGS = ("device", "dtype", "engine_url", "engine_model", "engine_key", "engine_timeout")
+_ENGINE_FLAGS = ("device", "dtype", "quantize", "engine_url", "engine_model", "engine_key", "engine_timeout")
 _ANSWER_FLAGS = ("max_new_tokens", "temperature")
 
 
@@ -89,7 +89,27 @@ def _parser() -> argparse.ArgumentParser:
     output.add_argument("--json", action="store_true", help="print one JSON object")
     output.add_argument("--html", type=Path, metavar="OUT", help="write a page that needs nothing but itself")
     inspect.set_defaults(run=_inspect)
+
+    bench = commands.add_parser(
+        "bench",
+        help="measure beside transformers, on random weights",
+        description="Measures beside transformers, side by side in one process, on random weights of a true shape. "
+        "Progress and the table go to standard error.",
+    )
+    bench.add_argument("--rows", metavar="A,B", help="these rows only")
+    bench.add_argument("--rounds", type=int, metavar="N", help="rounds of each row; 5, or 3 where a round is long")
+    bench.add_argument("--shape", choices=("2b", "7b", "small"), default="2b", help="the model's shape, default 2b")
+    bench.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where both sides run, default cpu")
+    bench.add_argument("--growth", action="store_true", help="how cost grows with pixels, pictures, turns and frames")
+    bench.add_argument("--json", action="store_true", help="print one JSON object")
+    bench.set_defaults(run=_bench)
     return parser
+
+
+def _bench(given: argparse.Namespace) -> int:
+    from qwen2vl_demo.bench.run import run
+
+    return run(given)
 
 
 def _add_media(command: argparse.ArgumentParser) -> None:

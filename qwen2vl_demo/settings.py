@@ -20,6 +20,7 @@ from qwen2vl_demo.errors import UserError
 PREFIX = "QWEN2VL_"
 DEVICES = ("auto", "cuda", "mps", "cpu")
 DTYPES = ("auto", "bfloat16", "float32")
+QUANTIZE = ("none", "int8")
 NANO = "nano"  # the checkpoint in assets/nano
 NO_MODEL = "none"  # prepares prompts, answers nothing
 
@@ -89,6 +90,11 @@ class Settings:
         "auto", "where it runs; auto takes the first of cuda, mps and cpu that is there", choices=DEVICES
     )
     dtype: str = _flag("auto", "the numbers it runs in; auto takes what is fast on the device", choices=DTYPES)
+    quantize: str = _flag(
+        "none",
+        "int8 writes answers with weights of 8 bits: faster with large models, not quite the same",
+        choices=QUANTIZE,
+    )
 
     # ... or a server that answers instead
     engine_url: str | None = _flag(

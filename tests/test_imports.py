@@ -41,7 +41,10 @@ ROOMS = {
         {"gradio", "plotly", "numpy", "PIL", "spaces"},
     ),
     "nano": Room(BELOW_UI, {"torch", "numpy", "PIL", "av", "tokenizers", "safetensors", "jinja2"}),
-    "bench": Room(BELOW_UI, {"torch", "numpy", "PIL", "av", "httpx", "transformers", "qwen_vl_utils"}),
+    "bench": Room(
+        BELOW_UI | {"bench"},
+        {"torch", "numpy", "PIL", "av", "transformers", "torchvision", "qwen_vl_utils", "playwright"},
+    ),
     "cli": Room(BELOW_UI | {"bench"}, set()),
     "__main__": Room({"cli"}, set()),
     "__init__": Room(set(), set()),

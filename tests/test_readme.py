@@ -88,7 +88,10 @@ def test_the_lines_of_python_run_and_answer(tmp_path: Path, monkeypatch: pytest.
 
 def test_every_flag_in_an_example_exists() -> None:
     shown = set(re.findall(r"(?<![\w-])--[a-z][\w-]*", "\n".join(blocks("bash"))))
-    helps = [["app.py", "--help"], *(["-m", "qwen2vl_demo", command, "--help"] for command in ("ask", "inspect"))]
+    helps = [
+        ["app.py", "--help"],
+        *(["-m", "qwen2vl_demo", command, "--help"] for command in ("ask", "inspect", "bench")),
+    ]
     printed = "".join(
         subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True, check=True).stdout
         for words in helps

@@ -30,6 +30,7 @@ def test_every_flag_and_every_variable_sets_its_field() -> None:
         "model": ("some/dir", "some/dir"),
         "device": ("cpu", "cpu"),
         "dtype": ("float32", "float32"),
+        "quantize": ("int8", "int8"),
         "engine_url": ("http://localhost:8000/v1", "http://localhost:8000/v1"),
         "engine_model": ("qwen", "qwen"),
         "engine_key": ("secret", "secret"),
@@ -76,6 +77,7 @@ def test_credentials_split_at_the_first_colon_only() -> None:
     [
         (["--device", "tpu"], {}, ["--device", "tpu", "cuda"]),
         (["--dtype", "float16"], {}, ["--dtype", "bfloat16"]),
+        ([], {"QWEN2VL_QUANTIZE": "int4"}, ["QWEN2VL_QUANTIZE", "int8"]),
         ([], {"QWEN2VL_DEVICE": "gpu"}, ["QWEN2VL_DEVICE", "gpu"]),
         (["--port", "x"], {}, ["--port", "whole number"]),
         (["--port", "70000"], {}, ["--port", "65535"]),

@@ -43,6 +43,7 @@ def load_engine(
     device: str = "auto",
     dtype: str = "auto",
     *,
+    quantize: str = "none",
     engine_url: str | None = None,
     engine_model: str | None = None,
     engine_key: str | None = None,
@@ -53,6 +54,7 @@ def load_engine(
 
     `model` is "nano", a checkpoint directory, a Hugging Face id, or "none" (prepares prompts, answers nothing).
     With `engine_url` the model answers there, and `model` only says whose tokenizer and limits prepare the prompt.
+    `quantize` "int8" writes answers with 8-bit weights; prompts are read with the full ones.
     `limits` bounds the files that are opened.
     Raises UserError for a model that cannot be loaded and a server that does not answer.
     """
@@ -68,7 +70,7 @@ def load_engine(
         return ProcessorOnlyEngine.load(limits)
     from qwen2vl_demo.engine.local import LocalEngine
 
-    return LocalEngine.load(model, device=device, dtype=dtype, limits=limits)
+    return LocalEngine.load(model, device=device, dtype=dtype, quantize=quantize, limits=limits)
 
 
 def __getattr__(name: str) -> object:

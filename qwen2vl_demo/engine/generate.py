@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from qwen2vl_demo.engine.base import GenerationOptions
+from qwen2vl_demo.model.decoder import Decoder
 from qwen2vl_demo.model.kv_cache import KVCache
 from qwen2vl_demo.model.qwen2vl import Qwen2VL
 
@@ -41,12 +42,9 @@ def prefill(
     return model.logits(hidden[0, -1:])[0]
 
 
-@torch.inference_mode()
-def decode_step(model: Qwen2VL, token: int, rope_delta: int, cache: KVCache) -> Tensor:
+def decode_step(decoder: Decoder, token: int, rope_delta: int, cache: KVCache) -> Tensor:
     """Runs one new token behind the cache; returns the logits (V,) of the token after it."""
-    position = torch.full((3, 1, 1), cache.length + rope_delta, device=model.device)
-    embeddings = model.embed(torch.tensor([[token]], device=model.device))
-    return model.logits(model(embeddings, position, cache)[0])[0]
+    return decoder.step(token, cache.length + rope_delta, cache)
 
 
 class Sampler:

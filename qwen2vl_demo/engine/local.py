@@ -31,6 +31,7 @@ from qwen2vl_demo.engine.written import WrittenAnswers
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.geometry import FACTOR
 from qwen2vl_demo.media import MediaLimits
+from qwen2vl_demo.model.decoder import Decoder
 from qwen2vl_demo.model.kv_cache import KVCache
 from qwen2vl_demo.model.qwen2vl import Qwen2VL
 from qwen2vl_demo.model.weights import Placement, find_checkpoint, load_model, place
@@ -56,6 +57,7 @@ class LocalEngine:
         self.name = name
         self.placement = placement
         self.end_tokens = end_tokens
+        self.decoder = Decoder(model, placement.decode)
         self._lock = threading.Lock()
         self._vision = VisionCache()
         self._prefixes = PrefixCache()
@@ -71,12 +73,18 @@ class LocalEngine:
 
     @classmethod
     def load(
-        cls, model: str = "nano", *, device: str = "auto", dtype: str = "auto", limits: MediaLimits | None = None
+        cls,
+        model: str = "nano",
+        *,
+        device: str = "auto",
+        dtype: str = "auto",
+        quantize: str = "none",
+        limits: MediaLimits | None = None,
     ) -> LocalEngine:
         """Loads "nano", a checkpoint directory or a hub id. Raises UserError for what cannot be loaded."""
         directory = find_checkpoint(model)
         processor = Processor.from_directory(directory, limits)
-        placement = place(directory, device, dtype)
+        placement = place(directory, device, dtype, quantize)
         with memory_errors("Choose a smaller model, or --dtype bfloat16."):
             weights = load_model(directory, device=placement.device, dtype=placement.dtype)
         return cls(weights, processor, name=model, placement=placement, end_tokens=_end_tokens(directory, processor))
@@ -239,7 +247,7 @@ class LocalEngine:
                     answer.stop_reason = "length"
                     break
                 checkpoint()
-                logits = decode_step(model, token, trace.rope_delta, cache)
+                logits = decode_step(self.decoder, token, trace.rope_delta, cache)
         finally:
             # Also when it was stopped: what stands in the cache is complete up to its length.
             tokens = np.array(written, dtype=np.int64)

@@ -17,6 +17,7 @@ def engine_of(settings: Settings) -> Engine:
         settings.model,
         settings.device,
         settings.dtype,
+        quantize=settings.quantize,
         engine_url=settings.engine_url,
         engine_model=settings.engine_model,
         engine_key=settings.engine_key,

@@ -233,3 +233,15 @@ def test_a_cpu_caps_the_picture_budget_and_an_option_overrides_it(checkpoint):
     assert engine.prepare(ask(big), GREEDY).media[0].merged_tokens <= 1280
     wide = GenerationOptions(media=MediaOptions(max_pixels=2000 * 784))
     assert engine.prepare(ask(big), wide).media[0].merged_tokens > 1280
+
+
+def test_int8_answers_with_narrow_weights_and_says_so(checkpoint, engine):
+    """The prompt is read with the full weights, so that the first token is the same; later ones may differ."""
+    narrow = LocalEngine.load(str(checkpoint), device="cpu", dtype="float32", quantize="int8")
+    assert "answers are written with int8 weights" in narrow.description
+    assert "int8" not in engine.description
+    assert 0 < narrow.decoder.extra_bytes < 0.3 * narrow.decoder.nbytes * 4
+    messages = ask(Image(picture(3)))
+    first = GenerationOptions(max_new_tokens=1)
+    assert answer(narrow, messages, first).text == answer(engine, messages, first).text
+    assert answer(narrow, messages).new_tokens > 1

@@ -182,3 +182,27 @@ def test_a_device_that_is_not_there_is_refused(tmp_path):
 def test_what_we_write_is_what_we_read(tmp_path):
     state = write(tmp_path)
     assert load_file(tmp_path / "model.safetensors").keys() == state.keys()
+
+
+def test_a_large_model_on_a_cpu_writes_in_bfloat16_only_where_that_is_faster_and_was_left_open(tmp_path, monkeypatch):
+    """A row is multiplied twice as fast here, a matrix at a tenth: prompts are read in one dtype, answers written in
+    the other."""
+    write(tmp_path)
+    monkeypatch.setattr(weights, "bfloat16_gain", lambda: 0.1)
+    monkeypatch.setattr(weights, "bfloat16_row_gain", lambda: 2.0)
+    assert weights.place(tmp_path, "cpu").decode == "same", "a small model gains nothing"
+    monkeypatch.setattr(weights, "LARGE", 1)
+    placed = weights.place(tmp_path, "cpu")
+    assert (placed.dtype, placed.decode) == (torch.float32, "bfloat16")
+    assert "2.0 times as fast for a single token" in placed.reason
+    assert weights.place(tmp_path, "cpu", "float32").decode == "same"
+    assert weights.place(tmp_path, "cpu", "auto", "int8").decode == "int8"
+    monkeypatch.setattr(weights, "bfloat16_row_gain", lambda: 1.1)
+    assert weights.place(tmp_path, "cpu").decode == "same"
+
+
+def test_the_numbers_read_for_a_token_are_the_matrices_of_the_language_model():
+    """CONFIG is not tied: the embedding gives one row, the head is read whole."""
+    names = dict(Qwen2VL(CONFIG).named_parameters())
+    read = sum(p.numel() for name, p in names.items() if p.ndim == 2 and name.startswith(("model.layers", "lm_head")))
+    assert weights.decode_parameters(CONFIG.text) == read

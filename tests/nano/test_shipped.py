@@ -125,7 +125,7 @@ def generate(engine, ids, patches, grids):
     new: list[int] = []
     while len(new) < 80 and (token := int(logits.argmax())) not in engine.end_tokens:
         new.append(token)
-        logits = decode_step(model, token, delta, cache)
+        logits = decode_step(engine.decoder, token, delta, cache)
     return engine.processor.tokenizer.decode(new)
 
 

@@ -1,0 +1,155 @@
+"""Rows about answering: the first token of two turns, tokens a second in bfloat16 and int8, the host's share.
+
+The peer is transformers on the same tensors: it opens the picture with its own processor, and on the second turn reads
+everything again, which is how it is used without a cache that the caller keeps.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import torch
+
+from qwen2vl_demo.bench import models
+from qwen2vl_demo.bench.measure import Row, Series, seconds
+from qwen2vl_demo.engine.local import LocalEngine
+from qwen2vl_demo.processing.messages import Image, Message, Text
+
+QUESTION = "What is in this picture? Name the shapes and their colours."
+FOLLOW_UP = "How many of them are red?"
+SIDE = 448  # px: 32 x 32 patches, 256 merged tokens
+CHECKED = 8  # greedy tokens that must be equal
+WRITTEN = 24  # tokens of an answer whose rate is taken
+
+
+def first_turn(image: Any, system: str = "") -> list[Message]:
+    start = [Message("system", system)] if system else []
+    return [*start, Message("user", [Image(image), Text(QUESTION)])]
+
+
+def second_turn(image: Any, system: str = "") -> list[Message]:
+    answer = Message("assistant", "There is a red circle and a blue square.")
+    return [*first_turn(image, system), answer, Message("user", [Text(FOLLOW_UP)])]
+
+
+def turns(shape: str, device: torch.device, rounds: int) -> Iterator[Row]:
+    """turn1_448, turn2_vision_cache and turn2_prefix. The dtype is float32 on a CPU and bfloat16 elsewhere."""
+    dtype = torch.float32 if device.type == "cpu" else torch.bfloat16
+    model = models.random_model(shape, device, dtype)
+    engine, peer = models.engine_of(model), models.transformers_of(model)
+    opener = _picture_processor()
+
+    def theirs(inputs: dict[str, Any], image: Any) -> tuple[int, ...]:
+        pixels = opener(images=image, return_tensors="pt")["pixel_values"]
+        return models.peer_answer(peer, {**inputs, "pixel_values": pixels}, 1).tokens
+
+    first = models.picture(0, (SIDE, SIDE))
+    given = f"{shape}, {str(dtype).removeprefix('torch.')}"
+    check = "not compared: bfloat16 rounds differently on each side"
+    if dtype == torch.float32:
+        inputs = models.peer_inputs(engine, first_turn(first))
+        inputs["pixel_values"] = opener(images=first, return_tensors="pt")["pixel_values"]
+        expected = models.peer_answer(peer, inputs, CHECKED).tokens
+        check = models.same_tokens(models.our_tokens(engine, first_turn(first), CHECKED), expected, given)
+    # The peer gets its ids for nothing: they are made from this one picture, before the clock runs.
+    asked = [models.peer_inputs(engine, make(first)) for make in (first_turn, second_turn)]
+    times: dict[str, list[float]] = {name: [] for name in ("cold", "prefix", "vision", "peer1", "peer2")}
+    for turn in range(1, rounds + 1):
+        image = models.picture(turn, (SIDE, SIDE))  # another one each round: no cache knows it
+        times["cold"].append(_first_token(engine, first_turn(image)))
+        times["peer1"].append(seconds(partial(theirs, asked[0], image)))
+        times["prefix"].append(_first_token(engine, second_turn(image)))
+        # With another system prompt no key and no value can be used again; the merged tokens can.
+        times["vision"].append(_first_token(engine, second_turn(image, f"Answer in {turn} words.")))
+        times["peer2"].append(seconds(partial(theirs, asked[1], image)))
+    series = {name: Series(tuple(values)) for name, values in times.items()}
+    against = f"transformers, {given}"
+    yield Row("turn1_448", series["cold"], series["peer1"], 1.5, "s", against, check)
+    yield Row("turn2_vision_cache", series["vision"], series["peer2"], 4.0, "s", f"{against}, all again", check)
+    yield Row("turn2_prefix", series["prefix"], series["peer2"], 15.0, "s", f"{against}, all again", check)
+
+
+def decode(shape: str, device: torch.device, rounds: int) -> Iterator[Row]:
+    """decode_bf16 and decode_int8, both against transformers in bfloat16."""
+    small = _same_as_transformers("small", device)
+    model = models.random_model(shape, device, torch.bfloat16)
+    plain, peer = models.engine_of(model), models.transformers_of(model)
+    narrow = models.engine_of(model, "int8")
+    messages = [Message("user", "Name the shapes and their colours.")]
+    inputs = models.peer_inputs(plain, messages)
+    sides: list[Callable[[], float]] = [
+        lambda: models.our_rate(plain, messages, WRITTEN),
+        lambda: models.our_rate(narrow, messages, WRITTEN),
+        lambda: models.peer_answer(peer, inputs, WRITTEN).rate,
+    ]
+    ours, int8, theirs = _rates(sides, rounds)
+    against = f"transformers, {shape}, bfloat16"
+    yield Row("decode_bf16", ours, theirs, 1.05, "tokens/s", against, small)
+    changed = _logit_change(plain, narrow, messages)
+    yield Row("decode_int8", int8, theirs, 1.7, "tokens/s", against, f"{small}; logits changed by {changed:.1%}")
+
+
+def host(device: torch.device, rounds: int) -> Iterator[Row]:
+    """host_overhead: 28 layers with hardly any sums."""
+    model = models.random_model("host", device, torch.float32)
+    engine, peer = models.engine_of(model), models.transformers_of(model)
+    messages = [Message("user", "Name the shapes and their colours.")]
+    inputs = models.peer_inputs(engine, messages)
+    expected = models.peer_answer(peer, inputs, CHECKED).tokens
+    check = models.same_tokens(models.our_tokens(engine, messages, CHECKED), expected, "28 tiny layers, float32")
+    tokens = 4 * WRITTEN
+    ours, theirs = _rates(
+        [lambda: models.our_rate(engine, messages, tokens), lambda: models.peer_answer(peer, inputs, tokens).rate],
+        rounds,
+    )
+    yield Row("host_overhead", ours, theirs, 2.2, "tokens/s", "transformers, 28 tiny layers, float32", check)
+
+
+def _rates(sides: list[Callable[[], float]], rounds: int) -> list[Series]:
+    """Tokens a second of each side, in turn; each runs once before."""
+    for side in sides:
+        side()
+    columns = zip(*([side() for side in sides] for _ in range(rounds)), strict=True)
+    gc.collect()
+    return [Series(tuple(column)) for column in columns]
+
+
+def _first_token(engine: LocalEngine, messages: list[Message]) -> float:
+    """Seconds from the messages to the first token, as the page waits for it."""
+    return seconds(lambda: models.our_answer(engine, messages, 1))
+
+
+def _same_as_transformers(shape: str, device: torch.device) -> str:
+    """In float32, where equal means equal: the check for rows that run in other dtypes."""
+    model = models.random_model(shape, device, torch.float32)
+    engine, peer = models.engine_of(model), models.transformers_of(model)
+    messages = [Message("user", "Name the shapes and their colours.")]
+    expected = models.peer_answer(peer, models.peer_inputs(engine, messages), 2 * CHECKED).tokens
+    return models.same_tokens(models.our_tokens(engine, messages, 2 * CHECKED), expected, f"{shape}, float32")
+
+
+@torch.inference_mode()
+def _logit_change(plain: LocalEngine, narrow: LocalEngine, messages: list[Message]) -> float:
+    """|int8 - full| / |full| of the logits behind one token of an answer, with the same cache before it."""
+    from qwen2vl_demo.engine.base import GenerationOptions
+    from qwen2vl_demo.engine.generate import prefill
+    from qwen2vl_demo.model.kv_cache import KVCache
+
+    trace = plain.prompt(messages, GenerationOptions()).trace
+    model, found = plain.model, []
+    ids, places = (torch.from_numpy(a).to(model.device) for a in (trace.input_ids, trace.position_ids))
+    for engine in (plain, narrow):
+        cache = KVCache(model.config.text, len(trace) + 1, device=model.device, dtype=model.dtype)
+        token = int(prefill(model, ids, None, places, cache, lambda: None).argmax())
+        found.append(engine.decoder.step(token, cache.length + trace.rope_delta, cache).float())
+    full, changed = found
+    return float((changed - full).norm() / full.norm())
+
+
+def _picture_processor() -> Any:
+    from qwen2vl_demo.bench.media import peer_processors
+
+    return next(iter(peer_processors().values()))

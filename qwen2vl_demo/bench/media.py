@@ -1,0 +1,142 @@
+"""Rows about media: a picture to patches, a clip to sampled frames.
+
+Peers are transformers' two picture processors (the fast one needs torchvision) and qwen-vl-utils for clips. Where
+qwen-vl-utils is not installed, a clip is compared with decoding all of it by PyAV, and the row says so.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import PIL.Image
+import torch
+
+from qwen2vl_demo.bench.measure import Row, Unequal, in_turn
+from qwen2vl_demo.bench.models import SHAPES, needed, picture
+from qwen2vl_demo.geometry import sample_indices
+from qwen2vl_demo.media import MediaLimits
+from qwen2vl_demo.processing.image import ImageConfig, VisionInput, load_image, load_video, patchify
+from qwen2vl_demo.processing.messages import Image, MediaOptions, Video
+
+VISION = SHAPES["2b"][0]
+CONFIG = ImageConfig(max_pixels=1280 * 28 * 28)  # transformers' own default
+SIZE = (1080, 1920)  # px, resized to about a megapixel
+CLIP = (360, 640)  # px
+RATE = 30  # frames a second
+
+
+def peer_processors() -> dict[str, Any]:
+    """transformers' picture processors by row, those that run here; the fast one first."""
+    transformers = needed("transformers")
+    budget = {"shortest_edge": CONFIG.min_pixels, "longest_edge": CONFIG.max_pixels}
+    found: dict[str, Any] = {}
+    try:
+        import torchvision  # noqa: F401
+
+        found["preprocess_fast"] = transformers.Qwen2VLImageProcessor(size=budget)
+    except (ImportError, RuntimeError):  # not there, or built for another torch
+        pass
+    from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+
+    found["preprocess_pil"] = Qwen2VLImageProcessorPil(size=budget)
+    return found
+
+
+def preprocess(row: str, rounds: int) -> Iterator[Row]:
+    """preprocess_fast or preprocess_pil; nothing where torchvision is missing."""
+    peer = peer_processors().get(row)
+    if peer is None:
+        return
+    image = picture(0, SIZE)
+
+    def ours() -> torch.Tensor:
+        loaded = load_image(Image(image), VISION, CONFIG, MediaOptions(), MediaLimits(), "picture")
+        return patchify(loaded.frames, VISION, CONFIG)
+
+    def theirs() -> torch.Tensor:
+        return peer(images=image, return_tensors="pt")["pixel_values"]
+
+    mine, other = ours(), theirs()
+    if mine.shape != other.shape:
+        raise Unequal(f"{row}: ours are {tuple(mine.shape)} patches and transformers' {tuple(other.shape)}.")
+    most, average = float((mine - other).abs().max()), float((mine - other).abs().mean())
+    # torchvision resizes by its own bicubic: a step of 1/255 of a channel is 0.015 once normalised
+    if (most if row == "preprocess_pil" else average) > (1e-5 if row == "preprocess_pil" else 0.02):
+        raise Unequal(f"{row}: patches differ by {most:.2g} at most and {average:.2g} on average; nothing was timed.")
+    mine_times, their_times = in_turn(rounds, ours, theirs)
+    goal = 2.0 if row == "preprocess_fast" else 3.5
+    size = f"{SIZE[1]}x{SIZE[0]}"
+    check = f"patches differ by {most:.1e} at most, {average:.1e} on average"
+    yield Row(row, mine_times, their_times, goal, "s", f"transformers' {type(peer).__name__}, {size}", check)
+
+
+def video(row: str, rounds: int) -> Iterator[Row]:
+    """video_dense: 10 s, two frames a second. video_sparse: 120 s with a key frame a second, 16 frames in all."""
+    dense = row == "video_dense"
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "clip.mp4"
+        write_clip(path, frames=(10 if dense else 120) * RATE, key_every=250 if dense else RATE)
+        options = MediaOptions(fps=2.0, max_frames=768 if dense else 16)
+
+        def ours() -> VisionInput:
+            return load_video(Video(path), VISION, ImageConfig(), options, MediaLimits(), "clip")
+
+        loaded = ours()
+        name, theirs = _peer_of_clips(path, loaded)
+        difference = float(np.abs(theirs().astype(np.float32) - loaded.frames).mean())
+        if difference > 3:
+            raise Unequal(f"{row}: frames differ by {difference:.2f} of 255 on average; nothing was timed.")
+        mine, other = in_turn(rounds, ours, theirs)
+        check = f"{len(loaded.frames)} frames differ by {difference:.2f} of 255 on average"
+        yield Row(row, mine, other, 2.5 if dense else 2.0, "s", name, check)
+
+
+def _peer_of_clips(path: Path, ours: VisionInput) -> tuple[str, Callable[[], np.ndarray]]:
+    """Who else reads the clip, and how: to the same frames at the same size."""
+    height, width = ours.resized_size
+    try:
+        from qwen_vl_utils import vision_process
+    except (ImportError, RuntimeError):
+        return "all of the clip decoded by PyAV, resized by PIL", lambda: _decode_all(path, ours)
+    request = {"video": str(path), "nframes": len(ours.frames), "resized_height": height, "resized_width": width}
+
+    def fetch() -> np.ndarray:
+        frames = vision_process.fetch_video(request)
+        frames = frames[0] if isinstance(frames, tuple) else frames
+        return frames.permute(0, 2, 3, 1).clamp(0, 255).round().byte().numpy()
+
+    return f"qwen-vl-utils with {vision_process.get_video_reader_backend()}", fetch
+
+
+def _decode_all(path: Path, ours: VisionInput) -> np.ndarray:
+    height, width = ours.resized_size
+    with av.open(str(path)) as box:
+        frames = [frame.to_ndarray(format="rgb24") for frame in box.decode(video=0)]
+    chosen = sample_indices(len(frames), len(ours.frames))
+    return np.stack(
+        [
+            np.asarray(PIL.Image.fromarray(frames[i]).resize((width, height), PIL.Image.Resampling.BICUBIC))
+            for i in chosen.tolist()
+        ]
+    )
+
+
+def write_clip(path: Path, *, frames: int, key_every: int) -> None:
+    """A picture that slides by, in H.264."""
+    wide = np.asarray(picture(1, (CLIP[0], CLIP[1] + 2 * RATE)))
+    with av.open(str(path), "w") as box:
+        stream = box.add_stream("libx264", rate=Fraction(RATE), options={"preset": "ultrafast", "g": str(key_every)})
+        stream.width, stream.height, stream.pix_fmt = CLIP[1], CLIP[0], "yuv420p"
+        for index in range(frames):
+            shift = index % (2 * RATE)
+            still = np.ascontiguousarray(wide[:, shift : shift + CLIP[1]])
+            for packet in stream.encode(av.VideoFrame.from_ndarray(still, format="rgb24")):
+                box.mux(packet)
+        for packet in stream.encode(None):
+            box.mux(packet)

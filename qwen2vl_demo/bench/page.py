@@ -1,0 +1,89 @@
+"""The row about the page: how long after Enter a visitor sees that something happens.
+
+The real app with nano in a process of its own, a real Chromium, and the page's own clock.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from qwen2vl_demo.bench.measure import Row, Series
+from qwen2vl_demo.bench.models import needed
+from qwen2vl_demo.errors import UserError
+
+ROOT = Path(__file__).resolve().parents[2]
+CHROMIUM = os.environ.get("CHROMIUM_PATH", "/usr/bin/chromium")
+
+# From the key press to the first frame painted after the chat changed.
+WATCH = """() => {
+  window.firstUpdate = new Promise(done => {
+    let began = null;
+    const seen = new MutationObserver(() => {
+      if (began === null) return;
+      seen.disconnect();
+      const pressed = began;
+      requestAnimationFrame(() => setTimeout(() => done(performance.now() - pressed), 0));
+    });
+    seen.observe(document.querySelector('#chat'), {childList: true, subtree: true, characterData: true});
+    document.addEventListener('keydown', event => { if (event.key === 'Enter') began ??= event.timeStamp; },
+      {capture: true, once: true});
+  });
+}"""
+
+
+def first_update(rounds: int) -> Iterator[Row]:
+    """ui_first_update, in ms. Raises UserError where there is no playwright or no Chromium."""
+    needed("playwright")
+    from playwright.sync_api import sync_playwright
+
+    if not Path(CHROMIUM).exists():
+        raise UserError(f"There is no Chromium at {CHROMIUM} for the row ui_first_update; set CHROMIUM_PATH.")
+    times: list[float] = []
+    with _app() as url, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        page = browser.new_page(viewport={"width": 1440, "height": 900})
+        page.goto(url)
+        box = page.locator("#composer textarea")
+        box.wait_for()
+        page.wait_for_timeout(1500)
+        for turn in range(rounds + 1):
+            box.fill("How many shapes are there?")
+            page.evaluate(WATCH)
+            box.press("Enter")
+            took = float(page.evaluate("() => window.firstUpdate"))
+            times += [took] if turn else []  # the first one warms up
+            page.locator("#composer").get_by_role("button", name="Submit").wait_for(timeout=120_000)
+            page.wait_for_timeout(500)
+        answers = page.locator("#chat [data-testid=bot]").count()
+        browser.close()
+    if answers != rounds + 1:
+        raise UserError(
+            f"The page showed {answers} answers to {rounds + 1} questions; nothing can be said of its speed."
+        )
+    check = f"{answers} questions, {answers} answers"
+    yield Row("ui_first_update", Series(tuple(times)), None, 150.0, "ms", "Enter to the first frame, nano", check)
+
+
+@contextmanager
+def _app() -> Iterator[str]:
+    """The app on a free port; its address."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-u", str(ROOT / "app.py"), "--model", "nano", "--data-dir", folder]
+        server = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        try:
+            assert server.stdout is not None
+            for line in server.stdout:
+                if line.startswith("Open "):
+                    yield line.split()[1]
+                    break
+            else:
+                raise UserError("The app did not start; run python app.py to see why.")
+        finally:
+            server.terminate()
+            server.wait(timeout=30)

@@ -1,0 +1,102 @@
+"""Chooses rows, runs them one after the other and prints them: a table for people, or one JSON object."""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import os
+import platform
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from qwen2vl_demo.bench import answers, media, page
+from qwen2vl_demo.bench.growth import growth
+from qwen2vl_demo.bench.measure import HEADER, Row, table_line
+from qwen2vl_demo.errors import UserError
+
+TURNS = ("turn1_448", "turn2_vision_cache", "turn2_prefix")
+DECODE = ("decode_bf16", "decode_int8")
+MEDIA = ("preprocess_fast", "preprocess_pil", "video_dense", "video_sparse")
+ROWS = (*TURNS, *DECODE, "host_overhead", *MEDIA, "ui_first_update")
+ROUNDS, SLOW_ROUNDS = 5, 3  # the true shapes on a CPU take a quarter of a minute a turn
+
+
+def run(given: argparse.Namespace) -> int:
+    """`python -m qwen2vl_demo bench`. Raises UserError for rows that do not exist and sides that do not agree."""
+    names = [name.strip() for name in given.rows.split(",")] if given.rows else list(ROWS)
+    if unknown := [name for name in names if name not in ROWS]:
+        raise UserError(f"--rows names {unknown[0]!r}, which is no row; there are {', '.join(ROWS)}.")
+    if given.rounds is not None and given.rounds < 1:
+        raise UserError(f"--rounds is {given.rounds}; give 1 or more.")
+    device = torch.device(given.device)
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise UserError("There is no device cuda here; run the bench with --device cpu.")
+    about = machine(device)
+    say(about)
+    if given.growth:
+        records = growth(given.shape, device, say)
+        if given.json:
+            print(json.dumps({"machine": about, "growth": records}), flush=True)
+        return 0
+    rows: list[dict[str, Any]] = []
+    say(HEADER)
+    for row in measured(names, given.shape, device, given.rounds):
+        record = row.to_dict()
+        rows.append(record)
+        say(table_line(record) + f" <!-- {record['check']} -->")
+    missing = [name for name in names if name not in {record["row"] for record in rows}]
+    if missing:
+        say(f"Not run, since what they compare with is not installed: {', '.join(missing)}.")
+    say(f"load average at the end: {load()}")
+    if given.json:
+        print(json.dumps({"machine": f"{about}; at the end {load()}", "rows": rows}), flush=True)
+    return 0
+
+
+def measured(names: list[str], shape: str, device: torch.device, rounds: int | None) -> Iterator[Row]:
+    """The rows that were asked for, as they are done. Rows that share a model are measured together."""
+    slow = rounds or (SLOW_ROUNDS if device.type == "cpu" and shape != "small" else ROUNDS)
+    many = rounds or ROUNDS
+    jobs: list[tuple[tuple[str, ...], Callable[[], Iterator[Row]]]] = [
+        (("host_overhead",), lambda: answers.host(device, many)),
+        (("preprocess_fast",), lambda: media.preprocess("preprocess_fast", many)),
+        (("preprocess_pil",), lambda: media.preprocess("preprocess_pil", many)),
+        (("video_dense",), lambda: media.video("video_dense", many)),
+        (("video_sparse",), lambda: media.video("video_sparse", many)),
+        (("ui_first_update",), lambda: page.first_update(many)),
+        (DECODE, lambda: answers.decode(shape, device, many)),
+        (TURNS, lambda: answers.turns(shape, device, slow)),
+    ]
+    for job, make in jobs:
+        if set(job) & set(names):
+            yield from (row for row in make() if row.row in names)
+            gc.collect()
+
+
+def machine(device: torch.device) -> str:
+    """Processor, cores, versions, and what else runs."""
+    name = platform.processor() or platform.machine()
+    if Path("/proc/cpuinfo").exists():
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+        name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), name)
+    if device.type == "cuda":
+        name = f"{torch.cuda.get_device_name(device)}, {name}"
+    kind = torch.backends.cpu.get_cpu_capability()
+    return (
+        f"{name}, {os.cpu_count()} cores, {kind}, Python {platform.python_version()}, torch {torch.__version__}, "
+        f"{torch.get_num_threads()} threads; load average {load()}"
+    )
+
+
+def load() -> str:
+    return ", ".join(f"{x:.1f}" for x in os.getloadavg()) if hasattr(os, "getloadavg") else "unknown"
+
+
+def say(line: str) -> None:
+    """Progress and the table for people; standard output is left to the JSON where that is asked for."""
+    print(line, file=sys.stderr, flush=True)
