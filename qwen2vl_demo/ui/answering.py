@@ -229,6 +229,7 @@ class Answering:
             temperature=options.temperature,
             seed=options.seed,
             media=numbers_of(trace, present) if trace else (),
+            reused_tokens=result.reused_tokens,
         )
 
     def _bounce(self, session: Session, run: Run, before: Conversation, notice: str) -> Iterator[View]:

@@ -68,6 +68,7 @@ class Numbers:
     temperature: float
     seed: int | None
     media: tuple[MediumNumbers, ...] = ()  # of this turn
+    reused_tokens: int = 0  # of the prompt: still known from an earlier turn, and not computed again
 
     @property
     def rate(self) -> float | None:
@@ -202,7 +203,8 @@ def cost_line(numbers: Numbers, ending: Ending) -> str:
         media = f" ({numbers.media_tokens:,} of the {WORD[numbers.media[0].kind]})"
     parts = [count(numbers.prompt_tokens, "prompt token") + media, count(numbers.new_tokens, "new token")]
     if numbers.first_token is not None:
-        parts.append(f"first token {seconds(numbers.first_token)}")
+        reused = f" ({numbers.reused_tokens:,} prompt tokens reused)" if numbers.reused_tokens else ""
+        parts.append(f"first token {seconds(numbers.first_token)}{reused}")
     if numbers.rate:
         parts.append(f"{numbers.rate:.3g} tokens/s" if numbers.rate < 100 else f"{numbers.rate:.0f} tokens/s")
     if numbers.temperature > 0:

@@ -120,6 +120,7 @@ def _numbers(value: dict[str, Any], at: str) -> Numbers:
         temperature=_number(value.get("temperature"), at),
         seed=None if value.get("seed") is None else _integer(value["seed"], at),
         media=tuple(_medium_numbers(m, at) for m in _list(value.get("media", []), f"the numbers of {at}", MAX_MEDIA)),
+        reused_tokens=_integer(value.get("reused_tokens", 0), at),
     )
 
 

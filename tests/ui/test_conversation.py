@@ -29,7 +29,7 @@ CAT = Medium("image", "a" * 64 + ".png", "cat.png")
 DOG = Medium("image", "b" * 64 + ".jpg", "dog.jpg")
 CLIP = Medium("video", "c" * 64 + ".mp4", "clip.mp4")
 MADE = MediumNumbers("image", "cat.png", (480, 640), (252, 336), (1, 18, 24), 108)
-NUMBERS = Numbers(214, 108, 12, 0.2, 0.5, 0.8, 1234, (MADE,))
+NUMBERS = Numbers(214, 108, 12, 0.2, 0.5, 0.8, 1234, (MADE,), 107)
 TALK = Conversation(
     (
         Turn("What is this?", (CAT, CLIP), True, Answer("A <|box_start|>(1,2),(3,4)<|box_end|> cat.", "end", NUMBERS)),
@@ -86,8 +86,8 @@ def test_boxes_belong_to_the_turns_picture_or_the_last_one_before() -> None:
 def test_the_line_below_an_answer() -> None:
     """(12 - 1) tokens after the first in 0.5 s are 22 a second."""
     assert cost_line(NUMBERS, "end") == (
-        "214 prompt tokens (108 of the picture) · 12 new tokens · first token 0.20 s · 22 tokens/s · "
-        "temperature 0.8, seed 1234 · stopped: end"
+        "214 prompt tokens (108 of the picture) · 12 new tokens · first token 0.20 s (107 prompt tokens reused) · "
+        "22 tokens/s · temperature 0.8, seed 1234 · stopped: end"
     )
     assert str(MADE) == "cat.png: 640x480 → 336x252 px, 18x24 patches (rows x columns), 108 tokens"
 

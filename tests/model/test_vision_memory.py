@@ -1,0 +1,59 @@
+"""What the vision tower holds while it runs: never a matrix of every patch with every other, of one picture or more."""
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from qwen2vl_demo.config import VisionConfig
+from qwen2vl_demo.model.vision import VisionTransformer
+
+CONFIG = VisionConfig(depth=2, embed_dim=32, num_heads=2, mlp_ratio=4, out_dim=32)
+
+
+class LargestTensor(TorchDispatchMode):
+    """The most numbers in any tensor that any operation gave."""
+
+    def __init__(self):
+        super().__init__()
+        self.numbers = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        out = function(*args, **(kwargs or {}))
+        for tensor in out if isinstance(out, tuple | list) else [out]:
+            if isinstance(tensor, torch.Tensor):
+                self.numbers = max(self.numbers, tensor.numel())
+        return out
+
+
+@torch.no_grad()
+def largest(grids):
+    tower = VisionTransformer(CONFIG).eval()
+    patches = torch.zeros(sum(t * h * w for t, h, w in grids), 1176)
+    with LargestTensor() as seen:
+        tower(patches, grids)
+    return seen.numbers, len(patches)
+
+
+@pytest.mark.parametrize(
+    "grids",
+    [
+        [(1, 64, 64)],
+        [(1, 40, 40), (1, 40, 40), (1, 40, 40)],
+        [(1, 48, 64), (1, 30, 30), (1, 20, 44)],
+        [(3, 36, 36), (1, 20, 20)],
+    ],
+    ids=["one picture", "equal pictures", "unequal pictures", "a clip and a picture"],
+)
+def test_the_largest_tensor_is_the_mlps_and_not_an_attention_matrix(grids):
+    """The widest activation of a patch is 4 * 32 = 128 numbers. One head's attention of the smallest case's 3676
+    patches would be 3676^2 = 13.5 million, over a hundred times the 0.47 million of the MLP."""
+    numbers, patches = largest(grids)
+    assert numbers == patches * CONFIG.mlp_dim
+    assert patches**2 > 20 * numbers
+
+
+def test_an_attention_matrix_would_be_seen():
+    with LargestTensor() as seen:
+        q = torch.zeros(1, 100, 8)
+        (q @ q.transpose(1, 2)).softmax(-1)
+    assert seen.numbers == 100 * 100
