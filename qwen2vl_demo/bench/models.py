@@ -34,7 +34,7 @@ from qwen2vl_demo.processing.processor import Processor, Prompt
 from qwen2vl_demo.processing.tokenizer import Tokenizer
 
 BLOCK = 16_777_259  # random numbers that are drawn; a prime, so that no two rows of a matrix repeat them alike
-SPREAD = 0.02  # standard deviation of the released checkpoints' initial weights
+GAIN = 1.5  # of a product with random weights: enough that attention chooses and answers are no single token
 
 SHAPES: dict[str, tuple[VisionConfig, TextConfig]] = {
     "2b": (
@@ -66,7 +66,8 @@ def config_of(shape: str) -> Qwen2VLConfig:
 def random_model(shape: str, device: torch.device, dtype: torch.dtype) -> Qwen2VL:
     with torch.device("meta"):
         model = Qwen2VL(config_of(shape))
-    block = torch.randn(BLOCK, generator=torch.Generator().manual_seed(0)).mul_(SPREAD).to(device, dtype)
+    block = torch.randn(BLOCK, generator=torch.Generator().manual_seed(0))
+    block = block.mul_(GAIN * model.config.text.hidden_size**-0.5).to(device, dtype)
     state: dict[str, Tensor] = {}
     at = 0
     for name, empty in model.state_dict().items():

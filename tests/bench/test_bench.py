@@ -1,0 +1,146 @@
+"""The bench: rows and table, both sides on one set of weights, and the work that reuse spares, counted, not timed.
+
+Times depend on what else a machine does; how many tokens are computed does not. So the ratios of the table are asserted
+here as ratios of work.
+"""
+
+import json
+
+import pytest
+import torch
+
+from qwen2vl_demo.bench import answers, models
+from qwen2vl_demo.bench.measure import HEADER, Row, Series, in_turn, table
+from qwen2vl_demo.bench.run import ROWS
+from qwen2vl_demo.cli import main
+from qwen2vl_demo.engine.base import GenerationOptions
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def model():
+    return models.random_model("small", CPU, torch.float32)
+
+
+@pytest.fixture(scope="module")
+def engine(model):
+    return models.engine_of(model)
+
+
+def work(engine, monkeypatch, messages):
+    """(patches encoded, tokens read by the language model) until the first token of an answer."""
+    done = {"patches": 0, "tokens": 0}
+    encode, read = engine.model.encode, type(engine.model.model).forward
+
+    def encoding(patches, *rest):
+        done["patches"] += len(patches)
+        return encode(patches, *rest)
+
+    def reading(self, embeddings, *rest, **named):
+        done["tokens"] += embeddings.shape[1]
+        return read(self, embeddings, *rest, **named)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(engine.model, "encode", encoding)
+        patched.setattr(type(engine.model.model), "forward", reading)
+        result = models.our_answer(engine, messages, 1)
+    return done["patches"], done["tokens"], result.prompt_tokens
+
+
+def test_both_sides_choose_the_same_tokens_on_the_same_tensors(model, engine):
+    pytest.importorskip("transformers")
+    peer = models.transformers_of(model)
+    ours, theirs = model.model.embed_tokens.weight, peer.model.language_model.embed_tokens.weight
+    assert ours.data_ptr() == theirs.data_ptr(), "the weights are held twice"
+    messages = answers.second_turn(models.picture(0, (112, 140)))
+    inputs = models.peer_inputs(engine, messages)
+    inputs["pixel_values"] = models.patches_of(engine, engine.prompt(messages, GenerationOptions()))
+    expected = models.peer_answer(peer, inputs, 6).tokens
+    assert models.our_tokens(engine, messages, 6) == expected
+    assert len(set(expected)) > 1
+
+
+def test_a_second_turn_computes_a_tenth_of_the_first_one(engine, monkeypatch):
+    """448x448 is 1024 patches and 256 merged tokens, of a prompt of about 300; the follow-up adds about 30 tokens."""
+    image = models.picture(5, (448, 448))
+    patches, tokens, length = work(engine, monkeypatch, answers.first_turn(image))
+    assert (patches, tokens) == (1024, length)
+    again, new, longer = work(engine, monkeypatch, answers.second_turn(image))
+    assert (again, new) == (0, longer - length), "only what stands behind the first prompt is read"
+    assert new * 5 < tokens
+
+
+def test_with_another_system_prompt_the_picture_is_not_encoded_again_but_all_is_read(engine, monkeypatch):
+    image = models.picture(6, (448, 448))
+    work(engine, monkeypatch, answers.first_turn(image))
+    patches, tokens, length = work(engine, monkeypatch, answers.second_turn(image, "Answer in one word."))
+    assert patches == 0
+    assert 0.9 * length < tokens <= length
+
+
+def test_turns_read_about_as_much_each_however_long_the_chat_has_become(engine, monkeypatch):
+    from qwen2vl_demo.processing.messages import Message
+
+    messages, read = answers.first_turn(models.picture(7, (280, 280))), []
+    for _ in range(5):
+        read.append(work(engine, monkeypatch, messages)[1])
+        messages = [*messages, Message("assistant", "A red circle."), Message("user", "And what else is there?")]
+    assert max(read[1:]) == min(read[1:]) < read[0] / 3
+
+
+def test_a_shape_has_the_size_it_is_called_by():
+    """2.2 and 8.3 billion, as the released checkpoints, counted without making them."""
+    from qwen2vl_demo.model.qwen2vl import Qwen2VL
+
+    for shape, billions in (("2b", 2.21), ("7b", 8.29)):
+        with torch.device("meta"):
+            count = sum(p.numel() for p in Qwen2VL(models.config_of(shape)).parameters())
+        assert count / 1e9 == pytest.approx(billions, abs=0.01)
+
+
+def test_a_ratio_is_how_many_times_better_whatever_the_unit():
+    def row(unit, ours, peer):
+        return Row("x", Series((ours,)), Series((peer,)) if peer else None, 2.0, unit, "somebody", "equal")
+
+    assert row("s", 1.0, 3.0).ratio == 3 and row("tokens/s", 30.0, 10.0).ratio == 3
+    assert row("s", 1.0, 3.0).reached and not row("tokens/s", 10.0, 10.0).reached
+    assert row("ms", 1.0, None).ratio is None and row("ms", 1.0, None).reached and not row("ms", 3.0, None).reached
+
+
+def test_sides_take_turns_after_one_run_each_that_is_not_timed():
+    ran = []
+    times = in_turn(3, lambda: ran.append("ours"), lambda: ran.append("peer"))
+    assert ran == ["ours", "peer"] * 4
+    assert [len(series.values) for series in times] == [3, 3]
+
+
+def test_the_command_prints_the_rows_that_were_asked_for(capsys):
+    """A true run, on the small shape; what it measures is looked at for being there, not for being fast."""
+    pytest.importorskip("transformers")
+    rows = ["turn1_448", "turn2_prefix", "decode_int8"]
+    assert main(["bench", "--shape", "small", "--rounds", "1", "--json", "--rows", ",".join(rows)]) == 0
+    out, told = capsys.readouterr()
+    record = json.loads(out)
+    assert "load average" in record["machine"]
+    assert sorted(row["row"] for row in record["rows"]) == sorted(rows)
+    for row in record["rows"]:
+        assert {"row", "ours", "peer", "ratio", "goal", "unit", "rounds"} <= row.keys()
+        assert row["ours"] > 0 and row["peer"] > 0 and row["rounds"] == 1
+        assert "greedy tokens" in row["check"]
+    assert HEADER in told and table(record["rows"]).splitlines()[-1] in told
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [(["--rows", "turn3"], "turn3"), (["--rounds", "0"], "--rounds"), (["--device", "cuda"], "no device cuda")],
+)
+def test_what_cannot_be_measured_is_one_sentence(argv, words, capsys):
+    if "cuda" in argv and torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    assert main(["bench", *argv]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_every_row_of_the_goals_has_a_name():
+    assert len(ROWS) == len(set(ROWS)) == 11
