@@ -20,9 +20,11 @@ from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.settings import NO_MODEL, Parser, Settings, add_flags, variable_name
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from qwen2vl_demo.engine.base import Engine, GenerationOptions, Result
     from qwen2vl_demo.processing.messages import Message
-    from qwen2vl_demo.trace import PromptTrace
+    from qwen2vl_demo.trace import MediaTrace, PromptTrace
 
 _MEDIA_FLAGS = ("model", "min_pixels", "max_pixels", "fps", "max_frames")
 _ENGINE_FLAGS = ("device", "dtype", "quantize", "engine_url", "engine_model", "engine_key", "engine_timeout")
@@ -175,20 +177,38 @@ def _inspect(given: argparse.Namespace) -> int:
     from qwen2vl_demo.engine.start import options_of
 
     settings = Settings.from_namespace(given, {variable_name("model"): NO_MODEL, **os.environ})
-    prompt = processor_for(settings.model).process(_messages(given), options_of(settings).media)
+    processor, messages = processor_for(settings.model), _messages(given)
+    prompt = processor.process(messages, options_of(settings).media)
     if given.json:
         _print_json(prompt.trace.to_dict())
     elif given.html:
         from qwen2vl_demo.report import report_page
 
+        page = report_page(
+            prompt.trace,
+            [medium.frames for medium in prompt.media],
+            [_as_it_came(messages, medium) for medium in prompt.trace.media],
+            limits=(processor.image.min_pixels, processor.image.max_pixels),
+        )
         try:
-            given.html.write_text(report_page(prompt.trace, [m.frames for m in prompt.media]), encoding="utf-8")
+            given.html.write_text(page, encoding="utf-8")
         except OSError as error:
             raise UserError(f"{given.html} cannot be written ({error.strerror}); give --html another place.") from None
         print(given.html)
     else:
         print(_summary(prompt.trace))
     return 0
+
+
+def _as_it_came(messages: list[Message], medium: MediaTrace) -> np.ndarray | None:
+    """The picture of a trace before it was resized; None where resizing changed nothing."""
+    from qwen2vl_demo.media import glance
+    from qwen2vl_demo.processing.messages import Text
+
+    part = messages[medium.message].parts[medium.part]
+    if isinstance(part, Text) or medium.original_size == medium.resized_size:
+        return None
+    return glance(part.source, video=medium.kind == "video")
 
 
 def _summary(trace: PromptTrace) -> str:

@@ -35,7 +35,7 @@ ROOMS = {
         {"torch", "numpy", "PIL", "tokenizers", "safetensors", "huggingface_hub", "httpx", "av"},
     ),
     "viz": Room({"errors", "trace", "attention_trace", "geometry", "viz"}, {"numpy", "plotly", "PIL"}),
-    "report": Room(LEAVES, {"numpy", "PIL"}),
+    "report": Room(LEAVES | {"viz"}, {"numpy"}),
     "ui": Room(
         LEAVES | {"engine", "viz", "media", "processing.messages", "ui", "nano.evaluate"},
         {"gradio", "plotly", "numpy", "PIL", "spaces"},

@@ -1,7 +1,7 @@
-"""Pictures as they came, made small enough to look at: what stands beside the resized picture that the model got.
+"""Pictures as they came, to stand beside the resized ones that the model got.
 
-Of a clip it is the first frame, which is always among the sampled ones. A few are kept, so that a growing chat does
-not open its files again with every question. Safe for several threads; knows no gradio.
+A few are kept, so that a growing chat does not open its files again with every question. Safe for several threads;
+knows no gradio.
 """
 
 from __future__ import annotations
@@ -13,13 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
-from qwen2vl_demo import media
 from qwen2vl_demo.errors import UserError
-from qwen2vl_demo.geometry import Size
-from qwen2vl_demo.processing.messages import Image, Message, Source, Text
+from qwen2vl_demo.media import glance
+from qwen2vl_demo.processing.messages import Message, Source, Text, Video
 from qwen2vl_demo.trace import MediaTrace
 
-SIDE = 1280  # px, the longer side at most
 KEPT = 16
 
 
@@ -42,7 +40,7 @@ class Originals:
                 self._pictures.move_to_end(key)
                 return known
         try:
-            picture = _picture(part.source) if isinstance(part, Image) else _first_frame(part.source)
+            picture = glance(part.source, video=isinstance(part, Video))
         except UserError:
             return None
         if key is not None:
@@ -51,21 +49,6 @@ class Originals:
                 while len(self._pictures) > self._kept:
                     self._pictures.popitem(last=False)
         return picture
-
-
-def _picture(source: Source) -> np.ndarray:
-    picture = media.open_image(source)
-    picture.thumbnail((SIDE, SIDE), reducing_gap=2.0)
-    return np.asarray(picture, dtype=np.uint8)
-
-
-def _first_frame(source: str | Path | bytes) -> np.ndarray:
-    return media.read_video(source, fps=1.0, min_frames=2, max_frames=2, resize=_fitting).frames[0]
-
-
-def _fitting(count: int, size: Size) -> Size:
-    scale = min(1.0, SIDE / max(size))
-    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
 def _key(source: Source) -> Hashable | None:

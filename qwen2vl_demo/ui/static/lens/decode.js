@@ -21,7 +21,7 @@
       input_ids: lens.fromRuns(payload.input_ids),
       position_ids: payload.position_ids.map(lens.fromRuns),
       tokens: pieces(payload.tokens),
-      turns: payload.turns,
+      turns: payload.turns, limits: payload.limits,
       media: payload.media.map(medium => ({
         ...medium,
         merged_grid: [medium.grid_thw[0], medium.grid_thw[1] / 2, medium.grid_thw[2] / 2],

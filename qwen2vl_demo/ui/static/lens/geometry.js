@@ -2,7 +2,8 @@
 // A test holds each function equal to its twin over many sizes.
 (() => {
   const lens = window.qwen2vl.lens;
-  const PATCH = 14, MERGE = 2, FACTOR = PATCH * MERGE;
+  const PATCH = 14, MERGE = 2, FACTOR = PATCH * MERGE, TOKEN = FACTOR * FACTOR;
+  const FRAME_MIN = 128 * TOKEN, FRAME_MAX = 768 * TOKEN, CLIP_TOTAL = 24576 * TOKEN;
   const g = lens.geometry = { PATCH, MERGE, FACTOR };
 
   // Python's round: halves go to the even neighbour, where Math.round takes them up.
@@ -27,6 +28,30 @@
       acted = "min";
     }
     return { height: h, width: w, acted };
+  };
+
+  // The same, but never above a ceiling that somebody chose below the floor: `_fit` of processing/image.py.
+  g.fit = (height, width, min, max, strict) => {
+    const fitted = g.smartResize(height, width, min, max);
+    if (!strict || fitted.height * fitted.width <= max) return fitted;
+    const magnify = Math.ceil(max / Math.min(height, width));
+    const { height: h, width: w } = g.smartResize(height * magnify, width * magnify, FACTOR * FACTOR, max);
+    const longest = Math.floor(max / (Math.min(h, w) * FACTOR)) * FACTOR;
+    return { height: Math.min(h, longest), width: Math.min(w, longest), acted: "max" };
+  };
+
+  // What a picture becomes with at most `tokens`; `least` is the checkpoint's floor in pixels, `chosen` another one.
+  g.pictureSize = (height, width, tokens, least, chosen = null) => {
+    const max = tokens * TOKEN, lowered = chosen === null && max < least, min = lowered ? max : chosen ?? least;
+    return { ...g.fit(height, width, min, max, lowered), min, max };
+  };
+
+  // What each of `frames` frames of a clip becomes: no more than `tokens`, and no more than its share of the clip's own.
+  g.frameSize = (height, width, frames, tokens, least, chosen = null) => {
+    const floor = chosen ?? FRAME_MIN, share = Math.min(FRAME_MAX, (CLIP_TOTAL / frames) * 2);
+    const max = Math.min(Math.trunc(Math.max(share, 1.05 * floor)), tokens * TOKEN);
+    const lowered = chosen === null && max < floor, min = lowered ? Math.min(least, max) : floor;
+    return { ...g.fit(height, width, min, max, lowered), min, max };
   };
 
   // Place in block order of the patch at (row, column) of one temporal slice that is `columns` patches wide, and back.

@@ -14,11 +14,12 @@
 
   lens.views.plot = () => {
     const canvas = lens.el("canvas", { "aria-hidden": "true" }), back = document.createElement("canvas");
-    const plain = lens.el("input", { type: "checkbox", checked: true, onchange: () => { stale = true; draw(); } });
+    const whole = lens.el("input", { type: "checkbox", onchange: () => { stale = true; draw(); } });
     const tool = (text, label, act) => lens.el("button", { type: "button", class: "lens-round", "aria-label": label, title: label, onclick: act }, text);
     const tools = lens.el("div", { class: "lens-player lens-plot-tools" },
       lens.AXES.map(name => lens.el("span", { class: `lens-axis lens-axis-${name}` }, name)),
-      lens.el("label", { class: "lens-check" }, plain, "plain 1-D positions"),
+      lens.el("span", { class: "lens-dashed" }, "plain 1-D"),
+      lens.el("label", { class: "lens-check" }, whole, "whole of it"),
       lens.el("span", { class: "lens-space" }),
       tool("−", "Zoom out", () => zoom(2)), tool("+", "Zoom in", () => zoom(0.5)),
       lens.el("button", { type: "button", class: "lens-quiet", onclick: () => { view = null; stale = true; draw(); } }, "Whole prompt"));
@@ -52,7 +53,7 @@
       const axes = data.position_ids;
       floor = Infinity; top = 0;
       for (const axis of axes) for (let i = first; i <= last; i++) { floor = Math.min(floor, axis[i]); top = Math.max(top, axis[i]); }
-      if (plain.checked) { floor = Math.min(floor, first); top = Math.max(top, last); }
+      if (whole.checked) { floor = Math.min(floor, first); top = Math.max(top, last); } else top += Math.max(1, (top - floor) * 0.12);
       if (!view) floor = 0;
       c.clearRect(0, 0, width, HEIGHT);
       c.font = `11px ${colours.mono}`; c.textBaseline = "middle"; c.lineWidth = 1;
@@ -78,14 +79,12 @@
       });
       c.save();
       c.beginPath(); c.rect(LEFT, TOP - 4, width - LEFT - RIGHT, HEIGHT - TOP - BOTTOM + 8); c.clip();
-      if (plain.checked) {
-        c.strokeStyle = colours.soft; c.lineWidth = 1.5; c.setLineDash([4, 4]);
-        c.beginPath(); c.moveTo(xOf(data, first + 0.5), yOf(first)); c.lineTo(xOf(data, last + 0.5), yOf(last)); c.stroke();
-      }
+      c.strokeStyle = colours.soft; c.lineWidth = 1.5; c.setLineDash([4, 4]);
+      c.beginPath(); c.moveTo(xOf(data, first + 0.5), yOf(first)); c.lineTo(xOf(data, last + 0.5), yOf(last)); c.stroke();
       lens.AXES.forEach((name, axis) => line(c, data, axes[axis], first, last, colours[name], DASHES[name], name));
       c.restore();
       c.setLineDash([]);
-      if (plain.checked && !view) saving(c, data, colours);
+      if (!view) saving(c, data, colours);
       if (b - a <= 60) pieces(c, data, first, last, colours);
     }
 
@@ -93,6 +92,15 @@
     function saving(c, data, colours) {
       const saved = data.length - 1 - data.largest, y0 = yOf(data.length - 1), y1 = yOf(data.largest), x = xOf(data, data.length - 0.5) - 3;
       if (saved < 1 || y1 - y0 < 40) return;
+      if (y0 < TOP) {  // plain counting leaves the figure: say where to
+        const at = top, gone = Math.min(xOf(data, at), x - 10);
+        c.fillStyle = colours.soft; c.font = `12px ${colours.font}`; c.textBaseline = "middle";
+        const words = `plain 1-D goes on to ${lens.number(data.length - 1)}`, room = c.measureText(words).width + 12;
+        c.textAlign = gone + room < width - RIGHT ? "left" : "right";
+        c.fillText(words, gone + (c.textAlign === "left" ? 8 : -8), TOP + 8);
+        c.font = `11px ${colours.mono}`;
+        return;
+      }
       c.strokeStyle = c.fillStyle = colours.ink; c.lineWidth = 1.5;
       c.beginPath(); c.moveTo(x, y0 + 8); c.lineTo(x, y1 - 8);
       for (const [y, way] of [[y0 + 8, 5], [y1 - 8, -5]]) { c.moveTo(x - 4, y + way); c.lineTo(x, y); c.lineTo(x + 4, y + way); }

@@ -9,17 +9,21 @@
 
   // What a picture, or a frame of a clip, becomes within a budget of at most `tokens`.
   lens.preview = (medium, tokens) => {
-    const [h, w] = medium.original_size, max = tokens * TOKEN, min = Math.min(medium.min_pixels, max);
-    return lens.geometry.smartResize(h, w, min, max);
+    const [h, w] = medium.original_size, least = lens.state.data.limits[0], { min_pixels: min, max_pixels: max } = medium;
+    const clip = medium.kind === "video", usual = clip ? 128 * TOKEN : least;
+    const chosen = min !== usual && min !== Math.min(least, max) ? min : null;  // the visitor's own floor
+    return clip ? lens.geometry.frameSize(h, w, medium.frame_indices.length, tokens, least, chosen)
+      : lens.geometry.pictureSize(h, w, tokens, least, chosen);
   };
 
   // How the size came about, in one sentence.
-  function account(medium, { height, width, acted }, tokens) {
+  function account(medium, { height, width, acted, min, max }) {
+    const tokens = Math.floor(max / TOKEN), fewest = Math.ceil(min / TOKEN);
     const [h, w] = medium.original_size, round = side => lens.geometry.roundHalfEven(side / FACTOR) * FACTOR;
     const rounded = `${lens.number(round(w))} x ${lens.number(round(h))}`, of = medium.kind === "video" ? "a frame" : "a picture";
     if (height === h && width === w) return "Both sides are multiples of 28 already and within the budget, so not a pixel changes.";
     if (acted === "max") return `Rounded to multiples of 28 it would be ${rounded} px, more than the budget of ${lens.count(tokens, "token")} ${of}, so it is made smaller.`;
-    if (acted === "min") return `Rounded to multiples of 28 it would be ${rounded} px, less than the ${lens.count(Math.ceil(medium.min_pixels / TOKEN), "token")} ${of} must have, so it is enlarged.`;
+    if (acted === "min") return `Rounded to multiples of 28 it would be ${rounded} px, less than the ${lens.count(fewest, "token")} ${of} must have, so it is enlarged.`;
     return "Each side goes to the nearest multiple of 28; the budget does not act.";
   }
 
@@ -89,15 +93,15 @@
       slider.value = toSlider(Math.min(MOST, Math.max(LEAST, tokens)));
       slider.setAttribute("aria-valuetext", lens.count(tokens, "token"));
       budget.textContent = lens.count(tokens, "token");
-      hint.textContent = real ? account(medium, { height: rh, width: rw, acted: guess.acted }, tokens)
-        : `A preview. ${account(medium, guess, tokens)}`;
+      hint.textContent = real ? account(medium, { ...guess, height: rh, width: rw })
+        : `A preview. ${account(medium, guess)}`;
       apply.hidden = real || !lens.actions.apply; reset.hidden = real;
       const change = 100 * ((rw / rh) / (w / h) - 1), area = (rh * rw) / (h * w);
       lens.fill(facts, both ? [
         ["Sides", `${lens.number(w)} → ${lens.number(rw)} px wide, ${lens.number(h)} → ${lens.number(rh)} px high`],
         ["Pixels kept", area > 1.0001 ? `${(area * 100).toFixed(0)} %: it is enlarged` : `${(area * 100).toFixed(area < 0.1 ? 1 : 0)} %`],
         ["Aspect ratio", change === 0 ? "unchanged" : `${(w / h).toFixed(3)} → ${(rw / rh).toFixed(3)} (${percent(change)})`],
-        ["Budget", `${lens.number(Math.ceil(medium.min_pixels / TOKEN))} to ${lens.number(tokens)} tokens; `
+        ["Budget", `${lens.number(Math.ceil(guess.min / TOKEN))} to ${lens.number(Math.floor(guess.max / TOKEN))} tokens; `
           + ({ max: "the upper end acted", min: "the lower end acted" }[guess.acted] || "neither end acted")],
       ].map(([name, value]) => [lens.el("dt", {}, name), lens.el("dd", {}, value)]).flat() : []);
     }
