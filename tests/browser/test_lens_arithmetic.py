@@ -106,7 +106,8 @@ def test_the_preview_of_a_clips_budget_is_what_the_processor_then_does(lens: Pag
         ]
         guessed = lens.evaluate(
             """([h, w, frames, least, budgets]) => budgets
-            .map(b => qwen2vl.lens.geometry.frameSize(h, w, frames, b, least)).map(r => [r.height, r.width, r.min, r.max])""",
+            .map(b => qwen2vl.lens.geometry.frameSize(h, w, frames, b, least))
+            .map(r => [r.height, r.width, r.min, r.max])""",
             [*media[0].original_size, len(media[0].frame_indices), processor.image.min_pixels, budgets],
         )
         assert guessed == [[*m.resized_size, m.min_pixels, m.max_pixels] for m in media]
