@@ -48,9 +48,10 @@ def test_a_word_and_a_head_are_picked_and_every_picture_shows_its_cell(fake: Tab
     fake.ask("What differs?", material / "cat.png", material / "dog.jpg")
     expect(words(fake).first).to_be_visible()
     assert part(fake, "words").inner_text() == fake.answers.last.inner_text().strip()
+    assert snapshot(fake)["medium"] == 1
     pick(fake, 4)
     shown = snapshot(fake)
-    assert shown["layer"] == "attention"
+    assert (shown["layer"], shown["medium"]) == ("attention", 0)  # the first of those with most comes to the front
     sizes = [medium["merged_tokens"] for medium in shown["media"]]
     assert [len(values) for values in shown["overlay"]] == sizes
     requests: list[str] = []

@@ -15,7 +15,7 @@ const make = (tag, attributes, ...children) => {
 const bytesOf = text => Uint8Array.from(atob(text), c => c.charCodeAt(0));
 const lens = () => window.qwen2vl && window.qwen2vl.lens;
 
-let answer = "", known = new Map(), word = -1, choice = "all", lifted = false, waiting = false, buttons = [];
+let answer = "", known = new Map(), word = -1, choice = "all", lifted = false, waiting = false, turn = false, buttons = [];
 
 function load() {
   const value = props.value || {};
@@ -50,6 +50,7 @@ function begin(value) {
 
 function pick(i) {
   word = i === word ? -1 : i;
+  turn = word >= 0;  // the picture and the moment that got most come to the front, once
   if (word < 0) { waiting = false; if (lens()) lens().setOverlay(null); }
   ask();
 }
@@ -78,7 +79,7 @@ function show() {
   const media = data.grids.map(([t, h, w]) => t * h * w), cells = bytesOf(data.maps[choice].data), top = data.maps[choice].top;
   let at = 0;
   const split = media.map(size => cells.subarray(at, (at += size)));
-  const strongest = brightest(data, split, top);
+  const best = brightest(split), strongest = told(data, best, top);
   say(data);
   $("cost").textContent = cost(data);
   if (lens() && media.length)
@@ -88,6 +89,8 @@ function show() {
       media: lifted ? split.map(values => values.map(value => Math.round(Math.sqrt(value * 255)))) : split,
       labels: ["0 %", percent(top)], open: true,
     });
+  if (lens() && turn && best.value > 0) lens().set({ medium: best.medium, t: Math.floor(best.index / area(data, best.medium)) });
+  turn = false;
 }
 
 const whose = data => (choice === "all" ? `averaged over ${data.layers} layers of ${data.heads} heads`
@@ -122,13 +125,22 @@ function say(data) {
   }));
 }
 
-function brightest(data, split, top) {
-  let best = [-1, 0, 0];
-  split.forEach((cells, medium) => cells.forEach((value, i) => { if (value > best[0]) best = [value, medium, i]; }));
-  const [value, medium, index] = best;
-  if (value <= 0) return "";
-  const [t, h, w] = data.grids[medium], place = index % (h * w);
-  const which = split.length > 1 ? ` of ${pieces(data).media[medium][0]}` : "", when = t > 1 ? `, t step ${Math.floor(index / (h * w)) + 1}` : "";
+const area = (data, medium) => data.grids[medium][1] * data.grids[medium][2];
+
+// The cell with most: {value, medium, index}.
+function brightest(split) {
+  const best = { value: 0, medium: 0, index: 0 };
+  split.forEach((cells, medium) => cells.forEach((value, index) => {
+    if (value > best.value) Object.assign(best, { value, medium, index });
+  }));
+  return best;
+}
+
+function told(data, { value, medium, index }, top) {
+  if (!value) return "";
+  const [t, , w] = data.grids[medium], place = index % area(data, medium);
+  const which = data.grids.length > 1 ? ` of ${pieces(data).media[medium][0]}` : "";
+  const when = t > 1 ? `, t step ${Math.floor(index / area(data, medium)) + 1}` : "";
   return `The brightest cell${which} is row ${Math.floor(place / w)}, column ${place % w}${when}: ${percent(top)} of all attention.`;
 }
 
