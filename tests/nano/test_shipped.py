@@ -55,7 +55,7 @@ def table(engine):
     return {r.family: r for r in evaluate(engine.model, processor.tokenizer, processor.template, samples_per_kind=64)}
 
 
-@pytest.mark.parametrize("family", ["shape", "colour", "count", "exists", "video"])
+@pytest.mark.parametrize("family", ["shape", "colour", "count", "exists", "where", "pictures", "video"])
 def test_on_scenes_it_has_never_seen_it_is_far_above_chance(table, family):
     """At least a fifth of the way from guessing to perfect, right to the letter. Its card has the whole table."""
     row = table[family]
@@ -64,7 +64,7 @@ def test_on_scenes_it_has_never_seen_it_is_far_above_chance(table, family):
 
 def test_whole_descriptions_are_right_much_more_often_than_by_chance(table):
     assert table["describe"].chance < 0.002
-    assert table["describe"].accuracy > 0.05
+    assert table["describe"].accuracy > 0.15
 
 
 def test_it_says_what_it_is(engine):
