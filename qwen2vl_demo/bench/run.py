@@ -9,6 +9,7 @@ import os
 import platform
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,9 @@ from qwen2vl_demo.errors import UserError
 
 TURNS = ("turn1_448", "turn2_vision_cache", "turn2_prefix")
 DECODE = ("decode_bf16", "decode_int8")
-MEDIA = ("preprocess_fast", "preprocess_pil", "video_dense", "video_sparse")
-ROWS = (*TURNS, *DECODE, "host_overhead", *MEDIA, "ui_first_update")
+PICTURES = ("preprocess_fast", "preprocess_pil", "preprocess_fast_resize", "preprocess_pil_resize")
+CLIPS = ("video_dense", "video_sparse")
+ROWS = (*TURNS, *DECODE, "host_overhead", *PICTURES, *CLIPS, "ui_first_update")
 ROUNDS, SLOW_ROUNDS = 5, 3  # the true shapes on a CPU take a quarter of a minute a turn
 
 
@@ -64,10 +66,8 @@ def measured(names: list[str], shape: str, device: torch.device, rounds: int | N
     many = rounds or ROUNDS
     jobs: list[tuple[tuple[str, ...], Callable[[], Iterator[Row]]]] = [
         (("host_overhead",), lambda: answers.host(device, many)),
-        (("preprocess_fast",), lambda: media.preprocess("preprocess_fast", many)),
-        (("preprocess_pil",), lambda: media.preprocess("preprocess_pil", many)),
-        (("video_dense",), lambda: media.video("video_dense", many)),
-        (("video_sparse",), lambda: media.video("video_sparse", many)),
+        *(((row,), partial(media.preprocess, row, many)) for row in PICTURES),
+        *(((row,), partial(media.video, row, many)) for row in CLIPS),
         (("ui_first_update",), lambda: page.first_update(many)),
         (DECODE, lambda: answers.decode(shape, device, many)),
         (TURNS, lambda: answers.turns(shape, device, slow)),
