@@ -1,8 +1,9 @@
 """One step of the model, run again to see what it looked at: the attention behind a word that is already written.
 
 Contract: the tokens before the word are read from a KV cache that is not changed; only the tokens from which the word
-was chosen are run, one a token of the word, which costs about what writing them did. Knows the model, a cache and
-numbers; knows neither messages nor text.
+was chosen are run, one a token of the word, which costs about what writing them did. They are run with the model's own
+weights: where an answer was written with narrower ones (int8), the two agree to that rounding. Knows the model, a
+cache and numbers; knows neither messages nor text.
 
 Axes: S tokens of prompt and answer, H query heads.
 """
