@@ -16,6 +16,7 @@ from qwen2vl_demo.processing.messages import MediaOptions, Message
 from qwen2vl_demo.trace import PromptTrace
 
 if TYPE_CHECKING:
+    from qwen2vl_demo.engine.estimate import Estimate
     from qwen2vl_demo.processing.processor import Prompt
 
 StopReason = Literal["end", "length", "cancelled"]
@@ -90,6 +91,10 @@ class Engine(Protocol):
 
     def prompt(self, messages: Sequence[Message], options: GenerationOptions) -> Prompt:
         """The same, together with the resized pixels that are cut into patches. Raises UserError."""
+        ...
+
+    def estimate(self, trace: PromptTrace, options: GenerationOptions) -> Estimate:
+        """What an answer to it will cost. May be left out: then `estimate_of` counts the tokens."""
         ...
 
     def stream(

@@ -64,7 +64,7 @@ class Memory:
 class Times:
     """Seconds of the parts of an answer, in their order. What is reused is not in them."""
 
-    prepare: Span  # files opened, resized and cut; words made into ids
+    prepare: Span  # words made into ids, files that were opened found again, a KV cache copied
     encode: Span  # the vision transformer
     prefill: Span  # the prompt read by the language model
     token: Span  # each token of the answer, the prompt's length included
@@ -87,7 +87,7 @@ class Estimate:
     reused_media: int = 0  # of these, not encoded again
     memory: Memory | None = None
     times: Times | None = None
-    basis: str = ""  # what the seconds rest on, for people
+    basis: str = ""  # for people: what the seconds rest on, or a sentence that says why there are none
 
     @property
     def room(self) -> int:
@@ -110,14 +110,15 @@ class Outcome:
         return cls(estimate, result.timings, result.prompt_tokens, result.new_tokens, result.reused_tokens)
 
 
-def tokens_only(trace: PromptTrace) -> Estimate:
-    """All that can be said without a model."""
+def tokens_only(trace: PromptTrace, why: str = "") -> Estimate:
+    """All that can be said without a model; `why` is the sentence that says what is missing."""
     return Estimate(
         prompt_tokens=len(trace),
         turn_tokens=len(trace) - last_question(trace),
         media_tokens=sum(m.merged_tokens for m in trace.media),
         context_length=trace.context_length,
         media=len(trace.media),
+        basis=why,
     )
 
 

@@ -117,9 +117,9 @@ class Meter:
         if not self.ready:
             return
         raw = self._raw(work)
-        measured = {phase: timings[phase] for phase in ("prepare", "prefill") if phase in timings}
-        if work.grids and "encode" in timings:
-            measured["encode"] = timings["encode"]
+        measured = {phase: timings[phase] for phase in ("prepare", "encode", "prefill") if phase in timings}
+        if not work.grids:  # then the time between preparing and reading was spent on finding and copying a KV cache
+            measured["prepare"] = measured.get("prepare", 0.0) + measured.pop("encode", 0.0)
         if "decode" in timings and new_tokens > 1:
             measured["token"] = timings["decode"] / new_tokens
         with self._lock:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from qwen2vl_demo.attention_trace import AttentionTrace, Word
 from qwen2vl_demo.engine.base import Chunk, GenerationOptions
+from qwen2vl_demo.engine.estimate import Estimate, tokens_only
 from qwen2vl_demo.engine.processors import reference_processor
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.media import MediaLimits
@@ -15,6 +16,8 @@ from qwen2vl_demo.processing.processor import Processor, Prompt
 from qwen2vl_demo.trace import PromptTrace
 
 NO_MODEL_LOOKED = "No model is loaded (--model none), so no word looked anywhere; start with --model nano for one."
+
+NO_MODEL_TIMED = "No model is loaded, so there is neither time nor memory to predict; the tokens are exact."
 
 
 class ProcessorOnlyEngine:
@@ -39,6 +42,9 @@ class ProcessorOnlyEngine:
 
     def prompt(self, messages: Sequence[Message], options: GenerationOptions) -> Prompt:
         return self.processor.process(messages, options.media, add_vision_id=options.add_vision_id)
+
+    def estimate(self, trace: PromptTrace, options: GenerationOptions) -> Estimate:
+        return tokens_only(trace, NO_MODEL_TIMED)
 
     def stream(
         self, messages: Sequence[Message], options: GenerationOptions, cancel: threading.Event | None = None

@@ -6,7 +6,12 @@ config.json; these are for comparing.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from qwen2vl_demo.config import Qwen2VLConfig, TextConfig, VisionConfig
+
+if TYPE_CHECKING:
+    from qwen2vl_demo.engine.base import Engine
 
 
 def _released(
@@ -33,4 +38,12 @@ RELEASED: dict[str, Qwen2VLConfig] = {
     "7B": _released(3584, 28, 28, 4, 18_944, 152_064, tied=False),
     "72B": _released(8192, 80, 64, 8, 29_568, 152_064, tied=False),
 }
+REFERENCE = "2B"  # stands for all where only what they share is asked for: their rotary embeddings are the same
 RELEASED_ITEMSIZE = 2  # bytes a number: bfloat16
+
+
+def config_of(engine: Engine) -> tuple[Qwen2VLConfig, bool]:
+    """The configuration of the checkpoint that an engine has loaded, and True; of a released one, and False, where it
+    has none here (a server's, or none at all)."""
+    config = getattr(getattr(engine, "model", None), "config", None)
+    return (config, True) if isinstance(config, Qwen2VLConfig) else (RELEASED[REFERENCE], False)

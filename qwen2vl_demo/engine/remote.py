@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 from qwen2vl_demo.attention_trace import AttentionTrace, Word
 from qwen2vl_demo.engine.base import Chunk, GenerationOptions, Result, StopReason
+from qwen2vl_demo.engine.estimate import Estimate, tokens_only
 from qwen2vl_demo.engine.processors import processor_for, reference_processor
 from qwen2vl_demo.engine.server import Exchange, Server, UnknownFields, base_url, broken, discover, refusal
 from qwen2vl_demo.engine.wire import request_body
@@ -30,6 +31,7 @@ NO_ATTENTION = (
     "Where an answer looked can be seen only when the model runs here; this one runs on a server, which sends words "
     "and no attention. Start without --engine-url for it."
 )
+SERVER_TIMED = "The model runs on a server: what it needs there, and how long, cannot be known from here."
 _END: Literal["[DONE]"] = "[DONE]"  # the data of the last event
 
 
@@ -77,6 +79,10 @@ class RemoteEngine:
     def prompt(self, messages: Sequence[Message], options: GenerationOptions) -> Prompt:
         prompt = self._process(messages, options)
         return replace(prompt, trace=self._traced(prompt))
+
+    def estimate(self, trace: PromptTrace, options: GenerationOptions) -> Estimate:
+        counted = "" if self.exact_text else " The tokens of words are counted with nano's tokenizer."
+        return tokens_only(trace, f"{SERVER_TIMED}{counted}")
 
     def stream(
         self, messages: Sequence[Message], options: GenerationOptions, cancel: threading.Event | None = None

@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 
 import numpy as np
 import plotly.graph_objects as go
@@ -20,8 +19,7 @@ from qwen2vl_demo.geometry import band_axes, inverse_frequencies
 from qwen2vl_demo.viz.theme import AXES, AXIS_COLOURS, AXIS_MARKERS, AXIS_NAMES, INK, OTHER, layout
 
 TURN = 2 * math.pi  # radians of a full turn
-DIAL, DIALS = 40, 12  # units of the drawing a dial, and dials in a row
-LEAST = 1e-5  # degrees, the foot of the figure: less than any band of a released checkpoint turns in one step
+SMALLEST = 1e-6  # degrees; a smaller angle counts as none
 LOG: dict[str, object] = {"type": "log", "exponentformat": "SI", "dtick": 1}
 GRID_WORDS = {"t": ("step of time", "steps of time"), "h": ("row", "rows"), "w": ("column", "columns")}
 VISION_AXES = ("h", "w")  # what the ViT turns by: a patch's row and its column
@@ -131,9 +129,11 @@ def angle_figure(rope: Rope, first: Sequence[int], second: Sequence[int], plain:
     degrees = np.degrees(np.abs(turned(rope, first, second)))
     flat = np.degrees(np.abs(turned_plain(rope, plain)))
     x = np.arange(rope.pairs)
+    least = min((float(d) for d in (*degrees, *flat) if d > SMALLEST), default=1.0)
+    foot = 10 ** (math.floor(math.log10(least)) - 0.5)
     figure.add_scatter(
         x=x,
-        y=np.maximum(flat, LEAST),
+        y=np.maximum(flat, foot),
         name="plain 1-D positions",
         mode="lines",
         line={"color": OTHER, "width": 2, "dash": "dot"},
@@ -146,7 +146,7 @@ def angle_figure(rope: Rope, first: Sequence[int], second: Sequence[int], plain:
         still = degrees[pairs] == 0
         figure.add_scatter(
             x=x[pairs],
-            y=np.maximum(degrees[pairs], LEAST),
+            y=np.maximum(degrees[pairs], foot),
             name=f"{axis}: {abs(int(second[AXES.index(axis)] - first[AXES.index(axis)])):,} apart",
             mode="markers",
             marker={
@@ -162,31 +162,17 @@ def angle_figure(rope: Rope, first: Sequence[int], second: Sequence[int], plain:
     top = max(360.0, float(degrees.max()), float(flat.max()))
     _rule(figure, (-1, rope.pairs), 360, INK, "a full turn")
     figure.update_xaxes(title_text="frequency pair of a head", range=[-1, rope.pairs])
-    ends = [math.log10(LEAST) - 0.2, math.log10(top) + 0.4]
-    figure.update_yaxes(title={"text": "degrees apart", "standoff": 8}, range=ends, ticksuffix="°", **LOG)
+    ends = (math.log10(foot) - 0.25, math.log10(top) + 0.5)
+    decades = range(math.ceil(ends[0] + 0.3), math.floor(ends[1]) + 1, 1 if ends[1] - ends[0] < 6 else 2)
+    ticks = {foot: "none"} | {10.0**d: f"{10.0**d:,.{max(0, -d)}f}°" for d in decades}
+    figure.update_yaxes(
+        title={"text": "degrees apart", "standoff": 8},
+        range=ends,
+        type="log",
+        tickvals=list(ticks),
+        ticktext=list(ticks.values()),
+    )
     return figure
-
-
-def dials(rope: Rope, first: Sequence[int], second: Sequence[int], plain: int) -> str:
-    """The same as hands of clocks: an SVG with one dial a pair, in rows for t, h and w.
-
-    The second token's hand is coloured, the first one's stands upright; the thin grey hand is that of 1-D positions.
-    Colours are the style sheet's --lens-t, -h and -w.
-    """
-    angles, flat = turned(rope, first, second), turned_plain(rope, plain)
-    shapes, row, start = [], 0, 0
-    for axis, count in zip(AXES, rope.sections, strict=True):
-        for index in range(count):
-            pair = start + index
-            x, y = DIAL * (index % DIALS + 1.2), DIAL * (row + index // DIALS + 0.5)
-            shapes.append(_dial(axis, pair, x, y, float(angles[pair]), float(flat[pair])))
-        if count:
-            place = f'x="{DIAL * 0.3:.0f}" y="{DIAL * (row + 0.5) + 5:.0f}"'
-            shapes.append(f'<text {place} style="fill:var(--lens-{axis},{AXIS_COLOURS[axis]})">{axis}</text>')
-        row, start = row + math.ceil(count / DIALS), start + count
-    label = escape(angle_words(rope, first, second, plain), quote=True)
-    box = f"0 0 {DIAL * (DIALS + 0.7):.0f} {DIAL * row}"
-    return f'<svg class="bands-dials" viewBox="{box}" role="img" aria-label="{label}">{"".join(shapes)}</svg>'
 
 
 def wave_words(rope: Rope, span: int | None = None, grid: tuple[int, int, int] | None = None) -> str:
@@ -269,26 +255,6 @@ def _rule(figure: go.Figure, ends: tuple[float, float], y: float, colour: str, w
         x=ends[1], y=math.log10(y), text=words, showarrow=False, xanchor="right", yanchor="bottom",
         font={"size": 11, "color": colour if colour != INK else None},
     )  # fmt: skip
-
-
-def _dial(axis: str, pair: int, x: float, y: float, angle: float, flat: float) -> str:
-    """One clock; 0 is upright and positive turns clockwise."""
-    radius = DIAL * 0.42
-    colour = f"var(--lens-{axis},{AXIS_COLOURS[axis]})"
-
-    def hand(turn: float, length: float, style: str) -> str:
-        to = f'x2="{x + length * math.sin(turn):.1f}" y2="{y - length * math.cos(turn):.1f}"'
-        return f'<line x1="{x:.1f}" y1="{y:.1f}" {to} style="{style}"/>'
-
-    degrees, plain = math.degrees(angle), math.degrees(flat)
-    title = f"pair {pair} ({axis}): {degrees:,.4g}°, with 1-D positions {plain:,.4g}°"
-    return (
-        f"<g><title>{title}</title>"
-        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}" style="stroke:{colour};fill:{colour};fill-opacity:.07"/>'
-        f"{hand(0, radius, f'stroke:{OTHER};stroke-opacity:.35')}"
-        f"{hand(flat, radius, f'stroke:{OTHER};stroke-width:1.5')}"
-        f"{hand(angle, radius, f'stroke:{colour};stroke-width:3')}</g>"
-    )
 
 
 def _short(value: float) -> str:

@@ -18,8 +18,8 @@ import PIL.Image
 import plotly.graph_objects as go
 
 from qwen2vl_demo.errors import UserError
-from qwen2vl_demo.geometry import FACTOR, PATCH_SIZE, Size, smart_resize
-from qwen2vl_demo.viz.theme import INK, MODEL_COLOURS, layout
+from qwen2vl_demo.geometry import FACTOR, MAX_PIXELS, PATCH_SIZE, Size, smart_resize
+from qwen2vl_demo.viz.theme import INK, MODEL_COLOURS, QWEN, layout
 
 TILE = 336  # px, the side of a tile and of the overview
 TILE_GRIDS = ((1, 2), (2, 1), (2, 2), (1, 3), (3, 1))  # (rows, columns) of tiles that may be chosen
@@ -148,6 +148,16 @@ def growth_figure(original: Size, qwen: Size, min_pixels: int, max_pixels: int) 
             line={"color": colour, "width": 3 if rule.key == "qwen" else 2, "dash": DASHES[rule.key]},
             hovertemplate=f"{rule.name}: %{{y:,}} tokens at %{{x:.3~g}} megapixels<extra></extra>",
         )
+    if max_pixels < MAX_PIXELS:
+        wide = [_tokens(area, shape, RULES[-1], min_pixels, MAX_PIXELS) for area in megapixels * 1e6]
+        figure.add_scatter(
+            x=megapixels,
+            y=wide,
+            name="with the released budget",
+            mode="lines",
+            line={"color": QWEN, "width": 1.5, "dash": "dot"},
+            hovertemplate="Qwen2-VL, released budget: %{y:,} tokens at %{x:.3~g} megapixels<extra></extra>",
+        )
     here, spent = original[0] * original[1] / 1e6, spend(original, RULES[-1], qwen=qwen)
     figure.add_scatter(
         x=[here],
@@ -177,12 +187,19 @@ def growth_words(original: Size, qwen: Size, max_pixels: int) -> str:
     )
 
 
-def compare_words(all_spent: Sequence[Spend]) -> str:
-    """What the pictures side by side show, in words."""
+def compare_words(original: Size, all_spent: Sequence[Spend], max_pixels: int = MAX_PIXELS) -> str:
+    """What the pictures side by side show, in words; `max_pixels` is the budget that acted."""
     *others, ours = all_spent
-    kept = "all of its pixels" if ours.enlarged else f"{percent(ours.kept)} of its pixels"
-    lost = ", ".join(f"{percent(s.kept)} at {s.rule.name}" for s in others)
-    return f"Qwen2-VL spends {ours.tokens:,} tokens on this picture and keeps {kept}. Fixed resolutions keep {lost}."
+    kept = _all(ours)
+    lost = ", ".join(
+        f"{percent(s.kept)} {'in tiles' if s.rule.key == 'tiles' else f'at {s.rule.name}'}" for s in others
+    )
+    within = f" within the budget of {max_pixels // FACTOR**2:,}" if max_pixels < MAX_PIXELS else ""
+    more = ""
+    if not ours.enlarged and max_pixels < MAX_PIXELS:
+        free = spend(original, RULES[-1])
+        more = f" With the released checkpoints' budget it would spend {free.tokens:,} and keep {_all(free)}."
+    return f"Qwen2-VL spends {ours.tokens:,} tokens on this picture{within} and keeps {kept}.{more} Others keep {lost}."
 
 
 def percent(share: float) -> str:
@@ -200,6 +217,10 @@ def _tokens(area: float, shape: float, rule: Rule, min_pixels: int, max_pixels: 
     except UserError:
         return None
     return spend(size, rule, qwen=box).tokens
+
+
+def _all(spent: Spend) -> str:
+    return "all of its pixels" if spent.enlarged else f"{percent(spent.kept)} of its pixels"
 
 
 def _kept(original: Size, size: Size) -> float:

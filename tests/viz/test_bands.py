@@ -13,7 +13,6 @@ from qwen2vl_demo.viz.bands import (
     Rope,
     angle_figure,
     angle_words,
-    dials,
     likeness,
     turned,
     turned_plain,
@@ -23,6 +22,7 @@ from qwen2vl_demo.viz.bands import (
     wave_words,
     wavelengths,
 )
+from qwen2vl_demo.viz.dials import dials
 from qwen2vl_demo.viz.theme import AXIS_COLOURS, css_variables
 
 RELEASED = Rope()

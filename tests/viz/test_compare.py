@@ -115,9 +115,11 @@ def test_words():
         "0.4 %",
         "less than 0.1 %",
     ]
-    words = compare_words(spends((800, 1600)))
-    assert (
-        words.startswith("Qwen2-VL spends 1,653 tokens on this picture and keeps all of them") or "keeps all" in words
-    )
-    assert "at 336x336" in words
+    words = compare_words((800, 1600), spends((800, 1600)))
+    assert words.startswith("Qwen2-VL spends 1,653 tokens on this picture and keeps all of its pixels.")
+    assert words.endswith("at 224x224, 4.4 % at 336x336, 18 % in tiles.")  # 168x336 and 336x672 of 800x1600
+    size = smart_resize(800, 1600, max_pixels=256 * 784)
+    words = compare_words((800, 1600), spends((800, 1600), size), 256 * 784)
+    assert f"{size[0] * size[1] // 784} tokens on this picture within the budget of 256 and keeps 15 %" in words
+    assert "budget it would spend 1,653 and keep all of its pixels" in words
     assert "up to the budget of 1,280" in growth_words((800, 1600), (812, 1596), 1280 * 784)

@@ -33,10 +33,16 @@ from gradio.components import Component
 
 from qwen2vl_demo.engine.base import Engine
 from qwen2vl_demo.ui.chat import Chat
-from qwen2vl_demo.ui.panel import numbers, picture, prompt
+from qwen2vl_demo.ui.panel import cost, numbers, picture, prompt, rotation
 from qwen2vl_demo.ui.sight import Sight
 
-TABS: tuple[ModuleType, ...] = (picture, prompt, numbers)  # in the order of their buttons; the first is open
+TABS: tuple[ModuleType, ...] = (
+    picture,
+    prompt,
+    rotation,
+    cost,
+    numbers,
+)  # in the order of their buttons; the first is open
 
 
 def draw_panel(engine: Engine) -> list[list[Component]]:
