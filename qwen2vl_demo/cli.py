@@ -100,7 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     bench.add_argument("--rows", metavar="A,B", help="these rows only")
     bench.add_argument("--rounds", type=int, metavar="N", help="rounds of each row; 5, or 3 where a round is long")
-    bench.add_argument("--shape", choices=("2b", "7b", "small"), default="2b", help="the model's shape, default 2b")
+    bench.add_argument("--shape", choices=("2b", "2b_quarter", "7b", "small"), default="2b", help="default 2b")
     bench.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where both sides run, default cpu")
     bench.add_argument("--growth", action="store_true", help="how cost grows with pixels, pictures, turns and frames")
     bench.add_argument("--json", action="store_true", help="print one JSON object")

@@ -45,6 +45,12 @@ SHAPES: dict[str, tuple[VisionConfig, TextConfig]] = {
         VisionConfig(depth=32, embed_dim=1280, num_heads=16, mlp_ratio=4, out_dim=3584),
         TextConfig(3584, 28, 28, 4, 18_944, 152_064, (16, 24, 24)),
     ),
+    # the 2b's widths, a quarter of its layers: for machines that are shared or slow. What is outside the layers (patch
+    # embedding, merger, head) weighs more in it than in the true shape.
+    "2b_quarter": (
+        VisionConfig(depth=8, embed_dim=1280, num_heads=16, mlp_ratio=4, out_dim=1536),
+        TextConfig(1536, 7, 12, 2, 8960, 151_936, (16, 24, 24), tie_word_embeddings=True),
+    ),
     "small": (
         VisionConfig(depth=4, embed_dim=128, num_heads=2, mlp_ratio=4, out_dim=256),
         TextConfig(256, 4, 4, 2, 688, 8192, (8, 12, 12), tie_word_embeddings=True),
