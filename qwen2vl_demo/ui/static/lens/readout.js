@@ -32,7 +32,7 @@
       list.append(dt, dd);
     }
     const axes = lens.AXES.map(name => lens.el("span", { class: `lens-axis lens-axis-${name}` }));
-    rows.get("Position").dd.append(...axes);
+    rows.get("Position").dd.append(...axes.flatMap(axis => [axis, " "]));
     let telling = null;
 
     function put(name, text) {

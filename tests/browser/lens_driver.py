@@ -1,0 +1,71 @@
+"""What a test reads from the panel and how it points at it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from playwright.sync_api import Locator
+
+from qwen2vl_demo.trace import PromptTrace
+from tests.browser.driver import Tab
+
+FRAMES = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(%s))))"
+
+
+def snapshot(tab: Tab) -> dict[str, Any] | None:
+    """What the lens shows, once it has drawn what was asked of it."""
+    shown: dict[str, Any] | None = tab.page.evaluate(FRAMES % "window.qwen2vl.lens.snapshot()")
+    return shown
+
+
+def seen(tab: Tab, media: int, *, draft: bool | None = None) -> dict[str, Any]:
+    """The same, as soon as so many pictures and clips stand in the panel."""
+    wanted = f"s && s.media.length === {media}" + ("" if draft is None else f" && s.draft === {str(draft).lower()}")
+    tab.page.wait_for_function(f"() => {{ const s = window.qwen2vl.lens.snapshot(); return {wanted}; }}")
+    tab.page.wait_for_function("() => window.qwen2vl.lens.state.data.media.every(m => m.picture.complete)")
+    shown = snapshot(tab)
+    assert shown is not None
+    return shown
+
+
+def equals(shown: dict[str, Any], trace: PromptTrace) -> None:
+    """Every number that the panel holds is the trace's."""
+    assert shown["input_ids"] == trace.input_ids.tolist()
+    assert shown["position_ids"] == trace.position_ids.tolist()
+    assert shown["rope_delta"] == trace.rope_delta and shown["tokens"] == list(trace.tokens)
+    assert len(shown["media"]) == len(trace.media)
+    for medium, known in zip(shown["media"], trace.media, strict=True):
+        for name in ("grid_thw", "span", "original_size", "resized_size", "merged_grid", "timestamps", "frame_indices"):
+            assert tuple(medium[name]) == tuple(getattr(known, name)), name
+        for name in ("kind", "merged_tokens", "min_pixels", "max_pixels", "total_frames", "digest"):
+            assert medium[name] == getattr(known, name), name
+
+
+def layer(tab: Tab, name: str) -> None:
+    tab.page.locator(f"#lens-picture [data-value={name}]").first.click()
+    tab.page.wait_for_function(f"() => window.qwen2vl.lens.state.layer === '{name}'")
+
+
+def stage(tab: Tab) -> Locator:
+    return tab.page.locator("#lens-picture .lens-stage")
+
+
+def canvas_box(tab: Tab) -> dict[str, float]:
+    box = stage(tab).locator("canvas").bounding_box()
+    assert box is not None
+    return dict(box)
+
+
+def point(tab: Tab, row: int, column: int, grid: tuple[int, int]) -> None:
+    """Moves the mouse to the middle of a cell of `grid` (rows, columns)."""
+    stage(tab).scroll_into_view_if_needed()
+    box = canvas_box(tab)
+    x = box["x"] + (column + 0.5) * box["width"] / grid[1]
+    y = box["y"] + (row + 0.5) * box["height"] / grid[0]
+    tab.page.mouse.move(x, y)
+
+
+def fact(tab: Tab, name: str) -> str:
+    """What the readout says under a heading."""
+    heading = tab.page.locator(f"#lens-picture .lens-readout dt:text-is('{name}')")
+    return heading.locator("xpath=following-sibling::dd[1]").inner_text()

@@ -1,0 +1,363 @@
+"""The panel's pictures: what it shows equals what the engine prepares, and lies where it says."""
+
+from __future__ import annotations
+
+import io
+import json
+import statistics
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import pytest
+import skimage.data
+from playwright.sync_api import expect
+
+from qwen2vl_demo.engine.base import GenerationOptions
+from qwen2vl_demo.geometry import patch_coordinates, raster_order
+from qwen2vl_demo.processing.messages import Image, MediaOptions, Message, Text, Video
+from tests.browser.conftest import PHONE, App, Visits
+from tests.browser.driver import Tab
+from tests.browser.lens_driver import canvas_box, equals, fact, layer, point, seen, snapshot, stage
+
+MARK = (255, 0, 255)
+# Points at 60 places, one a frame; how long each frame took.
+HOVER = """async () => {
+  const canvas = document.querySelector('#lens-picture .lens-stage canvas'), box = canvas.getBoundingClientRect();
+  const spans = [];
+  let last = performance.now();
+  for (let i = 0; i < 60; i++) {
+    const clientX = box.left + box.width * (.5 + .48 * Math.sin(i / 7));
+    const clientY = box.top + box.height * (.5 + .48 * Math.cos(i / 5));
+    const place = {bubbles: true, pointerId: 1, pointerType: 'mouse', clientX, clientY};
+    canvas.dispatchEvent(new PointerEvent('pointermove', place));
+    await new Promise(requestAnimationFrame);
+    const now = performance.now();
+    spans.push(now - last);
+    last = now;
+  }
+  return spans;
+}"""
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Real photographs in many sizes, a GIF, and one of 1568x1568 px."""
+    folder = tmp_path_factory.mktemp("photographs")
+    sources = {"coffee": skimage.data.coffee(), "cat": skimage.data.chelsea(), "astronaut": skimage.data.astronaut()}
+    sizes = {"coffee": [(600, 400), (90, 700), (31, 29)], "cat": [(451, 300), (1210, 640)], "astronaut": [(512, 512)]}
+    for name, pixels in sources.items():
+        for size in sizes[name]:
+            PIL.Image.fromarray(pixels).resize(size).save(folder / f"{name}-{size[0]}x{size[1]}.png")
+    large = PIL.Image.fromarray(sources["astronaut"]).resize((1568, 1568), PIL.Image.Resampling.BICUBIC)
+    large.save(folder / "large.jpg", quality=92)
+    waves = [PIL.Image.fromarray(sources["cat"]).resize((120, 80)).rotate(9 * i) for i in range(7)]
+    waves[0].save(folder / "wave.gif", save_all=True, append_images=waves[1:], duration=300)
+    return folder
+
+
+def user(text: str, *files: Path) -> Message:
+    return Message("user", [*(Video(f) if f.suffix in (".gif", ".mp4") else Image(f) for f in files), Text(text)])
+
+
+def expected(app: App, messages: list[Message], tokens: int | None = None) -> Any:
+    media = MediaOptions(max_pixels=tokens * 784) if tokens else MediaOptions()
+    return app.engine.prepare(messages, GenerationOptions(media=media))
+
+
+def marked(path: Path, cell: int, rows: int, columns: int, row: int, column: int) -> Path:
+    """A grey picture of rows x columns cells, each `cell` px a side, one of them painted."""
+    pixels = np.full((rows * cell, columns * cell, 3), 140, np.uint8)
+    pixels[row * cell : (row + 1) * cell, column * cell : (column + 1) * cell] = MARK
+    PIL.Image.fromarray(pixels).save(path)
+    return path
+
+
+def test_photographs_of_many_sizes_are_shown_as_they_would_be_sent(nano: Tab, nano_app: App, photographs: Path) -> None:
+    """Attached, not sent: the numbers are those of the prompt that would go into the model."""
+    files = sorted(photographs.glob("*.png"))
+    nano.attach(*files)
+    shown = seen(nano, len(files), draft=True)
+    equals(shown, expected(nano_app, [user("Describe these pictures.", *files)]))
+    assert nano.questions.count() == 0
+    while nano.attached.count():
+        nano.page.locator("#composer .thumbnail-item button").first.click()
+    expect(nano.page.locator("#lens-picture .lens-nothing").first).to_be_visible()
+
+
+def test_a_whole_chat_is_shown_as_it_was_sent(nano: Tab, nano_app: App, photographs: Path, material: Path) -> None:
+    one, two, gif, film = (
+        photographs / "coffee-600x400.png", photographs / "cat-451x300.png", photographs / "wave.gif",
+        material / "clip.mp4",
+    )  # fmt: skip
+    answer = nano.ask("What is in these?", one, two)
+    equals(seen(nano, 2, draft=False), expected(nano_app, [user("What is in these?", one, two)]))
+    nano.ask("And here?", gif, film)
+    turns = nano_app.demo.chat.sessions._sessions.values()
+    conversation = next(s.conversation for s in turns if len(s.conversation.turns) == 2)
+    first = conversation.turns[0].answer
+    assert first is not None and first.text.strip() == answer.strip()
+    messages = [
+        user("What is in these?", one, two), Message("assistant", first.text), user("And here?", gif, film),
+    ]  # fmt: skip
+    shown = seen(nano, 4, draft=False)
+    equals(shown, expected(nano_app, messages))
+    clip = shown["media"][3]
+    assert len(clip["frame_indices"]) == 2 * clip["merged_grid"][0]
+
+
+def test_a_large_photograph_is_pointed_at_without_asking_the_server(
+    nano: Tab, nano_app: App, photographs: Path, record_property: Any
+) -> None:
+    """1568x1568 px and room for 4,096 tokens: 56x56 = 3,136 merged tokens."""
+    nano.setting("Most tokens a picture", 4096)
+    nano.attach(photographs / "large.jpg")
+    shown = seen(nano, 1, draft=True)
+    messages = [user("Describe this picture.", photographs / "large.jpg")]
+    equals(shown, expected(nano_app, messages, 4096))
+    assert shown["media"][0]["merged_tokens"] == 3136
+    assert nano.page.evaluate("JSON.stringify(window.qwen2vl.lens.state.data.payload).length") < 500_000
+    nano.page.wait_for_timeout(1500)  # whatever the upload still had to ask
+    requests: list[str] = []
+    nano.page.on("request", lambda request: requests.append(request.url))
+    positions = shown["position_ids"]
+    for name in ("merged", "patches", "h"):
+        layer(nano, name)
+        for row, column in ((0, 0), (55, 55), (17, 40), (30, 3)):
+            point(nano, row, column, (56, 56))
+            at = (snapshot(nano) or {})["at"]
+            token = shown["media"][0]["span"][0] + row * 56 + column
+            assert at["token"] == token and fact(nano, "Cell") == f"row {row} of 56, column {column} of 56"
+            said = [int(axis[token]) for axis in positions]
+            assert fact(nano, "Position").split() == ["t", str(said[0]), "h", str(said[1]), "w", str(said[2])]
+    frames = nano.page.evaluate(HOVER)
+    record_property("median_frame_ms", statistics.median(frames))
+    assert requests == []
+    nano.setting("Most tokens a picture", 64)
+
+
+@pytest.mark.parametrize(
+    ("cell", "rows", "columns", "row", "column"),
+    [(28, 5, 9, 3, 7), (28, 9, 4, 0, 3), (56, 8, 8, 7, 2)],
+    ids=["as it came", "upright", "made smaller"],
+)
+def test_the_marked_cell_lies_under_the_cell_that_the_panel_names(
+    nano: Tab, nano_app: App, tmp_path: Path, cell: int, rows: int, columns: int, row: int, column: int
+) -> None:
+    """Found on the screen by its colour, pointed at, and named by its row and column; the frame lies around it.
+
+    8x8 cells of 56 px are 448x448 px: 256 tokens, four times nano's 64, so that both sides halve and a cell has 28 px.
+    """
+    path = marked(tmp_path / "marked.png", cell, rows, columns, row, column)
+    nano.attach(path)
+    shown = seen(nano, 1, draft=True)
+    assert shown["media"][0]["merged_grid"] == [1, rows, columns]
+    layer(nano, "merged")
+    stage(nano).scroll_into_view_if_needed()
+    picture = np.asarray(PIL.Image.open(io.BytesIO(stage(nano).screenshot())).convert("RGB")).astype(int)
+    ys, xs = np.nonzero(np.abs(picture - MARK).sum(axis=2) < 120)
+    box = canvas_box(nano)
+    left, right, top, bottom = xs.min(), xs.max(), ys.min(), ys.max()
+    nano.page.mouse.move(box["x"] + (left + right) / 2, box["y"] + (top + bottom) / 2)
+    at = (snapshot(nano) or {})["at"]
+    token = shown["media"][0]["span"][0] + row * columns + column
+    assert at["token"] == token
+    assert fact(nano, "Cell") == f"row {row} of {rows}, column {column} of {columns}"
+    assert fact(nano, "Pixels") == f"x {28 * column}–{28 * column + 27}, y {28 * row}–{28 * row + 27}"
+    frame = stage(nano).locator(".lens-mark").first.bounding_box()
+    assert frame is not None
+    found = (box["x"] + left, box["y"] + top, right - left, bottom - top)
+    assert np.allclose((frame["x"], frame["y"], frame["width"], frame["height"]), found, atol=4)
+    start = expected(nano_app, [user("Describe this picture.", path)]).position_ids[:, shown["media"][0]["span"][0]]
+    values = [int(start[0]), int(start[0]) + row, int(start[0]) + column]
+    assert fact(nano, "Position").split()[1::2] == [str(v) for v in values]
+
+
+def test_a_patch_is_named_by_its_row_its_column_and_both_orders(nano: Tab, tmp_path: Path) -> None:
+    """6x4 cells are 12x8 patches. The patch in the lower left quarter of cell (1, 2) stands in row 3, column 4."""
+    nano.attach(marked(tmp_path / "grid.png", 28, 6, 4, 1, 2))
+    seen(nano, 1, draft=True)
+    layer(nano, "patches")
+    point(nano, 3, 4, (12, 8))
+    assert (snapshot(nano) or {})["at"]["patch"] == 2
+    place = int(raster_order(12, 8)[3 * 8 + 4])
+    assert patch_coordinates((1, 12, 8))[place].tolist() == [3, 4]
+    assert fact(nano, "Patches") == f"row 3, column 4: place {place} in block order, {3 * 8 + 4} in raster order"
+
+
+def test_the_order_of_the_patches_can_be_stepped_through(nano: Tab, tmp_path: Path) -> None:
+    """In block order the fifth patch (place 4) is the first of the second block: row 0, column 2."""
+    nano.attach(marked(tmp_path / "grid.png", 28, 4, 5, 0, 0))
+    seen(nano, 1, draft=True)
+    layer(nano, "patches")
+    slider = nano.page.get_by_label("How many patches have entered the model")
+    slider.fill("4")
+    nano.page.get_by_label("One patch on").click()
+    expect(nano.page.locator("#lens-picture .lens-main > .lens-player output")).to_have_text("5 of 80")
+    at = (snapshot(nano) or {})["at"]
+    assert (at["token"] - seen(nano, 1)["media"][0]["span"][0], at["patch"]) == (1, 0)
+    nano.page.get_by_role("button", name="Show all").click()
+    expect(nano.page.locator("#lens-picture .lens-main > .lens-player output")).to_have_text("80 patches")
+
+
+def test_the_keyboard_moves_the_cell_and_it_is_said(nano: Tab, tmp_path: Path) -> None:
+    nano.attach(marked(tmp_path / "keys.png", 28, 4, 5, 2, 1))
+    start = seen(nano, 1, draft=True)["media"][0]["span"][0]
+    layer(nano, "merged")
+    stage(nano).focus()
+    for key in ("ArrowDown", "ArrowDown", "ArrowDown", "ArrowRight", "ArrowUp", "End"):  # the first one enters at 0, 0
+        nano.page.keyboard.press(key)
+    assert (snapshot(nano) or {})["at"]["token"] == start + 1 * 5 + 4
+    expect(nano.page.locator("#lens-picture .lens-live")).to_contain_text(f"row 1, column 4: token {start + 9}")
+    nano.page.keyboard.press("Escape")
+    assert (snapshot(nano) or {})["at"] is None
+
+
+def test_every_layer_says_in_a_sentence_what_is_seen_with_its_numbers(nano: Tab, nano_app: App, material: Path) -> None:
+    """320x240 px within nano's 64 tokens: 252x168... whatever it becomes, the sentences hold the trace's numbers."""
+    nano.attach(material / "cat.png")
+    seen(nano, 1, draft=True)
+    (medium,) = expected(nano_app, [user("Describe this picture.", material / "cat.png")]).media
+    (height, width), (_, rows, columns) = medium.resized_size, medium.merged_grid
+    first = medium.span[0]
+    sentences = {
+        "original": "320 x 240 pixels",
+        "resized": f"{width} x {height} pixels",
+        "patches": f"{2 * columns} x {2 * rows} = {4 * rows * columns} patches",
+        "merged": f"{columns} x {rows} = {medium.merged_tokens} tokens",
+        "t": f"t is {first}",
+        "h": f"from {first} to {first + rows - 1}",
+        "w": f"from {first} to {first + columns - 1}",
+    }
+    for name, words in sentences.items():
+        layer(nano, name)
+        expect(nano.page.locator("#lens-picture .lens-whole > .lens-says")).to_contain_text(words)
+
+
+def test_a_budget_is_tried_at_once_and_used_when_asked(nano: Tab, nano_app: App, photographs: Path) -> None:
+    path = photographs / "coffee-600x400.png"
+    nano.attach(path)
+    seen(nano, 1, draft=True)
+    layer(nano, "resized")
+    requests: list[str] = []
+    nano.page.on("request", lambda request: requests.append(request.url))
+    slider = nano.page.get_by_label("Budget: most tokens a picture")
+    slider.evaluate("e => { e.value = .4; e.dispatchEvent(new Event('input', {bubbles: true})); }")
+    hint = nano.page.locator("#lens-picture .lens-apply .lens-hint")
+    expect(hint).to_contain_text("A preview.")
+    assert requests == []
+    tokens = int(nano.page.locator("#lens-picture .lens-resize output").inner_text().split()[0].replace(",", ""))
+    caption = nano.page.locator("#lens-picture .lens-panes figcaption").last.inner_text()
+    nano.page.get_by_role("button", name="Use this budget").click()
+    medium = expected(nano_app, [user("Describe this picture.", path)], tokens).media[0]
+    assert f"= {medium.merged_tokens} tokens" in caption and tokens != 64
+    nano.page.wait_for_function(
+        f"() => window.qwen2vl.lens.snapshot().media[0].merged_tokens === {medium.merged_tokens}"
+    )
+    expect(hint).not_to_contain_text("A preview.")
+    nano.setting("Most tokens a picture", 64)
+
+
+def test_a_clip_is_walked_through_pair_by_pair(nano: Tab, material: Path) -> None:
+    """20 frames at 10 a second: 4 are taken, the first and the last among them, two at a time."""
+    nano.attach(material / "clip.mp4")
+    shown = seen(nano, 1, draft=True)["media"][0]
+    assert shown["frame_indices"] == [0, 6, 13, 19] and shown["merged_grid"][0] == 2
+    layer(nano, "t")
+    words = nano.page.locator("#lens-picture .lens-clip .lens-says")
+    expect(words).to_have_text(
+        "4 of 20 frames are taken, about one in 6.3; the other 16 are never seen. "
+        "Two at a time become one step of t: 2 steps."
+    )
+    nano.page.locator("#lens-picture .lens-pair").nth(1).click()
+    assert (snapshot(nano) or {})["t"] == 1
+    _, rows, columns = shown["merged_grid"]
+    point(nano, 0, 1, (rows, columns))
+    assert (snapshot(nano) or {})["at"]["token"] == shown["span"][0] + rows * columns + 1
+    assert fact(nano, "Cell").startswith("step 1, row 0")
+
+
+def test_values_from_elsewhere_lie_over_their_cells(nano: Tab, tmp_path: Path) -> None:
+    """One value of twenty is the most: its cell alone is bright. Values that do not fit are not taken."""
+    nano.attach(marked(tmp_path / "overlay.png", 28, 4, 5, 0, 0))
+    seen(nano, 1, draft=True)
+    give = "values => window.qwen2vl.lens.setOverlay({caption: 'Here <b>it</b> looked.', media: [values], open: true})"
+    assert nano.page.evaluate(f"() => ({give})(new Uint8Array(19))") is False
+    values = "new Uint8Array(20).fill(255, 6, 7)"
+    assert nano.page.evaluate(f"() => ({give})({values})") is True
+    assert (snapshot(nano) or {})["layer"] == "attention"
+    expect(nano.page.locator("#lens-picture .lens-whole > .lens-says")).to_have_text("Here <b>it</b> looked.")
+    stage(nano).scroll_into_view_if_needed()
+    nano.page.mouse.move(0, 0)
+    picture = PIL.Image.open(io.BytesIO(stage(nano).screenshot())).convert("L").resize((5, 4), PIL.Image.Resampling.BOX)
+    assert int(np.argmax(np.asarray(picture))) == 6
+    assert nano.page.evaluate("() => window.qwen2vl.lens.setOverlay(null)") is False
+    assert (snapshot(nano) or {})["layer"] == "merged"
+
+
+def test_a_phone_taps_and_nothing_is_wider_than_its_screen(nano_app: App, visit: Visits, material: Path) -> None:
+    tab = visit(nano_app, viewport=PHONE, is_mobile=True, has_touch=True, color_scheme="dark")
+    tab.attach(material / "cat.png")
+    shown = seen(tab, 1, draft=True)
+    for name in ("merged", "h", "resized", "patches", "merged"):
+        layer(tab, name)
+        assert tab.width() <= PHONE["width"]
+    stage(tab).scroll_into_view_if_needed()
+    box, (_, rows, columns) = canvas_box(tab), shown["media"][0]["merged_grid"]
+    assert box["x"] >= 0 and box["x"] + box["width"] <= PHONE["width"]
+    stage(tab).tap(position={"x": box["width"] * 2.5 / columns, "y": box["height"] * 1.5 / rows})
+    assert (snapshot(tab) or {})["at"]["token"] == shown["media"][0]["span"][0] + columns + 2
+    assert fact(tab, "Cell").startswith("row 1")
+
+
+def test_the_panel_takes_the_whole_width_and_gives_it_back(nano: Tab, material: Path) -> None:
+    nano.attach(material / "cat.png")
+    seen(nano, 1, draft=True)
+    before = nano.page.locator("#side").bounding_box()
+    nano.button("Wide").click()
+    wide = nano.page.locator("#side").bounding_box()
+    assert before and wide and before["width"] < 760 and wide["width"] > 1400
+    expect(nano.text).not_to_be_visible()
+    nano.button("Show the chat").click()
+    expect(nano.text).to_be_visible()
+
+
+def test_what_is_seen_can_be_kept(nano: Tab, nano_app: App, visit: Visits, photographs: Path, tmp_path: Path) -> None:
+    """The saved page opens without a network and holds the same numbers; so does the page that it saves itself."""
+    files = (photographs / "coffee-90x700.png", photographs / "cat-451x300.png")
+    nano.ask("Which is it?", *files)
+    shown = seen(nano, 2, draft=False)
+    trace = expected(nano_app, [user("Which is it?", *files)])
+    layer(nano, "h")
+
+    def saved(page: Any, name: str, to: str) -> Path:
+        with page.expect_download() as download:
+            page.get_by_role("button", name=name).first.click()
+        download.value.save_as(tmp_path / to)
+        return tmp_path / to
+
+    lens = nano.page.locator("#lens-picture .lens-keep")
+    with nano.page.expect_download() as download:
+        lens.get_by_role("button", name="Save JSON").click()
+    record = json.loads(Path(download.value.path()).read_text("utf-8"))
+    assert {key: record[key] for key in trace.to_dict()} == json.loads(json.dumps(trace.to_dict()))
+    with nano.page.expect_download() as download:
+        lens.get_by_role("button", name="Save PNG").click()
+    assert download.value.suggested_filename == "cat-451x300-h.png"
+    assert min(PIL.Image.open(download.value.path()).size) > 200
+    with nano.page.expect_download() as download:
+        lens.get_by_role("button", name="Save HTML").click()
+    download.value.save_as(tmp_path / "view.html")
+    page = visit.browser.new_context(offline=True).new_page()
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    for name in ("view.html", "again.html"):
+        page.goto((tmp_path / name).as_uri())
+        page.wait_for_function("() => window.qwen2vl.lens.state.data")
+        again = page.evaluate("() => window.qwen2vl.lens.snapshot()")
+        equals(again, trace)
+        assert (again["layer"], again["medium"], again["key"]) == ("h", shown["medium"], shown["key"])
+        saved(page, "Save HTML", "again.html")
+    page.context.close()
+    assert errors == []
