@@ -62,7 +62,7 @@ class LocalEngine:
         self._vision = VisionCache()
         self._prefixes = PrefixCache()
         self._written = WrittenAnswers()
-        self._meter = Meter(model)
+        self._meter = Meter(model, self.decoder)
         config = model.config
         self._never = (  # what an answer must not hold: it would ask for a picture
             config.image_token_id,

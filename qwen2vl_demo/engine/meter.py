@@ -21,6 +21,7 @@ from qwen2vl_demo.engine.estimate import NOTHING, Estimate, Memory, Span, Times,
 from qwen2vl_demo.engine.generate import PREFILL_CHUNK
 from qwen2vl_demo.engine.speed import Speed, calibrate
 from qwen2vl_demo.geometry import Grid
+from qwen2vl_demo.model.decoder import Decoder
 from qwen2vl_demo.model.qwen2vl import Qwen2VL
 from qwen2vl_demo.model.weights import free_memory
 from qwen2vl_demo.trace import PromptTrace
@@ -58,8 +59,8 @@ class Work:
 class Meter:
     """One for an engine."""
 
-    def __init__(self, model: Qwen2VL) -> None:
-        self._model, self.config = model, model.config
+    def __init__(self, model: Qwen2VL, decoder: Decoder) -> None:
+        self._model, self._decoder, self.config = model, decoder, model.config
         self.itemsize = model.dtype.itemsize
         self._speed: Speed | None = None
         self._ratios: dict[str, deque[float]] = {}  # logs of measured / predicted, newest last
@@ -74,7 +75,7 @@ class Meter:
         """Finds out the speed, once; takes about a tenth of a second the first time."""
         with self._calibrating:
             if self._speed is None:
-                self._speed = calibrate(self._model)
+                self._speed = calibrate(self._model, self._decoder)
             return self._speed
 
     def estimate(self, trace: PromptTrace, work: Work) -> Estimate:
@@ -96,7 +97,7 @@ class Meter:
             self.config.text, work.length - work.known, work.known, self.itemsize, PREFILL_CHUNK
         )
         return Memory(
-            weights=cost.parameters(self.config).total * self.itemsize,
+            weights=cost.parameters(self.config).total * self.itemsize + self._decoder.extra_bytes,
             kv_cache=cost.kv_bytes(self.config.text, work.length + work.room, self.itemsize),
             activations=max(vision, text),
             free=free,
@@ -146,17 +147,14 @@ class Meter:
             encode = runs * vision.depth * speed.block.at(flops.linear / vision.depth / runs)
             encode += flops.attention * speed.attention
         new = work.length - work.known
-        if new == 1:
-            prefill = text.num_layers * speed.token_layer
-        else:
-            flops, runs = cost.layer_flops(text, new, work.known), math.ceil(new / PREFILL_CHUNK)
-            prefill = text.num_layers * (runs * speed.layer.at(flops.linear / runs) + flops.attention * speed.attention)
+        flops, runs = cost.layer_flops(text, new, work.known), math.ceil(new / PREFILL_CHUNK)
+        prefill = text.num_layers * (runs * speed.layer.at(flops.linear / runs) + flops.attention * speed.attention)
         seen = cost.kv_bytes(text, work.length + work.room // 2, self.itemsize)
         return {
             "prepare": PREPARE[0] + PREPARE[1] * work.length,
             "encode": encode,
             "prefill": prefill + speed.head,
-            "token": text.num_layers * speed.token_layer + speed.head + seen * speed.byte,
+            "token": speed.token + seen * speed.byte,
         }
 
     def _corrected(self, phase: str, seconds: float) -> Span:

@@ -17,11 +17,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from qwen2vl_demo.engine import cost
+from qwen2vl_demo.model.decoder import Decoder
+from qwen2vl_demo.model.kv_cache import KVCache
 from qwen2vl_demo.model.qwen2vl import Qwen2VL
 
 BUDGET = 0.12  # s for the whole calibration
 ENOUGH = 0.006  # s: a measurement this long needs no larger one
 LONG = 0.02  # s: a run this long is not made again
+FEW = 64  # tokens: with fewer, reading a layer's weights takes longer than computing with them
+STEPS = 12  # tokens written while that is timed, at most
 SEGMENT = 64  # patches that see each other while a ViT block is timed: few, so that attention does not count
 
 
@@ -47,15 +51,16 @@ class Speed:
     block: Curve  # a ViT block, over its operations with weights
     layer: Curve  # a layer of the language model reading several tokens, over its operations with weights
     attention: float  # s an operation of attention
-    token_layer: float  # s of a layer of the language model for a single token
-    head: float  # s of the output layer for one token
+    head: float  # s of the output layer behind a prompt
+    token: float  # s of a step that writes one token behind few others
     byte: float  # s to read a byte of keys and values
     took: float  # s that it took to find this out
 
 
 @torch.inference_mode()
-def calibrate(model: Qwen2VL, budget: float = BUDGET) -> Speed:
-    """Times the layers of a model on its device. Takes about `budget` seconds; more only where one layer alone does."""
+def calibrate(model: Qwen2VL, decoder: Decoder, budget: float = BUDGET) -> Speed:
+    """Times the parts of a model, and of what writes with it, on their device. Takes about `budget` seconds; more only
+    where one layer alone does."""
     began = time.perf_counter()
     vision, text = model.config.vision, model.config.text
     clock = _Clock(model.device)
@@ -84,10 +89,10 @@ def calibrate(model: Qwen2VL, budget: float = BUDGET) -> Speed:
 
     hidden = ones(1, text.hidden_size)
     head = clock.shortest(lambda turn: model.logits(hidden))
-    token_layer = clock.usual(layer(1), text.num_layers, began + 0.3 * budget)
+    token = _token(decoder, hidden, head, clock, began + 0.3 * budget)
     seen = clock.ladder(attention, [256, 1024, 4096], began + 0.4 * budget)
     blocks = clock.ladder(block, [SEGMENT, 4 * SEGMENT, 16 * SEGMENT, 64 * SEGMENT], began + 0.7 * budget)
-    layers = clock.ladder(layer, [16, 64, 256, 1024, 4096], began + budget)
+    layers = clock.ladder(layer, [1, FEW, 256, 1024, 4096], began + budget, least=FEW)
     per_attention = seen[-1][1] / (4 * vision.embed_dim * seen[-1][0] ** 2)
     read = text.vocab_size * text.hidden_size * hidden.element_size()
 
@@ -99,9 +104,9 @@ def calibrate(model: Qwen2VL, budget: float = BUDGET) -> Speed:
         block=Curve(tuple((cost.block_flops(vision, [SEGMENT] * (n // SEGMENT)).linear, s) for n, s in blocks)),
         layer=Curve(tuple(without_attention(n, s) for n, s in layers)),
         attention=per_attention,
-        token_layer=token_layer,
         head=head,
-        byte=min(head / read, token_layer / _layer_bytes(model)),
+        token=token,
+        byte=head / read,
         took=time.perf_counter() - began,
     )
 
@@ -139,16 +144,24 @@ class _Clock:
         return sum(kept) / len(kept)
 
     def ladder(
-        self, make: Callable[[int], Callable[[int], object]], sizes: Sequence[int], deadline: float
+        self, make: Callable[[int], Callable[[int], object]], sizes: Sequence[int], deadline: float, least: int = 0
     ) -> list[tuple[int, float]]:
-        """(size, seconds) of ever larger runs, until one is long enough or time is up; at least one."""
+        """(size, seconds) of ever larger runs, until one is long enough or time is up; `least` is run in any case."""
         found: list[tuple[int, float]] = []
         for size in sizes:
             found.append((size, self.shortest(make(size))))
-            if found[-1][1] > ENOUGH or time.perf_counter() > deadline:
+            if size >= least and (found[-1][1] > ENOUGH or time.perf_counter() > deadline):
                 break
         return found
 
 
-def _layer_bytes(model: Qwen2VL) -> int:
-    return sum(p.nbytes for p in model.model.layers[0].parameters())
+def _token(decoder: Decoder, hidden: Tensor, head: float, clock: _Clock, deadline: float) -> float:
+    """Seconds of a step: measured, or where that alone would take too long, at the rate of the output layer (`head`
+    seconds in the model's own weights)."""
+    if decoder.kind != "same":
+        head = clock.shortest(lambda turn: decoder.head(hidden))
+    by_rate = head / decoder.head.nbytes * decoder.nbytes
+    if by_rate > LONG:
+        return by_rate  # large matrices are bound by reading them, all alike
+    cache = KVCache(decoder.config, STEPS + 1, device=hidden.device, dtype=hidden.dtype)
+    return clock.usual(lambda turn: decoder.step(0, turn, cache), STEPS, deadline)

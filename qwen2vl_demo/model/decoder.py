@@ -106,7 +106,7 @@ class Decoder:
         if kind == "bfloat16" and model.dtype == torch.bfloat16:
             kind = "same"
         text = model.config.text
-        self.kind = kind
+        self.kind, self.config = kind, text
         self._embedding, self._norm, self._mrope = model.model.embed_tokens.weight, model.model.norm, model.model.mrope
         self._heads, self._shared, self._head_dim = text.num_heads, text.num_kv_heads, text.head_dim
         self._device = model.device
@@ -119,6 +119,11 @@ class Decoder:
         products = [self._head, *(product for layer in self._layers for product in layer.products)]
         norms = [self._norm.weight, *(w for layer in self._layers for w in (layer.before.weight, layer.between.weight))]
         return sum(product.nbytes for product in products) + sum(norm.nbytes for norm in norms)
+
+    @property
+    def head(self) -> Rows:
+        """The output layer: the largest product, and in weights as the others."""
+        return self._head
 
     @property
     def extra_bytes(self) -> int:
