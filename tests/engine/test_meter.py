@@ -1,4 +1,4 @@
-"""Predictions of an answer: counted work at a calibrated speed, corrected by what answers took; nothing reused counts."""
+"""Predictions of an answer: counted work at a calibrated speed, corrected by what answers took."""
 
 import math
 import threading

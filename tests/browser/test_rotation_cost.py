@@ -1,0 +1,124 @@
+"""The tabs Rotation and Cost in a browser: the real app, the real nano, before and after an answer."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.driver import Tab
+
+
+@pytest.fixture(scope="module")
+def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("photo") / "photo.png"
+    small = np.random.default_rng(0).integers(0, 255, (60, 80, 3), dtype=np.uint8)
+    PIL.Image.fromarray(small).resize((800, 600), PIL.Image.Resampling.BICUBIC).save(path)
+    return path
+
+
+def open_tab(tab: Tab, name: str) -> None:
+    tab.page.get_by_role("tab", name=name, exact=True).click()
+
+
+def test_the_cost_is_there_before_sending_and_measured_afterwards(nano: Tab, photo: Path) -> None:
+    page = nano.page
+    nano.attach(photo)
+    expect(page.locator("#cost")).to_contain_text(re.compile(r"1 picture: \d+ tokens.*About .+ to the first word"))
+    open_tab(nano, "Cost")
+    now, views = page.locator("#cost-now"), page.locator("#cost-views .cost-view img")
+    expect(now).to_contain_text("This turn will take")
+    expect(now).to_contain_text("Time on this device")
+    expect(views).to_have_count(4)
+    sizes = views.evaluate_all("imgs => imgs.map(i => [i.naturalWidth, i.naturalHeight])")
+    assert sizes[:3] == [[224, 168], [336, 252], [672, 504]] and sizes[3][0] % 28 == sizes[3][1] % 28 == 0
+    expect(page.locator("#cost-growth .js-plotly-plot")).to_be_visible()
+    expect(page.locator("#cost-past")).not_to_contain_text("Predicted and measured")
+
+    said = now.locator("b").nth(1).inner_text()
+    nano.ask("What is this?")
+    expect(page.locator("#cost-past")).to_contain_text("Predicted and measured")
+    expect(now).to_contain_text("The last turn took")
+    first = re.match(r"([\d,]+) prompt tokens", nano.numbers.inner_text())
+    assert first is not None
+    expect(page.locator("#cost-past tbody tr").first).to_contain_text(first[1])
+    assert re.fullmatch(r"[\d,]+", said)
+
+    nano.attach(photo)  # the same picture once more: its tokens are known, and so is what stands before
+    expect(now).to_contain_text(re.compile(r"Not charged: \d+ tokens that are still known and 2 of 2 pictures"))
+
+
+def test_all_four_pictures_move_together_and_ask_nothing(nano: Tab, photo: Path) -> None:
+    page = nano.page
+    nano.attach(photo)
+    open_tab(nano, "Cost")
+    views = page.locator("#cost-views .cost-view")
+    expect(views).to_have_count(4)
+    views.first.scroll_into_view_if_needed()
+    page.wait_for_timeout(1500)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if request.method == "POST" else None)
+    box = views.nth(1).bounding_box()
+    assert box is not None
+    places = []
+    for share in (0.1, 0.9):
+        page.mouse.move(box["x"] + share * box["width"], box["y"] + 0.5 * box["height"])
+        page.wait_for_timeout(100)
+        places.append(
+            page.locator("#cost-views .cost-view img").evaluate_all(
+                "imgs => imgs.map(i => i.getBoundingClientRect().left - i.parentElement.getBoundingClientRect().left)"
+            )
+        )
+    for before, after in zip(*places, strict=True):
+        assert after < before - 0.5 * box["width"]
+    page.locator("#cost-views .cost-views").focus()
+    page.keyboard.press("ArrowLeft")
+    x = page.locator("#cost-views .cost-views").evaluate("e => parseFloat(getComputedStyle(e).getPropertyValue('--x'))")
+    assert x == pytest.approx(0.86, abs=0.02)
+    page.get_by_label("Magnify all four").fill("1")
+    left = page.locator("#cost-views .cost-view img").first.evaluate("i => i.getBoundingClientRect().width")
+    assert left == pytest.approx(box["width"], abs=2)
+    assert asked == []
+
+
+def test_two_tokens_are_compared_by_name_by_number_and_by_click(nano: Tab, photo: Path) -> None:
+    page = nano.page
+    nano.ask("What is this?", photo)
+    open_tab(nano, "Rotation")
+    angles = page.locator("#rotation-angles")
+    expect(angles).to_contain_text("0 in t, 0 in h, 1 in w apart")
+    expect(page.locator(".bands-dials circle")).to_have_count(32)
+    expect(page.locator("#rotation-wave-plot .js-plotly-plot")).to_be_visible()
+    expect(page.locator("#rotation-angle-plot .js-plotly-plot")).to_be_visible()
+    page.locator("#rotation-pair input").click()
+    page.get_by_role("option", name="photo.png: neighbours in a column").click()
+    expect(angles).to_contain_text("0 in t, 1 in h, 0 in w apart")
+
+    ids = page.evaluate("window.qwen2vl.lens.snapshot().position_ids")
+    first, second = page.locator("#rotation-first input"), page.locator("#rotation-second input")
+    first.fill("3")
+    first.press("Enter")
+    b = int(second.input_value())
+    apart = [abs(axis[b] - axis[3]) for axis in ids]
+    expect(angles).to_contain_text("{} in t, {} in h, {} in w apart".format(*apart))
+    expect(angles).to_contain_text("token 3:")
+    expect(angles).to_contain_text(f"{b - 3} between them")
+
+    open_tab(nano, "Picture")
+    place = page.evaluate("window.qwen2vl.lens.snapshot().media[0].span[0]")
+    for token in (place + 2, place + 9):
+        page.evaluate("token => { const l = window.qwen2vl.lens; l.point(token); l.set({held: true}); }", token)
+        page.wait_for_timeout(200)
+    open_tab(nano, "Rotation")
+    page.locator("#rotation-clicked").click()
+    expect(first).to_have_value(str(place + 2))
+    expect(angles).to_contain_text(f"token {place + 9}:")
+
+
+def test_rotation_speaks_of_an_empty_chat_too(nano: Tab) -> None:
+    open_tab(nano, "Rotation")
+    expect(nano.page.locator("#rotation-waves")).to_contain_text("8 turn with t, 12 turn with h, 12 turn with w")
+    expect(nano.page.locator("#rotation-title")).to_contain_text("Attach a picture or ask something")
+    expect(nano.page.locator("#rotation-choice")).to_be_hidden()
