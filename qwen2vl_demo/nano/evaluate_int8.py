@@ -106,7 +106,8 @@ def main() -> None:
     effect = compare(model, conversations(model, tokenizer, template, list(MIX), options.conversations))
     print(
         f"{effect.questions} questions: {effect.right[0]:.1%} right with full weights, {effect.right[1]:.1%} "
-        f"with int8; the same token is likeliest at {effect.same_tokens:.2%} of the places; logits change by {effect.logits:.2%}"
+        f"with int8; the same token is likeliest at {effect.same_tokens:.2%} of the places; "
+        f"logits change by {effect.logits:.2%}"
     )
 
 
