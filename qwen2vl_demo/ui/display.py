@@ -29,7 +29,7 @@ def show(conversation: Conversation, store: MediaStore) -> list[Shown]:
     for index, turn in enumerate(conversation.turns):
         messages.append(question(turn, store))
         if turn.answer is not None:
-            messages += answer(conversation, index, turn.answer, store)
+            messages.append(answer(conversation, index, turn.answer, store))
     return messages
 
 
@@ -43,26 +43,22 @@ def question(turn: Turn, store: MediaStore) -> Shown:
     return {"role": "user", "content": content}
 
 
-def answer(conversation: Conversation, index: int, given: Answer, store: MediaStore) -> list[Shown]:
-    """The words of a finished answer, and the picture with its boxes if it has any.
-
-    Two messages, because Gradio offers to copy a message only if it is all text.
-    """
+def answer(conversation: Conversation, index: int, given: Answer, store: MediaStore) -> Shown:
+    """The picture with the answer's boxes, if it has any, and its words: Gradio offers to copy what stands last."""
     if not given.text.strip():
-        return [{"role": "assistant", "content": [_text(NOTHING_SAID[given.ending])]}]
-    messages: list[Shown] = [growing(given.text)]
+        return {"role": "assistant", "content": [_text(NOTHING_SAID[given.ending])]}
+    content = []
     boxes = parse_boxes(given.text)
     picture = boxed_picture(conversation, index) if boxes else None
     drawn = store.boxed(picture, boxes) if picture else None
     if picture and drawn:
         names = ", ".join(dict.fromkeys(box.label for box in boxes if box.label)) or "boxes"
-        part = {"path": str(drawn), "alt_text": f"{picture.name} with {names} marked"}
-        messages.append({"role": "assistant", "content": [part]})
-    return messages
+        content.append({"path": str(drawn), "alt_text": f"{picture.name} with {names} marked"})
+    return {"role": "assistant", "content": [*content, _text(safe_markdown(readable(given.text)))]}
 
 
 def growing(text: str) -> Shown:
-    """The words of an answer so far."""
+    """An answer that is still being written."""
     return {"role": "assistant", "content": [_text(safe_markdown(readable(text)))]}
 
 

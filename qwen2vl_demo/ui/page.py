@@ -120,7 +120,6 @@ def _draw_talk(cards: Sequence[Example], max_file_mb: int) -> dict[str, Any]:
         height=None,
         buttons=["copy", "copy_all"],
         layout="bubble",
-        group_consecutive_messages=False,
         placeholder=WELCOME.format(max_file_mb, TRY if cards else ""),
         examples=[{"text": c.text, "display_text": c.label, "files": [str(f) for f in c.files]} for c in cards],
     )
