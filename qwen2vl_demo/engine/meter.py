@@ -29,7 +29,8 @@ from qwen2vl_demo.trace import PromptTrace
 REMEMBERED = 16  # answers
 FADING = 0.75  # weight of an answer beside the one after it
 DOUBT = 0.5  # log of the factor by which a calibration alone is usually wrong ...
-DOUBT_WEIGHT = 0.3  # ... and what that counts beside one answer
+DOUBT_WEIGHT = 0.3  # ... what the calibration counts beside one answer ...
+SPREAD_WEIGHT = 1.0  # ... and its doubt: one answer says little of how much they vary
 # Seconds to prepare a prompt whose files are opened already, which they are once it can be estimated: a start, and a
 # token. Only where the learning begins.
 PREPARE = (1e-3, 1e-6)
@@ -161,10 +162,10 @@ class Meter:
         with self._lock:
             ratios = list(self._ratios.get(phase, ()))
         weights = [FADING**age for age in range(len(ratios))][::-1]
-        whole = sum(weights) + DOUBT_WEIGHT
-        mean = sum(w * r for w, r in zip(weights, ratios, strict=True)) / whole
-        spread = DOUBT_WEIGHT * DOUBT**2 + sum(w * (r - mean) ** 2 for w, r in zip(weights, ratios, strict=True))
-        return Span.around(seconds * math.exp(mean), max(LEAST_SPREAD, 1.5 * math.sqrt(spread / whole)))
+        mean = sum(w * r for w, r in zip(weights, ratios, strict=True)) / (sum(weights) + DOUBT_WEIGHT)
+        squares = SPREAD_WEIGHT * DOUBT**2 + sum(w * (r - mean) ** 2 for w, r in zip(weights, ratios, strict=True))
+        spread = math.sqrt(squares / (sum(weights) + SPREAD_WEIGHT))
+        return Span.around(seconds * math.exp(mean), max(LEAST_SPREAD, 1.5 * spread))
 
 
 def _free(device: torch.device) -> int | None:

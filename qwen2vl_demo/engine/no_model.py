@@ -17,7 +17,10 @@ from qwen2vl_demo.trace import PromptTrace
 
 NO_MODEL_LOOKED = "No model is loaded (--model none), so no word looked anywhere; start with --model nano for one."
 
-NO_MODEL_TIMED = "No model is loaded, so there is neither time nor memory to predict; the tokens are exact."
+NO_MODEL_TIMED = (
+    "No model is loaded, so there is neither time nor memory to predict. The tokens of pictures are exact; those of "
+    "words are counted with nano's tokenizer, which needs more of them."
+)
 
 
 class ProcessorOnlyEngine:

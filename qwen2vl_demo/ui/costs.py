@@ -126,8 +126,8 @@ def _time(estimate: Estimate) -> str:
     if estimate.reused_tokens:
         spared.append(f"{count(estimate.reused_tokens, 'token')} that {_are(estimate.reused_tokens)} still known")
     if estimate.reused_media:
-        known, whole = estimate.reused_media, estimate.media
-        spared.append(f"{known} of {count(whole, 'picture')} {_are(known)} encoded already")
+        which = "all" if estimate.reused_media == estimate.media else f"{estimate.reused_media} of {estimate.media}"
+        spared.append(f"the encoding of {which} pictures and clips")
     reuse = f' <span class="lens-hint">Not charged: {" and ".join(spared)}.</span>' if spared else ""
     bar = _bar(
         [(key, span.about) for key, span in parts],

@@ -89,7 +89,7 @@ def wave_figure(rope: Rope, span: int | None = None, grid: tuple[int, int, int] 
         _points(figure, axis, pairs, lengths[pairs], name, "%{y:,.3~s} positions")
         if grid is not None and count:
             steps = f"{grid[index]:,} {GRID_WORDS[axis][grid[index] != 1]}"
-            _rule(figure, (start - 0.5, start + count - 0.5), grid[index], AXIS_COLOURS[axis], steps)
+            _rule(figure, (start - 0.5, start + count - 0.5), grid[index], AXIS_COLOURS[axis], steps, below=True)
         start += count
     if span is not None:
         _rule(figure, (-1, rope.pairs), span, INK, f"this prompt: {span:,} positions")
@@ -163,7 +163,7 @@ def angle_figure(rope: Rope, first: Sequence[int], second: Sequence[int], plain:
     _rule(figure, (-1, rope.pairs), 360, INK, "a full turn")
     figure.update_xaxes(title_text="frequency pair of a head", range=[-1, rope.pairs])
     ends = (math.log10(foot) - 0.25, math.log10(top) + 0.5)
-    decades = range(math.ceil(ends[0] + 0.3), math.floor(ends[1]) + 1, 1 if ends[1] - ends[0] < 6 else 2)
+    decades = range(math.ceil(math.log10(foot) + 0.8), math.floor(ends[1]) + 1, 1 if ends[1] - ends[0] < 6 else 2)
     ticks = {foot: "none"} | {10.0**d: f"{10.0**d:,.{max(0, -d)}f}°" for d in decades}
     figure.update_yaxes(
         title={"text": "degrees apart", "standoff": 8},
@@ -189,12 +189,12 @@ def wave_words(rope: Rope, span: int | None = None, grid: tuple[int, int, int] |
     if grid is not None:
         t, h, _ = rope.sections
         leans = [
-            f"the fastest {axis} pair by {_short(math.degrees(rope.frequencies[pair] * (grid[index] - 1)))}° over "
-            f"{grid[index]:,} {GRID_WORDS[axis][grid[index] != 1]}"
-            for index, (axis, pair) in enumerate(zip(AXES, (0, t, t + h), strict=True))
-            if rope.sections[index] and grid[index] > 1
+            f"the fastest {axis} pair turns by {_short(math.degrees(rope.frequencies[pair] * (count - 1)))}° "
+            f"over its {count:,} {GRID_WORDS[axis][1]}"
+            for axis, pair, count in zip(AXES, (0, t, t + h), grid, strict=True)
+            if count > 1 and pair < rope.pairs
         ]
-        words += f" Inside the picture it turns {' and '.join(leans)}." if leans else ""
+        words += f" Across the picture, {' and '.join(leans)}." if leans else ""
     return words
 
 
@@ -245,14 +245,16 @@ def _points(figure: go.Figure, axis: str, x: np.ndarray, y: np.ndarray, name: st
     )
 
 
-def _rule(figure: go.Figure, ends: tuple[float, float], y: float, colour: str, words: str) -> None:
-    """A level line with its words at its right end, above it."""
+def _rule(
+    figure: go.Figure, ends: tuple[float, float], y: float, colour: str, words: str, *, below: bool = False
+) -> None:
+    """A level line with its words at its right end, above it or below."""
     figure.add_scatter(
         x=list(ends), y=[y, y], mode="lines", line={"color": colour, "width": 1.5, "dash": "dash"}, hoverinfo="skip",
         showlegend=False,
     )  # fmt: skip
     figure.add_annotation(
-        x=ends[1], y=math.log10(y), text=words, showarrow=False, xanchor="right", yanchor="bottom",
+        x=ends[1], y=math.log10(y), text=words, showarrow=False, xanchor="right", yanchor="top" if below else "bottom",
         font={"size": 11, "color": colour if colour != INK else None},
     )  # fmt: skip
 

@@ -176,14 +176,15 @@ def growth_figure(original: Size, qwen: Size, min_pixels: int, max_pixels: int) 
 DASHES = {"224": "dot", "336": "dash", "tiles": "dashdot", "qwen": "solid"}
 
 
-def growth_words(original: Size, qwen: Size, max_pixels: int) -> str:
+def growth_words(original: Size, qwen: Size, max_pixels: int, what: str = "This picture") -> str:
     """What `growth_figure` shows, in words."""
     spent = spend(original, RULES[-1], qwen=qwen)
     most = max_pixels // FACTOR**2
     here = original[0] * original[1] / 1e6
     return (
-        f"Qwen2-VL's tokens grow with the picture, one for each 28x28 pixels, up to the budget of {most:,}; the others "
-        f"spend the same on a stamp as on a poster. This picture of {here:.2g} megapixels takes {spent.tokens:,}."
+        f"Qwen2-VL's tokens grow with the picture, one for each 28x28 pixels, up to the budget of {most:,}; fixed "
+        f"resolutions spend the same on a stamp as on a poster, tiles nearly so. {what} of "
+        f"{here:.2g} megapixels takes {spent.tokens:,}."
     )
 
 

@@ -76,7 +76,7 @@ def test_an_estimate_in_words() -> None:
     assert "This turn will take 1,200 tokens" in said and "1,500 of 32,768" in said and "4.6 % of the context" in said
     assert "About 0.50 s to the first word (0.37 s to 0.68 s)" in said
     assert "20 ms a token (50 a second): an answer of 100 tokens about 2.5 s" in said
-    assert "Not charged: 300 tokens that are still known and 2 of 3 pictures are encoded already" in said
+    assert "Not charged: 300 tokens that are still known and the encoding of 2 of 3 pictures and clips" in said
     assert "About 4.55 GB while it answers. Beside the weights it takes 133 MB of 10 GB that are free" in said
     assert "a &lt;calibration&gt;" in said
     assert "The last turn took" in words(now_html(ESTIMATE, draft=False))

@@ -103,7 +103,10 @@ def test_sentences_say_this_prompt_s_numbers():
     words = wave_words(RELEASED, 500, (1, 9, 11))
     assert "16 turn with t, 24 turn with h, 24 turn with w" in words
     assert "takes 500 positions: 21 of the pairs complete a turn" in words
-    assert "the fastest h pair by 14.5° over 9 rows and the fastest w pair by 0.102° over 11 columns" in words
+    assert (
+        "the fastest h pair turns by 14.5° over its 9 rows and the fastest w pair turns by 0.102° over its 11 columns"
+        in words
+    )
     apart = angle_words(RELEASED, (15, 15, 15), (15, 17, 20), 27)
     assert "0 in t, 2 in h, 5 in w apart" in apart and "3.62° on the fastest h pair" in apart
     assert "alike on every pair" in angle_words(RELEASED, (1, 1, 1), (1, 1, 1), 3)

@@ -65,8 +65,11 @@ def _pictures(session: Session) -> list[Any]:
         return ["", "", gr.Plot(None, visible=False)]
     medium = trace.media[-1]
     original, resized, limits = medium.original_size, medium.resized_size, (medium.min_pixels, medium.max_pixels)
+    still = medium.kind == "image"
     return [
         _comparisons.html(medium) + table_html(trace),
-        says("How it grows", growth_words(original, resized, limits[1])),
+        says(
+            "How it grows", growth_words(original, resized, limits[1], "This picture" if still else "A pair of frames")
+        ),
         gr.Plot(growth_figure(original, resized, *limits), visible=True),
     ]
