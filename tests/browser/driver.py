@@ -48,6 +48,7 @@ class Tab:
         while self.attached.count():
             self.page.locator("#composer .thumbnail-item button").first.click()
         self.text.fill("")
+        self.page.get_by_role("tab", name="Picture", exact=True).click()
         expect(self.questions).to_have_count(0)
         self.outside.clear()
         self.errors.clear()
@@ -84,6 +85,9 @@ class Tab:
 
     @property
     def panel(self) -> Locator:
+        tab = self.page.get_by_role("tab", name="Numbers", exact=True)
+        if tab.is_visible():
+            tab.click()
         return self.page.locator("#numbers-tab")
 
     def button(self, name: str) -> Locator:
