@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import Locator
 
+from qwen2vl_demo.engine.base import GenerationOptions
+from qwen2vl_demo.processing.messages import Image, MediaOptions, Message, Text, Video
 from qwen2vl_demo.trace import PromptTrace
+from tests.browser.conftest import App
 from tests.browser.driver import Tab
 
 FRAMES = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(%s))))"
@@ -41,7 +45,12 @@ def equals(shown: dict[str, Any], trace: PromptTrace) -> None:
             assert medium[name] == getattr(known, name), name
 
 
+def open_tab(tab: Tab, name: str) -> None:
+    tab.page.get_by_role("tab", name=name, exact=True).click()
+
+
 def layer(tab: Tab, name: str) -> None:
+    open_tab(tab, "Picture")
     tab.page.locator(f"#lens-picture [data-value={name}]").first.click()
     tab.page.wait_for_function(f"() => window.qwen2vl.lens.state.layer === '{name}'")
 
@@ -69,3 +78,12 @@ def fact(tab: Tab, name: str) -> str:
     """What the readout says under a heading."""
     heading = tab.page.locator(f"#lens-picture .lens-readout dt:text-is('{name}')")
     return heading.locator("xpath=following-sibling::dd[1]").inner_text()
+
+
+def user(text: str, *files: Path) -> Message:
+    return Message("user", [*(Video(f) if f.suffix in (".gif", ".mp4") else Image(f) for f in files), Text(text)])
+
+
+def expected(app: App, messages: list[Message], tokens: int | None = None) -> Any:
+    media = MediaOptions(max_pixels=tokens * 784) if tokens else MediaOptions()
+    return app.engine.prepare(messages, GenerationOptions(media=media))

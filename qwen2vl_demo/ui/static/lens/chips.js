@@ -51,6 +51,8 @@
       room.style.height = `${height}px`;
     }
 
+    lens.chipPlaces = () => items;  // for tests: where each chip lies
+
     // First item of a row at or below y; items lie in rising rows.
     const from = y => {
       let low = 0, high = items.length;

@@ -35,6 +35,7 @@
     }
     return colours;
   };
+  document.fonts?.addEventListener("loadingdone", () => forget());  // what was measured has another width now
   const forget = () => { colours = null; lens.redraw("theme"); };
   new MutationObserver(forget).observe(document.documentElement, { attributes: true, attributeFilter: ["class", "data-theme"] });
   const watchBody = () => new MutationObserver(forget).observe(document.body, { attributes: true, attributeFilter: ["class"] });

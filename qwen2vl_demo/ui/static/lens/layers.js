@@ -131,7 +131,7 @@
       picture(c, box, true);
       if (!values) return;
       const start = lens.state.t * h * w;
-      heat(c, box, i => values[start + i] / 255, "inferno", share => 0.35 + 0.55 * share);
+      heat(c, box, i => values[start + i] / 255, "inferno", share => 0.8 - 0.38 * share);  // what was looked at stays to be seen
       lines(c, box, FACTOR, 0.2);
     },
     says(medium) {

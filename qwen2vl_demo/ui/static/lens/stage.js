@@ -20,9 +20,17 @@
       const medium = lens.medium(), room = root.parentElement?.clientWidth || 0;
       if (!medium || !room) return null;
       const [H, W] = medium.resized_size;
-      const most = Math.max(240, window.innerHeight * (lens.isWide() ? 0.68 : 0.48));
+      const most = Math.max(240, Math.min(window.innerHeight * 0.68, below()));
       const width = Math.max(24, Math.min(room, (most * W) / H, Math.max(8 * W, 420))), height = (width * H) / W;
       return { width, height, scale: width / W, medium };
+    }
+
+    // How much height is left for the picture where the panel scrolls by itself, with its readout below.
+    function below() {
+      const side = document.querySelector("#side");
+      if (!side || getComputedStyle(side).overflowY !== "auto") return window.innerHeight * 0.6;
+      const top = root.getBoundingClientRect().top - side.getBoundingClientRect().top + side.scrollTop;
+      return side.clientHeight - top - (lens.isWide() ? 60 : 200);
     }
 
     function draw(names) {
@@ -110,7 +118,9 @@
     });
 
     lens.on("change", draw);
-    new ResizeObserver(() => { stale = true; draw(); }).observe(root);
+    const watch = new ResizeObserver(() => draw());
+    watch.observe(root);
+    requestAnimationFrame(() => watch.observe(root.closest(".tabitem") || root));  // what stands above it may grow
     return { root, canvas, box: () => box };
   };
 
