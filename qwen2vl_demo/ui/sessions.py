@@ -53,6 +53,7 @@ class Session:
     seen: PromptTrace | None = None  # of the prompt that the panel shows: sent, or about to be
     predicted: tuple[Conversation, Estimate] | None = None  # of the latest prompt that was sent, before its answer
     outcomes: deque[Outcome] = field(default_factory=lambda: deque(maxlen=OUTCOMES))  # of the last answers, newest last
+    shown: Conversation = field(default_factory=Conversation)  # what that prompt was made from
     looks: int = 0  # how often the panel asked what there is to see
     attending: threading.Event | None = None  # set it: the look at a word that is going on ends
     names: dict[str, str] = field(default_factory=dict)  # what a stored file was called, for Undo
@@ -96,6 +97,11 @@ class Sessions:
         for old in surplus:
             self.drop(old)
         return session
+
+    def known(self, key: str | None) -> Session | None:
+        """The session of a tab if it is open: for what follows by itself, which must not bring a closed tab back."""
+        with self._lock:
+            return self._sessions.get(key or "")
 
     def drop(self, key: str | None) -> None:
         """The tab is closed: its answer ends, what it held is freed."""

@@ -191,8 +191,8 @@ def wave_words(rope: Rope, span: int | None = None, grid: tuple[int, int, int] |
         leans = [
             f"the fastest {axis} pair turns by {_short(math.degrees(rope.frequencies[pair] * (count - 1)))}° "
             f"over its {count:,} {GRID_WORDS[axis][1]}"
-            for axis, pair, count in zip(AXES, (0, t, t + h), grid, strict=True)
-            if count > 1 and pair < rope.pairs
+            for axis, pair, count, share in zip(AXES, (0, t, t + h), grid, rope.sections, strict=True)
+            if count > 1 and share
         ]
         words += f" Across the picture, {' and '.join(leans)}." if leans else ""
     return words

@@ -204,8 +204,10 @@ def compare_words(original: Size, all_spent: Sequence[Spend], max_pixels: int = 
 
 
 def percent(share: float) -> str:
-    """ "3 %", "0.4 %", never "0 %" of something."""
+    """ "31 %", "0.4 %"; never "0 %" of something, and "100 %" of everything only."""
     value = 100 * share
+    if 99.5 <= value < 100:
+        return "over 99 %"
     return f"{value:.0f} %" if value >= 9.5 else f"{value:.1f} %" if value >= 0.1 else "less than 0.1 %"
 
 

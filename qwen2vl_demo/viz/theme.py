@@ -17,6 +17,8 @@ AXIS_MARKERS = {"t": "circle", "h": "square", "w": "diamond"}
 OTHER = "#8a8a8f"  # what M-RoPE is compared with: plain 1-D positions, other models
 INK = "#7c7c80"  # words of a figure: readable on white and on near-black
 RULE = "rgba(128,128,132,.28)"  # grid lines
+# What plotly's bar of buttons is spared; the picture can still be kept as a PNG.
+BUTTONS = ["zoom", "pan", "select", "lasso", "zoomin", "zoomout", "autoscale", "resetscale"]
 FONT = "IBM Plex Sans, system-ui, sans-serif"
 
 QWEN = "#6a69d9"  # Qwen2-VL beside other models: the page's accent
@@ -47,6 +49,7 @@ def layout(*, height: int | None = None, **changes: object) -> go.Layout:
         "legend": {"orientation": "h", "x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom"},
         "hoverlabel": {"font": {"family": FONT, "size": 12}},
         "dragmode": False,
+        "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": INK, "activecolor": INK, "remove": BUTTONS},
     }
     made = go.Layout(plain)
     made.update(xaxis=axis, yaxis=axis)

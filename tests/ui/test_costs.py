@@ -263,6 +263,16 @@ def test_a_prompt_is_named_by_all_that_is_shown_of_it() -> None:
     assert len(keys) == 4 and key_of(trace_of(medium())) == key_of(trace_of(it))
 
 
+def test_what_follows_by_itself_never_brings_a_closed_tab_back(store) -> None:  # type: ignore[no-untyped-def]
+    """A look that ends after its tab was closed would otherwise leave a session behind that nobody closes."""
+    chat = Chat(FakeEngine(), store)
+    session = chat.open("tab", None)
+    assert chat.sessions.known("tab") is session
+    chat.sessions.drop("tab")
+    assert chat.sessions.known("tab") is None and chat.sessions.known(None) is None
+    assert len(chat.sessions) == 0
+
+
 class TimedEngine(FakeEngine):
     """Says before each answer what it will cost."""
 

@@ -107,8 +107,9 @@ def test_tokens_grow_with_pixels_only_in_qwen_and_within_its_budget():
 
 
 def test_words():
-    assert [percent(s) for s in (1, 0.31, 0.0943, 0.012, 0.0042, 0.00001)] == [
+    assert [percent(s) for s in (1, 0.9981, 0.31, 0.0943, 0.012, 0.0042, 0.00001)] == [
         "100 %",
+        "over 99 %",
         "31 %",
         "9.4 %",
         "1.2 %",

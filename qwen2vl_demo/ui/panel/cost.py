@@ -48,14 +48,16 @@ def follow(chat: Chat, components: list[Component], state: list[Component], even
     """An answer that ended is measured; the pictures are drawn while the tab is open."""
     gate, _, past, _, *drawn = components
 
-    def measured(request: gr.Request, saved: str) -> str:
-        session = chat.open(request.session_hash, saved)
+    def measured(request: gr.Request) -> Any:
+        session = chat.sessions.known(request.session_hash)
+        if session is None:
+            return gr.skip()
         with session.lock:
             return past_html(tuple(session.outcomes))
 
     for event in events:
-        event.then(measured, state[:1], [past], **EVENT)
-    wire_gate(gate, drawn, _pictures, chat, state, events)
+        event.then(measured, None, [past], **EVENT)
+    wire_gate(gate, drawn, _pictures, chat, events)
 
 
 def _pictures(session: Session) -> list[Any]:

@@ -28,9 +28,9 @@ new ResizeObserver(() => {
   open = now;
 }).observe(element);
 """
-SAY_OPEN = """(saved, key) => {
+SAY_OPEN = """key => {
   const gate = document.getElementById('%s');
-  return [saved, (gate && gate.offsetParent ? '%s' : '') + (key || '')];
+  return [(gate && gate.offsetParent ? '%s' : '') + (key || '')];
 }"""
 EVENT: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "queue": False}
 
@@ -51,21 +51,20 @@ def wire_gate(
     drawn: Sequence[Component],
     draw: Callable[[Session], list[Any]],
     chat: Chat,
-    state: list[Component],
     events: Sequence[Any],
 ) -> None:
     """`draw` gives the values of `drawn` for what the panel shows of a session (`session.seen`)."""
 
-    def look(request: gr.Request, saved: str, told: Any) -> list[Any]:
+    def look(request: gr.Request, told: Any) -> list[Any]:
         if not isinstance(told, str) or not told.startswith(OPEN):
             return [gr.skip() for _ in range(len(drawn) + 1)]
-        session = chat.open(request.session_hash, saved)
-        key = key_of(session.seen)
-        if told == OPEN + key:
+        session = chat.sessions.known(request.session_hash)
+        key = "" if session is None else key_of(session.seen)
+        if session is None or told == OPEN + key:
             return [gr.skip() for _ in range(len(drawn) + 1)]
         return [key, *draw(session)]
 
-    inputs, outputs, js = [state[0], gate], [gate, *drawn], SAY_OPEN % (gate.elem_id, OPEN)
+    inputs, outputs, js = [gate], [gate, *drawn], SAY_OPEN % (gate.elem_id, OPEN)
     gate.input(look, inputs, outputs, js=js, **EVENT)  # type: ignore[attr-defined]
     for event in events:
         event.then(look, inputs, outputs, js=js, **EVENT)

@@ -135,7 +135,7 @@ def update(engine: Engine, sight: Sight) -> list[Any]:
 def follow(chat: Chat, components: list[Component], state: list[Component], events: Sequence[Any]) -> None:
     gate, *drawn = components
     rope, _ = rope_of(chat.engine)
-    wire_gate(gate, drawn, lambda session: _all(rope, session.seen), chat, state, events)
+    wire_gate(gate, drawn, lambda session: _all(rope, session.seen), chat, events)
 
 
 def wire(chat: Chat, components: list[Component], state: list[Component]) -> None:
