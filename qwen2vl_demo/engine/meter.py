@@ -7,6 +7,7 @@ several threads; never waits for the engine. Knows numbers of prompts, not their
 
 from __future__ import annotations
 
+import logging
 import math
 import threading
 from collections import deque
@@ -26,6 +27,9 @@ from qwen2vl_demo.model.qwen2vl import Qwen2VL
 from qwen2vl_demo.model.weights import free_memory
 from qwen2vl_demo.trace import PromptTrace
 
+log = logging.getLogger(__name__)
+
+UNKNOWN = "How fast this device is could not be found out, so no time is predicted."
 REMEMBERED = 16  # answers
 FADING = 0.75  # weight of an answer beside the one after it
 DOUBT = 0.5  # log of the factor by which a calibration alone is usually wrong ...
@@ -64,6 +68,7 @@ class Meter:
         self._model, self._decoder, self.config = model, decoder, model.config
         self.itemsize = model.dtype.itemsize
         self._speed: Speed | None = None
+        self._failed = False
         self._ratios: dict[str, deque[float]] = {}  # logs of measured / predicted, newest last
         self._calibrating, self._lock = threading.Lock(), threading.Lock()
 
@@ -72,11 +77,17 @@ class Meter:
         """Whether predicting is a matter of arithmetic now."""
         return self._speed is not None
 
-    def calibrate(self) -> Speed:
-        """Finds out the speed, once; takes about a tenth of a second the first time."""
+    def calibrate(self) -> Speed | None:
+        """Finds out the speed, once; takes about a tenth of a second the first time. None where that cannot be done
+        (a memory that is full, an operation that a device lacks): then nothing is predicted, and answers come as ever.
+        """
         with self._calibrating:
-            if self._speed is None:
-                self._speed = calibrate(self._model, self._decoder)
+            if self._speed is None and not self._failed:
+                try:
+                    self._speed = calibrate(self._model, self._decoder)
+                except (RuntimeError, MemoryError) as problem:
+                    self._failed = True
+                    log.warning("the device could not be calibrated: %s", type(problem).__name__)
             return self._speed
 
     def estimate(self, trace: PromptTrace, work: Work) -> Estimate:
@@ -104,9 +115,12 @@ class Meter:
             free=free,
         )
 
-    def times(self, work: Work) -> Times:
-        """Seconds of an answer's parts; calibrates first if nobody has."""
-        raw = self._raw(work)
+    def times(self, work: Work) -> Times | None:
+        """Seconds of an answer's parts; calibrates first if nobody has. None if that cannot be done."""
+        speed = self.calibrate()
+        if speed is None:
+            return None
+        raw = self._raw(work, speed)
         return Times(
             prepare=self._corrected("prepare", raw["prepare"]),
             encode=self._corrected("encode", raw["encode"]) if work.grids else NOTHING,
@@ -116,9 +130,9 @@ class Meter:
 
     def observe(self, work: Work, timings: Mapping[str, float], new_tokens: int) -> None:
         """Learns from an answer: its timings in seconds, phase by phase, as far as it came."""
-        if not self.ready:
+        if self._speed is None:
             return
-        raw = self._raw(work)
+        raw = self._raw(work, self._speed)
         measured = {phase: timings[phase] for phase in ("prepare", "encode", "prefill") if phase in timings}
         if not work.grids:  # then the time between preparing and reading was spent on finding and copying a KV cache
             measured["prepare"] = measured.get("prepare", 0.0) + measured.pop("encode", 0.0)
@@ -132,16 +146,18 @@ class Meter:
 
     @property
     def basis(self) -> str:
-        """What the seconds rest on, in words."""
+        """What the seconds rest on, in words; or why there are none."""
+        if self._speed is None:
+            return UNKNOWN
         answers = max((len(ratios) for ratios in self._ratios.values()), default=0)
         learned = "; no answer has been measured yet"
         if answers:
             learned = f", corrected by the last {answers} answers" if answers > 1 else ", corrected by one answer"
-        return f"a calibration of this device in {self.calibrate().took:.2f} s{learned}"
+        return f"a calibration of this device in {self._speed.took:.2f} s{learned}"
 
-    def _raw(self, work: Work) -> dict[str, float]:
+    def _raw(self, work: Work, speed: Speed) -> dict[str, float]:
         """Seconds at the calibrated speed, without what answers taught."""
-        speed, vision, text = self.calibrate(), self.config.vision, self.config.text
+        vision, text = self.config.vision, self.config.text
         encode = 0.0
         if work.grids:
             flops, runs = cost.vision_flops(vision, work.grids), cost.pieces_of(work.grids, PIECE_PATCHES)

@@ -136,7 +136,7 @@ def test_answers_that_differ_widen_the_range(engine):
     job = work()
     for index in range(8):
         for meter, factor in ((steady, 1.0), (wild, 4.0 if index % 2 else 0.25)):
-            said = meter._raw(job)
+            said = meter._raw(job, meter.calibrate())
             meter.observe(job, {"prefill": factor * said["prefill"]}, new_tokens=1)
     ranges = [meter.times(job).prefill for meter in (steady, wild)]
     assert ranges[1].high / ranges[1].low > 3 * ranges[0].high / ranges[0].low
@@ -247,6 +247,17 @@ def test_estimating_does_not_wait_for_a_running_answer(engine):
         thread.start()
         thread.join(20)
     assert found and found[0].times is not None
+
+
+def test_a_device_that_cannot_be_calibrated_still_answers(fresh, monkeypatch):
+    def broken(*arguments):
+        raise torch.OutOfMemoryError("full")
+
+    monkeypatch.setattr("qwen2vl_demo.engine.meter.calibrate", broken)
+    get_ready(fresh)
+    estimate = fresh.estimate(fresh.prepare(ask(), OPTIONS), OPTIONS)
+    assert estimate.times is None and estimate.memory is not None and "could not be found out" in estimate.basis
+    assert answer(fresh, ask()).new_tokens > 0
 
 
 def test_calibrating_twice_at_once_measures_once(fresh, monkeypatch):
