@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from qwen2vl_demo.engine.estimate import Estimate, estimate_of
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.processing.messages import Message
@@ -73,10 +75,23 @@ class Looking(Answering):
         with session.lock:
             if session.looks != number:
                 return Look()  # a later look is on its way
-            session.seen = sight.trace
+            session.seen, session.shown = sight.trace, sight.conversation
             if not sight.draft:
                 session.trace = sight.trace
         return Look(sight, cost)
+
+    def pixels(self, session: Session, values: Sequence[Any], digest: str) -> np.ndarray | None:
+        """The frames (n, H, W, 3) uint8 of a medium of the prompt that the panel shows; None where it is gone."""
+        try:
+            messages = _open_question(to_messages(session.shown, self.store.path))
+            if messages:
+                prompt = self.engine.prompt(messages, self.choices(values).options)
+                return next((medium.frames for medium in prompt.media if medium.digest == digest), None)
+        except UserError:
+            pass  # it was said when the prompt was looked at
+        except Exception as problem:
+            report(problem, "looking closer")
+        return None
 
     def _sight(self, conversation: Conversation, choices: Choices, *, draft: bool = False) -> Sight:
         """Raises UserError where the conversation cannot become a prompt."""

@@ -28,7 +28,7 @@ from typing import Any
 
 import numpy as np
 
-from qwen2vl_demo.geometry import MAX_PIXELS, MIN_PIXELS
+from qwen2vl_demo.geometry import MAX_PIXELS, MIN_PIXELS, TEMPORAL_PATCH_SIZE
 from qwen2vl_demo.trace import MediaTrace, PromptTrace
 from qwen2vl_demo.viz.images import Encoded, encode
 from qwen2vl_demo.viz.runs import to_runs
@@ -69,8 +69,21 @@ def payload(
         "limits": list(limits or (MIN_PIXELS, MAX_PIXELS)),
     }
     room = min(PICTURES_CHARS, MOST_CHARS - len(json.dumps(record)))
-    share = max(LEAST_CHARS, room // max(1, len(trace.media)))
-    return record | {"media": [_medium(*each, share) for each in zip(trace.media, pixels, known, strict=True)]}
+    shares = _shares(len(trace.media), room)
+    return record | {"media": [_medium(*each) for each in zip(trace.media, pixels, known, shares, strict=True)]}
+
+
+def detail(pixels: np.ndarray, t: int | None = None) -> dict[str, Any]:
+    """A picture (1, H, W, 3) alone, or the two frames of step `t` of a clip (n, H, W, 3), as sharp as a view may be."""
+    frames = pixels if t is None else pixels[TEMPORAL_PATCH_SIZE * t : TEMPORAL_PATCH_SIZE * (t + 1)]
+    return encode(frames, PICTURES_CHARS).to_dict()
+
+
+def _shares(media: int, room: int) -> list[int]:
+    """Characters for each: half of them for the newest, which is looked at first."""
+    if media < 2:
+        return [max(LEAST_CHARS, room)] * media
+    return [max(LEAST_CHARS, room // 2 // (media - 1))] * (media - 1) + [max(LEAST_CHARS, room // 2)]
 
 
 def turns(tokens: Sequence[str]) -> list[dict[str, Any]]:

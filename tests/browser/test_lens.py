@@ -192,6 +192,23 @@ def test_the_panel_takes_the_whole_width_and_gives_it_back(nano: Tab, material: 
     expect(nano.text).to_be_visible()
 
 
+def test_a_picture_that_travelled_small_is_fetched_sharp_when_it_is_looked_at(
+    nano: Tab, material: Path, photographs: Path
+) -> None:
+    """Five newer pictures leave the photograph a tenth of the room; on the wide stage that is too coarse."""
+    nano.setting("Most tokens a picture", 1024)
+    nano.attach(photographs / "large.jpg", *sorted(photographs.glob("c*.png"))[:4], material / "cat.png")
+    first = seen(nano, 6, draft=True)["media"][0]
+    image = "window.qwen2vl.lens.source(window.qwen2vl.lens.state.data.media[0], 0).image"
+    small = nano.page.evaluate(f"{image}.width")
+    assert small < first["resized_size"][1]
+    nano.button("Wide").click()
+    nano.page.get_by_role("radio", name="picture 1: large.jpg").click()
+    nano.page.wait_for_function(f"() => {image}.width > {small}")
+    nano.button("Show the chat").click()
+    nano.setting("Most tokens a picture", 64)
+
+
 def test_what_is_seen_can_be_kept(nano: Tab, nano_app: App, visit: Visits, photographs: Path, tmp_path: Path) -> None:
     """The saved page opens without a network and holds the same numbers; so does the page that it saves itself."""
     files = (photographs / "coffee-90x700.png", photographs / "cat-451x300.png")

@@ -17,6 +17,7 @@ from qwen2vl_demo.ui.chat import Chat
 from qwen2vl_demo.ui.choices import FIELDS
 from qwen2vl_demo.ui.panel.where import draw_words, wire_words
 from qwen2vl_demo.ui.sight import Sight
+from qwen2vl_demo.viz.payload import detail as closer
 from qwen2vl_demo.viz.payload import payload
 
 NAME = "Picture"
@@ -43,6 +44,17 @@ watch('value', show);
 """
 
 
+SHARPEN = """
+const lens = () => window.qwen2vl && window.qwen2vl.lens;
+const ready = () => {
+  if (!lens() || !lens().sharpen) return setTimeout(ready, 30);
+  lens().actions.detail = (digest, t) => trigger('select', {index: t, value: digest});
+};
+ready();
+watch('value', () => lens() && lens().sharpen(props.value));
+"""
+
+
 def lens_view(view: str) -> gr.HTML:
     """A place in which the browser draws one view."""
     return gr.HTML(
@@ -57,23 +69,36 @@ def draw(engine: Engine) -> list[Component]:
     words = draw_words()
     lens_view("picture")
     data = gr.HTML({}, html_template="<i></i>", js_on_load=SHOW, visible="hidden", elem_id="lens-data")
-    return [data, words]
+    sharper = gr.HTML({}, html_template="<i></i>", js_on_load=SHARPEN, visible="hidden", elem_id="lens-detail")
+    return [data, words, sharper]
 
 
 def update(engine: Engine, sight: Sight) -> list[Any]:
     if sight.trace is None:
-        return [{}, gr.skip()]
+        return [{}, gr.skip(), gr.skip()]
     return [
         payload(sight.trace, sight.media, sight.originals, draft=sight.draft, limits=engine.pixel_limits),
+        gr.skip(),
         gr.skip(),
     ]
 
 
 def wire(chat: Chat, components: list[Component], state: list[Component]) -> None:
     """The button of the budget moves the setting, and the setting makes the panel look again."""
-    data, _ = components
+    data, _, sharper = components
     most = state[SETTINGS_FIRST + FIELDS.index("max_tokens")]
     data.select(_budget, None, [most], api_visibility="private", show_progress="hidden", queue=False)  # type: ignore[attr-defined]
+
+    def detail(request: gr.Request, event: gr.SelectData, saved: str, *values: Any) -> Any:
+        digest, t = event.value, event.index
+        if not isinstance(digest, str) or not isinstance(t, int):
+            return gr.skip()
+        pixels = chat.pixels(chat.open(request.session_hash, saved), values, digest)
+        if pixels is None or not 0 <= 2 * t < len(pixels):
+            return gr.skip()
+        return {"digest": digest, "t": t, "image": closer(pixels, t if len(pixels) > 1 else None)}
+
+    sharper.select(detail, state, [sharper], api_visibility="private", show_progress="hidden", concurrency_limit=None)  # type: ignore[attr-defined]
 
 
 def follow(chat: Chat, components: list[Component], state: list[Component], events: Sequence[Any]) -> None:

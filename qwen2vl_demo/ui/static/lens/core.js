@@ -117,7 +117,7 @@
     return {
       key: data.key, draft: data.draft, rope_delta: data.rope_delta, context_length: data.context_length,
       input_ids: [...data.input_ids], position_ids: data.position_ids.map(axis => [...axis]), tokens: [...data.tokens],
-      media: data.media.map(({ picture, base, images, ...numbers }) => ({ ...numbers, shown: undefined, original: undefined })),
+      media: data.media.map(({ picture, base, details, ...numbers }) => ({ ...numbers, shown: undefined, original: undefined })),
       medium, layer, t, at: at && { ...at }, overlay: overlay && overlay.media.map(v => v && [...v]),
     };
   };

@@ -55,7 +55,7 @@
 
   // Images are kept by their content, so that a question that adds none does not load any again.
   const images = new Map();
-  function load(image) {
+  const load = lens.loaded = image => {
     let known = images.get(image.uri);
     if (!known) {
       known = new Image();
@@ -66,7 +66,7 @@
       if (images.size > 48) images.delete(images.keys().next().value);
     }
     return known;
-  }
+  };
 
   // Where a frame lies in its image: [x, y, width, height] px.
   lens.frameRect = (image, frame) => {

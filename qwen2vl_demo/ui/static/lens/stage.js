@@ -45,6 +45,7 @@
         c.clearRect(0, 0, box.width, box.height);
         paint(c, box);
         stale = false;
+        lens.wantDetail(box);
       }
       mark();
     }
@@ -126,9 +127,9 @@
 
   // Draws one frame of a medium into (x, y, width, height).
   lens.drawFrame = (context, medium, frame, x, y, width, height) => {
-    const picture = medium.picture;
+    const { image, picture, frame: at } = lens.source(medium, frame);
     if (!picture?.complete || !picture.naturalWidth) return false;
-    const [sx, sy, sw, sh] = lens.frameRect(medium.shown, frame);
+    const [sx, sy, sw, sh] = lens.frameRect(image, at);
     context.imageSmoothingEnabled = width < sw * 3;
     context.imageSmoothingQuality = "high";
     context.drawImage(picture, sx, sy, sw, sh, x, y, width, height);
@@ -137,9 +138,9 @@
 
   // Draws the pixels of one cell (28 x 28 px, or one patch of it) of a frame.
   lens.drawCell = (context, medium, frame, row, column, x, y, side) => {
-    const picture = medium.picture;
+    const { image, picture, frame: at } = lens.source(medium, frame);
     if (!picture?.complete || !picture.naturalWidth) return false;
-    const [sx, sy, sw, sh] = lens.frameRect(medium.shown, frame);
+    const [sx, sy, sw, sh] = lens.frameRect(image, at);
     const kx = sw / medium.resized_size[1], ky = sh / medium.resized_size[0];
     context.imageSmoothingEnabled = kx < 0.6;
     context.drawImage(picture, sx + column * FACTOR * kx, sy + row * FACTOR * ky, FACTOR * kx, FACTOR * ky, x, y, side, side);
