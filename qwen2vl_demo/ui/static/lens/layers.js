@@ -17,7 +17,8 @@
   // Lines every `step` pixels of the picture: white with a dark edge, so that they show on anything.
   function lines(c, box, step, strength) {
     const { width, height, scale, medium: { resized_size: [H, W] } } = box;
-    if (step * scale < 2.5) return;
+    if (step * scale < 3.5) return;
+    strength *= Math.min(1, 0.2 + (step * scale) / 26);  // a fine grid must not hide the picture
     const half = 0.5 / (window.devicePixelRatio || 1);
     for (const [shift, colour] of [[half * 2, `rgba(0,0,0,${0.55 * strength})`], [0, `rgba(255,255,255,${0.9 * strength})`]]) {
       c.strokeStyle = colour; c.lineWidth = half * 2;
@@ -48,8 +49,7 @@
     paint(c, box) {
       picture(c, box);
       lens.order.dim(c, box);
-      const fine = PATCH * box.scale;
-      lines(c, box, PATCH, fine < 7 ? 0.35 : 0.5);
+      lines(c, box, PATCH, 0.5);
       lines(c, box, FACTOR, 1);
     },
     says(medium) {

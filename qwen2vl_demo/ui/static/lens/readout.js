@@ -23,7 +23,7 @@
     const loupe = lens.el("canvas", { class: "lens-loupe", "aria-hidden": "true" });
     const list = lens.el("dl", { class: "lens-facts" });
     const live = lens.el("p", { class: "lens-live", role: "status", "aria-live": "polite" });
-    const hint = lens.el("p", { class: "lens-hint" }, "Point at the picture, tap it, or move through it with the arrow keys.");
+    const hint = lens.el("p", { class: "lens-hint" }, "Point at the picture, tap it, or move through it with the arrow keys. Tokens, rows and columns count from 0.");
     const root = lens.el("div", { class: "lens-readout" }, loupe, lens.el("div", { class: "lens-told" }, hint, list), live);
     const rows = new Map();
     for (const name of ["Token", "Cell", "Pixels", "Patches", "Position", "Value"]) {
@@ -69,7 +69,8 @@
 
     // The cell's pixels, enlarged, with its four patches; of a clip both frames, side by side.
     function paint(facts, medium) {
-      const two = medium.kind === "video", side = lens.isWide() && root.clientWidth < 400 ? (two ? 170 : 224) : 112, gap = 6;
+      const two = medium.kind === "video", side = lens.isWide() && root.clientWidth >= 360 ? (two ? 170 : 224) : 112, gap = 6;
+      root.classList.toggle("lens-column", side > 112 && root.clientWidth < (two ? 660 : 540));
       const c = lens.sharp(loupe, two ? 2 * side + gap : side, side), colours = lens.colours();
       c.clearRect(0, 0, 2 * side + gap, side);
       for (const frame of two ? [0, 1] : [0]) {

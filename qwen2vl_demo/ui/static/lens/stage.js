@@ -4,6 +4,7 @@
 // has moiré). The cell that is pointed at is a frame of its own above the canvas, so that moving it paints nothing anew.
 (() => {
   const lens = window.qwen2vl.lens, { FACTOR, PATCH } = lens.geometry;
+  const WIDE = 980, ASIDE = 388;  // px, as in lens.css: from when on there are two columns, and what the second one takes
 
   // options: {paint(context, box): the picture and its layer; patches(): whether patches are pointed at}
   // box: {width, height: CSS px of the picture on the screen, scale: CSS px a pixel of the resized picture, medium}
@@ -17,8 +18,9 @@
     let box = null, stale = true;
 
     function measure() {
-      const medium = lens.medium(), room = root.parentElement?.clientWidth || 0;
-      if (!medium || !room) return null;
+      const medium = lens.medium(), columns = root.closest(".lens-columns");
+      if (!medium || !columns?.clientWidth) return null;
+      const room = columns.clientWidth - (columns.clientWidth >= WIDE ? ASIDE : 0);
       const [H, W] = medium.resized_size;
       const most = Math.max(240, Math.min(window.innerHeight * 0.68, below()));
       const width = Math.max(24, Math.min(room, (most * W) / H, Math.max(8 * W, 420))), height = (width * H) / W;
@@ -30,7 +32,8 @@
       const side = document.querySelector("#side");
       if (!side || getComputedStyle(side).overflowY !== "auto") return window.innerHeight * 0.6;
       const top = root.getBoundingClientRect().top - side.getBoundingClientRect().top + side.scrollTop;
-      return side.clientHeight - top - (lens.isWide() ? 60 : 200);
+      const clip = lens.medium().kind === "video", wide = lens.isWide();
+      return side.clientHeight - top - (wide ? 60 : 200) - (clip ? (wide ? 170 : 60) : 0);
     }
 
     function draw(names) {
