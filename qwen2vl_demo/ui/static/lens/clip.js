@@ -9,7 +9,7 @@
   function sentence(medium) {
     const taken = new Set(medium.frame_indices).size, all = medium.total_frames, left = all - taken, twice = repeated(medium);
     const every = taken > 1 ? (all - 1) / (taken - 1) : all;
-    const gap = left ? `, about one in ${every.toFixed(every < 10 ? 1 : 0)}; the other ${lens.number(left)} ${left === 1 ? "is" : "are"} never seen` : "";
+    const gap = left ? `, about one in ${Number(every.toFixed(every < 10 ? 1 : 0))}; the other ${lens.number(left)} ${left === 1 ? "is" : "are"} never seen` : "";
     const again = twice ? ` The last one is repeated ${twice === 1 ? "once" : `${twice} times`} to fill its pair.` : "";
     return `${lens.number(taken)} of ${lens.count(all, "frame")} ${taken === 1 ? "is" : "are"} taken${gap}. `
       + `Two at a time become one step of t: ${lens.count(medium.merged_grid[0], "step")}.${again}`;

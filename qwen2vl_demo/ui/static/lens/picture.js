@@ -20,9 +20,9 @@
     const bar = colourBar();
     const resize = lens.views.resize(), order = lens.views.order(), clip = lens.views.clip();
     const readout = lens.views.readout(), strip = lens.views.strip(), keep = lens.views.keep("picture", stage);
-    const main = lens.el("div", { class: "lens-main" }, stage.root, resize, bar, order, clip);
+    const main = lens.el("div", { class: "lens-main" }, stage.root, resize, bar, order);
     const aside = lens.el("div", { class: "lens-aside" }, readout, strip);
-    const whole = lens.el("div", { class: "lens-whole" }, chooser, title, layers, says, lens.el("div", { class: "lens-columns" }, main, aside), keep);
+    const whole = lens.el("div", { class: "lens-whole" }, chooser, title, layers, says, lens.el("div", { class: "lens-columns" }, main, clip, aside), keep);
     const empty = lens.el("div", { class: "lens-nothing" },
       lens.el("p", {}, "Nothing to see yet. Attach a picture or a clip, and this shows at once what it becomes: its resized pixels, "
         + "its patches, its tokens and the position of each. It need not be sent for that."));

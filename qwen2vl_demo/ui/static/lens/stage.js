@@ -33,7 +33,7 @@
       if (!side || getComputedStyle(side).overflowY !== "auto") return window.innerHeight * 0.6;
       const top = root.getBoundingClientRect().top - side.getBoundingClientRect().top + side.scrollTop;
       const clip = lens.medium().kind === "video", wide = lens.isWide();
-      return side.clientHeight - top - (wide ? 60 : 200) - (clip ? (wide ? 170 : 60) : 0);
+      return side.clientHeight - top - (wide ? 80 : clip ? 260 : 200);
     }
 
     function draw(names) {
