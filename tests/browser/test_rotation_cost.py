@@ -8,6 +8,7 @@ import PIL.Image
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.conftest import App, Visits
 from tests.browser.driver import Tab
 
 
@@ -23,7 +24,9 @@ def open_tab(tab: Tab, name: str) -> None:
     tab.page.get_by_role("tab", name=name, exact=True).click()
 
 
-def test_the_cost_is_there_before_sending_and_measured_afterwards(nano: Tab, photo: Path) -> None:
+def test_the_cost_is_there_before_sending_and_measured_afterwards(nano_app: App, visit: Visits, photo: Path) -> None:
+    """In a tab of its own: a shared one remembers what earlier answers took."""
+    nano = visit(nano_app)
     page = nano.page
     nano.attach(photo)
     expect(page.locator("#cost")).to_contain_text(re.compile(r"1 picture: \d+ tokens.*About .+ to the first word"))
