@@ -54,7 +54,7 @@ def test_the_page_needs_nothing_but_itself() -> None:
 
 
 def test_it_can_write_itself_again() -> None:
-    """The page's own source travels with it, marks and all, for its button Save HTML."""
+    """The page's own source travels with it, marks and all, for its own button View as HTML."""
     html, _ = page("image", np.zeros((1, 28, 28, 3), np.uint8))
     source = held(html, "lens-page")
     assert re.findall("<<([A-Z]+)>>", source) == ["STYLE", "PAGE", "PAYLOAD", "STATE", "SCRIPT"]

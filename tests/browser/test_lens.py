@@ -225,15 +225,15 @@ def test_what_is_seen_can_be_kept(nano: Tab, nano_app: App, visit: Visits, photo
 
     lens = nano.page.locator("#lens-picture .lens-keep")
     with nano.page.expect_download() as download:
-        lens.get_by_role("button", name="Save JSON").click()
+        lens.get_by_role("button", name="Trace as JSON").click()
     record = json.loads(Path(download.value.path()).read_text("utf-8"))
     assert {key: record[key] for key in trace.to_dict()} == json.loads(json.dumps(trace.to_dict()))
     with nano.page.expect_download() as download:
-        lens.get_by_role("button", name="Save PNG").click()
+        lens.get_by_role("button", name="Figure as PNG").click()
     assert download.value.suggested_filename == "cat-451x300-h.png"
     assert min(PIL.Image.open(download.value.path()).size) > 200
     with nano.page.expect_download() as download:
-        lens.get_by_role("button", name="Save HTML").click()
+        lens.get_by_role("button", name="View as HTML").click()
     download.value.save_as(tmp_path / "view.html")
     page = visit.browser.new_context(offline=True).new_page()
     errors: list[str] = []
@@ -244,6 +244,6 @@ def test_what_is_seen_can_be_kept(nano: Tab, nano_app: App, visit: Visits, photo
         again = page.evaluate("() => window.qwen2vl.lens.snapshot()")
         equals(again, trace)
         assert (again["layer"], again["medium"], again["key"]) == ("h", shown["medium"], shown["key"])
-        saved(page, "Save HTML", "again.html")
+        saved(page, "View as HTML", "again.html")
     page.context.close()
     assert errors == []

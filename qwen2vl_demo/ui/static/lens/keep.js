@@ -67,9 +67,9 @@
       return out;
     };
     return lens.el("div", { class: "lens-keep" },
-      button("Save PNG", "This figure with its sentence, as a picture",
+      button("Figure as PNG", "This figure with its sentence, as a picture",
         () => figure(shown(), sentence()).toBlob(blob => save(blob, "image/png", fileName(`${view === "prompt" ? "positions" : lens.state.layer}.png`)))),
-      button("Save HTML", "This view as one file that opens without a network", () => save(lens.standalone(), "text/html", fileName("view.html"))),
-      button("Save JSON", "Sizes, ids and positions as numbers", () => save(lens.traceJson(), "application/json", fileName("trace.json"))));
+      button("View as HTML", "This view as one file that opens without a network", () => save(lens.standalone(), "text/html", fileName("view.html"))),
+      button("Trace as JSON", "Sizes, ids and positions as numbers", () => save(lens.traceJson(), "application/json", fileName("trace.json"))));
   };
 })();
