@@ -40,7 +40,7 @@ def head() -> str:
 
 @cache
 def js() -> str:
-    script = (STATIC / "page.js").read_text(encoding="utf-8")
+    script = "\n".join((STATIC / name).read_text(encoding="utf-8") for name in ("page.js", "keep-tab.js"))
     return f"() => {{\n{script}\n}}"
 
 

@@ -125,3 +125,34 @@ def test_rotation_speaks_of_an_empty_chat_too(nano: Tab) -> None:
     expect(nano.page.locator("#rotation-waves")).to_contain_text("8 turn with t, 12 turn with h, 12 turn with w")
     expect(nano.page.locator("#rotation-title")).to_contain_text("Attach a picture or ask something")
     expect(nano.page.locator("#rotation-choice")).to_be_hidden()
+
+
+@pytest.mark.parametrize(
+    ("name", "says", "figures"), [("Rotation", "The bands of a head", 3), ("Cost", "The same picture elsewhere", 1)]
+)
+def test_a_tab_is_kept_as_one_file_that_opens_offline(
+    nano: Tab, visit: Visits, photo: Path, tmp_path: Path, name: str, says: str, figures: int
+) -> None:
+    """Its words and its figures stand in the file as they stood on the page, without a script and without a network."""
+    nano.attach(photo)
+    open_tab(nano, name)
+    tab = nano.page.locator(f"#tab-{name.lower()}")
+    expect(tab.locator(".js-plotly-plot .main-svg:first-child")).to_have_count(figures)
+    with nano.page.expect_download() as download:
+        tab.get_by_role("button", name="View as HTML").click()
+    assert download.value.suggested_filename == f"{name.lower()}.html"
+    kept = tmp_path / "kept.html"
+    download.value.save_as(kept)
+    context = visit.browser.new_context(offline=True, viewport={"width": 1000, "height": 900})
+    page, errors = context.new_page(), []
+    page.on("pageerror", lambda e: errors.append(str(e)))
+    page.on("requestfailed", lambda request: errors.append(request.url))
+    page.goto(kept.as_uri())
+    expect(page.get_by_text(says, exact=True)).to_be_visible()
+    expect(page.locator(".js-plotly-plot .main-svg:first-child")).to_have_count(figures)
+    drawn = page.locator(".js-plotly-plot .scatterlayer path").first.bounding_box()
+    assert drawn is not None and drawn["y"] > 0
+    assert page.locator("script, button, input").count() == 0
+    page.screenshot(path=str(tmp_path / "kept.png"), full_page=True)
+    context.close()
+    assert errors == []

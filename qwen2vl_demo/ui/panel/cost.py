@@ -15,6 +15,7 @@ from qwen2vl_demo.ui.chat import Chat
 from qwen2vl_demo.ui.comparison import SCRIPT, Comparisons, table_html
 from qwen2vl_demo.ui.costs import now_html, past_html, released_html, says
 from qwen2vl_demo.ui.panel.gate import EVENT, draw_gate, wire_gate
+from qwen2vl_demo.ui.panel.keep import draw_keep
 from qwen2vl_demo.ui.sessions import Session
 from qwen2vl_demo.ui.sight import Sight
 from qwen2vl_demo.viz.compare import growth_figure, growth_words
@@ -33,6 +34,7 @@ def draw(engine: Engine) -> list[Component]:
     words = gr.HTML("", elem_id="cost-growth-words", **plain)
     growth = gr.Plot(visible=False, show_label=False, container=False, elem_id="cost-growth", elem_classes="panel-plot")
     released = gr.HTML("", elem_id="cost-released", **plain)
+    draw_keep(NAME)
     return [gate, now, past, released, views, words, growth]
 
 

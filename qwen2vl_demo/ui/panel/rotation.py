@@ -18,6 +18,7 @@ from qwen2vl_demo.ui.chat import Chat
 from qwen2vl_demo.ui.costs import says
 from qwen2vl_demo.ui.pairs import NO_TOKEN, Pair, pairs_of, token_words
 from qwen2vl_demo.ui.panel.gate import EVENT, draw_gate, wire_gate
+from qwen2vl_demo.ui.panel.keep import draw_keep
 from qwen2vl_demo.ui.sight import Sight
 from qwen2vl_demo.viz.bands import (
     Rope,
@@ -110,6 +111,7 @@ def draw(engine: Engine) -> list[Component]:
     angle_plot = gr.Plot(visible=False, elem_id="rotation-angle-plot", **plot)
     vision = gr.HTML(_vision(rope, None), elem_id="rotation-vision", **plain)
     vision_plot = gr.Plot(vision_figure(rope), elem_id="rotation-vision-plot", **plot)
+    draw_keep(NAME)
     return [
         gate,
         waves,
