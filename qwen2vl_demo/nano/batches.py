@@ -17,6 +17,7 @@ from torch.utils.data import IterableDataset
 
 from qwen2vl_demo.config import Qwen2VLConfig
 from qwen2vl_demo.geometry import (
+    FACTOR,
     Grid,
     Size,
     VisionSpan,
@@ -37,13 +38,18 @@ IMAGE_CONFIG = ImageConfig.from_dict(PREPROCESSOR)
 
 # Share of each kind of conversation, and how many make a batch of about equal cost.
 MIX = {
-    "scene": (0.46, 16),
-    "text": (0.14, 16),
-    "pictures": (0.17, 10),
-    "clip": (0.15, 12),
+    "scene": (0.42, 16),
+    "text": (0.10, 16),
+    "paper": (0.12, 16),
+    "pictures": (0.16, 10),
+    "clip": (0.14, 12),
     "chat": (0.02, 16),
-    "limits": (0.06, 16),
+    "limits": (0.04, 16),
 }
+
+
+LARGE = ("scene", "text", "paper")  # the kinds of which some are drawn
+LARGE_SHARE = 0.1  # with more merged tokens than nano's usual limit
 
 
 @dataclass(frozen=True)
@@ -56,7 +62,9 @@ class Batch:
     patches: Tensor  # (N, 1176) float32
     grids: list[Grid]
     cells: Tensor  # (M,) int64: what lies under each merged token
-    places: Tensor  # (M,) int64: the ninth of its picture in which each merged token lies
+    edges: Tensor  # (M, 5) float32: whether its centre lies there, and how far its edges are, as in `draw.Cells`
+    places: Tensor  # (M, 2) int64: the row and the column of each merged token in its picture
+    ends: Tensor  # (K, 4) int64: conversation and position of each <|vision_end|>, rows and columns of its medium
     looks: Tensor  # (Q, 3) int64: conversation, position that writes a token of an answer, row of `looked_at`
     looked_at: Tensor  # (P, L) bool: the merged tokens that a part of an answer rests on
     samples: list[Sample]  # kept for evaluation only; empty while training
@@ -110,7 +118,8 @@ def collate(
     input_ids = torch.full(shape, tokenizer.special("<|endoftext|>"))
     targets, turn_ids = torch.full(shape, IGNORED), torch.full(shape, -1)
     position_ids = torch.zeros(3, *shape, dtype=torch.int64)
-    patches, grids, cells = [], [], []
+    patches, grids, cells, edges = [], [], [], []
+    ends: list[tuple[int, int, int, int]] = []
     looks: list[tuple[int, int, int]] = []
     looked_at: list[Tensor] = []
     for row, (item, (ids, spans)) in enumerate(zip(items, encoded, strict=True)):
@@ -119,6 +128,7 @@ def collate(
         position_ids[:, row, :length] = torch.from_numpy(mrope_position_ids(length, spans)[0])
         target, turn = answer_targets(ids, tokenizer)
         targets[row, :length], turn_ids[row, :length] = torch.from_numpy(target), torch.from_numpy(turn)
+        ends += [(row, s.start + merged_tokens(s.grid), *merged_grid(s.grid)[1:]) for s in spans]
         starts = dict(zip((m for t in item.turns for m in t.media), (span.start for span in spans), strict=True))
         for index, asked in enumerate(item.turns):
             writing = np.flatnonzero(turn == index)[:-1]  # the last one writes <|im_end|>
@@ -135,7 +145,9 @@ def collate(
             frames = frames if frames.ndim == 4 else frames[None]
             patches.append(patchify(frames, config.vision, IMAGE_CONFIG))
             grids.append(grid_of(item.media[medium]))
-            cells.append(torch.from_numpy(np.asarray(item.cells[medium])).flatten())
+            for truth in item.cells[medium]:
+                cells.append(torch.from_numpy(truth.labels).flatten())
+                edges.append(torch.from_numpy(truth.edges).flatten(0, 1))
     return Batch(
         kind=kind,
         input_ids=input_ids,
@@ -145,9 +157,9 @@ def collate(
         patches=torch.cat(patches) if patches else torch.empty(0, config.vision.patch_dim),
         grids=grids,
         cells=torch.cat(cells) if cells else torch.empty(0, dtype=torch.int64),
-        places=torch.cat([torch.from_numpy(places(grid)) for grid in grids])
-        if grids
-        else torch.empty(0, dtype=torch.int64),
+        edges=torch.cat(edges) if edges else torch.empty(0, 5),
+        places=torch.from_numpy(np.concatenate([np.empty((0, 2), np.int64), *(places(grid) for grid in grids)])),
+        ends=torch.tensor(ends, dtype=torch.int64).view(-1, 4),
         looks=torch.tensor(looks, dtype=torch.int64).view(-1, 3),
         looked_at=torch.stack(looked_at) if looked_at else torch.zeros(0, longest, dtype=torch.bool),
         samples=list(items),
@@ -155,10 +167,9 @@ def collate(
 
 
 def places(grid: Grid) -> np.ndarray:
-    """The ninth of the picture, 0 at the top left and 8 at the bottom right, of each merged token in raster order."""
+    """The row and the column of each merged token, (t * h * w, 2) in raster order."""
     t, h, w = merged_grid(grid)
-    rows, columns = (3 * (2 * np.arange(n) + 1) // (2 * n) for n in (h, w))
-    return np.tile((3 * rows[:, None] + columns).ravel(), t)
+    return np.tile(np.indices((h, w)).reshape(2, -1).T, (t, 1))
 
 
 def random_size(rng: np.random.Generator, kind: str) -> Size:
@@ -171,7 +182,21 @@ def random_size(rng: np.random.Generator, kind: str) -> Size:
     while True:
         rows, columns = (int(side) for side in rng.integers(3, 11, 2))
         if 16 <= rows * columns <= 64 and rng.random() < (16 / (rows * columns)) ** power:
-            return rows * 28, columns * 28
+            return rows * FACTOR, columns * FACTOR
+
+
+def random_large_size(rng: np.random.Generator) -> Size:
+    """(height, width) in pixels of more than 64 and up to 256 merged tokens, for whoever raises the budget."""
+    while True:
+        rows, columns = (int(side) for side in rng.integers(7, 17, 2))
+        if 64 < rows * columns <= 256 and max(rows, columns) <= 2 * min(rows, columns):
+            return rows * FACTOR, columns * FACTOR
+
+
+def random_frames(rng: np.random.Generator, size: Size) -> int:
+    """Frames of a clip, two to six pairs; many only of small ones."""
+    cells = size[0] * size[1] // FACTOR**2
+    return int(rng.choice([n for n in (4, 6, 6, 8, 12) if n * cells <= 280 or n == 4]))
 
 
 class Conversations(IterableDataset):
@@ -187,15 +212,15 @@ class Conversations(IterableDataset):
         torch.set_num_threads(1)
         worker = torch.utils.data.get_worker_info()
         rng = np.random.default_rng([self.seed, worker.id if worker else 0])
-        kinds = ["scene", "text", "clip"] if self.dense_only else list(MIX)
+        kinds = ["scene", "text", "paper", "clip"] if self.dense_only else list(MIX)
         shares = np.array([MIX[kind][0] for kind in kinds])
         while True:
             kind = str(rng.choice(kinds, p=shares / shares.sum()))
-            size = random_size(rng, kind)
-            frames = int(rng.choice([4, 6, 8]))
+            size = random_large_size(rng) if kind in LARGE and rng.random() < LARGE_SHARE else random_size(rng, kind)
+            frames = random_frames(rng, size)
             items = [
                 sample(rng, kind, size=size, frames=frames, turns=1 if self.dense_only else 6)
-                for _ in range(MIX[kind][1])
+                for _ in range(max(2, MIX[kind][1] * 64 // max(64, size[0] * size[1] // FACTOR**2)))
             ]
             batch = collate(kind, items, self.tokenizer, self.template, self.config)
             batch.samples.clear()

@@ -35,10 +35,10 @@ def nano_config(tokenizer: Tokenizer) -> Qwen2VLConfig:
 
     hidden = 192
     return Qwen2VLConfig(
-        vision=VisionConfig(depth=4, embed_dim=128, num_heads=2, mlp_ratio=4, out_dim=hidden),
+        vision=VisionConfig(depth=6, embed_dim=128, num_heads=2, mlp_ratio=4, out_dim=hidden),
         text=TextConfig(
             hidden_size=hidden,
-            num_layers=4,
+            num_layers=5,
             num_heads=3,
             num_kv_heads=1,
             intermediate_size=512,

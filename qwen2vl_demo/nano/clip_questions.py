@@ -10,8 +10,8 @@ import numpy as np
 from qwen2vl_demo.nano.clips import DIRECTIONS, Clip, draw_clip, random_clip
 from qwen2vl_demo.nano.focus import clip_focus
 from qwen2vl_demo.nano.phrases import PHRASES
-from qwen2vl_demo.nano.questions import exists_answer
-from qwen2vl_demo.nano.scene import SHAPES, Scene, Thing, choose, random_size
+from qwen2vl_demo.nano.questions import absent_kind, exists_answer
+from qwen2vl_demo.nano.scene import Scene, Thing, choose, random_size
 from qwen2vl_demo.nano.turns import Sample, Turn
 from qwen2vl_demo.nano.words import a, count_sentence, say
 
@@ -23,9 +23,19 @@ def happening(clip: Clip) -> str:
         return f"The {name} moves {_way(clip.action)}."
     if clip.action == "turns":
         return f"The {name} turns {clip.last.colour}."
+    if clip.action == "back":
+        return f"The {name} moves {_way(clip.way)} and back."
+    if clip.action == "blinks":
+        return f"The {name} blinks {times(clip.blinks)}."
+    if clip.second and clip.action.endswith("in turn"):
+        return f"First the {name} {clip.action.split()[0]}s, then the {clip.second.name}."
     if clip.action == "appears":
         return f"A{a(name)[1:]} appears."
     return f"The {name} stays still." if clip.action == "still" else f"The {name} {clip.action}."
+
+
+def times(count: int) -> str:
+    return f"{count} time{'s' * (count > 1)}"
 
 
 def _way(action: str) -> str:
@@ -52,24 +62,43 @@ def clip_conversation(
 def _shown(clip: Clip, answer: str) -> set[int]:
     """The cell labels of the things that an answer speaks of, in all their colours."""
     seen = [[t for t in track if t is not None] for track in clip.tracks]
-    return {t.label for track in seen if any(t.shape in answer for t in track) or "shape" in answer for t in track}
+    return {
+        t.label
+        for track in seen
+        if any(t.shape in answer for t in track) or "shape" in answer or "thing" in answer
+        for t in track
+    }
 
 
 def _ask_clip(rng: np.random.Generator, clip: Clip, phrasings: str) -> Turn:
     actor, still, dice = clip.actor, clip.bystander, rng.random()
-    things: list[Thing] = [t for t in (actor, still) if t]
-    moving, does = clip.action in DIRECTIONS, happening(clip)
+    things: list[Thing] = [t for t in (actor, clip.second) if t]
+    back = clip.action == "back"
+    moving, does = clip.action in DIRECTIONS or back, happening(clip)
 
     def turn(key: str, answer: str, choices: int, **fields: str) -> Turn:
         return Turn(say(rng, PHRASES[key], phrasings, **fields), answer, "video", (), choices)
 
     name = actor.shape
-    if dice < 0.3:
+    if dice < 0.26:
         return turn("happens", does, 10, name=name)
+    if clip.action.endswith("in turn"):
+        if dice < 0.5:
+            return turn("order", does, 2, does=clip.action.split()[0])
+        dice = 0.6 + 0.4 * rng.random()
+    if clip.action in ("appears", "disappears", "turns") and dice < 0.42:
+        verb = f"turn {clip.last.colour}" if clip.action == "turns" else clip.action[:-1]
+        answer = f"The {name} {verb.replace('turn', 'turns') if clip.action == 'turns' else clip.action} {clip.moment}."
+        wordings = tuple(p for p in PHRASES["when"] if "{name}" in p)
+        return Turn(say(rng, wordings, phrasings, name=name, does=verb), answer, "video", (), 3)
+    if dice < 0.42 and (clip.action == "blinks" or rng.random() < 0.05) and clip.action not in ("disappears", "still"):
+        answer = f"The {name} blinks {times(clip.blinks)}." if clip.blinks else f"The {name} does not disappear."
+        return turn("times", answer, 3, name=name)
     if dice < 0.5:
         asked = choose(rng, things) if rng.random() < 0.3 else actor
         if moving and asked is actor:
-            return turn("way", f"The {name} moves {_way(clip.action)}.", 4, name=name)
+            way = f"{_way(clip.way)} and back" if back else _way(clip.action)
+            return turn("way", f"The {name} moves {way}.", 4, name=name)
         return turn("way", f"The {asked.shape} does not move.", 5, name=asked.shape)
     if dice < 0.6:
         return turn(
@@ -81,8 +110,8 @@ def _ask_clip(rng: np.random.Generator, clip: Clip, phrasings: str) -> Turn:
     if dice < 0.72:
         rest = f" The {still.name} stays still." if still else ""
         return turn("clip", does + rest, 640)
-    if dice < 0.84:
-        asked = choose(rng, things)
+    if dice < 0.84 and any(t.colour for t in things):
+        asked = choose(rng, [t for t in things if t.colour])
         turned = asked is actor and clip.action == "turns"
         answer = f"The {asked.shape} is {asked.colour}" + (
             f" first and {clip.last.colour} at the end." if turned else "."
@@ -90,11 +119,9 @@ def _ask_clip(rng: np.random.Generator, clip: Clip, phrasings: str) -> Turn:
         return turn("colour", answer, 8, name=asked.shape)
     if dice < 0.92:
         there = rng.random() < 0.5
-        shape = (
-            choose(rng, things).shape
-            if there
-            else choose(rng, [s for s in SHAPES if all(t.shape != s for t in things)])
-        )
         truth = Scene(clip.height, clip.width, clip.background, tuple(things))
+        shape = choose(rng, things).shape if there else absent_kind(rng, truth)
         return turn("exists", exists_answer(truth, shape), 2, a=a(shape))
-    return turn("count all", count_sentence(len(things), "shape"), 2)
+    noun = "shape" if all(t.colour for t in things) else "thing"
+    wordings = tuple(p for p in PHRASES["count all"] if noun == "shape" or "shapes" not in p)
+    return Turn(say(rng, wordings, phrasings), count_sentence(len(things), noun), "video", (), 2)

@@ -1,17 +1,22 @@
-"""From a scene to pixels, and to one label a merged token.
+"""From a scene to pixels, and to the truth about each merged token.
 
 Contract: pictures are (H, W, 3) uint8 arrays; every shape is drawn at four times its size and averaged down, so that
-the scaled-down pictures of a visitor look alike. Cell labels are (1, H/28, W/28) int64 indices into `CELL_LABELS`.
+the scaled-down pictures of a visitor look alike. The truth of a cell of 28x28 px is its label, an index into
+`CELL_LABELS`, and its edges (`Cells`).
 Fonts are whatever the machine has of a short list, and Pillow's own otherwise. This module does not know what is
 asked.
 """
 
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
+from qwen2vl_demo.nano import icons
 from qwen2vl_demo.nano.scene import (
     CELL,
     COLOURS,
@@ -83,6 +88,8 @@ def thing_mask(thing: Thing, inset: float = 0.0) -> tuple[Image.Image, int, int]
 
 def draw_thing(image: Image.Image, thing: Thing, outlined: bool = False) -> np.ndarray:
     """Draw one thing in place; returns its coverage of the picture, (H, W) from 0 to 1."""
+    if thing.icon is not None:
+        return _draw_icon(image, thing)
     mask, left, top = thing_mask(thing)
     coverage = Image.new("L", image.size)
     coverage.paste(mask, (left, top))
@@ -95,60 +102,131 @@ def draw_thing(image: Image.Image, thing: Thing, outlined: bool = False) -> np.n
     return np.asarray(coverage, dtype=np.float32) / 255
 
 
+def _draw_icon(image: Image.Image, thing: Thing) -> np.ndarray:
+    drawing = Image.fromarray(icons.pictures(thing.shape)[thing.icon])
+    side = max(2, round(2 * thing.radius))
+    drawing = drawing.resize((side, side), Image.Resampling.BOX if side <= icons.SIDE else Image.Resampling.BICUBIC)
+    at = (round(thing.x - side / 2), round(thing.y - side / 2))
+    image.paste(drawing, at, drawing)
+    coverage = Image.new("L", image.size)
+    coverage.paste(drawing.getchannel("A"), at)
+    return np.asarray(coverage, dtype=np.float32) / 255
+
+
+Box = tuple[float, float, float, float]  # left, top, right, bottom, in pixels
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Something that lies in a picture: its label, the share of every cell that it takes, and its box."""
+
+    label: int
+    share: np.ndarray  # (H/28, W/28)
+    box: Box
+
+
+@dataclass(frozen=True)
+class Cells:
+    """The truth of every cell: its label (h, w), and of what lies there (h, w, 5): whether its centre is in this cell,
+    and how far its left, top, right and bottom edges are from the cell's centre, in cells. Not a number where nothing
+    lies.
+    """
+
+    labels: np.ndarray
+    edges: np.ndarray
+
+
+def box_of(thing: Thing) -> Box:
+    x1, y1, x2, y2 = thing.half_extents()
+    return thing.x + x1, thing.y + y1, thing.x + x2, thing.y + y2
+
+
 def cell_share(coverage: np.ndarray) -> np.ndarray:
     """(H, W) coverage to the (H/28, W/28) share of every cell."""
     height, width = coverage.shape
     return coverage.reshape(height // CELL, CELL, width // CELL, CELL).mean((1, 3))
 
 
-def label_cells(shares: list[tuple[int, np.ndarray]], grid: tuple[int, int]) -> np.ndarray:
+def label_cells(marks: Sequence[Mark], grid: tuple[int, int]) -> Cells:
     """The label with the largest share of each cell, from a fifth on; a thing's own fullest cell counts from 5 %."""
     labels, best = np.zeros(grid, np.int64), np.zeros(grid)
-    for label, share in shares:
+    edges = np.full((*grid, 5), np.nan, np.float32)
+    rows, columns = np.indices(grid) + 0.5
+    for mark in marks:
+        share = mark.share
         enough = (share > 0.2) | ((share == share.max()) & (share > 0.05))
         wins = enough & (share > best)
-        labels[wins], best[wins] = label, share[wins]
-    return labels
+        labels[wins], best[wins] = mark.label, share[wins]
+        x1, y1, x2, y2 = (side / CELL for side in mark.box)
+        middle = (rows - 0.5 == int((y1 + y2) / 2)) & (columns - 0.5 == int((x1 + x2) / 2))
+        truth = np.stack([middle, x1 - columns, y1 - rows, x2 - columns, y2 - rows], -1)
+        edges[wins] = truth[wins]
+    return Cells(labels, edges)
 
 
-def sign_shares(sign: Sign, height: int, width: int) -> list[tuple[int, np.ndarray]]:
-    """A word's rectangle counts as a whole; a number's is cut into its characters."""
+def rectangle_mark(label: int, box: Box, height: int, width: int) -> Mark:
+    area = np.zeros((height, width), np.float32)
+    area[max(0, int(box[1])) : int(np.ceil(box[3])), max(0, int(box[0])) : int(np.ceil(box[2]))] = 1
+    return Mark(label, cell_share(area), box)
 
-    def rectangle(x1: float, x2: float) -> np.ndarray:
-        area = np.zeros((height, width), np.float32)
-        area[sign.box[1] : sign.box[3], max(0, int(x1)) : int(np.ceil(x2))] = 1
-        return cell_share(area)
+
+def sign_marks(sign: Sign, height: int, width: int) -> list[Mark]:
+    """A word's rectangle counts as a whole; what is no word is cut into its characters."""
+
+    def mark(label: str, left: float, right: float) -> Mark:
+        return rectangle_mark(LABEL_INDEX[label], (left, sign.box[1], right, sign.box[3]), height, width)
 
     x1, _, x2, _ = sign.box
     if sign.text in WORDS:
-        return [(LABEL_INDEX[f"word {sign.text}"], rectangle(x1, x2))]
+        return [mark(f"word {sign.text}", x1, x2)]
     font = load_font(sign.font, sign.size)
     ends = [font.getlength(sign.text[:i]) for i in range(len(sign.text) + 1)]
     stretch = (x2 - x1) / max(ends[-1], 1)
     return [
-        (LABEL_INDEX["symbol $" if c == "$" else f"digit {c}"], rectangle(x1 + a * stretch, x1 + b * stretch))
+        mark(character_label(c), x1 + a * stretch, x1 + b * stretch)
         for c, a, b in zip(sign.text, ends[:-1], ends[1:], strict=True)
     ]
 
 
-def draw_scene(scene: Scene, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """The picture, (H, W, 3) uint8, and its cell labels, (1, H/28, W/28) int64. The generator only makes the noise."""
+def character_label(character: str) -> str:
+    kind = "digit" if character.isdigit() else "letter" if character.isalpha() else "symbol"
+    return f"{kind} {character}"
+
+
+def draw_scene(scene: Scene, rng: np.random.Generator) -> tuple[np.ndarray, Cells]:
+    """The picture, (H, W, 3) uint8, and the truth of its cells. The generator only makes the noise."""
     image = draw_background(scene.background, scene.height, scene.width, rng)
-    shares: list[tuple[int, np.ndarray]] = []
+    marks = draw_signs(image, scene.signs)
+    for thing in scene.things:
+        share = cell_share(draw_thing(image, thing, scene.outlined))
+        marks.append(Mark(thing.label, share, box_of(thing)))
+    if scene.blur:
+        image = image.filter(ImageFilter.GaussianBlur(scene.blur))
+    if scene.jpeg:
+        image = compressed(image, scene.jpeg)
+    return np.array(image), label_cells(marks, (scene.height // CELL, scene.width // CELL))
+
+
+def compressed(image: Image.Image, quality: int) -> Image.Image:
+    """The picture as it comes back from a JPEG file."""
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=quality)
+    return Image.open(file).convert("RGB")
+
+
+def draw_signs(image: Image.Image, signs: Sequence[Sign]) -> list[Mark]:
+    """Write the signs in place, boards first."""
+    marks: list[Mark] = []
     pen = ImageDraw.Draw(image)
-    for sign in scene.signs:
+    for sign in signs:
         if sign.plate is not None:
             x1, y1, x2, y2 = sign.box
             pen.rounded_rectangle((x1 - 6, y1 - 6, x2 + 5, y2 + 5), radius=4, fill=sign.plate)
-    for sign in scene.signs:
+    for sign in signs:
         x, y, _, _ = text_box(sign.font, sign.size, sign.text)
         pen.text((sign.box[0] - x, sign.box[1] - y), sign.text, fill=sign.rgb, font=load_font(sign.font, sign.size))
-        shares += sign_shares(sign, scene.height, scene.width)
-    shares += [(thing.label, cell_share(draw_thing(image, thing, scene.outlined))) for thing in scene.things]
-    if scene.blur:
-        image = image.filter(ImageFilter.GaussianBlur(scene.blur))
-    grid = (scene.height // CELL, scene.width // CELL)
-    return np.array(image), label_cells(shares, grid)[None]
+        marks += sign_marks(sign, image.height, image.width)
+    return marks
 
 
 def random_text(rng: np.random.Generator) -> str:

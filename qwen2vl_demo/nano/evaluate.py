@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from qwen2vl_demo.model.qwen2vl import Qwen2VL
-from qwen2vl_demo.nano.batches import IGNORED, MIX, Batch, collate, random_size
+from qwen2vl_demo.nano.batches import IGNORED, MIX, Batch, collate, random_frames, random_size
 from qwen2vl_demo.nano.world import FAMILIES, sample
 from qwen2vl_demo.processing.chat import ChatTemplate
 from qwen2vl_demo.processing.tokenizer import Tokenizer
@@ -68,7 +68,8 @@ def evaluate(
     results: dict[str, list[tuple[bool, float]]] = defaultdict(list)
     for kind, (_, size_of_batch) in MIX.items():
         for _ in range(max(1, samples_per_kind // size_of_batch)):
-            size, frames = random_size(rng, kind), int(rng.choice([4, 6, 8]))
+            size = random_size(rng, kind)
+            frames = random_frames(rng, size)
             items = [
                 sample(rng, kind, size=size, frames=frames, turns=7, phrasings=phrasings) for _ in range(size_of_batch)
             ]

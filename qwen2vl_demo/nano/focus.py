@@ -10,11 +10,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from qwen2vl_demo.nano.draw import Cells, box_of
+from qwen2vl_demo.nano.nouns import NOUNS
 from qwen2vl_demo.nano.questions import Asked, phrase
 from qwen2vl_demo.nano.scene import CELL, COLOURS, SHAPES, Scene, Sign, Thing
 from qwen2vl_demo.nano.words import a, plural
 
-_NOUNS = {noun: shape for shape in SHAPES for noun in (shape, plural(shape))} | {"shape": "", "shapes": ""}
+_NOUNS = {noun: shape for shape in (*SHAPES, *NOUNS) for noun in (shape, plural(shape))} | {
+    w: "" for w in ("shape", "shapes", "thing", "things")
+}
 _MENTION = re.compile(rf"\b(?:({'|'.join(COLOURS)}) )?({'|'.join(sorted(_NOUNS, key=len, reverse=True))})\b")
 
 
@@ -42,11 +46,9 @@ def _cells(scene: Scene, parts: Iterable[Thing | Sign]) -> tuple[int, ...]:
     found: set[int] = set()
     for part in parts:
         if isinstance(part, Sign):
-            box: tuple[float, float, float, float] = part.box
+            found.update(cells_under(part.box, scene.height, scene.width))
         else:
-            x1, y1, x2, y2 = part.half_extents()
-            box = (part.x + x1, part.y + y1, part.x + x2, part.y + y2)
-        found.update(cells_under(box, scene.height, scene.width))
+            found.update(cells_under(box_of(part), scene.height, scene.width))
     return tuple(sorted(found))
 
 
@@ -86,7 +88,7 @@ def focus(scene: Scene, asked: Asked, medium: int = 0) -> tuple[Focus, ...]:
     return (Focus(0, len(answer), medium, _cells(scene, things)),) if things else ()
 
 
-def clip_focus(cells: np.ndarray, labels: Iterable[int], answer: str) -> tuple[Focus, ...]:
+def clip_focus(cells: Sequence[Cells], labels: Iterable[int], answer: str) -> tuple[Focus, ...]:
     """The whole answer rests on every merged token of the clip that shows one of the labels."""
-    flat = np.flatnonzero(np.isin(cells, list(labels)))
+    flat = np.flatnonzero(np.isin(np.stack([pair.labels for pair in cells]), list(labels)))
     return (Focus(0, len(answer), 0, tuple(int(i) for i in flat)),) if len(flat) else ()

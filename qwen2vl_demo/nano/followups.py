@@ -7,8 +7,17 @@ nothing can lean on that question, or where the answer would be ambiguous.
 import numpy as np
 
 from qwen2vl_demo.nano.phrases import PHRASES
-from qwen2vl_demo.nano.questions import Asked, absent_name, box_answer, call, count_of, exists_answer, size_word
-from qwen2vl_demo.nano.scene import SHAPES, Scene, Thing, choose
+from qwen2vl_demo.nano.questions import (
+    Asked,
+    absent_name,
+    box_answer,
+    call,
+    count_of,
+    exists_answer,
+    kinds_like,
+    size_word,
+)
+from qwen2vl_demo.nano.scene import Scene, Thing, choose
 from qwen2vl_demo.nano.words import a, count_sentence, plural, say
 
 
@@ -18,7 +27,7 @@ def follow_up(rng: np.random.Generator, scene: Scene, before: Asked, phrasings: 
     if kind in ("thing", "colour", "where") and rng.random() < 0.7:
         thing: Thing = before.about[1]
         options = []
-        if thing.colour not in before.answer:
+        if thing.colour and thing.colour not in before.answer:
             options.append(("it colour", f"It is {thing.colour}.", 8))
         if scene.place(thing) not in before.answer:
             options.append(("it where", f"It is {scene.place(thing)}.", 9))
@@ -31,7 +40,8 @@ def follow_up(rng: np.random.Generator, scene: Scene, before: Asked, phrasings: 
             key, answer, choices = choose(rng, options)
             return Asked(say(rng, PHRASES[key], phrasings), answer, "followup", choices, ("thing", thing))
     if kind in ("colour", "where"):
-        others = [t for t in scene.things if t is not before.about[1] and call(rng, scene, t, full=0) == t.shape]
+        among = scene.shapes if kind == "colour" else scene.things
+        others = [t for t in among if t is not before.about[1] and call(rng, scene, t, full=0) == t.shape]
         if not others:
             return None
         thing = choose(rng, others)
@@ -39,7 +49,10 @@ def follow_up(rng: np.random.Generator, scene: Scene, before: Asked, phrasings: 
         question = say(rng, PHRASES["and name"], phrasings, name=thing.shape)
         return Asked(question, answer, "followup", 8 if kind == "colour" else 9, (kind, thing))
     if kind == "count":
-        name = choose(rng, [t.shape for t in scene.things] if scene.things and rng.random() < 0.6 else SHAPES)
+        name = choose(
+            rng,
+            [t.shape for t in scene.things] if scene.things and rng.random() < 0.6 else kinds_like(rng, scene.things),
+        )
         question = say(rng, PHRASES["and names"], phrasings, names=plural(name))
         return Asked(question, count_sentence(count_of(scene, name), name), "followup", 4, ("count",))
     if kind == "exists":

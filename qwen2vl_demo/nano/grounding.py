@@ -36,7 +36,7 @@ from qwen2vl_demo.viz.attention import cells, choices, name_of, shares
 
 HELD_OUT_SEED = 8_000_000  # neither training nor the table of right answers draws from here
 ANSWER = re.compile(r"The (?P<shape>[a-z]+) is (?P<colour>[a-z]+)\.")
-COLOURS = {label.split()[0] for label in CELL_LABELS if len(label.split()) == 2} - {"word", "digit", "symbol"}
+COLOURS = {label.split()[0] for label in CELL_LABELS if len(label.split()) == 2} - {"word", "digit", "letter", "symbol"}
 BACKGROUND = CELL_LABELS.index("background")
 
 
@@ -78,7 +78,7 @@ def questions(rng: np.random.Generator, count: int) -> Iterator[Question]:
     """Questions for the colour of a shape that a picture holds beside at least one other object."""
     while count:
         scene = sample(rng, "scene", turns=6)
-        labels = scene.cells[0][0]
+        labels = scene.labels(0)[0]
         for turn in scene.turns:
             found = ANSWER.fullmatch(turn.answer)
             if turn.family != "colour" or not found or found["colour"] not in COLOURS:

@@ -14,28 +14,36 @@ from torch import Tensor, nn
 from qwen2vl_demo.model.language import Attention
 from qwen2vl_demo.model.rope import rotate
 from qwen2vl_demo.nano.batches import Batch
-from qwen2vl_demo.nano.scene import SHAPES
+from qwen2vl_demo.nano.scene import CHART_PARTS, SHAPES
 from qwen2vl_demo.nano.world import CELL_LABELS
 
 BACKGROUND_WEIGHT = 0.3  # of a cell with nothing in it: there are many, and they are easy
+MOST_CELLS = 24  # a side, of all pictures that training draws
+EDGE_WEIGHT = 1.0  # of the error of the edges, in cells
 
 
 class DenseHead(nn.Module):
     """Says of each merged token what lies there and in which colour: two questions, so that a star is learnt from
-    the stars of all colours."""
+    the stars of all colours. And whether the thing's centre lies there, which counts each thing once, and how far its
+    edges are, which boxes are made of."""
 
     table: Tensor  # (labels, 2): the two answers that each label stands for
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        names = [label.rsplit(" ", 1)[::-1] if label.endswith(SHAPES) else (label, "") for label in CELL_LABELS]
+        names = [
+            label.rsplit(" ", 1)[::-1] if label.endswith((*SHAPES, *CHART_PARTS)) else (label, "")
+            for label in CELL_LABELS
+        ]
         answers = [sorted({name[question] for name in names}) for question in (0, 1)]
         table = [[answers[question].index(name[question]) for question in (0, 1)] for name in names]
         self.register_buffer("table", torch.tensor(table))
         self.heads = nn.ModuleList(nn.Linear(width, len(known)) for known in answers)
+        self.edges = nn.Linear(width, 5)
 
-    def forward(self, vision: Tensor, cells: Tensor) -> tuple[Tensor, dict[str, float]]:
-        """Merged tokens (M, C) and their labels (M,) -> the loss, and the share of right answers off the background."""
+    def forward(self, vision: Tensor, cells: Tensor, edges: Tensor) -> tuple[Tensor, dict[str, float]]:
+        """Merged tokens (M, C), their labels (M,) and edges (M, 5) -> the loss, and the share of right answers off the
+        background."""
         things = cells > 0
         weights = torch.where(things, 1.0, BACKGROUND_WEIGHT)
         loss, right = torch.zeros((), device=vision.device), {}
@@ -44,7 +52,40 @@ class DenseHead(nn.Module):
             loss = loss + (F.cross_entropy(logits, answers, reduction="none") * weights).sum() / weights.sum()
             if things.any():
                 right[name] = (logits.argmax(-1) == answers)[things].float().mean().item()
+        known = ~edges[:, 0].isnan()
+        if known.any():
+            told, truth = self.edges(vision), torch.where(known, edges[:, 0], 0.0)
+            loss = loss + F.binary_cross_entropy_with_logits(told[:, 0], truth, weight=weights)
+            far = F.smooth_l1_loss(told[known, 1:], edges[known, 1:], beta=0.1)
+            loss = loss + far * EDGE_WEIGHT
+            right["edge"] = (told[known, 1:] - edges[known, 1:]).abs().mean().item()
+            right["centre"] = ((told[:, 0] > 0) == (truth > 0.5))[known].float().mean().item()
         return loss, right
+
+
+class PlaceHead(nn.Module):
+    """Asks a layer of the language model where each merged token lies, and how many rows and columns there were.
+
+    Only the position ids tell a token's row and column; the size of the grid is known behind its last token.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.place, self.size = (nn.Linear(width, 2 * MOST_CELLS) for _ in range(2))
+
+    def forward(self, hidden: Tensor, seen: Tensor, batch: Batch) -> tuple[Tensor, dict[str, float]]:
+        """Hidden states (B, L, C) and which of them are merged tokens (B, L) -> the loss, and the share of right
+        answers."""
+        places, (rows, at, *size) = batch.places.to(hidden.device), batch.ends.to(hidden.device).unbind(1)
+        loss, report = torch.zeros((), device=hidden.device), {}
+        for name, logits, truth in (
+            ("place", self.place(hidden[seen]), places),
+            ("size", self.size(hidden[rows, at]), torch.stack(size, 1) - 1),
+        ):
+            logits = logits.unflatten(-1, (2, MOST_CELLS))
+            loss = loss + F.cross_entropy(logits.flatten(0, 1), truth.flatten())
+            report[name] = (logits.argmax(-1) == truth).all(1).float().mean().item()
+        return loss, report
 
 
 def looking_loss(attention: Attention, hidden: Tensor, cos: Tensor, sin: Tensor, batch: Batch) -> tuple[Tensor, float]:

@@ -41,6 +41,9 @@ shape of: What shape is {colour}? | Which shape is {colour}? | What is the {colo
     shape does the {colour} thing have? | Name the {colour} shape. | What kind of shape is the {colour} one?
 shape at: What shape is {place}? | Which shape is {place}? | What is the shape {place}? | Name the shape {place}. |
     What kind of shape is {place}? | Which shape do you see {place}? | Tell me which shape is {place}.
+thing at: Which thing is {place}? | What is the thing {place}? | Name the thing {place}. | What is it {place}? | Which
+    object do you see {place}? | Tell me what is {place}. | What object is {place}? | Which thing do you see {place}?
+    | What is the object {place}? | What kind of thing is {place}? | Name what is {place}.
 size: Is the {name} big or small? | How big is the {name}? | What size is the {name}? | Is the {name} small or big? |
     What is the size of the {name}? | How large is the {name}? | Is the {name} large or small? | Tell me how big the
     {name} is.
@@ -127,6 +130,52 @@ it size: Is it big or small? | How big is it? | And how big is it? | What size i
 it box: Draw a box around it. | Give its bounding box. | Box it. | Give me its box. | Mark it with a box.
 and nth: And in the {nth} picture? | And the {nth} picture? | What about the {nth} one? | And in the {nth} one? | And
     the {nth}?
+chart: What is this? | Describe the chart. | What does the chart show? | What kind of chart is this? | Describe the
+    picture. | What do you see? | What is in the picture? | Tell me about this chart. | What is shown here? | Summarize
+    the chart. | What kind of picture is this?
+count bars: How many {parts} are there? | How many {parts} does the chart have? | Count the {parts}. | How many {parts}
+    do you see? | How many {parts} are in the chart? | What is the number of {parts}? | How many {parts}? | Number of
+    {parts}?
+highest: Which {part} is the highest? | What is the highest {part}? | Which {part} is the tallest? | Which one is the
+    highest? | Where is the maximum? | Which {part} has the largest value? | What is the biggest? | Which {part} is the
+    biggest? | Which {part} is on top? | Name the highest {part}.
+lowest: Which {part} is the lowest? | What is the lowest {part}? | Which {part} is the shortest? | Which one is the
+    lowest? | Where is the minimum? | Which {part} has the smallest value? | What is the smallest? | Which {part} is the
+    smallest? | Name the lowest {part}.
+value: What is the value of {letter}? | How high is {letter}? | What value does {letter} have? | What number stands at
+    {letter}? | How much is {letter}? | Read the value of {letter}. | What is {part} {letter}? | How high is {part}
+    {letter}? | What value has {part} {letter}? | Tell me the value of {letter}.
+bar colour: What colour is {letter}? | What colour is bar {letter}? | Which colour is bar {letter}? | What is the colour
+    of {letter}? | Which colour does bar {letter} have? | Tell me the colour of bar {letter}. | In what colour is bar
+    {letter} drawn? | What's the colour of bar {letter}?
+is higher: Is {letter} higher than {other}? | Is the {part} {letter} higher than {other}? | Is {letter} above {other}? |
+    Does {letter} have a larger value than {other}? | Is {letter} larger than {other}? | Is {letter} bigger than
+    {other}? | Is {letter} more than {other}? | Is the value of {letter} higher than that of {other}?
+total: What is the total? | How much is it in total? | What is the sum? | How much do I pay? | What does it cost in all?
+    | Read the total. | How much is it? | How much is the total? | What is the total on this receipt? | How much was
+    it? | What do I have to pay?
+price: How much is the {item}? | What does the {item} cost? | What is the price of the {item}? | How much does the
+    {item} cost? | Price of the {item}? | How much was the {item}? | What did the {item} cost? | Tell me the price of
+    the {item}. | How much for the {item}?
+count items: How many items are there? | How many things were bought? | How many items are on the receipt? | Count the
+    items. | How many items does it list? | How many items do you see? | How many items were bought? | What is the
+    number of items?
+receipt: What is this? | What do you see? | Describe the picture. | What is in the picture? | What is shown here? | What
+    kind of paper is this? | Describe this image. | Tell me about this picture. | What kind of picture is this?
+opens: What time does it open? | When does it open? | At what time does it open? | When do they open? | From when is it
+    open? | What is the opening time? | When can I go in? | When does the shop open? | How early does it open?
+closes: What time does it close? | When does it close? | At what time does it close? | When do they close? | Until when
+    is it open? | What is the closing time? | How long is it open? | When does the shop close? | How late is it open?
+hours: What are the opening hours? | When is it open? | What are the hours? | From when to when is it open? | Read the
+    sign. | What does it say? | Tell me the opening hours. | What is this? | What do you see?
+when: When does the {name} {does}? | At what time does the {name} {does}? | When does that happen? | In which part of
+    the video does the {name} {does}? | Does the {name} {does} at the start or at the end? | When in the clip does the
+    {name} {does}? | How late does the {name} {does}? | When does it happen?
+order: What happens first? | What is the order of events? | Which one {does}s first? | What happens first and what
+    happens then? | Which thing {does}s first? | Tell me the order. | Which {does}s first? | What comes first?
+times: How many times does the {name} disappear? | How often does the {name} disappear? | How often does the {name} go
+    away? | How many times is the {name} gone? | Count how often the {name} disappears. | How often does the {name}
+    blink? | How many times does the {name} blink?
 limits: What is this? | What do you see? | Describe the picture. | What is in the picture? | Describe this image. |
     What does the image show? | What's in this picture? | What is shown here? | Tell me about this picture. | Is this
     a photo? | Where was this taken? | What kind of picture is this? | What place is this? | Who is this? | What
@@ -137,14 +186,14 @@ main colour: What is the main colour? | Which colour is the picture? | What colo
 """)
 
 ANSWERS = {
-    "hello": "Hello! Show me a picture of drawn shapes, a sign or a short clip.",
+    "hello": "Hello! Show me a drawn picture, a sign, a chart or a short clip.",
     "who": "I am nano, a small Qwen2-VL trained on drawn scenes.",
-    "can": "I can name, count, find and compare drawn shapes, read short signs and tell what happens in short clips.",
+    "can": "I can name, count, find and compare drawn things, read short signs and tell what happens in short clips.",
     "thanks": "You are welcome!",
     "bye": "Goodbye!",
     "how": "I am fine, thank you.",
-    "photos": "No, I was trained on drawn shapes only, not on photos.",
-    "unknown": "I only know drawn shapes, signs and short clips, so I cannot answer that.",
+    "photos": "No, I was trained on drawn scenes only, not on photos.",
+    "unknown": "I only know drawn scenes, signs and short clips, so I cannot answer that.",
 }
 REMARKS = _read("""
 hello: Hello | Hi | Hey | Good morning | Hello there! | Hi nano | Good evening | Hey there | Hello! | Hi there | hello
@@ -171,4 +220,4 @@ unknown: What is the capital of France? | Tell me a joke. | What is two plus two
 """)
 CHAT = tuple((REMARKS[topic], answer) for topic, answer in ANSWERS.items())
 NO_PICTURE = "I see no picture yet. Please add a picture or a video."
-OUTSIDE = "I was trained on drawn shapes only, so I cannot tell what this is."
+OUTSIDE = "I was trained on drawn scenes only, so I cannot tell what this is."

@@ -6,10 +6,13 @@ without the turn before. This module draws nothing and does not know how turns b
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from qwen2vl_demo.nano import icons
+from qwen2vl_demo.nano.nouns import NOUNS
 from qwen2vl_demo.nano.phrases import PHRASES
 from qwen2vl_demo.nano.scene import COLOURS, PLACES, SHAPES, WORDS, Scene, Thing, choose
 from qwen2vl_demo.nano.words import a, count_sentence, listing, plural, say
@@ -67,14 +70,26 @@ def _named(rng: np.random.Generator, scene: Scene, full: float = 0.2) -> tuple[T
     return choose(rng, named) if named else None
 
 
+def kinds_like(rng: np.random.Generator, things: Sequence[Thing]) -> tuple[str, ...]:
+    """The kinds to ask for beside these things: nouns as often as there are icons among them, else shapes."""
+    drawn = sum(not t.colour for t in things)
+    return icons.nouns() if drawn and rng.random() < drawn / len(things) else SHAPES
+
+
+def absent_kind(rng: np.random.Generator, scene: Scene) -> str:
+    """A shape or a noun that nothing in the scene is."""
+    there = {t.shape for t in scene.things}
+    return str(choose(rng, [kind for kind in kinds_like(rng, scene.things) if kind not in there]))
+
+
 def absent_name(rng: np.random.Generator, scene: Scene) -> str:
     """A name nothing in the scene has; half the time a near miss that shares the shape or the colour."""
-    shapes, names = {t.shape for t in scene.things}, {t.name for t in scene.things}
-    if scene.things and rng.random() < 0.5:
-        near = choose(rng, scene.things)
+    names = {t.name for t in scene.things}
+    if scene.shapes and rng.random() < 0.5 * len(scene.shapes) / len(scene.things):
+        near = choose(rng, scene.shapes)
         options = [f"{c} {near.shape}" for c in COLOURS] + [f"{near.colour} {s}" for s in SHAPES]
         return str(choose(rng, [o for o in options if o not in names]))
-    return str(choose(rng, [s for s in SHAPES if s not in shapes]))
+    return absent_kind(rng, scene)
 
 
 def _none(name: str) -> str:
@@ -99,8 +114,10 @@ def ask_colour(rng: np.random.Generator, scene: Scene, phrasings: str) -> Asked 
     if dice < 0.1:
         name = choose(rng, [s for s in SHAPES if all(t.shape != s for t in scene.things)])
         return Asked(say(rng, PHRASES["colour"], phrasings, name=name), _none(name), "colour", n + 1)
+    if not scene.shapes:
+        return None
     shapes = Counter(t.shape for t in scene.things)
-    thing = choose(rng, scene.things)
+    thing = choose(rng, scene.shapes)
     if dice < 0.3 and shapes[thing.shape] == 2:
         first, second = (t.colour for t in scene.things if t.shape == thing.shape)
         question = say(rng, PHRASES["colours"], phrasings, names=plural(thing.shape))
@@ -127,8 +144,10 @@ def ask_colour(rng: np.random.Generator, scene: Scene, phrasings: str) -> Asked 
 
 
 def ask_shape(rng: np.random.Generator, scene: Scene, phrasings: str) -> Asked | None:
-    """What a thing is, named by its colour or place, or the only one there is; and whether it is big."""
-    thing, dice = choose(rng, scene.things), rng.random()
+    """What a shape is, named by its colour or place, or the only one there is; and whether it is big."""
+    if not scene.shapes:
+        return None
+    thing, dice = choose(rng, scene.shapes), rng.random()
     n = len(SHAPES)
     if len(scene.things) == 1 and not scene.signs and dice < 0.5:
         question = say(rng, PHRASES["what"], phrasings)
@@ -157,19 +176,43 @@ def ask_shape(rng: np.random.Generator, scene: Scene, phrasings: str) -> Asked |
     return Asked(question, f"The {thing.colour} shape is {a(thing.shape)}.", "shape", n, ("thing", thing))
 
 
+def ask_name(rng: np.random.Generator, scene: Scene, phrasings: str) -> Asked | None:
+    """What an icon shows: the only one, or the one at a place; and whether it is big."""
+    drawn = [t for t in scene.things if not t.colour]
+    if not drawn:
+        return None
+    thing, dice, n = choose(rng, drawn), rng.random(), len(NOUNS)
+    if len(scene.things) == 1 and not scene.signs and dice < 0.6:
+        question = say(rng, tuple(p for p in PHRASES["what"] if "shape" not in p), phrasings)
+        return Asked(question, f"It is {a(thing.name)}.", "name", n, ("thing", thing))
+    if dice < 0.2 and call(rng, scene, thing):
+        question = say(rng, PHRASES["size"], phrasings, name=thing.name)
+        return Asked(question, f"The {thing.name} is {size_word(thing)}.", "name", 2, ("thing", thing))
+    place = scene.place(thing)
+    if sum(scene.place(t) == place for t in scene.things) > 1:
+        return None
+    question = say(rng, PHRASES["thing at"], phrasings, place=place)
+    return Asked(question, f"It is {a(thing.name)}.", "name", n, ("thing", thing))
+
+
 def ask_count(rng: np.random.Generator, scene: Scene, phrasings: str) -> Asked:
     """How many things in all, of a shape, of a colour, or of both."""
     dice = rng.random()
     if dice < 0.45:
-        # A sign is an object too, so beside signs only shapes are asked for by that word.
-        wordings = tuple(p for p in PHRASES["count all"] if not scene.signs or "shapes" in p)
-        return Asked(say(rng, wordings, phrasings), count_sentence(len(scene.things), "shape"), "count", 7)
+        # A sign is an object too, so beside signs only shapes are asked for by that word; an icon is no shape.
+        shapes = bool(scene.signs) or (scene.noun == "thing" and dice < 0.1)
+        wordings = tuple(p for p in PHRASES["count all"] if scene.noun == "shape" or ("shapes" in p) is shapes)
+        if scene.signs:
+            wordings = tuple(p for p in PHRASES["count all"] if "shapes" in p)
+        count, noun = (len(scene.shapes), "shape") if shapes else (len(scene.things), scene.noun)
+        return Asked(say(rng, wordings, phrasings), count_sentence(count, noun), "count", 10)
     # A kind that is there twice is asked for more often, or else nearly every answer were one or none.
-    kinds = [t.shape for t in scene.things] if dice < 0.75 else [t.colour for t in scene.things]
+    by_colour = dice >= 0.75 and bool(scene.shapes or not scene.things)
+    kinds = [t.colour for t in scene.shapes] if by_colour else [t.shape for t in scene.things]
     counts = Counter(kinds)
     several = [k for k in counts if counts[k] > 1]
     pick = rng.random()
-    pool = SHAPES if dice < 0.75 else COLOURS
+    pool = COLOURS if by_colour else kinds_like(rng, scene.things)
     kind = (
         choose(rng, several)
         if several and pick < 0.6
@@ -177,14 +220,11 @@ def ask_count(rng: np.random.Generator, scene: Scene, phrasings: str) -> Asked:
         if kinds and pick < 0.8
         else choose(rng, pool)
     )
-    noun = kind if kind in SHAPES else f"{kind} shape"
-    asked = (
-        noun
-        if kind in SHAPES
-        else f"{kind} {choose(rng, ('shape', 'shape') if scene.signs else ('shape', 'thing', 'object', 'shape'))}"
-    )
-    if kind in SHAPES and rng.random() < 0.15 and scene.things:
-        asked = noun = f"{choose(rng, scene.things).colour} {kind}"
+    noun = f"{kind} shape" if by_colour else kind
+    plain = scene.signs or scene.noun == "thing"
+    asked = f"{kind} {'shape' if plain else choose(rng, ('shape', 'thing', 'object', 'shape'))}" if by_colour else kind
+    if kind in SHAPES and rng.random() < 0.15 and scene.shapes:
+        asked = noun = f"{choose(rng, scene.shapes).colour} {kind}"
         counts[kind] = count_of(scene, noun)
     question = say(rng, PHRASES["count"], phrasings, names=plural(asked))
     return Asked(question, count_sentence(counts[kind], noun), "count", 4, ("count",))
@@ -303,16 +343,25 @@ def ask_read(rng: np.random.Generator, scene: Scene, phrasings: str) -> Asked:
 
 
 ASKERS = {
-    **{"shape": ask_shape, "colour": ask_colour, "count": ask_count, "exists": ask_exists},
+    **{"name": ask_name, "shape": ask_shape, "colour": ask_colour, "count": ask_count, "exists": ask_exists},
     **{"where": ask_where, "describe": ask_describe, "box": ask_box, "read": ask_read},
 }
-SCENE_WEIGHTS = {"shape": 15, "colour": 19, "count": 21, "exists": 13, "where": 18, "describe": 8, "box": 7, "read": 2}
-TEXT_WEIGHTS = {"read": 60, "shape": 6, "colour": 7, "count": 7, "exists": 7, "where": 5, "describe": 8, "box": 2}
+SCENE_WEIGHTS = {
+    **{"name": 17, "shape": 12, "colour": 16, "count": 20, "exists": 13, "where": 18},
+    **{"describe": 9, "box": 9, "read": 2},
+}
+TEXT_WEIGHTS = {
+    **{"read": 60, "name": 6, "shape": 6, "colour": 7, "count": 7, "exists": 7, "where": 5},
+    **{"describe": 8, "box": 2},
+}
 
 
 def ask_scene(rng: np.random.Generator, scene: Scene, weights: dict[str, int], phrasings: str) -> Asked:
     """A question of a family drawn by weight; without things only those that make sense are asked."""
     families = [f for f in weights if scene.things or f in ("read", "count", "exists", "describe")]
+    # Of icons it is asked what they are, of shapes what shape and colour they have.
+    families = [f for f in families if f not in ("shape", "colour") or scene.shapes]
+    families = [f for f in families if f != "name" or len(scene.shapes) < len(scene.things)]
     chances = np.array([weights[f] for f in families], float)
     while True:
         family = families[int(rng.choice(len(families), p=chances / chances.sum()))]

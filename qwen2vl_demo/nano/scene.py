@@ -5,9 +5,12 @@ positions are (x, y) with y downwards). Everything random comes from the generat
 not know how a scene is drawn (draw.py) nor what is asked about it (questions.py).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+
+from qwen2vl_demo.nano import icons
+from qwen2vl_demo.nano.nouns import NOUNS
 
 CELL = 28
 SHAPES = ("circle", "square", "triangle", "star", "heart", "diamond", "cross", "hexagon")
@@ -25,14 +28,19 @@ TONES: dict[str, tuple[tuple[int, int, int], ...]] = {
 _WORDS = """
 OPEN CLOSED STOP EXIT SALE CAFE HELLO TAXI HOTEL BUS SHOP PIZZA FREE NEW PUSH PULL HOT COLD YES NO LOVE MENU
 BAR ZOO PARK BANK FOOD MILK TEA COFFEE FISH CAT DOG SUN MOON HOME WAIT SLOW FIRE HELP
+TOTAL BREAD EGGS RICE CAKE SOUP JUICE SALAD SUGAR BEER BOOKS MUSIC ROOM LEFT RIGHT DANGER
 """
 WORDS: tuple[str, ...] = tuple(_WORDS.split())
+CHART_PARTS = ("bar", "point")
+LETTERS = "ABCDEFGH"  # what bars and points of a chart are called
 CELL_LABELS: tuple[str, ...] = (
     "background",
-    *(f"{colour} {shape}" for colour in COLOURS for shape in SHAPES),
+    *(f"{colour} {shape}" for colour in COLOURS for shape in (*SHAPES, *CHART_PARTS)),
+    *NOUNS,
     *(f"word {word}" for word in WORDS),
     *(f"digit {digit}" for digit in range(10)),
-    "symbol $",
+    *(f"letter {letter}" for letter in LETTERS),
+    *("symbol $", "symbol :"),
     "other",
 )
 LABEL_INDEX = {label: index for index, label in enumerate(CELL_LABELS)}
@@ -45,7 +53,11 @@ PLACES = (
 
 @dataclass(frozen=True)
 class Thing:
-    """One filled shape: centre and half size in pixels, rotation in radians, `rgb` one of the tones of `colour`."""
+    """One filled shape: centre and half size in pixels, rotation in radians, `rgb` one of the tones of `colour`.
+
+    An icon has a noun for its shape, no colour, and `icon`, the number of its drawing; `spread` is how much of
+    the half size its ink takes to the sides and up and down.
+    """
 
     shape: str
     colour: str
@@ -55,17 +67,22 @@ class Thing:
     radius: float
     angle: float = 0.0
     big: bool = False
+    icon: int | None = None
+    spread: tuple[float, float] = (1.0, 1.0)
 
     @property
     def label(self) -> int:
-        return LABEL_INDEX[f"{self.colour} {self.shape}"]
+        return LABEL_INDEX[self.name]
 
     @property
     def name(self) -> str:
-        return f"{self.colour} {self.shape}"
+        return f"{self.colour} {self.shape}".strip()
 
     def half_extents(self) -> tuple[float, float, float, float]:
         """Left, top, right, bottom of the rotated outline relative to the centre, in pixels."""
+        if self.icon is not None:
+            wide, tall = (self.radius * share for share in self.spread)
+            return -wide, -tall, wide, tall
         points = outline(self.shape, self.angle) * self.radius
         (x1, y1), (x2, y2) = points.min(0), points.max(0)
         return float(x1), float(y1), float(x2), float(y2)
@@ -106,6 +123,17 @@ class Scene:
     signs: tuple[Sign, ...] = ()
     outlined: bool = False
     blur: float = 0.0
+    jpeg: int = 0  # quality, or 0 for none
+
+    @property
+    def shapes(self) -> tuple[Thing, ...]:
+        """The things that have a colour of their own, which icons have not."""
+        return tuple(thing for thing in self.things if thing.colour)
+
+    @property
+    def noun(self) -> str:
+        """What all things of this scene can be called."""
+        return "shape" if len(self.shapes) == len(self.things) else "thing"
 
     def place(self, thing: Thing) -> str:
         """The ninth of the picture that holds the thing's centre, as words."""
@@ -157,7 +185,9 @@ def choose(rng: np.random.Generator, options):  # type: ignore[no-untyped-def]
 
 
 def random_rgb(rng: np.random.Generator, colour: str) -> tuple[int, int, int]:
-    """A jittered tone of a colour."""
+    """A jittered tone of a colour; grey where there is none."""
+    if not colour:
+        return (128, 128, 128)
     red, green, blue = (int(np.clip(v + rng.integers(-8, 9), 0, 255)) for v in choose(rng, TONES[colour]))
     return red, green, blue
 
@@ -201,7 +231,22 @@ def random_size(
 
 
 def random_names(rng: np.random.Generator, count: int, dark: bool) -> list[tuple[str, str]]:
-    """`count` (colour, shape) pairs, often sharing a shape, a colour or both, so that counting has work to do."""
+    """`count` (colour, shape) pairs, often sharing a shape, a colour or both, so that counting has work to do.
+
+    Where there are icons, two scenes in three hold some or nothing else; their colour is "".
+    """
+    nouns, dice = icons.nouns(), rng.random()
+    if nouns and dice < 0.67:
+        few = [choose(rng, nouns) for _ in range(2)] if rng.random() < 0.35 else nouns
+        named = [("", choose(rng, few)) for _ in range(count)]
+        if dice < 0.42:
+            return named
+        kept = int(rng.integers(1, count + 1))
+        return [*named[:kept], *_shape_names(rng, count - kept, dark)]
+    return _shape_names(rng, count, dark)
+
+
+def _shape_names(rng: np.random.Generator, count: int, dark: bool) -> list[tuple[str, str]]:
     colours = [c for c in COLOURS if not (dark and c == "black")]
     mode = rng.random()
     few_shapes = [choose(rng, SHAPES) for _ in range(2)]
@@ -227,10 +272,14 @@ def place_things(
     Names that find no room are left out; at least the first one always fits a picture of 84 px or more without `taken`.
     """
     things: list[Thing] = []
+    # A larger picture may show the same at a larger scale, or more of the same scale.
+    scale = float(rng.uniform(1, max(1.0, (height * width / (64 * CELL * CELL)) ** 0.5)))
     for colour, shape in names:
         for attempt in range(30):
             big = bool(rng.random() < 0.5) and attempt < 15
-            radius = float(rng.uniform(22, min(32, 0.3 * min(height, width))) if big else rng.uniform(13, 16.5))
+            small, large = (13, 16.5) if colour else (14, 18)
+            radius = float(rng.uniform(22, min(32, 0.3 * min(height, width))) if big else rng.uniform(small, large))
+            radius *= scale
             reach = radius * 1.1 + 2
             x, y = float(rng.uniform(reach, width - reach)), float(rng.uniform(reach, height - reach))
             if any(abs(x / width - edge) < 0.035 or abs(y / height - edge) < 0.035 for edge in (1 / 3, 2 / 3)):
@@ -240,9 +289,19 @@ def place_things(
             if any(x1 - reach < x < x2 + reach and y1 - reach < y < y2 + reach for x1, y1, x2, y2 in taken):
                 continue
             angle = float(np.radians(rng.uniform(-9, 9))) if rng.random() < 0.4 else 0.0
-            things.append(Thing(shape, colour, random_rgb(rng, colour), x, y, radius, angle, big))
+            made = Thing(shape, colour, random_rgb(rng, colour), x, y, radius, angle, big)
+            things.append(made if colour else as_icon(rng, made))
             break
     return tuple(things)
+
+
+def as_icon(rng: np.random.Generator, thing: Thing) -> Thing:
+    """The thing with one of the drawings of its noun."""
+    drawings = icons.pictures(thing.shape)
+    index = int(rng.integers(len(drawings)))
+    ys, xs = np.nonzero(drawings[index, :, :, 3] > 40)
+    spread = ((int(np.ptp(xs)) + 1) / icons.SIDE, (int(np.ptp(ys)) + 1) / icons.SIDE)
+    return replace(thing, angle=0.0, icon=index, spread=spread)
 
 
 def in_reading_order(height: int, things: tuple[Thing, ...]) -> tuple[Thing, ...]:
@@ -250,14 +309,18 @@ def in_reading_order(height: int, things: tuple[Thing, ...]) -> tuple[Thing, ...
     return tuple(sorted(things, key=lambda t: (min(2, int(3 * t.y / height)), t.x)))
 
 
-def random_scene(rng: np.random.Generator, size: tuple[int, int], most: int = 6) -> Scene:
+def random_scene(rng: np.random.Generator, size: tuple[int, int], most: int = 9) -> Scene:
     """A scene of 1..`most` things; small pictures hold fewer."""
     height, width = size
     background = random_background(rng)
     room = max(2, min(most, height * width // 4200))
-    names = random_names(rng, int(rng.integers(1, room + 1)), background.dark)
+    count = int(rng.integers(1, room + 1))
+    if count > 6 and rng.random() < 0.4:  # many are rarer than few
+        count = int(rng.integers(1, 7))
+    names = random_names(rng, count, background.dark)
     things: tuple[Thing, ...] = ()
     while not things:
         things = place_things(rng, height, width, names)
     blur = float(rng.uniform(0.3, 0.7)) if rng.random() < 0.15 else 0.0
-    return Scene(height, width, background, in_reading_order(height, things), (), bool(rng.random() < 0.12), blur)
+    outlined, jpeg = bool(rng.random() < 0.12), int(rng.integers(35, 90)) if rng.random() < 0.12 else 0
+    return Scene(height, width, background, in_reading_order(height, things), (), outlined, blur, jpeg)

@@ -11,15 +11,14 @@ import numpy as np
 from qwen2vl_demo.nano.draw import draw_scene
 from qwen2vl_demo.nano.focus import Focus, focus
 from qwen2vl_demo.nano.phrases import PHRASES
-from qwen2vl_demo.nano.questions import SCENE_WEIGHTS, Asked, ask_scene, describe
+from qwen2vl_demo.nano.questions import SCENE_WEIGHTS, Asked, ask_scene, describe, kinds_like
 from qwen2vl_demo.nano.scene import (
-    COLOURS,
-    SHAPES,
     Scene,
     choose,
     in_reading_order,
     place_things,
     random_background,
+    random_names,
     random_scene,
     random_size,
 )
@@ -45,11 +44,11 @@ def pictures_conversation(
     compare = count == 2 and rng.random() < 0.35
     names: list[list[tuple[str, str]] | None] = [None] * count
     if compare:
-        first = (choose(rng, COLOURS), choose(rng, SHAPES))
-        second = (
-            first[0] if rng.random() < 0.5 else choose(rng, COLOURS),
-            first[1] if rng.random() < 0.5 else choose(rng, SHAPES),
-        )
+        first = second = random_names(rng, 1, dark=False)[0]
+        if rng.random() < 0.7:
+            second = random_names(rng, 1, dark=False)[0]
+            if first[0] and second[0]:  # two shapes often share one of the two
+                second = (first[0], second[1]) if rng.random() < 0.5 else (second[0], first[1])
         names = [[first], [second]]
     scenes = [_pair_scene(rng, size or random_size(rng, 16, 36, (3, 7)), n) for n in names]
     late = turns >= 3 and rng.random() < 0.3
@@ -82,7 +81,7 @@ def pictures_conversation(
             made.append(make_turn(asked[0], media, "pictures", focus(scenes[asked[1]], *asked)))
         else:
             made.append(replace(_across(rng, scenes[:shown], phrasings), media=media))
-    return Sample(tuple(p for p, _ in drawn), tuple(made), tuple(c for _, c in drawn))
+    return Sample(tuple(p for p, _ in drawn), tuple(made), tuple((c,) for _, c in drawn))
 
 
 def _compare(rng: np.random.Generator, scenes: list[Scene], phrasings: str) -> Turn:
@@ -113,7 +112,9 @@ def _about_nth(rng: np.random.Generator, scenes: list[Scene], phrasings: str) ->
     if rng.random() < 0.35:
         question = say(rng, PHRASES["in picture"], phrasings, nth=nth, n=str(index + 1))
         return Asked(question, describe(scenes[index]), "pictures", 10**3, ("describe",)), index
-    asked = ask_scene(rng, scenes[index], {"shape": 2, "colour": 3, "count": 3, "exists": 2, "where": 2}, phrasings)
+    asked = ask_scene(
+        rng, scenes[index], {"name": 3, "shape": 2, "colour": 3, "count": 3, "exists": 2, "where": 2}, phrasings
+    )
     text = asked.question
     if "picture" in text.lower() or "image" in text.lower() or rng.random() < 0.3:
         text = f"In the {nth} picture, {text[0].lower() + text[1:]}"
@@ -136,8 +137,10 @@ def _and_nth(
         shape = asked.about[1].shape
         same = [t for t in scene.things if t.shape == shape]
         answer, choices = (f"The {shape} is {same[0].colour}." if same else f"There is no {shape}."), 9
-    elif asked.family == "count" and asked.answer.rstrip(".").endswith((" shape", " shapes")) and not asked.about:
-        answer, choices = count_sentence(len(scene.things), "shape"), 7
+    elif asked.family == "count" and not asked.about:
+        asks_shapes = "shape" in asked.answer
+        answer = count_sentence(len(scene.shapes if asks_shapes else scene.things), "shape" if asks_shapes else "thing")
+        choices = 7
     else:
         return None, None
     question = say(rng, PHRASES["and nth"], phrasings, nth=_NTH[index])
@@ -148,14 +151,19 @@ def _and_nth(
 def _across(rng: np.random.Generator, scenes: list[Scene], phrasings: str) -> Turn:
     """A question whose answer needs all the pictures: which one has it, or how many in all."""
     if rng.random() < 0.35:
+        noun = "shape" if all(scene.noun == "shape" for scene in scenes) else "thing"
         total = sum(len(scene.things) for scene in scenes)
-        answer = f"There {'is' if total == 1 else 'are'} {total} shape{'' if total == 1 else 's'} in total."
+        answer = f"There {'is' if total == 1 else 'are'} {total} {noun}{'' if total == 1 else 's'} in total."
         wordings = tuple(p for p in PHRASES["count pictures"] if len(scenes) == 2 or "both" not in p)
+        if noun == "thing":
+            wordings = tuple(p.replace("shapes", "things") for p in wordings)
         question = say(rng, wordings, phrasings)
         return Turn(question, answer, "pictures", (), 3 * len(scenes), _everywhere(scenes, answer, answer))
     scene = choose(rng, scenes)
     thing = choose(rng, scene.things)
-    name = choose(rng, SHAPES) if rng.random() < 0.12 else thing.shape if rng.random() < 0.7 else thing.name
+    name = thing.shape if rng.random() < 0.7 else thing.name
+    if rng.random() < 0.12:
+        name = choose(rng, kinds_like(rng, scene.things))
     has = [i for i, s in enumerate(scenes) if any(name in (t.shape, t.name) for t in s.things)]
     if not has:
         answer = f"No picture has {a(name)}."

@@ -6,8 +6,10 @@ special tokens stand last, in Qwen2-VL's order. This module does not know the mo
 nano's world.
 """
 
+import itertools
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -17,7 +19,9 @@ from tokenizers.models import BPE
 from tokenizers.trainers import BpeTrainer
 
 from qwen2vl_demo.nano.english import PAGE
+from qwen2vl_demo.nano.nouns import NOUNS
 from qwen2vl_demo.nano.phrases import CHAT, PHRASES
+from qwen2vl_demo.nano.words import plural
 from qwen2vl_demo.nano.world import KINDS, sample
 
 SPECIAL_TOKENS = (
@@ -63,7 +67,10 @@ CHAT_TEMPLATE = (
 )
 
 
-def train_tokenizer(texts: Iterable[str], vocab_size: int = 1024) -> Tokenizer:
+VOCABULARY = 1536
+
+
+def train_tokenizer(texts: Iterable[str], vocab_size: int = VOCABULARY) -> Tokenizer:
     """A byte-level BPE of at most `vocab_size` tokens in all: 256 bytes, the merges learnt, then the special tokens."""
     if vocab_size < 256 + len(SPECIAL_TOKENS):
         raise ValueError(f"vocab_size must be at least {256 + len(SPECIAL_TOKENS)}, not {vocab_size}")
@@ -84,6 +91,38 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int = 1024) -> Tokenizer:
     tokenizer.train_from_iterator(texts, trainer)
     tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in SPECIAL_TOKENS])
     return tokenizer
+
+
+def extend_tokenizer(old: Tokenizer, texts: Iterable[str], vocab_size: int = VOCABULARY) -> Tokenizer:
+    """The tokenizer with more merges, learnt from texts as the old one writes them, up to `vocab_size` tokens.
+
+    All old tokens stay; new ones stand behind them, and the special tokens last again, under new ids.
+    """
+    words: Counter[str] = Counter()
+    for text in texts:
+        words.update(piece for piece, _ in old.pre_tokenizer.pre_tokenize_str(text))
+    pieces = [([token.value for token in old.model.tokenize(word)], count) for word, count in words.items()]
+    state = json.loads(old.to_str())
+    model = state["model"]
+    while len(model["vocab"]) + len(SPECIAL_TOKENS) < vocab_size:
+        pairs: Counter[tuple[str, str]] = Counter()
+        for tokens, count in pieces:
+            for pair in itertools.pairwise(tokens):
+                pairs[pair] += count
+        if not pairs or max(pairs.values()) < 2:
+            break
+        first, second = min(pairs, key=lambda pair: (-pairs[pair], pair))
+        model["merges"].append([first, second])
+        model["vocab"].setdefault(first + second, len(model["vocab"]))
+        for tokens, _ in pieces:
+            at = 0
+            while at < len(tokens) - 1:
+                if tokens[at] == first and tokens[at + 1] == second:
+                    tokens[at : at + 2] = [first + second]
+                at += 1
+    for index, added in enumerate(state["added_tokens"]):
+        added["id"] = len(model["vocab"]) + index
+    return Tokenizer.from_str(json.dumps(state))
 
 
 def write_tokenizer(tokenizer: Tokenizer, directory: str | Path) -> None:
@@ -125,7 +164,7 @@ def vocabulary_texts(n: int = 3000, seed: int = 0) -> Iterator[str]:
     their many rare pieces would take the place of ordinary words.
     """
     rng = np.random.default_rng(seed)
-    kinds = (*KINDS, "scene", "scene", "text")
+    kinds = (*KINDS, "scene", "scene", "text", "paper")
     for index in range(n):
         for turn in sample(rng, kinds[index % len(kinds)], size=(112, 112), turns=6, phrasings="train").turns:
             if not turn.question.isupper():
@@ -136,6 +175,10 @@ def vocabulary_texts(n: int = 3000, seed: int = 0) -> Iterator[str]:
             yield from answer.split("\n")
         # The role names stand in every turn of a prompt, and so do the default system words.
         yield from ("system", "user", "assistant", "You are a helpful assistant.")
+    for noun in NOUNS:  # where there are no icons, no conversation names them
+        yield from (
+            f"{before} {form}" for before in ("the", "The", "a") for form in (noun, plural(noun)) for _ in range(9)
+        )
     for _ in range(5):
         for wordings in (*PHRASES.values(), *(questions for questions, _ in CHAT)):
             yield from (re.sub(r"{\w+}", "", wording) for wording in wordings)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from qwen2vl_demo.nano.draw import Cells
 from qwen2vl_demo.nano.focus import Focus
 from qwen2vl_demo.nano.questions import Asked
 
@@ -26,12 +27,16 @@ class Turn:
 @dataclass(frozen=True)
 class Sample:
     """One conversation. A medium is (H, W, 3) for a picture or (T, H, W, 3) for a clip, uint8, T even; `cells` holds
-    per medium the (t, h, w) int64 labels of its merged tokens, indices into `CELL_LABELS`, with t = 1 for a picture.
+    per medium the truth of its merged tokens, one `Cells` for a picture and one for each pair of frames of a clip.
     """
 
     media: tuple[np.ndarray, ...]
     turns: tuple[Turn, ...]
-    cells: tuple[np.ndarray, ...]
+    cells: tuple[tuple[Cells, ...], ...]
+
+    def labels(self, medium: int) -> np.ndarray:
+        """(t, h, w) int64: what lies under each merged token of a medium, indices into `CELL_LABELS`."""
+        return np.stack([truth.labels for truth in self.cells[medium]])
 
 
 def make_turn(

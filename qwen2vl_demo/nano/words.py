@@ -7,6 +7,7 @@ politeness and spelling. This module knows no scenes.
 
 import numpy as np
 
+from qwen2vl_demo.nano.nouns import PLURALS
 from qwen2vl_demo.nano.phrases import CHAT, PHRASES
 
 
@@ -59,12 +60,17 @@ def say(rng: np.random.Generator, options: tuple[str, ...], phrasings: str, **fi
 
 def plural(noun: str) -> str:
     """ "cross" to "crosses", "red star" to "red stars"."""
-    return noun + ("es" if noun.endswith("s") else "s")
+    *before, last = noun.split(" ")
+    if last in PLURALS:
+        return " ".join([*before, PLURALS[last]])
+    if last.endswith("y") and last[-2] not in "aeou":
+        return noun[:-1] + "ies"
+    return noun + ("es" if last.endswith(("s", "x", "ch", "sh", "tomato")) else "s")
 
 
 def a(noun: str) -> str:
     """The noun with its indefinite article."""
-    return ("an " if noun[0] in "aeiou" else "a ") + noun
+    return ("an " if noun[0] in "aeiou" and not noun.startswith("uni") else "a ") + noun
 
 
 def count_sentence(count: int, noun: str) -> str:

@@ -12,10 +12,11 @@ from dataclasses import replace
 import numpy as np
 
 from qwen2vl_demo.nano.clip_questions import clip_conversation
-from qwen2vl_demo.nano.draw import draw_scene, random_text_scene
+from qwen2vl_demo.nano.draw import Cells, draw_scene, random_text_scene
 from qwen2vl_demo.nano.focus import focus
 from qwen2vl_demo.nano.followups import follow_up
 from qwen2vl_demo.nano.outside import MAIN_COLOURS, random_outside
+from qwen2vl_demo.nano.paper_questions import paper_conversation
 from qwen2vl_demo.nano.phrases import CHAT, NO_PICTURE, OUTSIDE, PHRASES
 from qwen2vl_demo.nano.questions import SCENE_WEIGHTS, TEXT_WEIGHTS, Asked, ask_scene
 from qwen2vl_demo.nano.scene import CELL, CELL_LABELS, LABEL_INDEX, SHAPES, Scene, choose, random_scene, random_size
@@ -26,10 +27,10 @@ from qwen2vl_demo.nano.words import a, plural, say
 __all__ = ["CELL_LABELS", "FAMILIES", "KINDS", "Sample", "Turn", "sample"]
 
 FAMILIES: tuple[str, ...] = (
-    *("shape", "colour", "count", "exists", "where", "describe", "box", "read"),
-    *("pictures", "video", "followup", "chat", "limits"),
+    *("name", "shape", "colour", "count", "exists", "where", "describe", "box", "read"),
+    *("chart", "pictures", "video", "followup", "chat", "limits"),
 )
-KINDS: tuple[str, ...] = ("scene", "text", "pictures", "clip", "chat", "limits")
+KINDS: tuple[str, ...] = ("scene", "text", "paper", "pictures", "clip", "chat", "limits")
 _NO_PICTURE_KEYS = (
     *("describe", "what", "count all", "read", "clip", "happens", "differ", "main colour", "colour", "exists"),
     *("where", "count"),
@@ -79,7 +80,7 @@ def _one_picture(rng: np.random.Generator, scene: Scene, weights: dict[str, int]
         asked = fresh
         seen.add((asked.family, asked.answer))
         made.append(make_turn(asked, () if made else (0,), focus=focus(scene, asked)))
-    return Sample((pixels,), tuple(made), (cells,))
+    return Sample((pixels,), tuple(made), ((cells,),))
 
 
 def _scene(rng: np.random.Generator, size: tuple[int, int] | None, _: int | None, turns: int, phrasings: str) -> Sample:
@@ -117,7 +118,8 @@ def _limits(
 ) -> Sample:
     height, width = size or random_size(rng)
     pixels, colour = random_outside(rng, height, width)
-    cells = np.full((1, height // CELL, width // CELL), LABEL_INDEX["other"], np.int64)
+    grid = (height // CELL, width // CELL)
+    cells = Cells(np.full(grid, LABEL_INDEX["other"], np.int64), np.full((*grid, 5), np.nan, np.float32))
     main = f"The main colour is {colour}." if colour else "It has several colours."
     made: list[Turn] = []
     while len(made) < turns:
@@ -137,13 +139,14 @@ def _limits(
         if any(turn.question == earlier.question for earlier in made) and rng.random() < 0.9:
             continue
         made.append(turn if made else replace(turn, media=(0,)))
-    return Sample((pixels,), tuple(made), (cells,))
+    return Sample((pixels,), tuple(made), ((cells,),))
 
 
 _Maker = Callable[[np.random.Generator, tuple[int, int] | None, int | None, int, str], Sample]
 _MAKERS: dict[str, _Maker] = {
     "scene": _scene,
     "text": _text,
+    "paper": paper_conversation,
     "pictures": pictures_conversation,
     "clip": clip_conversation,
     "chat": _chats,

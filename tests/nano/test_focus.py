@@ -33,7 +33,7 @@ def test_each_phrase_of_a_description_rests_on_its_own_thing():
         answer = describe(scene)
         parts = focus(scene, Asked("", answer, "describe", 1))
         assert len(parts) == len(scene.things)
-        labels = draw_scene(scene, rng)[1].ravel()
+        labels = draw_scene(scene, rng)[1].labels.ravel()
         for part, thing in zip(parts, scene.things, strict=True):
             assert thing.name in answer[part.start : part.end]
             drawn = set(np.flatnonzero(labels == thing.label))
@@ -44,7 +44,7 @@ def test_each_phrase_of_a_description_rests_on_its_own_thing():
     assert agreed >= 0.9 * checked
 
 
-@pytest.mark.parametrize("kind", ["scene", "text", "pictures", "clip"])
+@pytest.mark.parametrize("kind", ["scene", "text", "paper", "pictures", "clip"])
 def test_what_an_answer_rests_on_is_never_plain_background(kind):
     rng = np.random.default_rng(11)
     parts = 0
@@ -52,7 +52,7 @@ def test_what_an_answer_rests_on_is_never_plain_background(kind):
         drawn = sample(rng, kind, size=(140, 140), frames=4)
         for turn in drawn.turns:
             for part in turn.focus:
-                labels = drawn.cells[part.medium].ravel()[list(part.cells)]
+                labels = drawn.labels(part.medium).ravel()[list(part.cells)]
                 assert (labels != LABEL_INDEX["background"]).any(), (turn, [CELL_LABELS[i] for i in labels])
                 assert 0 <= part.start < part.end <= len(turn.answer)
                 parts += 1

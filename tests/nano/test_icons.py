@@ -1,0 +1,104 @@
+"""Icons as things of the drawn world: two sets of blobs stand for the public drawings, which tests do without."""
+
+import numpy as np
+import pytest
+
+from qwen2vl_demo.nano import icons
+from qwen2vl_demo.nano.draw import box_of, draw_scene
+from qwen2vl_demo.nano.nouns import NOUNS
+from qwen2vl_demo.nano.questions import SCENE_WEIGHTS, ask_scene
+from qwen2vl_demo.nano.scene import Background, Scene, Thing, as_icon, random_scene
+from qwen2vl_demo.nano.words import a, plural
+from qwen2vl_demo.nano.world import CELL_LABELS, KINDS, sample
+
+WHITE = Background((255, 255, 255), (255, 255, 255))
+
+
+@pytest.fixture(autouse=True)
+def blobs(no_icons, tmp_path, monkeypatch):
+    """Every noun has a wide bar of its own grey; the held-out set is brighter."""
+    rasters = {}
+    for name in icons.SETS:
+        for index, noun in enumerate(NOUNS):
+            drawing = np.zeros((1, icons.SIDE, icons.SIDE, 4), np.uint8)
+            drawing[:, 36:60] = (index, 60 if name == icons.HELD_OUT else 0, 0, 255)
+            rasters[f"{name}/{noun}"] = drawing
+    np.savez(tmp_path / "icons.npz", **rasters)
+    monkeypatch.setenv("QWEN2VL_NANO_ICONS", str(tmp_path / "icons.npz"))
+    for cache in (icons._rasters, icons._of):
+        cache.cache_clear()
+    yield
+    for cache in (icons._rasters, icons._of):
+        cache.cache_clear()
+
+
+def test_there_are_at_least_a_hundred_nouns_of_one_word():
+    assert len(NOUNS) >= 100
+    assert all(noun.isalpha() and noun.islower() for noun in NOUNS)
+
+
+def test_plurals_and_articles_of_nouns():
+    words = {"mouse": "mice", "butterfly": "butterflies", "bus": "buses", "fox": "foxes", "watch": "watches"}
+    assert {word: plural(word) for word in words} == words
+    assert plural("monkey") == "monkeys" and plural("tomato") == "tomatoes"
+    assert a("owl") == "an owl" and a("umbrella") == "an umbrella" and a("unicorn") == "a unicorn"
+
+
+def test_an_icon_is_drawn_where_its_box_says_and_labels_its_cells():
+    """A bar of 24 of 96 rows, drawn 40 px wide around (70, 42): 40 px wide and 10 px high."""
+    thing = as_icon(np.random.default_rng(0), Thing("cat", "", (0, 0, 0), 70, 42, 20))
+    assert box_of(thing) == pytest.approx((50, 37, 90, 47), abs=0.5)
+    pixels, cells = draw_scene(Scene(112, 112, WHITE, (thing,)), np.random.default_rng(0))
+    ys, xs = np.nonzero((pixels < 200).all(2))
+    assert (xs.min(), xs.max() + 1) == (50, 90)
+    assert abs(ys.min() - 37) <= 1 and abs(ys.max() + 1 - 47) <= 1
+    assert CELL_LABELS[cells.labels[1, 2]] == "cat"
+
+
+def test_the_held_out_set_is_drawn_only_when_asked_for():
+    def bright(scene):
+        return (draw_scene(scene, np.random.default_rng(0))[0][..., 1] == 60).any()
+
+    def scenes():
+        rng = np.random.default_rng(1)
+        return [random_scene(rng, (140, 140)) for _ in range(20)]
+
+    for scene in scenes():
+        assert scene.shapes or not bright(Scene(140, 140, WHITE, scene.things))
+    with icons.only(icons.HELD_OUT):
+        alone = [Scene(140, 140, WHITE, scene.things) for scene in scenes() if not scene.shapes]
+        assert alone and all(bright(scene) for scene in alone)
+
+
+def test_icons_are_asked_for_by_name_and_never_for_a_colour():
+    rng = np.random.default_rng(0)
+    families = set()
+    for _ in range(60):
+        scene = random_scene(rng, (168, 168))
+        answers: dict[str, str] = {}
+        for _ in range(40):
+            asked = ask_scene(rng, scene, SCENE_WEIGHTS, "all")
+            families.add(asked.family)
+            key = asked.question.lower().rstrip("?.!")
+            assert answers.setdefault(key, asked.answer) == asked.answer, key
+            if asked.family in ("colour", "shape"):
+                assert scene.shapes
+            if asked.family == "name":
+                assert any(thing.shape in asked.answer for thing in scene.things if not thing.colour)
+    assert "name" in families
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_conversation_can_hold_icons(kind):
+    rng = np.random.default_rng(0)
+    for _ in range(15):
+        made = sample(rng, kind, turns=4)
+        assert len(made.turns) == 4
+
+
+def test_without_a_file_of_icons_the_world_holds_shapes_alone(monkeypatch):
+    monkeypatch.setenv("QWEN2VL_NANO_ICONS", "/nowhere.npz")
+    icons._rasters.cache_clear()
+    assert icons.nouns() == ()
+    rng = np.random.default_rng(0)
+    assert all(thing.colour for _ in range(20) for thing in random_scene(rng, (168, 168)).things)

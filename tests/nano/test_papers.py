@@ -1,0 +1,83 @@
+"""Charts, receipts and opening hours: what is printed is what is answered."""
+
+import re
+
+import numpy as np
+import pytest
+
+from qwen2vl_demo.nano.paper_questions import paper_conversation
+from qwen2vl_demo.nano.papers import draw_paper, random_paper
+from qwen2vl_demo.nano.scene import CELL_LABELS
+
+SIZES = [(84, 84), (84, 280), (280, 84), (168, 196), (224, 224), (420, 448)]
+
+
+def papers(count=30):
+    rng = np.random.default_rng(0)
+    return [random_paper(rng, size) for size in SIZES for _ in range(count)]
+
+
+def test_everything_lies_inside_the_picture():
+    for paper in papers():
+        signs = [s for bar in paper.bars for s in bar.signs] + [s for pair in paper.line_signs for s in pair]
+        for x1, y1, x2, y2 in [s.box for s in signs] + [bar.box for bar in paper.bars]:
+            assert 0 <= x1 < x2 <= paper.width and 0 <= y1 < y2 <= paper.height
+
+
+def test_the_bars_are_as_high_as_their_values():
+    for paper in papers():
+        if paper.kind == "bars":
+            tall = [bar.box[3] - bar.box[1] for bar in paper.bars]
+            highest = max(bar.value for bar in paper.bars)
+            for bar, height in zip(paper.bars, tall, strict=True):
+                assert height == pytest.approx(max(4.0, max(tall) * bar.value / highest), abs=0.01)
+
+
+def test_a_receipts_total_is_the_sum_of_its_prices():
+    for paper in papers():
+        if paper.kind == "receipt":
+            amounts = [int(amount.strip("$")) for _, amount in paper.lines]
+            assert paper.lines[-1][0] == "TOTAL"
+            assert amounts[-1] == sum(amounts[:-1])
+
+
+def test_a_bar_is_drawn_in_its_colour_and_labelled():
+    rng = np.random.default_rng(1)
+    for paper in papers(6):
+        if paper.kind == "bars" and not paper.jpeg:
+            pixels, cells = draw_paper(paper, rng)
+            shown = {CELL_LABELS[i] for i in cells.labels.ravel()}
+            for bar in paper.bars:
+                x1, y1, x2, y2 = bar.box
+                assert tuple(pixels[int((y1 + y2) / 2), int((x1 + x2) / 2)]) == bar.rgb
+            assert any(f"{bar.colour} bar" in shown for bar in paper.bars)
+
+
+def test_answers_agree_with_the_paper():
+    rng = np.random.default_rng(2)
+    seen = set()
+    for _ in range(80):
+        state = rng.bit_generator.state
+        made = paper_conversation(rng, (196, 224), None, 6, "all")
+        again = np.random.default_rng(0)
+        again.bit_generator.state = state
+        paper = random_paper(again, (196, 224))
+        values = {bar.letter: bar.value for bar in paper.bars}
+        for turn in made.turns:
+            if found := re.fullmatch(r"The value of (.) is (\d+)\.", turn.answer):
+                assert values[found[1]] == int(found[2])
+            elif found := re.fullmatch(r"(.) is the (highest|lowest)\.", turn.answer):
+                assert values[found[1]] == (max if found[2] == "highest" else min)(values.values())
+            elif found := re.fullmatch(r"(Yes|No), (.) is higher\.", turn.answer):
+                letters = re.findall(r"\b([a-hA-H])\b", turn.question)
+                one, other = letters[0], letters[-1]
+                first = values[one.upper()] > values[other.upper()]
+                assert first == (found[1] == "Yes") == (found[2] == one.upper())
+            elif found := re.fullmatch(r"The total is (.+)\.", turn.answer):
+                assert ("TOTAL", found[1]) in paper.lines
+            elif found := re.fullmatch(r"It (opens|closes) at (.+)\.", turn.answer):
+                assert ({"opens": "OPEN", "closes": "CLOSED"}[found[1]], found[2]) in paper.lines
+            else:
+                continue
+            seen.add(found.re.pattern)
+    assert len(seen) == 5
