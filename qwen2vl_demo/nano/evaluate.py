@@ -126,10 +126,15 @@ def main() -> None:
             name: evaluate(*parts, samples_per_kind=few, phrasings=split)
             for name, split in (("trained wordings", "train"), ("held-out wordings", "held_out"))
         }
-        budgets = {f"{n} tokens": r for n, r in studies.by_budget(*parts, conversations=few).items()}
+        budgets = {f"scenes at {n}": r for n, r in studies.by_budget(*parts, conversations=few).items()}
         trained, silenced = studies.without_places(*parts, conversations=few)
         places = {"M-RoPE as trained": trained, "h, w silenced": silenced}
-        for tables in (words, budgets, places):
+        small = {f"print at {n}": r for n, r in studies.small_print(*parts, conversations=few).items()}
+        drawings = studies.by_drawings(*parts, conversations=few)
+        for tables in (words, budgets, small, drawings, places):
+            if not tables:
+                print("\nno icons on this machine, so no nouns were asked for: see qwen2vl_demo/nano/icons.py")
+                continue
             print("", side_by_side(tables), sep="\n", flush=True)
             record |= {name: [asdict(row) for row in table] for name, table in tables.items()}
         overlap, asked = studies.box_fit(options.model, questions=few)

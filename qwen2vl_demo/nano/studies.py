@@ -1,4 +1,4 @@
-"""What nano's score hangs on: the token budget, the h and w positions; and how well its boxes fit.
+"""What nano's score hangs on: the token budget, the h and w positions, the drawings; and how well its boxes fit.
 
 Each study asks questions of held-out seeds. Knows the model through `evaluate.score` and the engine; prints nothing.
 """
@@ -18,6 +18,7 @@ from qwen2vl_demo.engine.base import GenerationOptions
 from qwen2vl_demo.engine.local import LocalEngine
 from qwen2vl_demo.geometry import FACTOR
 from qwen2vl_demo.model.qwen2vl import Qwen2VL
+from qwen2vl_demo.nano import icons
 from qwen2vl_demo.nano.batches import Batch, collate
 from qwen2vl_demo.nano.evaluate import HELD_OUT_SEED, Row, rows_of, score
 from qwen2vl_demo.nano.world import Sample, sample
@@ -26,16 +27,24 @@ from qwen2vl_demo.processing.messages import Image, Message, Text
 from qwen2vl_demo.processing.tokenizer import Tokenizer
 
 BUDGETS = (4, 6, 8)  # merged tokens a side: 16, 36 and 64 a picture, what nano was trained for
+PRINT_BUDGETS = (8, 16, 32)  # 64, 256 and 1024 for the same small print, laid out for 256
 BATCH = 16
 _BOX = re.compile(r"\((\d+),(\d+)\),\((\d+),(\d+)\)")
 
 
 def by_budget(
-    model: Qwen2VL, tokenizer: Tokenizer, template: ChatTemplate, *, conversations: int
+    model: Qwen2VL,
+    tokenizer: Tokenizer,
+    template: ChatTemplate,
+    *,
+    conversations: int,
+    kinds: Sequence[str] = ("scene", "text"),
+    sides: Sequence[int] = BUDGETS,
+    drawn: int = 224,
 ) -> dict[int, list[Row]]:
-    """Scores of the same 224x224 scenes and signs, shrunk to each budget of merged tokens."""
+    """Scores of the same pictures of `drawn` px a side, resized to each budget of merged tokens."""
     scored = {}
-    for side in BUDGETS:
+    for side in sides:
 
         def shrink(item: Sample, pixels: int = side * FACTOR) -> Sample:
             def resized(medium: np.ndarray) -> np.ndarray:
@@ -44,7 +53,29 @@ def by_budget(
             turns = tuple(dataclasses.replace(turn, focus=()) for turn in item.turns)
             return Sample(tuple(resized(m) for m in item.media), turns, item.cells)
 
-        scored[side * side] = _scores(model, tokenizer, template, conversations, change=shrink)
+        scored[side * side] = _scores(model, tokenizer, template, conversations, kinds, drawn, change=shrink)
+    return scored
+
+
+def small_print(
+    model: Qwen2VL, tokenizer: Tokenizer, template: ChatTemplate, *, conversations: int
+) -> dict[int, list[Row]]:
+    """Scores of the same charts, receipts and opening hours, whose print wants 256 merged tokens, by budget."""
+    return by_budget(
+        *(model, tokenizer, template), conversations=conversations, kinds=("paper",), sides=PRINT_BUDGETS, drawn=448
+    )
+
+
+def by_drawings(
+    model: Qwen2VL, tokenizer: Tokenizer, template: ChatTemplate, *, conversations: int
+) -> dict[str, list[Row]]:
+    """Scores of scenes whose icons come from the sets trained on, and from the one held out; {} without icons."""
+    if not icons.nouns():
+        return {}
+    scored = {}
+    for name, sets in (("icons trained on", icons.TRAINED), ("icons held out", (icons.HELD_OUT,))):
+        with icons.only(*sets):
+            scored[name] = _scores(model, tokenizer, template, conversations, ("scene",))
     return scored
 
 
@@ -67,14 +98,16 @@ def _scores(
     tokenizer: Tokenizer,
     template: ChatTemplate,
     conversations: int,
+    kinds: Sequence[str] = ("scene", "text"),
+    drawn: int = 224,
     change: Callable[[Sample], Sample] = lambda item: item,
     alter: Callable[[Batch], Batch] = lambda batch: batch,
 ) -> list[Row]:
     rng = np.random.default_rng([HELD_OUT_SEED, 77])
     results: dict[str, list[tuple[bool, float]]] = defaultdict(list)
-    for kind in ("scene", "text"):
+    for kind in kinds:
         for _ in range(max(1, conversations // BATCH)):
-            items = [change(sample(rng, kind, size=(224, 224), turns=7)) for _ in range(BATCH)]
+            items = [change(sample(rng, kind, size=(drawn, drawn), turns=7)) for _ in range(BATCH)]
             for family, right, chance in score(model, alter(collate(kind, items, tokenizer, template, model.config))):
                 results[family].append((right, chance))
     return rows_of(results)
