@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from qwen2vl_demo.model.weights import NANO, load_model
-from qwen2vl_demo.nano.studies import BUDGETS, box_fit, box_overlap, by_budget, without_places
+from qwen2vl_demo.nano.studies import BUDGETS, box_fit, box_overlap, by_budget, by_drawings, small_print, without_places
 from qwen2vl_demo.processing.chat import ChatTemplate
 from qwen2vl_demo.processing.tokenizer import Tokenizer
 
@@ -53,3 +53,15 @@ def test_box_questions_are_really_asked(nano):
     overlap, asked = box_fit(NANO, questions=6)
     assert asked == 6
     assert 0 <= overlap <= 1
+
+
+def test_small_print_is_asked_alike_at_every_budget(nano):
+    tables = small_print(*nano, conversations=1)
+    assert list(tables) == [64, 256, 1024]
+    asked = [[(row.family, row.questions) for row in rows] for rows in tables.values()]
+    assert asked[0] == asked[1] == asked[2]
+    assert {family for family, _ in asked[0]} == {"chart", "read"}
+
+
+def test_without_icons_there_is_nothing_to_say_about_drawings(nano):
+    assert by_drawings(*nano, conversations=1) == {}
