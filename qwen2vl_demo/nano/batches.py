@@ -27,6 +27,7 @@ from qwen2vl_demo.geometry import (
     mrope_position_ids,
 )
 from qwen2vl_demo.nano.checkpoint import PREPROCESSOR
+from qwen2vl_demo.nano.mosaic import mosaic
 from qwen2vl_demo.nano.world import Sample, sample
 from qwen2vl_demo.processing.chat import ChatTemplate, encode_chat
 from qwen2vl_demo.processing.image import ImageConfig, patchify
@@ -48,6 +49,7 @@ MIX = {
 }
 
 
+MOSAICS, DENSE_MOSAICS = 0.15, 0.8  # share of the batches, while answers are learnt and before
 LARGE = ("scene", "text", "paper")  # the kinds of which some are drawn
 LARGE_SHARE = 0.1  # with more merged tokens than nano's usual limit
 
@@ -63,6 +65,7 @@ class Batch:
     grids: list[Grid]
     cells: Tensor  # (M,) int64: what lies under each merged token
     edges: Tensor  # (M, 5) float32: whether its centre lies there, and how far its edges are, as in `draw.Cells`
+    characters: Tensor  # (M, 3) int64: the characters in its thirds, as in `draw.Cells`
     places: Tensor  # (M, 2) int64: the row and the column of each merged token in its picture
     ends: Tensor  # (K, 4) int64: conversation and position of each <|vision_end|>, rows and columns of its medium
     looks: Tensor  # (Q, 3) int64: conversation, position that writes a token of an answer, row of `looked_at`
@@ -118,7 +121,7 @@ def collate(
     input_ids = torch.full(shape, tokenizer.special("<|endoftext|>"))
     targets, turn_ids = torch.full(shape, IGNORED), torch.full(shape, -1)
     position_ids = torch.zeros(3, *shape, dtype=torch.int64)
-    patches, grids, cells, edges = [], [], [], []
+    patches, grids, cells, edges, characters = [], [], [], [], []
     ends: list[tuple[int, int, int, int]] = []
     looks: list[tuple[int, int, int]] = []
     looked_at: list[Tensor] = []
@@ -148,6 +151,7 @@ def collate(
             for truth in item.cells[medium]:
                 cells.append(torch.from_numpy(truth.labels).flatten())
                 edges.append(torch.from_numpy(truth.edges).flatten(0, 1))
+                characters.append(torch.from_numpy(truth.characters).flatten(0, 1))
     return Batch(
         kind=kind,
         input_ids=input_ids,
@@ -158,6 +162,7 @@ def collate(
         grids=grids,
         cells=torch.cat(cells) if cells else torch.empty(0, dtype=torch.int64),
         edges=torch.cat(edges) if edges else torch.empty(0, 5),
+        characters=torch.cat(characters) if characters else torch.empty(0, 3, dtype=torch.int64),
         places=torch.from_numpy(np.concatenate([np.empty((0, 2), np.int64), *(places(grid) for grid in grids)])),
         ends=torch.tensor(ends, dtype=torch.int64).view(-1, 4),
         looks=torch.tensor(looks, dtype=torch.int64).view(-1, 3),
@@ -212,9 +217,15 @@ class Conversations(IterableDataset):
         torch.set_num_threads(1)
         worker = torch.utils.data.get_worker_info()
         rng = np.random.default_rng([self.seed, worker.id if worker else 0])
+        mosaics = DENSE_MOSAICS if self.dense_only else MOSAICS
         kinds = ["scene", "text", "paper", "clip"] if self.dense_only else list(MIX)
         shares = np.array([MIX[kind][0] for kind in kinds])
         while True:
+            if rng.random() < mosaics:
+                size = random_size(rng, "mosaic")
+                items = [mosaic(rng, size) for _ in range(16)]
+                yield self._batch("mosaic", items)
+                continue
             kind = str(rng.choice(kinds, p=shares / shares.sum()))
             size = random_large_size(rng) if kind in LARGE and rng.random() < LARGE_SHARE else random_size(rng, kind)
             frames = random_frames(rng, size)
@@ -222,6 +233,9 @@ class Conversations(IterableDataset):
                 sample(rng, kind, size=size, frames=frames, turns=1 if self.dense_only else 6)
                 for _ in range(max(2, MIX[kind][1] * 64 // max(64, size[0] * size[1] // FACTOR**2)))
             ]
-            batch = collate(kind, items, self.tokenizer, self.template, self.config)
-            batch.samples.clear()
-            yield batch
+            yield self._batch(kind, items)
+
+    def _batch(self, kind: str, items: list[Sample]) -> Batch:
+        batch = collate(kind, items, self.tokenizer, self.template, self.config)
+        batch.samples.clear()
+        return batch

@@ -19,6 +19,7 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 from qwen2vl_demo.nano import icons
 from qwen2vl_demo.nano.scene import (
     CELL,
+    CHARACTERS,
     COLOURS,
     LABEL_INDEX,
     WORDS,
@@ -129,11 +130,19 @@ class Mark:
 class Cells:
     """The truth of every cell: its label (h, w), and of what lies there (h, w, 5): whether its centre is in this cell,
     and how far its left, top, right and bottom edges are from the cell's centre, in cells. Not a number where nothing
-    lies.
+    lies. And the characters whose centre lies in its left, middle and right third (h, w, 3), 1 + an index into
+    `CHARACTERS`, or 0 where there is none.
     """
 
     labels: np.ndarray
     edges: np.ndarray
+    characters: np.ndarray
+
+
+def empty_cells(grid: tuple[int, int], label: int = 0) -> Cells:
+    """Cells (h, w) that all have one label, with nothing that has edges or letters."""
+    edges = np.full((*grid, 5), np.nan, np.float32)
+    return Cells(np.full(grid, label, np.int64), edges, np.zeros((*grid, 3), np.int64))
 
 
 def box_of(thing: Thing) -> Box:
@@ -147,10 +156,10 @@ def cell_share(coverage: np.ndarray) -> np.ndarray:
     return coverage.reshape(height // CELL, CELL, width // CELL, CELL).mean((1, 3))
 
 
-def label_cells(marks: Sequence[Mark], grid: tuple[int, int]) -> Cells:
+def label_cells(marks: Sequence[Mark], grid: tuple[int, int], signs: Sequence[Sign] = ()) -> Cells:
     """The label with the largest share of each cell, from a fifth on; a thing's own fullest cell counts from 5 %."""
-    labels, best = np.zeros(grid, np.int64), np.zeros(grid)
-    edges = np.full((*grid, 5), np.nan, np.float32)
+    cells, best = empty_cells(grid), np.zeros(grid)
+    labels, edges = cells.labels, cells.edges
     rows, columns = np.indices(grid) + 0.5
     for mark in marks:
         share = mark.share
@@ -161,7 +170,13 @@ def label_cells(marks: Sequence[Mark], grid: tuple[int, int]) -> Cells:
         middle = (rows - 0.5 == int((y1 + y2) / 2)) & (columns - 0.5 == int((x1 + x2) / 2))
         truth = np.stack([middle, x1 - columns, y1 - rows, x2 - columns, y2 - rows], -1)
         edges[wins] = truth[wins]
-    return Cells(labels, edges)
+    for sign in signs:
+        row = int((sign.box[1] + sign.box[3]) / 2 / CELL)
+        for character, left, right in spread(sign):
+            third = int((left + right) / 2 / CELL * 3)
+            if 0 <= row < grid[0] and 0 <= third < 3 * grid[1]:
+                cells.characters[row, third // 3, third % 3] = 1 + CHARACTERS.index(character)
+    return cells
 
 
 def rectangle_mark(label: int, box: Box, height: int, width: int) -> Mark:
@@ -170,22 +185,24 @@ def rectangle_mark(label: int, box: Box, height: int, width: int) -> Mark:
     return Mark(label, cell_share(area), box)
 
 
+def spread(sign: Sign) -> list[tuple[str, float, float]]:
+    """Each character of a sign, with where it begins and ends from left to right, in pixels."""
+    x1, _, x2, _ = sign.box
+    font = load_font(sign.font, sign.size)
+    ends = [font.getlength(sign.text[:i]) for i in range(len(sign.text) + 1)]
+    stretch = (x2 - x1) / max(ends[-1], 1)
+    return [(c, x1 + a * stretch, x1 + b * stretch) for c, a, b in zip(sign.text, ends[:-1], ends[1:], strict=True)]
+
+
 def sign_marks(sign: Sign, height: int, width: int) -> list[Mark]:
     """A word's rectangle counts as a whole; what is no word is cut into its characters."""
 
     def mark(label: str, left: float, right: float) -> Mark:
         return rectangle_mark(LABEL_INDEX[label], (left, sign.box[1], right, sign.box[3]), height, width)
 
-    x1, _, x2, _ = sign.box
     if sign.text in WORDS:
-        return [mark(f"word {sign.text}", x1, x2)]
-    font = load_font(sign.font, sign.size)
-    ends = [font.getlength(sign.text[:i]) for i in range(len(sign.text) + 1)]
-    stretch = (x2 - x1) / max(ends[-1], 1)
-    return [
-        mark(character_label(c), x1 + a * stretch, x1 + b * stretch)
-        for c, a, b in zip(sign.text, ends[:-1], ends[1:], strict=True)
-    ]
+        return [mark(f"word {sign.text}", sign.box[0], sign.box[2])]
+    return [mark(character_label(c), left, right) for c, left, right in spread(sign)]
 
 
 def character_label(character: str) -> str:
@@ -204,7 +221,7 @@ def draw_scene(scene: Scene, rng: np.random.Generator) -> tuple[np.ndarray, Cell
         image = image.filter(ImageFilter.GaussianBlur(scene.blur))
     if scene.jpeg:
         image = compressed(image, scene.jpeg)
-    return np.array(image), label_cells(marks, (scene.height // CELL, scene.width // CELL))
+    return np.array(image), label_cells(marks, (scene.height // CELL, scene.width // CELL), scene.signs)
 
 
 def compressed(image: Image.Image, quality: int) -> Image.Image:

@@ -14,10 +14,11 @@ from torch import Tensor, nn
 from qwen2vl_demo.model.language import Attention
 from qwen2vl_demo.model.rope import rotate
 from qwen2vl_demo.nano.batches import Batch
-from qwen2vl_demo.nano.scene import CHART_PARTS, SHAPES
+from qwen2vl_demo.nano.scene import CHARACTERS, CHART_PARTS, SHAPES
 from qwen2vl_demo.nano.world import CELL_LABELS
 
 BACKGROUND_WEIGHT = 0.3  # of a cell with nothing in it: there are many, and they are easy
+NO_CHARACTER_WEIGHT = 0.03
 MOST_CELLS = 24  # a side, of all pictures that training draws
 EDGE_WEIGHT = 1.0  # of the error of the edges, in cells
 
@@ -25,7 +26,7 @@ EDGE_WEIGHT = 1.0  # of the error of the edges, in cells
 class DenseHead(nn.Module):
     """Says of each merged token what lies there and in which colour: two questions, so that a star is learnt from
     the stars of all colours. And whether the thing's centre lies there, which counts each thing once, and how far its
-    edges are, which boxes are made of."""
+    edges are, which boxes are made of. And which characters stand in it, from left to right."""
 
     table: Tensor  # (labels, 2): the two answers that each label stands for
 
@@ -40,10 +41,11 @@ class DenseHead(nn.Module):
         self.register_buffer("table", torch.tensor(table))
         self.heads = nn.ModuleList(nn.Linear(width, len(known)) for known in answers)
         self.edges = nn.Linear(width, 5)
+        self.characters = nn.Linear(width, 3 * (len(CHARACTERS) + 1))
 
-    def forward(self, vision: Tensor, cells: Tensor, edges: Tensor) -> tuple[Tensor, dict[str, float]]:
-        """Merged tokens (M, C), their labels (M,) and edges (M, 5) -> the loss, and the share of right answers off the
-        background."""
+    def forward(self, vision: Tensor, batch: Batch) -> tuple[Tensor, dict[str, float]]:
+        """The merged tokens (M, C) of a batch -> the loss, and the share of right answers off the background."""
+        cells, edges, characters = (truth.to(vision.device) for truth in (batch.cells, batch.edges, batch.characters))
         things = cells > 0
         weights = torch.where(things, 1.0, BACKGROUND_WEIGHT)
         loss, right = torch.zeros((), device=vision.device), {}
@@ -52,14 +54,19 @@ class DenseHead(nn.Module):
             loss = loss + (F.cross_entropy(logits, answers, reduction="none") * weights).sum() / weights.sum()
             if things.any():
                 right[name] = (logits.argmax(-1) == answers)[things].float().mean().item()
+        logits, truth = self.characters(vision).unflatten(-1, (3, -1)).flatten(0, 1), characters.flatten()
+        weights = torch.where(truth > 0, 1.0, NO_CHARACTER_WEIGHT)
+        loss = loss + (F.cross_entropy(logits, truth, reduction="none") * weights).sum() / weights.sum()
+        if (truth > 0).any():
+            right["char"] = (logits.argmax(-1) == truth)[truth > 0].float().mean().item()
         known = ~edges[:, 0].isnan()
         if known.any():
-            told, truth = self.edges(vision), torch.where(known, edges[:, 0], 0.0)
-            loss = loss + F.binary_cross_entropy_with_logits(told[:, 0], truth, weight=weights)
+            told, middle = self.edges(vision), torch.where(known, edges[:, 0], 0.0)
+            loss = loss + F.binary_cross_entropy_with_logits(told[:, 0], middle)
             far = F.smooth_l1_loss(told[known, 1:], edges[known, 1:], beta=0.1)
             loss = loss + far * EDGE_WEIGHT
             right["edge"] = (told[known, 1:] - edges[known, 1:]).abs().mean().item()
-            right["centre"] = ((told[:, 0] > 0) == (truth > 0.5))[known].float().mean().item()
+            right["centre"] = ((told[:, 0] > 0) == (middle > 0.5))[known].float().mean().item()
         return loss, right
 
 

@@ -161,4 +161,4 @@ def draw_paper(paper: Paper, rng: np.random.Generator) -> tuple[np.ndarray, Cell
     marks += draw_signs(image, signs)
     if paper.jpeg:
         image = compressed(image, paper.jpeg)
-    return np.array(image), label_cells(marks, (paper.height // CELL, paper.width // CELL))
+    return np.array(image), label_cells(marks, (paper.height // CELL, paper.width // CELL), signs)

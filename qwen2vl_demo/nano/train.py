@@ -37,9 +37,10 @@ from qwen2vl_demo.processing.chat import ChatTemplate
 from qwen2vl_demo.processing.tokenizer import Tokenizer
 
 LANGUAGE_RATE = 2e-3
-VISION_RATE = 1e-3  # while it learns alone
-VISION_SHARE = 0.6  # of that when it learns to answer
-DENSE_WEIGHT = 0.35  # of the dense labels' loss beside the answers'
+VISION_RATE = 1.5e-3  # while it learns alone
+VISION_SHARE = 0.2  # of that when it learns to answer, ...
+FROZEN = 0.4  # ... after this share of the stage: before, the language model learns to use what it has
+DENSE_WEIGHT = 0.3  # of the dense labels' loss beside the answers'
 LOOK_WEIGHT = 0.3  # of the loss that asks one head to look at what an answer is about
 LOOKING_LAYER = 2  # whose first head that is: the layers before it read the question, those behind use what it sees
 WARM_UP, DECAY_FROM = 0.02, 0.6  # shares of a stage: the rate rises before the first and falls after the second
@@ -177,9 +178,12 @@ class Trainer:
             factor = rate_at(share)
             for optimizer in self.optimizers:
                 vision, language = optimizer.param_groups
-                vision["lr"] = VISION_RATE * factor * (1.0 if dense else VISION_SHARE)
+                frozen = not dense and share < FROZEN
+                vision["lr"] = VISION_RATE * factor * (1.0 if dense else 0.0 if frozen else VISION_SHARE)
                 language["lr"] = LANGUAGE_RATE * factor
-            for name, value in self.learn(batch, dense).items():
+            if batch.kind == "mosaic" and frozen:
+                continue
+            for name, value in self.learn(batch, dense or batch.kind == "mosaic", frozen).items():
                 meter.setdefault(name, []).append(value)
             self.step += 1
             now = time.monotonic()
@@ -197,15 +201,16 @@ class Trainer:
             if self.elapsed >= until:
                 return
 
-    def learn(self, batch: Batch, dense: bool) -> dict[str, float]:
-        """One step; returns the parts of the loss."""
+    def learn(self, batch: Batch, dense: bool, frozen: bool = False) -> dict[str, float]:
+        """One step, of the vision transformer alone if `dense`, without it if `frozen`; the parts of the loss."""
         model, device = self.model, self.device
         report: dict[str, float] = {}
         vision: Tensor | None = None
         loss = torch.zeros((), device=device)
         if batch.grids:
-            vision = model.encode(batch.patches.to(device), batch.grids)
-            dense_loss, right = self.dense_head(vision, batch.cells.to(device), batch.edges.to(device))
+            with torch.set_grad_enabled(not frozen):
+                vision = model.encode(batch.patches.to(device), batch.grids)
+            dense_loss, right = self.dense_head(vision, batch)
             loss = loss + dense_loss * (1.0 if dense else DENSE_WEIGHT)
             report |= right
         if not dense:

@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from qwen2vl_demo.nano.clip_questions import clip_conversation
-from qwen2vl_demo.nano.draw import Cells, draw_scene, random_text_scene
+from qwen2vl_demo.nano.draw import draw_scene, empty_cells, random_text_scene
 from qwen2vl_demo.nano.focus import focus
 from qwen2vl_demo.nano.followups import follow_up
 from qwen2vl_demo.nano.outside import MAIN_COLOURS, random_outside
@@ -119,7 +119,7 @@ def _limits(
     height, width = size or random_size(rng)
     pixels, colour = random_outside(rng, height, width)
     grid = (height // CELL, width // CELL)
-    cells = Cells(np.full(grid, LABEL_INDEX["other"], np.int64), np.full((*grid, 5), np.nan, np.float32))
+    cells = empty_cells(grid, LABEL_INDEX["other"])
     main = f"The main colour is {colour}." if colour else "It has several colours."
     made: list[Turn] = []
     while len(made) < turns:

@@ -1,0 +1,95 @@
+"""Crowded pictures for the vision transformer alone: as many things or characters as fit, each with its truth.
+
+Contract: nothing is asked about them; `mosaic` is a sample whose single turn only brings the picture. A picture full of
+things teaches what each merged token shows several times as fast as the scenes that questions are asked about.
+"""
+
+import numpy as np
+
+from qwen2vl_demo.nano import icons
+from qwen2vl_demo.nano.draw import draw_scene, font_paths, text_box
+from qwen2vl_demo.nano.papers import write
+from qwen2vl_demo.nano.scene import (
+    COLOURS,
+    LETTERS,
+    SHAPES,
+    WORDS,
+    Scene,
+    Sign,
+    Thing,
+    as_icon,
+    choose,
+    random_background,
+    random_rgb,
+)
+from qwen2vl_demo.nano.turns import Sample, Turn
+
+TEXT_SHARE = 0.4
+ICON_SHARE = 0.75  # of the things, where there are icons
+
+
+def mosaic(rng: np.random.Generator, size: tuple[int, int]) -> Sample:
+    height, width = size
+    background = random_background(rng)
+    blur = float(rng.uniform(0.3, 0.8)) if rng.random() < 0.15 else 0.0
+    jpeg = int(rng.integers(35, 90)) if rng.random() < 0.15 else 0
+    things: tuple[Thing, ...] = ()
+    signs: tuple[Sign, ...] = ()
+    if rng.random() < TEXT_SHARE:
+        signs = tuple(_page(rng, height, width, background.dark))
+    else:
+        things = tuple(_crowd(rng, height, width, background.dark))
+    scene = Scene(height, width, background, things, signs, bool(rng.random() < 0.12), blur, jpeg)
+    pixels, cells = draw_scene(scene, rng)
+    return Sample((pixels,), (Turn("?", "?", "chat", (0,), 2),), ((cells,),))
+
+
+def _crowd(rng: np.random.Generator, height: int, width: int, dark: bool) -> list[Thing]:
+    """Things on a shaken grid."""
+    pitch = float(rng.uniform(32, 66))
+    rows, columns = int(height // pitch), int(width // pitch)
+    nouns = icons.nouns()
+    colours = [c for c in COLOURS if not (dark and c == "black")]
+    things = []
+    for row in range(rows):
+        for column in range(columns):
+            radius = pitch / 2 * float(rng.uniform(0.75, 1.0)) - 0.5
+            slack = pitch / 2 - radius
+            x = (column + 0.5) * width / columns + float(rng.uniform(-slack, slack))
+            y = (row + 0.5) * height / rows + float(rng.uniform(-slack, slack))
+            if nouns and rng.random() < ICON_SHARE:
+                things.append(as_icon(rng, Thing(choose(rng, nouns), "", (128, 128, 128), x, y, radius)))
+            else:
+                colour, turn = choose(rng, colours), float(np.radians(rng.uniform(-12, 12)))
+                things.append(Thing(choose(rng, SHAPES), colour, random_rgb(rng, colour), x, y, radius * 0.92, turn))
+    return things
+
+
+def _page(rng: np.random.Generator, height: int, width: int, dark: bool) -> list[Sign]:
+    """Lines of words, numbers, prices, times and letters, each line in a font and size of its own."""
+    signs: list[Sign] = []
+    y = float(rng.integers(2, 12))
+    while True:
+        font, size = int(rng.integers(len(font_paths()))), int(rng.integers(16, 46) if rng.random() < 0.6 else 18)
+        if y + size > height:
+            return signs
+        rgb = (245, 245, 245) if dark else random_rgb(rng, choose(rng, ("black", "black", "blue", "red", "purple")))
+        x = float(rng.integers(2, 14))
+        for _ in range(12):
+            text = _text(rng)
+            x1, _, x2, _ = text_box(font, size, text)
+            if x + (x2 - x1) < width - 1:
+                signs.append(write(text, font, size, x, y, rgb))
+                x += (x2 - x1) + size * float(rng.uniform(0.3, 1.0))
+        y += size * float(rng.uniform(1.05, 1.5))
+
+
+def _text(rng: np.random.Generator) -> str:
+    dice = rng.random()
+    if dice < 0.45:
+        return str(choose(rng, WORDS))
+    if dice < 0.7:
+        return str(int(rng.integers(0, 1000)))
+    if dice < 0.82:
+        return f"${int(rng.integers(1, 100))}"
+    return f"{int(rng.integers(6, 24))}:00" if dice < 0.9 else str(choose(rng, LETTERS))
