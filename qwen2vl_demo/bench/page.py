@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from qwen2vl_demo.bench.measure import Row, Series
 from qwen2vl_demo.bench.models import needed
@@ -40,14 +41,9 @@ WATCH = """() => {
 def first_update(rounds: int) -> Iterator[Row]:
     """ui_first_update, in ms. Raises UserError where there is no playwright or no Chromium."""
     needed("playwright")
-    from playwright.sync_api import sync_playwright
-
-    if not Path(CHROMIUM).exists():
-        raise UserError(f"There is no Chromium at {CHROMIUM} for the row ui_first_update; set CHROMIUM_PATH.")
     times: list[float] = []
-    with _app() as url, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        page = browser.new_page(viewport={"width": 1440, "height": 900})
+    with app("nano") as url, browser("ui_first_update") as chromium:
+        page = chromium.new_page(viewport={"width": 1440, "height": 900})
         page.goto(url)
         box = page.locator("#composer textarea")
         box.wait_for()
@@ -61,7 +57,6 @@ def first_update(rounds: int) -> Iterator[Row]:
             page.locator("#composer").get_by_role("button", name="Submit").wait_for(timeout=120_000)
             page.wait_for_timeout(500)
         answers = page.locator("#chat [data-testid=bot]").count()
-        browser.close()
     if answers != rounds + 1:
         raise UserError(
             f"The page showed {answers} answers to {rounds + 1} questions; nothing can be said of its speed."
@@ -71,10 +66,23 @@ def first_update(rounds: int) -> Iterator[Row]:
 
 
 @contextmanager
-def _app() -> Iterator[str]:
+def browser(row: str) -> Iterator[Any]:
+    """A Chromium. Raises UserError where there is none for `row`."""
+    from playwright.sync_api import sync_playwright
+
+    if not Path(CHROMIUM).exists():
+        raise UserError(f"There is no Chromium at {CHROMIUM} for the row {row}; set CHROMIUM_PATH.")
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        yield chromium
+        chromium.close()
+
+
+@contextmanager
+def app(model: str) -> Iterator[str]:
     """The app on a free port; its address."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-u", str(ROOT / "app.py"), "--model", "nano", "--data-dir", folder]
+        command = [sys.executable, "-u", str(ROOT / "app.py"), "--model", model, "--data-dir", folder]
         server = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
         try:
             assert server.stdout is not None

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from qwen2vl_demo.bench import answers, media, page
+from qwen2vl_demo.bench import answers, media, page, panel
 from qwen2vl_demo.bench.growth import growth
 from qwen2vl_demo.bench.measure import HEADER, Row, table_line
 from qwen2vl_demo.errors import UserError
@@ -24,7 +24,8 @@ TURNS = ("turn1_448", "turn2_vision_cache", "turn2_prefix")
 DECODE = ("decode_bf16", "decode_int8")
 PICTURES = ("preprocess_fast", "preprocess_pil", "preprocess_fast_resize", "preprocess_pil_resize")
 CLIPS = ("video_dense", "video_sparse")
-ROWS = (*TURNS, *DECODE, "host_overhead", *PICTURES, *CLIPS, "ui_first_update")
+PANEL = ("panel_drawn", "panel_hover_frame", "panel_bytes")
+ROWS = (*TURNS, *DECODE, "host_overhead", *PICTURES, *CLIPS, "ui_first_update", *PANEL)
 ROUNDS, SLOW_ROUNDS = 5, 3  # the true shapes on a CPU take a quarter of a minute a turn
 
 
@@ -69,6 +70,7 @@ def measured(names: list[str], shape: str, device: torch.device, rounds: int | N
         *(((row,), partial(media.preprocess, row, many)) for row in PICTURES),
         *(((row,), partial(media.video, row, many)) for row in CLIPS),
         (("ui_first_update",), lambda: page.first_update(many)),
+        (PANEL, lambda: panel.panel(many)),
         (DECODE, lambda: answers.decode(shape, device, many)),
         (TURNS, lambda: answers.turns(shape, device, slow)),
     ]
