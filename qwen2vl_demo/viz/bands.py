@@ -194,7 +194,8 @@ def wave_words(rope: Rope, span: int | None = None, grid: tuple[int, int, int] |
             for axis, pair, count, share in zip(AXES, (0, t, t + h), grid, rope.sections, strict=True)
             if count > 1 and share
         ]
-        words += f" Across the picture, {' and '.join(leans)}." if leans else ""
+        what = "clip" if grid[0] > 1 else "picture"
+        words += f" Across the {what}, {' and '.join(leans)}." if leans else ""
     return words
 
 

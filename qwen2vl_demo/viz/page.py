@@ -15,7 +15,7 @@ from typing import Any
 FOLDER = Path(__file__).resolve().parents[1] / "ui" / "static" / "lens"
 # In the order in which they are read: each hangs its part on window.qwen2vl.lens, which the first one makes.
 SCRIPTS = (
-    *("core", "decode", "geometry", "colour", "dom", "detail", "stage", "layers", "order", "clip"),
+    *("core", "decode", "geometry", "colour", "dom", "detail", "stage", "layers", "order", "timeline", "clip"),
     *("resize", "readout", "strip", "chips", "plot", "keep", "picture", "prompt"),
 )
 

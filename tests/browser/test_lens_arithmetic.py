@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -95,8 +97,13 @@ def test_the_preview_of_a_budget_is_what_the_processor_then_does(lens: Page, siz
     assert guessed == [list(p.trace.media[0].resized_size) for p in done]
 
 
-def test_the_preview_of_a_clips_budget_is_what_the_processor_then_does(lens: Page, tmp_path: Path) -> None:
-    processor = reference_processor()
+@pytest.mark.parametrize("tokens_of_the_checkpoint", [16_384, 64])
+def test_the_preview_of_a_clips_budget_is_what_the_processor_then_does(
+    lens: Page, tmp_path: Path, tokens_of_the_checkpoint: int
+) -> None:
+    """A budget above the checkpoint's own limit enlarges pictures, but no frame; the preview promised it for both."""
+    processor = copy(reference_processor())
+    processor.image = replace(processor.image, max_pixels=tokens_of_the_checkpoint * 784)
     budgets = [1, 2, 7, 40, 127, 128, 129, 300, 768, 5000]
     for frames in (4, 20, 61):
         film = clip(tmp_path / f"{frames}.mp4", frames)
@@ -105,9 +112,55 @@ def test_the_preview_of_a_clips_budget_is_what_the_processor_then_does(lens: Pag
             for tokens in budgets
         ]
         guessed = lens.evaluate(
-            """([h, w, frames, least, budgets]) => budgets
-            .map(b => qwen2vl.lens.geometry.frameSize(h, w, frames, b, least))
+            """([h, w, frames, least, most, budgets]) => budgets
+            .map(b => qwen2vl.lens.geometry.frameSize(h, w, frames, b, least, most))
             .map(r => [r.height, r.width, r.min, r.max])""",
-            [*media[0].original_size, len(media[0].frame_indices), processor.image.min_pixels, budgets],
+            [
+                *(*media[0].original_size, len(media[0].frame_indices)),
+                *(processor.image.min_pixels, processor.image.max_pixels, budgets),
+            ],
         )
         assert guessed == [[*m.resized_size, m.min_pixels, m.max_pixels] for m in media]
+
+
+def test_the_lines_of_the_positions_lose_no_peak_however_many_tokens_there_are(lens: Page) -> None:
+    """w of a picture 26 tokens wide, 30,000 tokens on 577 pixel columns: every 52nd token alone, as it was drawn once,
+    is column 0 again and again, a flat line. Each stretch must show its least and its most, and begin and end where the
+    prompt does."""
+    saw = [i % 26 for i in range(30_000)]
+    places: Any = lens.evaluate(
+        "([axis, columns]) => qwen2vl.lens.envelope(axis, 0, axis.length - 1, columns)", [saw, 577]
+    )
+    assert len(places) <= 4 * 577 and places == sorted(set(places)) and (places[0], places[-1]) == (0, 29_999)
+    for column in range(577):
+        start, end = column * 30_000 // 577, (column + 1) * 30_000 // 577
+        drawn = [saw[i] for i in places if start <= i < end]
+        assert (min(drawn), max(drawn)) == (min(saw[start:end]), max(saw[start:end]))
+    few: Any = lens.evaluate("axis => qwen2vl.lens.envelope(axis, 2, 7, 3)", saw[:10])
+    assert few == [2, 3, 4, 5, 6, 7]
+
+
+def test_frames_that_were_left_out_stand_between_those_that_were_taken(lens: Page) -> None:
+    """Frames 0, 4 and 6 at 0, 2 and 5 s: frame 1 is a quarter of the way to the second, frame 5 halfway to the last."""
+    seconds: Any = lens.evaluate(
+        "medium => [0, 1, 4, 5, 6].map(frame => qwen2vl.lens.secondOf(medium, frame))",
+        {"frame_indices": [0, 4, 6, 6], "timestamps": [0, 2, 5, 5]},
+    )
+    assert seconds == [0, 0.5, 2, 3.5, 5]
+
+
+def test_a_clip_too_short_says_that_its_last_frame_is_repeated(lens: Page) -> None:
+    """Three frames make two pairs: the last one stands in for its missing partner. Nothing was left out."""
+    said: Any = lens.evaluate(
+        "medium => qwen2vl.lens.sampled(medium)",
+        {
+            "frame_indices": [0, 1, 2, 2],
+            "timestamps": [0, 0.5, 1, 1],
+            "total_frames": 3,
+            "merged_grid": [2, 4, 4],
+        },
+    )
+    assert said == (
+        "3 of 3 frames are taken. Two at a time become one step of t: 2 steps, one about every 1.00 s here. "
+        "The last one is repeated once to fill its pair."
+    )

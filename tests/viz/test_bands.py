@@ -107,6 +107,7 @@ def test_sentences_say_this_prompt_s_numbers():
         "the fastest h pair turns by 14.5° over its 9 rows and the fastest w pair turns by 0.102° over its 11 columns"
         in words
     )
+    assert "Across the picture," in words and "Across the clip," in wave_words(RELEASED, 500, (3, 9, 11))
     assert "fastest h pair" not in wave_words(Rope((2, 0, 2), 10.0, 16), 50, (3, 9, 11))  # it has none
     apart = angle_words(RELEASED, (15, 15, 15), (15, 17, 20), 27)
     assert "0 in t, 2 in h, 5 in w apart" in apart and "3.62° on the fastest h pair" in apart

@@ -1,7 +1,7 @@
 """The tab "Numbers": a PromptTrace in words and one bar, for those who would rather read than look.
 
-Only what stands in the trace is said; what is not known (a chat whose media are gone) is left out. Every word that
-comes from outside is escaped.
+Only what stands in the trace is said, sizes as width x height like everywhere on the page; what is not known (a chat
+whose media are gone) is left out. Every word that comes from outside is escaped.
 """
 
 from __future__ import annotations
@@ -69,8 +69,8 @@ def _medium(number: int, m: MediaTrace) -> str:
     merged = f"{mt} x " if m.kind == "video" else ""
     facts = [
         ("Pixels", f"{w}x{h} → {rw}x{rh} px" if (h, w) != (rh, rw) else f"{w}x{h} px, as it came"),
-        ("Patches", f"{time}{ph}x{pw} of 14x14 px"),
-        ("Merged tokens", f"{merged}{mh}x{mw} = <b>{m.merged_tokens:,}</b>"),
+        ("Patches", f"{time}{pw}x{ph} of 14x14 px"),
+        ("Merged tokens", f"{merged}{mw}x{mh} = <b>{m.merged_tokens:,}</b>"),
         ("In the prompt", f"tokens {m.span[0]:,} to {m.span[1] - 1:,}"),
     ]
     if m.kind == "video":

@@ -1,19 +1,32 @@
 // A clip in time: which of its frames were taken, when, and how they fuse in pairs; a slider over the pairs.
 (() => {
   const lens = window.qwen2vl.lens;
-  const PAIR_MS = 650;
+  const PAIR_MS = 650, THUMB = 52, GAP = 2;  // px: how high a frame is shown, and what lies between the two of a pair
 
   // Frames that stand for more than one of the sampled ones: a clip too short repeats its last.
   const repeated = medium => medium.frame_indices.filter((frame, i) => i && frame === medium.frame_indices[i - 1]).length;
 
-  function sentence(medium) {
+  // What the sampling did, in words: what was taken, what was left out, how long a step is, what is repeated.
+  lens.sampled = medium => {
     const taken = new Set(medium.frame_indices).size, all = medium.total_frames, left = all - taken, twice = repeated(medium);
     const every = taken > 1 ? (all - 1) / (taken - 1) : all;
     const gap = left ? `, about one in ${Number(every.toFixed(every < 10 ? 1 : 0))}; the other ${lens.number(left)} ${left === 1 ? "is" : "are"} never seen` : "";
     const again = twice ? ` The last one is repeated ${twice === 1 ? "once" : `${twice} times`} to fill its pair.` : "";
+    const T = medium.merged_grid[0], spans = T > 1 ? (medium.timestamps[2 * T - 2] - medium.timestamps[0]) / (T - 1) : 0;
+    const long = spans > 0 ? `, one about every ${lens.seconds(spans)} here` : "";
     return `${lens.number(taken)} of ${lens.count(all, "frame")} ${taken === 1 ? "is" : "are"} taken${gap}. `
-      + `Two at a time become one step of t: ${lens.count(medium.merged_grid[0], "step")}.${again}`;
+      + `Two at a time become one step of t: ${lens.count(T, "step")}${long}.${again}`;
+  };
+
+  const thumbWidth = medium => Math.max(20, Math.min(110, (THUMB * medium.resized_size[1]) / medium.resized_size[0]));
+  // The two frames of a step, side by side from (x, y).
+  function drawPair(c, medium, t, x, y) {
+    const width = thumbWidth(medium);
+    lens.drawFrame(c, medium, 2 * t, x, y, width, THUMB);
+    lens.drawFrame(c, medium, 2 * t + 1, x + width + GAP, y, width, THUMB);
   }
+  const times = (medium, t) => [2 * t, 2 * t + 1].map(i => medium.timestamps[Math.min(i, medium.timestamps.length - 1)]);
+  const firstT = medium => lens.state.data.position_ids[0][medium.span[0]];
 
   lens.views.clip = () => {
     const strip = lens.el("div", { class: "lens-frames", role: "listbox", "aria-label": "Pairs of frames", tabindex: "-1" });
@@ -29,6 +42,7 @@
     const root = lens.el("div", { class: "lens-clip" },
       lens.el("div", { class: "lens-player" }, play, range, now, frame), strip, ruler, words);
     let timer = null, built = null, pairs = [];
+    lens.arrows(strip);
 
     const go = t => {
       const { at, data, medium } = lens.state, place = at && data.place(at.token);
@@ -47,42 +61,16 @@
 
     function build(medium) {
       built = medium;
-      const height = 52, width = Math.max(20, Math.min(110, (height * medium.resized_size[1]) / medium.resized_size[0]));
-      const first = lens.state.data.position_ids[0][medium.span[0]];
+      const first = firstT(medium);
       pairs = Array.from({ length: medium.merged_grid[0] }, (_, t) => {
-        const canvas = lens.el("canvas", { "aria-hidden": "true" });
-        const [a, b] = [2 * t, 2 * t + 1].map(i => medium.timestamps[Math.min(i, medium.timestamps.length - 1)]);
+        const canvas = lens.el("canvas", { "aria-hidden": "true" }), [a, b] = times(medium, t);
         const pair = lens.el("button", { type: "button", class: "lens-pair", role: "option", onclick: () => { stop(); go(t); },
           "aria-label": `t ${first + t}: frames at ${lens.seconds(a)} and ${lens.seconds(b)}` },
           canvas, lens.el("span", {}, lens.el("b", {}, `t ${first + t}`), ` ${a.toFixed(1)} + ${b.toFixed(1)} s`));
-        pair.paint = () => {
-          const c = lens.sharp(canvas, 2 * width + 2, height);
-          lens.drawFrame(c, medium, 2 * t, 0, 0, width, height);
-          lens.drawFrame(c, medium, 2 * t + 1, width + 2, 0, width, height);
-        };
+        pair.paint = () => drawPair(lens.sharp(canvas, 2 * thumbWidth(medium) + GAP, THUMB), medium, t, 0, 0);
         return pair;
       });
       lens.fill(strip, pairs);
-    }
-
-    // All frames of the clip as ticks, those that were taken tall, in pairs under one bracket.
-    function drawRuler(medium) {
-      const width = root.clientWidth, height = 30, c = lens.sharp(ruler, width, height), colours = lens.colours();
-      const all = Math.max(2, medium.total_frames), x = frame => 6 + (frame / (all - 1)) * (width - 12);
-      c.clearRect(0, 0, width, height);
-      c.strokeStyle = colours.soft; c.globalAlpha = 0.45; c.lineWidth = 1;
-      const every = Math.max(1, Math.ceil(all / (width / 3)));
-      c.beginPath();
-      for (let frame = 0; frame < all; frame += every) { c.moveTo(x(frame), 20); c.lineTo(x(frame), 25); }
-      c.stroke(); c.globalAlpha = 1;
-      medium.merged_grid[0] && Array.from({ length: medium.merged_grid[0] }, (_, t) => {
-        const [a, b] = [2 * t, 2 * t + 1].map(i => x(medium.frame_indices[Math.min(i, medium.frame_indices.length - 1)]));
-        const chosen = t === lens.state.t;
-        c.strokeStyle = chosen ? colours.accent : colours.t; c.lineWidth = chosen ? 3 : 1.5;
-        c.beginPath();
-        c.moveTo(a, 25); c.lineTo(a, 9); c.lineTo(b, 9); c.lineTo(b, 25);
-        c.stroke();
-      });
     }
 
     lens.on("change", names => {
@@ -103,10 +91,29 @@
       play.setAttribute("aria-label", timer ? "Pause" : "Play the pairs of frames");
       now.textContent = `t step ${t + 1} of ${T}`;
       frame.choose(lens.state.frame || 0);
-      words.textContent = sentence(medium);
-      drawRuler(medium);
+      words.textContent = lens.sampled(medium);
+      lens.timeline(ruler, medium, root.clientWidth, firstT(medium));
     });
     lens.on("data", () => { clearInterval(timer); timer = null; lens.state.frame = 0; });
+
+    // For a picture that is kept: all pairs with their times, in lines of `width` px, and the time line below; null where
+    // there is no clip to see.
+    root.figure = width => {
+      const medium = lens.medium();
+      if (root.hidden || medium?.kind !== "video") return null;
+      const across = 2 * thumbWidth(medium) + GAP, step = across + 10, columns = Math.max(1, Math.floor((width + 10) / step));
+      const row = THUMB + 24, rows = Math.ceil(medium.merged_grid[0] / columns), line = document.createElement("canvas");
+      lens.timeline(line, medium, width, firstT(medium));
+      const out = document.createElement("canvas"), colours = lens.colours(), c = lens.sharp(out, width, rows * row + lens.TIMELINE);
+      c.font = `11.5px ${colours.mono}`; c.fillStyle = colours.soft;
+      for (let t = 0; t < medium.merged_grid[0]; t++) {
+        const x = (t % columns) * step, y = Math.floor(t / columns) * row, [a, b] = times(medium, t);
+        drawPair(c, medium, t, x, y);
+        c.fillText(`t ${firstT(medium) + t}  ${a.toFixed(1)} + ${b.toFixed(1)} s`, x, y + THUMB + 13, across);
+      }
+      c.drawImage(line, 0, rows * row, width, lens.TIMELINE);
+      return out;
+    };
     return root;
   };
 })();

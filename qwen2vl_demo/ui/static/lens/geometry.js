@@ -46,10 +46,11 @@
     return { ...g.fit(height, width, min, max, lowered), min, max };
   };
 
-  // What each of `frames` frames of a clip becomes: no more than `tokens`, and no more than its share of the clip's own.
-  g.frameSize = (height, width, frames, tokens, least, chosen = null) => {
+  // What each of `frames` frames of a clip becomes: no more than `tokens`, than its share of the clip's own, and than the
+  // checkpoint's `most` pixels (which a picture may be allowed to exceed, a frame not).
+  g.frameSize = (height, width, frames, tokens, least, most, chosen = null) => {
     const floor = chosen ?? FRAME_MIN, share = Math.min(FRAME_MAX, (CLIP_TOTAL / frames) * 2);
-    const max = Math.min(Math.trunc(Math.max(share, 1.05 * floor)), tokens * TOKEN);
+    const max = Math.min(Math.trunc(Math.max(share, 1.05 * floor)), tokens * TOKEN, most);
     const lowered = chosen === null && max < floor, min = lowered ? Math.min(least, max) : floor;
     return { ...g.fit(height, width, min, max, lowered), min, max };
   };

@@ -12,6 +12,20 @@
     return ticks;
   };
 
+  // Which of the places first..last to draw: all where there is room, else the first, the least, the most and the last of
+  // each of `columns` stretches, so that no peak is lost between two that are drawn.
+  lens.envelope = (axis, first, last, columns) => {
+    const count = last - first + 1, all = count <= 4 * columns, places = [];
+    for (let k = 0; k < (all ? count : columns); k++) {
+      if (all) { places.push(first + k); continue; }
+      const start = first + Math.floor((k * count) / columns), end = first + Math.floor(((k + 1) * count) / columns) - 1;
+      let low = start, high = start;
+      for (let i = start; i <= end; i++) { if (axis[i] < axis[low]) low = i; if (axis[i] > axis[high]) high = i; }
+      places.push(...[...new Set([start, low, high, end])].sort((a, b) => a - b));
+    }
+    return places;
+  };
+
   lens.views.plot = () => {
     const canvas = lens.el("canvas", { "aria-hidden": "true" }), back = document.createElement("canvas");
     const whole = lens.el("input", { type: "checkbox", onchange: () => { stale = true; draw(); } });
@@ -19,10 +33,10 @@
     const tools = lens.el("div", { class: "lens-player lens-plot-tools" },
       lens.AXES.map(name => lens.el("span", { class: `lens-axis lens-axis-${name}` }, name)),
       lens.el("span", { class: "lens-dashed" }, "plain 1-D"),
-      lens.el("label", { class: "lens-check" }, whole, "whole of it"),
+      lens.el("label", { class: "lens-check" }, whole, "show all of it"),
       lens.el("span", { class: "lens-space" }),
-      tool("−", "Zoom out", () => zoom(2)), tool("+", "Zoom in", () => zoom(0.5)),
-      lens.el("button", { type: "button", class: "lens-quiet", onclick: () => { view = null; stale = true; draw(); } }, "Whole prompt"));
+      lens.el("span", { class: "lens-player" }, tool("−", "Zoom out", () => zoom(2)), tool("+", "Zoom in", () => zoom(0.5)),
+        lens.el("button", { type: "button", class: "lens-quiet", onclick: () => { view = null; stale = true; draw(); } }, "Whole prompt")));
     const area = lens.el("div", { class: "lens-plot", tabindex: "0", role: "application",
       "aria-label": "Positions of the tokens. Plus and minus zoom, arrow keys move." }, canvas);
     const readout = lens.el("p", { class: "lens-hint", role: "status" });
@@ -112,11 +126,10 @@
 
     // One axis: a point a token where there is room, else from the least to the most of each pixel column.
     function line(c, data, axis, first, last, colour, dash, name) {
-      const step = Math.max(1, Math.floor((last - first) / (2 * (width - LEFT - RIGHT))));
       c.strokeStyle = c.fillStyle = colour; c.lineWidth = { t: 2.6, h: 2, w: 1.6 }[name];
       c.setLineDash(dash.map(d => (last - first > 400 ? 0 : d)).filter(Boolean));
       c.beginPath();
-      for (let i = first; i <= last; i += step) c[i === first ? "moveTo" : "lineTo"](xOf(data, i + 0.5), yOf(axis[i]));
+      for (const i of lens.envelope(axis, first, last, Math.round(width - LEFT - RIGHT))) c.lineTo(xOf(data, i + 0.5), yOf(axis[i]));
       c.stroke();
       if (xOf(data, 1) - xOf(data, 0) < 7) return;
       c.setLineDash([]);

@@ -9,10 +9,10 @@
 
   // What a picture, or a frame of a clip, becomes within a budget of at most `tokens`.
   lens.preview = (medium, tokens) => {
-    const [h, w] = medium.original_size, least = lens.state.data.limits[0], { min_pixels: min, max_pixels: max } = medium;
+    const [h, w] = medium.original_size, [least, most] = lens.state.data.limits, { min_pixels: min, max_pixels: max } = medium;
     const clip = medium.kind === "video", usual = clip ? 128 * TOKEN : least;
     const chosen = min !== usual && min !== Math.min(least, max) ? min : null;  // the visitor's own floor
-    return clip ? lens.geometry.frameSize(h, w, medium.frame_indices.length, tokens, least, chosen)
+    return clip ? lens.geometry.frameSize(h, w, medium.frame_indices.length, tokens, least, most, chosen)
       : lens.geometry.pictureSize(h, w, tokens, least, chosen);
   };
 
@@ -110,10 +110,14 @@
     new ResizeObserver(() => draw()).observe(root);
     return root;
   };
-  lens.layers.original = { says: medium => `${medium.name} came with ${lens.number(medium.original_size[1])} x ${lens.number(medium.original_size[0])} pixels. The model never sees it like this.` };
+  const unchanged = ({ original_size: [h, w], resized_size }) => resized_size[0] === h && resized_size[1] === w;
+  lens.layers.original = { says: medium => {
+    const [h, w] = medium.original_size, came = `${medium.name} came with ${lens.number(w)} x ${lens.number(h)} pixels`;
+    return unchanged(medium) ? `${came}, and the model gets them all.` : `${came}. The model never sees it like this.`;
+  } };
   lens.layers.resized = { says: medium => {
-    const [h, w] = medium.resized_size, same = medium.original_size[0] === h && medium.original_size[1] === w;
-    return same ? `It stays ${lens.number(w)} x ${lens.number(h)} pixels: what came is what the model gets.`
+    const [h, w] = medium.resized_size;
+    return unchanged(medium) ? `It stays ${lens.number(w)} x ${lens.number(h)} pixels: what came is what the model gets.`
       : `Before anything else it is resized to ${lens.number(w)} x ${lens.number(h)} pixels, both multiples of 28, the side of a token.`;
   } };
 })();
