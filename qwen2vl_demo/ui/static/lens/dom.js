@@ -35,20 +35,22 @@
   // A piece of text as it can be shown: what is invisible gets a sign.
   lens.visible = piece => piece.replace(/ /g, "·").replace(/\n/g, "↵").replace(/\t/g, "⇥").replace(/\r/g, "␍");
 
+  // Arrow keys move to the next button of a row and press it; the last is followed by the first.
+  lens.arrows = row => row.addEventListener("keydown", event => {
+    const shown = [...row.querySelectorAll("button")].filter(button => !button.hidden), at = shown.indexOf(document.activeElement);
+    const last = shown.length - 1, to = { ArrowRight: at + 1, ArrowDown: at + 1, ArrowLeft: at - 1, ArrowUp: at - 1, Home: 0, End: last }[event.key];
+    if (at < 0 || to === undefined) return;
+    const next = shown[to < 0 ? last : to > last ? 0 : to];
+    event.preventDefault(); next.focus(); next.click();
+  });
+
   // A row of buttons of which one is pressed. choices: [[value, label, title], ...]
   lens.segmented = (label, choices, pick) => {
     const buttons = new Map(choices.map(([value, text, title]) => [
       value, lens.el("button", { type: "button", role: "radio", title, "data-value": value, onclick: () => pick(value) }, text),
     ]));
     const row = lens.el("div", { class: "lens-segmented", role: "radiogroup", "aria-label": label }, [...buttons.values()]);
-    const move = event => {
-      const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
-      if (!step) return;
-      const shown = [...buttons.values()].filter(b => !b.hidden), at = shown.indexOf(document.activeElement);
-      const next = shown[(at + step + shown.length) % shown.length];
-      event.preventDefault(); next.focus(); next.click();
-    };
-    row.addEventListener("keydown", move);
+    lens.arrows(row);
     row.choose = value => buttons.forEach((button, key) => {
       button.setAttribute("aria-checked", key === value);
       button.tabIndex = key === value ? 0 : -1;

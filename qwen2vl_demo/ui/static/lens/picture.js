@@ -19,7 +19,7 @@
     });
     const bar = colourBar();
     const resize = lens.views.resize(), order = lens.views.order(), clip = lens.views.clip();
-    const readout = lens.views.readout(), strip = lens.views.strip(), keep = lens.views.keep("picture", stage);
+    const readout = lens.views.readout(), strip = lens.views.strip(), keep = lens.views.keep("picture", stage.canvas, { below: clip.figure });
     const main = lens.el("div", { class: "lens-main" }, stage.root, resize, bar, order);
     const aside = lens.el("div", { class: "lens-aside" }, readout, strip);
     const whole = lens.el("div", { class: "lens-whole" }, chooser, title, layers, says, lens.el("div", { class: "lens-columns" }, main, clip, aside), keep);
@@ -30,6 +30,7 @@
       lens.el("p", {}, "There is no picture and no clip in this prompt, only words. The tab Prompt shows them."));
     root.replaceChildren(empty, words, whole);
     let buttons = [];
+    lens.arrows(chooser);
 
     lens.on("data", data => {
       buttons = (data?.media || []).map((medium, index) => {
@@ -53,6 +54,7 @@
       chooser.hidden = buttons.length < 2;
       buttons.forEach((button, index) => {
         button.setAttribute("aria-checked", index === lens.state.medium);
+        button.tabIndex = index === lens.state.medium ? 0 : -1;
         if (names.has("picture") || names.has("data")) button.paint();
       });
       const when = data.draft && medium.message === Math.max(...data.media.map(m => m.message)) ? "not sent yet" : "";

@@ -70,6 +70,7 @@
     // The cell's pixels, enlarged, with its four patches; of a clip both frames, side by side.
     function paint(facts, medium) {
       const two = medium.kind === "video", side = lens.isWide() && root.clientWidth >= 360 ? (two ? 170 : 224) : 112, gap = 6;
+      root.classList.toggle("lens-pairwise", two);
       root.classList.toggle("lens-column", side > 112 && root.clientWidth < (two ? 660 : 540));
       const c = lens.sharp(loupe, two ? 2 * side + gap : side, side), colours = lens.colours();
       c.clearRect(0, 0, 2 * side + gap, side);
