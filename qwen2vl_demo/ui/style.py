@@ -40,7 +40,9 @@ def head() -> str:
 
 @cache
 def js() -> str:
-    script = "\n".join((STATIC / name).read_text(encoding="utf-8") for name in ("page.js", "keep-tab.js"))
+    script = "\n".join(
+        (STATIC / name).read_text(encoding="utf-8") for name in ("page.js", "keep-tab.js", "keep-figures.js")
+    )
     return f"() => {{\n{script}\n}}"
 
 

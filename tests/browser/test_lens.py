@@ -170,14 +170,30 @@ def test_a_clip_is_walked_through_pair_by_pair(nano: Tab, material: Path) -> Non
     words = nano.page.locator("#lens-picture .lens-clip .lens-says")
     expect(words).to_have_text(
         "4 of 20 frames are taken, about one in 6.3; the other 16 are never seen. "
-        "Two at a time become one step of t: 2 steps."
+        "Two at a time become one step of t: 2 steps, one about every 1.30 s here."
     )
-    nano.page.locator("#lens-picture .lens-pair").nth(1).click()
-    assert (snapshot(nano) or {})["t"] == 1
+    pairs = nano.page.locator("#lens-picture .lens-pair")
+    pairs.first.focus()
+    for key, t in (("ArrowRight", 1), ("ArrowRight", 0), ("End", 1)):  # the last is followed by the first
+        nano.page.keyboard.press(key)
+        assert (snapshot(nano) or {})["t"] == t
+        expect(pairs.nth(t)).to_be_focused()
     _, rows, columns = shown["merged_grid"]
     point(nano, 0, 1, (rows, columns))
     assert (snapshot(nano) or {})["at"]["token"] == shown["span"][0] + rows * columns + 1
     assert fact(nano, "Cell").startswith("step 1, row 0")
+
+
+def test_a_kept_clip_brings_its_frames_and_its_time_line(nano: Tab, material: Path) -> None:
+    """The picture holds the stage, all pairs and the time line below each other, and the sentences of what is shown."""
+    nano.attach(material / "clip.mp4")
+    seen(nano, 1, draft=True)
+    layer(nano, "merged")
+    drawn = nano.page.locator("#lens-picture .lens-stage canvas").evaluate("e => e.height")
+    with nano.page.expect_download() as download:
+        nano.page.locator("#lens-picture").get_by_role("button", name="Figure as PNG").click()
+    assert download.value.suggested_filename == "clip-merged.png"
+    assert PIL.Image.open(download.value.path()).height > drawn + 52 + 58 + 16  # frames, time line, a sentence
 
 
 def test_the_panel_takes_the_whole_width_and_gives_it_back(nano: Tab, material: Path) -> None:
@@ -216,6 +232,11 @@ def test_what_is_seen_can_be_kept(nano: Tab, nano_app: App, visit: Visits, photo
     shown = seen(nano, 2, draft=False)
     trace = expected(nano_app, [user("Which is it?", *files)])
     layer(nano, "h")
+    _, rows, columns = shown["media"][1]["merged_grid"]
+    point(nano, 2, 3, (rows, columns))
+    nano.page.mouse.down()
+    nano.page.mouse.up()
+    held = {"token": shown["media"][1]["span"][0] + 2 * columns + 3, "patch": -1}
 
     def saved(page: Any, name: str, to: str) -> Path:
         with page.expect_download() as download:
@@ -244,6 +265,8 @@ def test_what_is_seen_can_be_kept(nano: Tab, nano_app: App, visit: Visits, photo
         again = page.evaluate("() => window.qwen2vl.lens.snapshot()")
         equals(again, trace)
         assert (again["layer"], again["medium"], again["key"]) == ("h", shown["medium"], shown["key"])
+        assert again["at"] == held  # what was looked at is looked at again
+        expect(page.locator("[data-view=picture] .lens-mark").first).to_be_visible()
         saved(page, "View as HTML", "again.html")
     page.context.close()
     assert errors == []

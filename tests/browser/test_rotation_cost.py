@@ -2,12 +2,14 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import PIL.Image
 import pytest
 from playwright.sync_api import expect
 
+from qwen2vl_demo.viz.theme import AXIS_COLOURS, MODEL_COLOURS, QWEN
 from tests.browser.conftest import App, Visits
 from tests.browser.driver import Tab
 
@@ -143,6 +145,7 @@ def test_a_tab_is_kept_as_one_file_that_opens_offline(
     assert download.value.suggested_filename == f"{name.lower()}.html"
     kept = tmp_path / "kept.html"
     download.value.save_as(kept)
+    _has_the_figures(nano, tab, name)
     context = visit.browser.new_context(offline=True, viewport={"width": 1000, "height": 900})
     page, errors = context.new_page(), []
     page.on("pageerror", lambda e: errors.append(str(e)))
@@ -156,3 +159,19 @@ def test_a_tab_is_kept_as_one_file_that_opens_offline(
     page.screenshot(path=str(tmp_path / "kept.png"), full_page=True)
     context.close()
     assert errors == []
+
+
+def _has_the_figures(nano: Tab, tab: Any, name: str) -> None:
+    """The PNG is as wide as the tab, twice as sharp, and each figure left its colours in it."""
+    with nano.page.expect_download() as download:
+        tab.get_by_role("button", name="Figures as PNG").click()
+    assert download.value.suggested_filename == f"{name.lower()}.png"
+    picture = PIL.Image.open(download.value.path()).convert("RGB")
+    assert picture.width == 2 * (tab.evaluate("e => e.clientWidth") + 32)
+    pixels = np.asarray(picture).astype(int)
+    colours = list(AXIS_COLOURS.values()) if name == "Rotation" else [QWEN, MODEL_COLOURS[1]]
+    for colour in colours:
+        rgb = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
+        assert (np.abs(pixels - rgb).sum(axis=2) < 12).sum() > 300, colour
+    # Of what is drawn last, the lower quarter is not empty either.
+    assert np.ptp(pixels[-pixels.shape[0] // 4 :]) > 100

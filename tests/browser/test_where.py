@@ -80,6 +80,27 @@ def test_a_word_and_a_head_are_picked_and_every_picture_shows_its_cell(fake: Tab
     assert (shown["overlay"], shown["layer"] == "attention") == (None, False)
 
 
+def test_a_kept_view_shows_the_attention_again(fake: Tab, visit: Any, material: Path, tmp_path: Path) -> None:
+    """In a file that opens without a network: the same layer, the same values, the same sentence."""
+    fake.ask("What differs?", material / "cat.png", material / "dog.jpg")
+    pick(fake, 4)
+    shown = snapshot(fake)
+    sentence = fake.page.locator("#lens-picture .lens-whole > .lens-says").inner_text()
+    with fake.page.expect_download() as download:
+        fake.page.locator("#lens-picture").get_by_role("button", name="View as HTML").click()
+    download.value.save_as(tmp_path / "view.html")
+    page = visit.browser.new_context(offline=True).new_page()
+    page.goto((tmp_path / "view.html").as_uri())
+    page.wait_for_function("() => window.qwen2vl.lens.state.data")
+    again = page.evaluate("() => window.qwen2vl.lens.snapshot()")
+    assert {name: again[name] for name in ("layer", "medium", "t", "overlay")} == {
+        name: shown[name] for name in ("layer", "medium", "t", "overlay")
+    }
+    assert again["layer"] == "attention" and again["overlay"][0]
+    expect(page.locator("[data-view=picture] .lens-whole > .lens-says")).to_have_text(sentence)
+    page.context.close()
+
+
 def test_a_clip_is_looked_at_pair_by_pair(fake: Tab, material: Path) -> None:
     fake.ask("What happens?", material / "clip.mp4")
     pick(fake, 3)

@@ -3,7 +3,7 @@
 // of tokens stay smooth.
 (() => {
   const lens = window.qwen2vl.lens;
-  const ROW = 30, CHIP = 24, CELL = 24, GAP = 3, THUMB = 22, PAD = 10;
+  const ROW = 30, CHIP = 24, CELL = 24, GAP = 3, THUMB = 22, PAD = 10, MOST = 5000;  // px; MOST: how high a kept picture may be
 
   lens.views.chips = () => {
     const canvas = lens.el("canvas", { "aria-hidden": "true" });
@@ -61,12 +61,16 @@
     };
 
     function draw() {
-      const { data, at } = lens.state;
-      if (!data || !root.offsetParent) return;
+      if (!lens.state.data || !root.offsetParent) return;
       if (laid !== root.clientWidth - 2) layout();
-      const top = root.scrollTop, view = root.clientHeight, width = laid;
-      const c = lens.sharp(canvas, width, Math.min(view, height)), colours = lens.colours();
+      const top = root.scrollTop, view = root.clientHeight;
       canvas.style.transform = `translateY(${top}px)`;
+      paint(canvas, top, view);
+    }
+    // The rows from `top` on that fit into `view` px.
+    function paint(canvas, top, view) {
+      const { data, at } = lens.state, width = laid;
+      const c = lens.sharp(canvas, width, Math.min(view, height)), colours = lens.colours();
       c.clearRect(0, 0, width, view);
       c.translate(0, -top);
       c.textBaseline = "middle";
@@ -162,6 +166,13 @@
     lens.on("data", () => { laid = 0; root.scrollTop = 0; });
     lens.on("change", names => { if (names.has("theme")) laid = 0; draw(); if (names.has("at") && !hovering) reveal(); });
     new ResizeObserver(() => draw()).observe(root);
+
+    // All rows for a picture that is kept, as far as a canvas goes.
+    root.figure = () => {
+      const out = document.createElement("canvas");
+      paint(out, 0, Math.min(height, MOST));
+      return out;
+    };
     return root;
   };
 })();

@@ -7,7 +7,7 @@
       lens.el("p", {}, "Nothing to see yet. Ask something or attach a file, and the whole prompt stands here, token by token."));
     const says = lens.el("p", { class: "lens-says" }), chips = lens.views.chips(), plot = lens.views.plot();
     const account = lens.el("p", { class: "lens-says" }), list = lens.el("ul", { class: "lens-jumps" });
-    const keep = lens.views.keep("prompt", { canvas: plot.canvas });
+    const keep = lens.views.keep("prompt", plot.canvas, { others: [["Tokens as PNG", "tokens", chips.figure]] });
     const whole = lens.el("div", { class: "lens-whole" },
       lens.el("h4", {}, "Tokens"), says, chips, lens.el("h4", {}, "Positions"), account, plot, list, keep);
     root.replaceChildren(empty, whole);
@@ -29,7 +29,7 @@
       const visual = data.media.reduce((sum, m) => sum + m.merged_tokens, 0), used = data.largest + 1;
       const speakers = data.turns.map(turn => turn.role).filter((role, i, all) => all.indexOf(role) === i);
       says.textContent = `${lens.count(data.length, "token")}: ${lens.number(visual)} of pictures and clips, ${lens.number(data.length - visual)} of words and markers`
-        + `${speakers.length ? `, spoken by ${speakers.join(", ")}` : ""}. Dark chips are markers that only the model reads`
+        + `${speakers.length ? `, spoken by ${speakers.join(", ")}` : ""}. Grey chips are markers that only the model reads`
         + `${data.media.length ? "; a picture unfolds when you click it" : ""}.`;
       const saved = data.length - used;
       account.textContent = saved > 0
