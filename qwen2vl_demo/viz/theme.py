@@ -22,7 +22,7 @@ BUTTONS = ["zoom", "pan", "select", "lasso", "zoomin", "zoomout", "autoscale", "
 FONT = "IBM Plex Sans, system-ui, sans-serif"
 
 QWEN = "#6a69d9"  # Qwen2-VL beside other models: the page's accent
-MODEL_COLOURS = (OTHER, "#c05f93", "#ad7a00", QWEN)  # compared models, in the order of `viz.cost.RULES`
+MODEL_COLOURS = (OTHER, "#c2453d", "#ad7a00", QWEN)  # compared models, in the order of `viz.compare.RULES`
 
 
 def css_variables() -> str:
