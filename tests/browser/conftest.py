@@ -2,7 +2,8 @@
 
 `nano` is a tab on the app as it ships (with the fake engine where assets/nano has no weights yet), `fake` one on an
 engine that can be told to dawdle, break and write boxes. Both are opened once and emptied for each test; `visit` opens
-others. A test fails if a page had an error or asked any other server for anything.
+others, also on `none_app`, which has no weights. A test fails if a page had an error or asked any other server for
+anything.
 """
 
 import os
@@ -15,6 +16,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from qwen2vl_demo.engine import load_engine
+from qwen2vl_demo.engine.no_model import ProcessorOnlyEngine
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.ui.demo import build_demo, launch_options
 from qwen2vl_demo.ui.examples import Example
@@ -95,6 +97,14 @@ def nano_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
     except UserError:
         engine = FakeEngine()
     app = App(engine, tmp_path_factory.mktemp("nano"), None)
+    yield app
+    app.stop()
+
+
+@pytest.fixture(scope="session")
+def none_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+    """`--model none`."""
+    app = App(ProcessorOnlyEngine.load(), tmp_path_factory.mktemp("none"), [])
     yield app
     app.stop()
 

@@ -1,0 +1,166 @@
+"""`--model none`: everything of the panel but the attention, on a desk and on a phone, by pointer and by keys."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.conftest import PHONE, App, Visits
+from tests.browser.driver import Tab
+from tests.browser.lens_driver import equals, expected, fact, layer, open_tab, point, seen, snapshot, user
+
+LAYERS = ("original", "resized", "patches", "merged", "t", "h", "w")
+# Each plot, canvas and comparison that is seen in a tab, with the words that stand before it there.
+FIGURES = """id => [...document.querySelectorAll(`#${id} :is(.js-plotly-plot, .lens-stage, .lens-panes, .lens-plot,
+  .lens-chips, .lens-ruler, .cost-views, .bands-dials, .cost-bar)`)].filter(e => e.checkVisibility()).map(figure => {
+    const says = [...document.querySelectorAll(`#${id} :is(.lens-says, .panel .big)`)].filter(e => e.checkVisibility());
+    const near = says.filter(p => p.compareDocumentPosition(figure) & Node.DOCUMENT_POSITION_FOLLOWING);
+    return [figure.className.baseVal ?? figure.className, near.length ? near.at(-1).innerText : ''];
+  })"""
+# Too low for a finger, in CSS pixels (WCAG 2.2, target size). What Plotly brings stands in "Figures as PNG" once more.
+SMALL = """() => [...document.querySelectorAll('#side .tabitem :is(button:not(.modebar-btn), select, summary)')]
+  .filter(e => e.checkVisibility({visibilityProperty: true}) && e.getBoundingClientRect().height < 24)
+  .map(e => e.outerHTML.slice(0, 120))"""
+
+
+def look_everywhere(tab: Tab, check: Any) -> None:
+    """Opens every tab and layer, and has each looked at."""
+    for name in LAYERS:
+        layer(tab, name)
+        check("tab-picture", name)
+    for name in ("Prompt", "Rotation", "Cost", "Numbers"):
+        open_tab(tab, name)
+        plots = {"Rotation": 3, "Cost": 1}.get(name, 0)
+        inside = tab.page.locator(f"#tab-{name.lower()}")
+        expect(inside.locator(".js-plotly-plot .main-svg:first-child")).to_have_count(plots)
+        if name == "Cost":
+            expect(inside.locator(".cost-view img")).to_have_count(4)
+        check(f"tab-{name.lower()}", name)
+
+
+def test_the_whole_panel_works_without_weights(none_app: App, visit: Visits, material: Path) -> None:
+    """Its numbers are those of a prompt that would run; each figure stands below a sentence that says what is seen."""
+    tab = visit(none_app)
+    files = (material / "cat.png", material / "clip.mp4")
+    tab.attach(*files)
+    shown = seen(tab, 2, draft=True)
+    trace = expected(none_app, [user("Describe these files.", *files)])
+    equals(shown, trace)
+
+    def says(inside: str, name: str) -> None:
+        figures = tab.page.evaluate(FIGURES, inside)
+        assert figures or name == "Numbers"
+        for figure, sentence in figures:
+            assert re.search(r"\w+ \w+.*[.?:]$", sentence, re.S), (name, figure, sentence)
+
+    look_everywhere(tab, says)
+    expect(tab.page.locator("#rotation-waves")).to_contain_text("16 turn with t, 24 turn with h, 24 turn with w")
+    expect(tab.page.locator("#cost-now")).to_contain_text("No model is loaded, so there is neither time nor memory")
+    turn = len(trace) - int(trace.input_ids.tolist().index(trace.input_ids[0], 1))  # from the second <|im_start|> on
+    expect(tab.page.locator("#cost-now")).to_contain_text(f"This turn will take {turn:,} tokens")
+    for medium in trace.media:
+        (_, h, w), (rows, columns) = medium.grid_thw, medium.merged_grid[1:]
+        expect(tab.page.locator("#numbers-tab")).to_contain_text(f"{w}x{h} of 14x14 px")
+        expect(tab.page.locator("#numbers-tab")).to_contain_text(f"{columns}x{rows} = {medium.merged_tokens:,}")
+
+
+def test_a_question_is_answered_by_a_sentence_and_the_panel_stays(none_app: App, visit: Visits, material: Path) -> None:
+    tab = visit(none_app)
+    tab.attach(material / "cat.png")
+    seen(tab, 1, draft=True)
+    tab.send("What is it?")
+    expect(tab.notice).to_contain_text("No model is loaded (--model none)")
+    shown = seen(tab, 1)
+    assert shown["media"][0]["merged_tokens"] > 0
+    expect(tab.page.locator("#where .words button")).to_have_count(0)
+    expect(tab.page.locator("#lens-picture [data-value=attention]")).to_be_hidden()
+
+
+def test_the_keys_are_enough_for_the_panel(none_app: App, visit: Visits, material: Path) -> None:
+    """Tabs, pictures, layers, cells, chips and the lines of the positions, without a pointer."""
+    tab = visit(none_app)
+    tab.attach(material / "cat.png", material / "dog.jpg")
+    shown = seen(tab, 2, draft=True)
+    press = tab.page.keyboard.press
+    pictures = tab.page.locator("#lens-picture .lens-chooser button")
+    pictures.nth(1).focus()  # the newest is shown
+    press("ArrowLeft")
+    assert (snapshot(tab) or {})["medium"] == 0
+    expect(pictures.first).to_be_focused()
+    assert pictures.evaluate_all("all => all.map(e => e.tabIndex)") == [0, -1]
+    press("Tab")
+    press("ArrowRight")
+    assert (snapshot(tab) or {})["layer"] == "t"
+    press("Tab")
+    expect(tab.page.locator("#lens-picture .lens-stage")).to_be_focused()
+    press("ArrowDown")
+    press("ArrowRight")
+    assert (snapshot(tab) or {})["at"]["token"] == shown["media"][0]["span"][0] + 1
+    assert fact(tab, "Cell").startswith("row 0 of") and "column 1 of" in fact(tab, "Cell")
+    press("Escape")
+    prompt = tab.page.get_by_role("tab", name="Prompt", exact=True)
+    assert prompt.evaluate("e => e.tabIndex") == 0
+    prompt.focus()
+    press("Enter")
+    chips = tab.page.locator("#lens-prompt .lens-chips")
+    expect(chips).to_be_visible()
+    chips.focus()
+    first = shown["media"][0]["span"][0]
+    for _ in range(first + 1):  # the first one enters at token 0
+        press("ArrowRight")
+    assert (snapshot(tab) or {})["at"]["token"] == first
+    press("Enter")  # unfolds the picture
+    press("ArrowRight")
+    press("ArrowRight")
+    assert (snapshot(tab) or {})["at"]["token"] in (first + 1, first + 2)
+    press("Escape")
+    plot = tab.page.locator("#lens-prompt .lens-plot")
+    plot.focus()
+    before = plot.locator("canvas").evaluate("e => e.toDataURL()")
+    press("+")
+    assert plot.locator("canvas").evaluate("e => e.toDataURL()") != before
+    press("0")
+    assert plot.locator("canvas").evaluate("e => e.toDataURL()") == before
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_on_a_phone_every_tab_fits_and_can_be_tapped(none_app: App, visit: Visits, material: Path, scheme: str) -> None:
+    tab = visit(none_app, viewport=PHONE, is_mobile=True, has_touch=True, color_scheme=scheme)
+    tab.attach(material / "cat.png", material / "clip.mp4")
+    seen(tab, 2, draft=True)
+
+    def fits(_: str, name: str) -> None:
+        assert tab.width() <= PHONE["width"], name
+        assert tab.page.evaluate(SMALL) == [], name
+
+    look_everywhere(tab, fits)
+
+
+def test_pointing_asks_nothing_and_every_view_follows(none_app: App, visit: Visits, material: Path) -> None:
+    """One cell under the pointer: its frame, its facts and its chip below are all of the same token."""
+    tab = visit(none_app)
+    tab.attach(material / "cat.png")
+    medium = seen(tab, 1, draft=True)["media"][0]
+    layer(tab, "merged")
+    tab.page.wait_for_timeout(1500)  # whatever the upload still had to ask
+    requests: list[str] = []
+    tab.page.on("request", lambda request: requests.append(request.url))
+    _, rows, columns = medium["merged_grid"]
+    for row, column in ((0, 0), (rows - 1, columns - 1), (2, 3)):
+        point(tab, row, column, (rows, columns))
+        token = medium["span"][0] + row * columns + column
+        assert (snapshot(tab) or {})["at"]["token"] == token
+        assert fact(tab, "Token").startswith(f"no. {token} of the prompt")
+    strip = tab.page.locator("#lens-picture .lens-strip")
+    strip.scroll_into_view_if_needed()
+    box = strip.bounding_box()
+    assert box
+    tab.page.mouse.move(box["x"] + box["width"] / 2 + 33, box["y"] + 20)  # the next chip to the right
+    at = (snapshot(tab) or {})["at"]["token"]
+    assert fact(tab, "Token").startswith(f"no. {at} of the prompt")
+    expect(tab.page.locator("#lens-picture .lens-mark").first).to_be_visible()
+    assert requests == []
