@@ -96,8 +96,9 @@ class Trainer:
             [p for p in part.parameters() if all(p is not m for m in known)]
             for part, known in zip((vision, language), matrices, strict=True)
         ]
-        rest[0] += self.dense_head.parameters()
-        rest[1] += self.place_head.parameters()
+        # The heads go with the language model: they learn while the vision transformer rests, so that what they ask of
+        # it later is worth learning.
+        rest[1] += [*self.dense_head.parameters(), *self.place_head.parameters()]
         # Two groups each: first the vision transformer's, then the language model's.
         self.optimizers: list[torch.optim.Optimizer] = [
             Muon([{"params": p} for p in matrices]),
