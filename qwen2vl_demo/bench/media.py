@@ -63,7 +63,7 @@ def preprocess(row: str, rounds: int) -> Iterator[Row]:
 
     def ours() -> torch.Tensor:
         loaded = load_image(Image(image), VISION, CONFIG, MediaOptions(), MediaLimits(), "picture")
-        return patchify(loaded.frames, VISION, CONFIG)
+        return patchify(loaded.frames, VISION, CONFIG, once=True)
 
     def theirs() -> torch.Tensor:
         return peer(images=image, return_tensors="pt")["pixel_values"]

@@ -51,7 +51,7 @@ def encode_medium(model: Qwen2VL, medium: VisionInput, image: ImageConfig, check
     config = model.config.vision
     return torch.cat(
         [
-            model.encode(patchify(medium.frames[frames], config, image), [grid], checkpoint)
+            model.encode(patchify(medium.frames[frames], config, image, once=True), [grid], checkpoint)
             for frames, grid in pieces(medium.grid_thw)
         ]
     )

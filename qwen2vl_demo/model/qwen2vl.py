@@ -41,7 +41,10 @@ class Qwen2VL(nn.Module):
     def encode(
         self, patches: Tensor, grids: Sequence[Grid], between_blocks: Callable[[], None] | None = None
     ) -> Tensor:
-        """Patches (N, 1176) in block order -> merged tokens (N / 4, C), in raster order of the merged grid."""
+        """Patches (N, 1176) in block order -> merged tokens (N / 4, C), in raster order of the merged grid.
+
+        Of still images one of the two equal frames is enough: (N, 588).
+        """
         return self.visual(patches.to(self.device, self.dtype), grids, between_blocks)
 
     def embed(self, input_ids: Tensor, vision: Tensor | None = None) -> Tensor:

@@ -1,4 +1,4 @@
-"""What the vision tower holds while it runs: never a matrix of every patch with every other, of one picture or more."""
+"""The vision tower: it never holds a matrix of every patch with every other, and one frame of a still image is enough."""
 
 import pytest
 import torch
@@ -57,3 +57,14 @@ def test_an_attention_matrix_would_be_seen():
         q = torch.zeros(1, 100, 8)
         (q @ q.transpose(1, 2)).softmax(-1)
     assert seen.numbers == 100 * 100
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("dtype", "most"), [(torch.float32, 1e-6), (torch.bfloat16, 0.01)])
+def test_a_still_image_may_come_with_one_of_its_two_equal_frames(dtype, most):
+    """x W0 + x W1 = x (W0 + W1), up to rounding: 2^-24 a sum in float32; 2^-9 a weight and a result in bfloat16."""
+    torch.manual_seed(0)
+    embed = VisionTransformer(CONFIG).patch_embed.to(dtype)
+    once = torch.randn(50, 3, 1, 196, dtype=dtype)
+    whole = embed(once.expand(-1, -1, 2, -1).flatten(1))
+    assert float((embed(once.flatten(1)) - whole).float().norm() / whole.float().norm()) < most
