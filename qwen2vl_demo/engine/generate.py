@@ -38,7 +38,7 @@ def prefill(
     hidden = embeddings
     for start in range(0, embeddings.shape[1], PREFILL_CHUNK):
         chunk = slice(start, start + PREFILL_CHUNK)
-        hidden = model(embeddings[:, chunk], positions[:, :, chunk], cache, checkpoint)
+        hidden = model(embeddings[:, chunk], positions[:, :, chunk], cache, checkpoint, last_only=True)
     return model.logits(hidden[0, -1:])[0]
 
 

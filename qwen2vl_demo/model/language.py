@@ -51,12 +51,14 @@ class Attention(nn.Module):
         mask: Tensor | None,
         cache: KVCache | None,
         capture: Capture | None = None,
+        last_only: bool = False,
     ) -> Tensor:
+        asked = slice(-1, None) if last_only else slice(None)  # the tokens that look; all are looked at
         q, k, v = (
-            proj(x).unflatten(-1, (-1, self.head_dim)).transpose(1, 2)  # (B, H or G, L, D)
-            for proj in (self.q_proj, self.k_proj, self.v_proj)
+            proj(rows).unflatten(-1, (-1, self.head_dim)).transpose(1, 2)  # (B, H or G, L, D)
+            for proj, rows in ((self.q_proj, x[:, asked]), (self.k_proj, x), (self.v_proj, x))
         )
-        q, k = rotate(q, cos, sin), rotate(k, cos, sin)
+        q, k = rotate(q, cos[..., asked, :], sin[..., asked, :]), rotate(k, cos, sin)
         if cache is not None:
             k, v = cache.append(self.layer, k, v)
         if capture is not None:
@@ -104,8 +106,11 @@ class DecoderLayer(nn.Module):
         mask: Tensor | None,
         cache: KVCache | None,
         capture: Capture | None = None,
+        last_only: bool = False,
     ) -> Tensor:
-        x = x + self.self_attn(self.input_layernorm(x), cos, sin, mask, cache, capture)
+        """(B, L, C) -> (B, L, C), or with `last_only`, which a last layer may be asked for, (B, 1, C)."""
+        attended = self.self_attn(self.input_layernorm(x), cos, sin, mask, cache, capture, last_only)
+        x = (x[:, -1:] if last_only else x) + attended
         return x + self.mlp(self.post_attention_layernorm(x))
 
 
@@ -124,10 +129,13 @@ class LanguageModel(nn.Module):
         cache: KVCache | None = None,
         between_layers: Callable[[], None] | None = None,
         capture: Capture | None = None,
+        last_only: bool = False,
     ) -> Tensor:
         """Embeddings (B, L, C) at position_ids (3, B, L), behind what the cache holds -> hidden states (B, L, C).
 
-        `capture` is filled with what its rows attend to; the result is the same with it and without.
+        `capture` is filled with what its rows attend to; the result is the same with it and without. With `last_only`
+        the result is that of the last token (B, 1, C): the last layer then makes only keys and values of the others,
+        since nothing reads more of them. Not together with `capture`.
         """
         angles = self.mrope(position_ids)[:, None]  # (B, 1, L, D / 2)
         cos, sin = angles.cos(), angles.sin()
@@ -135,12 +143,14 @@ class LanguageModel(nn.Module):
         mask = None
         if cache is not None and cache.length and length > 1:  # a suffix over a prefix: causal to the lower right
             total = cache.length + length
-            mask = torch.ones(length, total, dtype=torch.bool, device=embeddings.device).tril(total - length)
+            seen = torch.ones(length, total, dtype=torch.bool, device=embeddings.device).tril(total - length)
+            # What is added to the logits, as attention wants it in the end; else every layer makes it anew.
+            mask = torch.zeros_like(seen, dtype=embeddings.dtype).masked_fill_(~seen, float("-inf"))
         x = embeddings
-        for layer in self.layers:
+        for index, layer in enumerate(self.layers, start=1):
             if between_layers:
                 between_layers()
-            x = layer(x, cos, sin, mask, cache, capture)
+            x = layer(x, cos, sin, mask, cache, capture, last_only and index == len(self.layers))
         if cache is not None:
             cache.advance(length)
         return self.norm(x)

@@ -65,9 +65,11 @@ class Qwen2VL(nn.Module):
         cache: KVCache | None = None,
         between_layers: Callable[[], None] | None = None,
         capture: Capture | None = None,
+        last_only: bool = False,
     ) -> Tensor:
-        """Embeddings (B, L, C) at position_ids (3, B, L) -> hidden states (B, L, C); `capture` gets what was seen."""
-        return self.model(embeddings, position_ids, cache, between_layers, capture)
+        """Embeddings (B, L, C) at position_ids (3, B, L) -> hidden states (B, L, C), or (B, 1, C) with `last_only`;
+        `capture` gets what was seen."""
+        return self.model(embeddings, position_ids, cache, between_layers, capture, last_only)
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Hidden states (..., C) -> logits (..., vocabulary). Give it the last position only while generating."""

@@ -18,6 +18,7 @@ from qwen2vl_demo.config import VisionConfig
 from qwen2vl_demo.geometry import Grid, patch_coordinates, segment_lengths
 from qwen2vl_demo.model.rope import rotate, vision_angles
 
+QUICK_GELU = 1.702  # the slope that makes x sigmoid(a x) resemble GELU
 Run = tuple[int, int]  # how many segments in a row, and the patches in each
 
 
@@ -49,8 +50,9 @@ class VisionAttention(nn.Module):
         self.proj = nn.Linear(config.embed_dim, config.embed_dim)
 
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor, runs: Sequence[Run]) -> Tensor:
-        q, k, v = self.qkv(x).unflatten(-1, (3, self.num_heads, -1)).unbind(1)  # each (N, H, D)
-        q, k = rotate(q, cos, sin), rotate(k, cos, sin)
+        qkv = self.qkv(x).unflatten(-1, (3, self.num_heads, -1))  # (N, 3, H, D)
+        q, k = rotate(qkv[:, :2], cos, sin).unbind(1)  # each (N, H, D)
+        v = qkv[:, 2]
         out, at = [], 0
         for segments, length in runs:  # equal segments go as one batch; no mask over several pictures exists
             end = at + segments * length
@@ -67,8 +69,9 @@ class VisionMLP(nn.Module):
         self.fc2 = nn.Linear(config.mlp_dim, config.embed_dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.fc1(x)
-        return self.fc2(x * torch.sigmoid(1.702 * x))  # QuickGELU
+        """fc2(QuickGELU(fc1(x))), where QuickGELU(x) = x sigmoid(a x) = silu(a x) / a: both products scale for nothing."""
+        x = F.silu(torch.addmm(self.fc1.bias, x, self.fc1.weight.t(), beta=QUICK_GELU, alpha=QUICK_GELU))
+        return torch.addmm(self.fc2.bias, x, self.fc2.weight.t(), alpha=1 / QUICK_GELU)
 
 
 class VisionBlock(nn.Module):
@@ -122,7 +125,7 @@ class VisionTransformer(nn.Module):
             raise ValueError(f"the grids {list(grids)} hold {sum(segments)} patches but {len(patches)} were given")
         runs = [(len(list(run)), length) for length, run in groupby(segments)]
         coordinates = torch.cat([torch.from_numpy(patch_coordinates(g, self.config.merge_size)) for g in grids])
-        angles = vision_angles(coordinates.to(patches.device), self.config.head_dim)[:, None]  # (N, 1, P)
+        angles = vision_angles(coordinates.to(patches.device), self.config.head_dim)[:, None, None]  # (N, 1, 1, P)
         cos, sin = angles.cos(), angles.sin()
         x = self.patch_embed(patches)
         for block in self.blocks:
