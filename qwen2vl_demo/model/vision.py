@@ -69,7 +69,7 @@ class VisionMLP(nn.Module):
         self.fc2 = nn.Linear(config.mlp_dim, config.embed_dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        """fc2(QuickGELU(fc1(x))), where QuickGELU(x) = x sigmoid(a x) = silu(a x) / a: both products scale for nothing."""
+        """fc2(QuickGELU(fc1(x))), where QuickGELU(x) = silu(a x) / a: both products scale for nothing."""
         x = F.silu(torch.addmm(self.fc1.bias, x, self.fc1.weight.t(), beta=QUICK_GELU, alpha=QUICK_GELU))
         return torch.addmm(self.fc2.bias, x, self.fc2.weight.t(), alpha=1 / QUICK_GELU)
 

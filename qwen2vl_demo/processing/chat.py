@@ -17,6 +17,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
@@ -181,11 +182,10 @@ class _Sentinels:
         self.unused.add(len(self._texts) - 1)
         return f"x{self._nonce}n{len(self._texts) - 1}x"
 
-    @property
-    def pattern(self) -> str:
-        return f"x{self._nonce}n([0-9]+)x"
-
-    def take(self, index: int) -> tuple[str, bool]:
+    def take(self, nonce: str, index: int) -> tuple[str, bool] | None:
+        """The text behind a stand-in; None for one that is not of this conversation."""
+        if nonce != self._nonce:
+            return None
         self.unused.discard(index)
         return self._texts[index]
 
@@ -216,14 +216,12 @@ def _cut(
         run.clear()
         pieces.append(special)
 
-    longest_first = sorted(tokenizer.special_tokens, key=len, reverse=True)
-    cuts = re.compile("|".join([texts.pattern, *map(re.escape, longest_first)]))
     at = 0
-    for found in cuts.finditer(rendered):
+    for found in _cuts(tuple(tokenizer.special_tokens)).finditer(rendered):
         run.append(rendered[at : found.start()])
         at = found.end()
         if found[1] is not None:
-            text, restore = texts.take(int(found[1]))
+            text, restore = texts.take(found[1], int(found[2])) or (found[0], False)
             for piece in _grounded(text, tokenizer) if restore else [text]:
                 if isinstance(piece, SpecialRun):
                     put(piece)
@@ -239,6 +237,13 @@ def _cut(
     if text := "".join(run):
         pieces.append(text)
     return pieces, seen
+
+
+@lru_cache
+def _cuts(special_tokens: tuple[str, ...]) -> re.Pattern[str]:
+    """Finds stand-ins of texts (their nonce, their number) and special tokens, of which the longest wins."""
+    longest_first = sorted(special_tokens, key=len, reverse=True)
+    return re.compile("|".join(["x([0-9a-f]{32})n([0-9]+)x", *map(re.escape, longest_first)]))
 
 
 def answer_ids(text: str, tokenizer: Tokenizer) -> np.ndarray:

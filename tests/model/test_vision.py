@@ -1,4 +1,4 @@
-"""The vision tower: it never holds a matrix of every patch with every other, and one frame of a still image is enough."""
+"""The vision tower never holds a matrix of every patch with every other; one frame of a still image is enough."""
 
 import pytest
 import torch
