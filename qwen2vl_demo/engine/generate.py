@@ -7,7 +7,7 @@ Axes: L tokens of the prompt, C width, V vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 
 import torch
 from torch import Tensor
@@ -40,6 +40,19 @@ def prefill(
         chunk = slice(start, start + PREFILL_CHUNK)
         hidden = model(embeddings[:, chunk], positions[:, :, chunk], cache, checkpoint, last_only=True)
     return model.logits(hidden[0, -1:])[0]
+
+
+def tokens_one_by_one(
+    decoder: Decoder, sampler: Sampler, logits: Tensor, rope_delta: int, cache: KVCache
+) -> Generator[int, None, None]:
+    """The tokens of an answer, without end: the first is chosen by the logits (V,) behind the prompt.
+
+    While a token is looked at, the cache holds everything before it and not yet the token.
+    """
+    while True:
+        token = sampler.choose(logits)
+        yield token
+        logits = decode_step(decoder, token, rope_delta, cache)
 
 
 def decode_step(decoder: Decoder, token: int, rope_delta: int, cache: KVCache) -> Tensor:
@@ -85,4 +98,10 @@ class Sampler:
         if self.options.top_p < 1:
             before = probabilities.cumsum(0) - probabilities  # the smallest set that reaches top_p, never empty
             probabilities = probabilities[before < self.options.top_p]
-        return int(tokens[torch.multinomial(probabilities, 1, generator=self.generator)])
+        reached = probabilities.cumsum(0)  # one number drawn between 0 and all of it says which token
+        place = (reached <= self.uniforms(1) * reached[-1]).sum().clamp(max=len(reached) - 1)
+        return int(tokens[place])
+
+    def uniforms(self, count: int) -> Tensor:
+        """The next numbers (count,) in 0..1 that decide; the same, however many are taken at a time."""
+        return torch.rand(count, generator=self.generator)

@@ -11,7 +11,9 @@ import json
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
+from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
@@ -19,12 +21,13 @@ import torch
 from torch import Tensor
 
 from qwen2vl_demo.attention_trace import AttentionTrace, Word, query_places, split_words
+from qwen2vl_demo.engine.ahead import WriteAhead
 from qwen2vl_demo.engine.answer import Answer, check_context, memory_errors
 from qwen2vl_demo.engine.attend import going_on, look_again
 from qwen2vl_demo.engine.base import Chunk, GenerationOptions
 from qwen2vl_demo.engine.encode import VisionCache, encode_medium
 from qwen2vl_demo.engine.estimate import Estimate
-from qwen2vl_demo.engine.generate import Sampler, decode_step, prefill
+from qwen2vl_demo.engine.generate import Sampler, prefill, tokens_one_by_one
 from qwen2vl_demo.engine.meter import Meter, Work
 from qwen2vl_demo.engine.prefix import PrefixCache, prompt_key
 from qwen2vl_demo.engine.written import WrittenAnswers
@@ -58,6 +61,8 @@ class LocalEngine:
         self.placement = placement
         self.end_tokens = end_tokens
         self.decoder = Decoder(model, placement.decode)
+        # On a GPU the host would be the bottleneck: there tokens are written ahead of it, by a captured graph.
+        self._ahead = WriteAhead(self.decoder, model.config.text.vocab_size) if model.device.type == "cuda" else None
         self._lock = threading.Lock()
         self._vision = VisionCache()
         self._prefixes = PrefixCache()
@@ -237,24 +242,32 @@ class LocalEngine:
             logits = yield from self._read(prompt, cache, answer, checkpoint)
             sampler = Sampler(options, torch.from_numpy(trace.input_ids).to(model.device), self._never)
             decoder = StreamDecoder(self.processor.tokenizer)
-            while (token := sampler.choose(logits)) not in self.end_tokens:
-                answer.new_tokens += 1
-                written.append(token)
-                if text := decoder.push(token):
-                    answer.text += text
-                    yield Chunk(text=text)
-                if answer.new_tokens == room:
-                    answer.stop_reason = "length"
-                    break
-                checkpoint()
-                logits = decode_step(self.decoder, token, trace.rope_delta, cache)
+            with closing(self._tokens(sampler, logits, trace.rope_delta, cache, room)) as tokens:
+                for token in takewhile(lambda token: token not in self.end_tokens, tokens):
+                    answer.new_tokens += 1
+                    written.append(token)
+                    if text := decoder.push(token):
+                        answer.text += text
+                        yield Chunk(text=text)
+                    if answer.new_tokens == room:
+                        answer.stop_reason = "length"
+                        break
+                    checkpoint()
         finally:
             # Also when it was stopped: what stands in the cache is complete up to its length.
-            tokens = np.array(written, dtype=np.int64)
-            self._prefixes.put(np.concatenate([key, tokens]), cache)
-            self._written.put(key, answer.text, tokens)
+            ids = np.array(written, dtype=np.int64)
+            self._prefixes.put(np.concatenate([key, ids]), cache)
+            self._written.put(key, answer.text, ids)
         answer.lap("decode")
         self._meter.observe(work, answer.result().timings, answer.new_tokens)
+
+    def _tokens(
+        self, sampler: Sampler, logits: Tensor, rope_delta: int, cache: KVCache, room: int
+    ) -> Generator[int, None, None]:
+        """The tokens of an answer, of which at most `room` are taken; close it before the cache is used again."""
+        if self._ahead is None:
+            return tokens_one_by_one(self.decoder, sampler, logits, rope_delta, cache)
+        return self._ahead.tokens(sampler, logits, rope_delta, cache, room)
 
     def _work(self, trace: PromptTrace, options: GenerationOptions, known: int) -> Work:
         """What there is to do for an answer, with `known` tokens of its prompt in a KV cache."""
@@ -290,7 +303,9 @@ class LocalEngine:
         return logits
 
     def _forget(self) -> None:
-        """Gives back the memory that only makes follow-up questions faster."""
+        """Gives back the memory that only makes answers faster."""
+        if self._ahead is not None:
+            self._ahead.forget()
         self._prefixes, self._vision = PrefixCache(), VisionCache()
 
 

@@ -2,20 +2,21 @@
 
 Contract: `step` writes the token's keys and values behind a KV cache and returns the logits of the token after it, the
 same (to rounding) as the plain forward pass of one token, which stays beside it and is what the tests compare with.
-What differs is the work around the sums: activations are rows without a batch, q, k and v are one product, and so are
-gate and up. Where the weights keep their dtype the joined matrices are the only ones: the modules' own parameters
-become views of them, so nothing is held twice and the checkpoint's names stay. Weights of another kind (bfloat16,
-int8) are a second copy for writing alone; prompts are still read with the first.
+`static_step` is the same step for a CUDA graph: what changes from token to token stands in tensors, and every shape is
+fixed. What differs from the plain pass is the work around the sums: activations are rows without a batch, q, k and v
+are one product, and so are gate and up. Where the weights keep their dtype the joined matrices are the only ones: the
+modules' own parameters become views of them, so nothing is held twice and the checkpoint's names stay. Weights of
+another kind (bfloat16, int8) are a second copy for writing alone; prompts are still read with the first.
 
 Knows the model and a cache; knows neither sampling nor text.
 
 Axes: C width, H query heads, G key-value heads, R = H / G query heads that share one, D numbers a head, P = D / 2
-frequency pairs, S tokens in the cache and the new one, V vocabulary.
+frequency pairs, S tokens in the cache and the new one, K the cache's capacity, V vocabulary.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
@@ -28,6 +29,7 @@ from qwen2vl_demo.model.qwen2vl import Qwen2VL
 
 WeightKind = Literal["same", "bfloat16", "int8"]  # "same": those of the model
 MOST = 127  # of an int8
+Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]  # a layer, its q, and the new k and v -> what q gathers
 
 
 class Rows:
@@ -52,7 +54,8 @@ class Rows:
         narrow = x.to(torch.bfloat16)
         if self.scale is None:
             return F.linear(narrow, self.weight, self.bias).to(x.dtype)
-        # The kernel is fast for bfloat16 rows only: with float32 rows it took eight times as long.
+        # The kernel is fast for bfloat16 rows only: with float32 rows it took eight times as long on a CPU. It has been
+        # run on CPUs alone; PyTorch's CUDA builds register one under the same name.
         out = torch._weight_int8pack_mm(narrow, self.weight, self.scale).to(x.dtype)
         return out if self.bias is None else out + self.bias
 
@@ -107,9 +110,9 @@ class Decoder:
             kind = "same"
         text = model.config.text
         self.kind, self.config = kind, text
-        self._embedding, self._norm, self._mrope = model.model.embed_tokens.weight, model.model.norm, model.model.mrope
+        self._embedding, self._norm = model.model.embed_tokens.weight, model.model.norm
+        self._frequencies = model.model.mrope.frequencies.to(model.device)  # (P,)
         self._heads, self._shared, self._head_dim = text.num_heads, text.num_kv_heads, text.head_dim
-        self._device = model.device
         self._layers = [_Layer(layer, kind) for layer in model.model.layers]  # type: ignore[arg-type]
         self._head = Rows(self._embedding if text.tie_word_embeddings else model.lm_head.weight, None, kind)
 
@@ -133,23 +136,49 @@ class Decoder:
     @torch.inference_mode()
     def step(self, token: int, position: int, cache: KVCache) -> Tensor:
         """Runs a token at a position (equal on t, h and w, as words have it); the logits (V,) of the one after it."""
-        angles = position * self._mrope.frequencies.to(self._device)  # (P,)
+
+        def attend(index: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+            keys, values = cache.append(index, k, v)  # (1, G, S, D)
+            return F.scaled_dot_product_attention(q, keys, values)
+
+        logits = self._run(self._embedding[token : token + 1], position * self._frequencies, attend)
+        cache.advance(1)
+        return logits
+
+    @torch.inference_mode()
+    def static_step(self, token: Tensor, position: Tensor, place: Tensor, cache: KVCache) -> Tensor:
+        """`step` with its numbers in tensors (1,): the token's id, its position, and its place in the cache.
+
+        The cache's own length is neither read nor moved on. Attention runs over the whole capacity, and weighs what
+        stands behind `place` with zero; so every number in the cache must be finite. As plain products and not as
+        one kernel: with two key-value heads that kernel would keep two of a GPU's hundred processors busy.
+        """
+        later = torch.arange(cache.capacity, device=place.device) > place  # (K,)
+
+        def attend(index: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+            keys, values = cache.keys[index], cache.values[index]  # (1, G, K, D)
+            keys.index_copy_(2, place, k)
+            values.index_copy_(2, place, v)
+            scores = (q @ keys.transpose(2, 3)).float() * self._head_dim**-0.5  # (1, G, R, K)
+            return scores.masked_fill(later, float("-inf")).softmax(-1).to(v.dtype) @ values
+
+        return self._run(self._embedding.index_select(0, token), position * self._frequencies, attend)
+
+    def _run(self, x: Tensor, angles: Tensor, attend: Attend) -> Tensor:
+        """A token's embedding (1, C) and its angles (P,) -> the logits (V,) of the one after it."""
         cos, sin = angles.cos(), angles.sin()
         cos, sin = torch.cat((cos, cos)), torch.cat((-sin, sin))  # (D,): the halves of a head turn against each other
-        x = self._embedding[token : token + 1]  # (1, C)
         for index, layer in enumerate(self._layers):
-            x = x + layer.out(self._attend(index, layer.qkv(layer.before(x)), cos, sin, cache))
+            q, k, v = self._heads_of(layer.qkv(layer.before(x)), cos, sin)
+            x = x + layer.out(attend(index, q, k, v).view(1, -1))
             gate, up = layer.gate_up(layer.between(x)).chunk(2, dim=-1)
             x = x + layer.down(F.silu(gate) * up)
-        cache.advance(1)
         return self._head(self._norm(x))[0]
 
-    def _attend(self, index: int, qkv: Tensor, cos: Tensor, sin: Tensor, cache: KVCache) -> Tensor:
-        """q, k and v side by side (1, (H + 2G) D) -> what the heads gather (1, H D)."""
+    def _heads_of(self, qkv: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """q, k and v side by side (1, (H + 2G) D) -> q (1, G, R, D) and k (1, G, 1, D), turned, and v (1, G, 1, D)."""
         heads = qkv.view(-1, self._head_dim)  # (H + 2G, D)
         turned = heads[: self._heads + self._shared].float()
         turned = torch.addcmul(turned * cos, turned.roll(self._head_dim // 2, -1), sin).to(qkv.dtype)
         k, v = turned[self._heads :], heads[self._heads + self._shared :]
-        keys, values = cache.append(index, k[None, :, None], v[None, :, None])  # (1, G, S, D)
-        q = turned[: self._heads].view(1, self._shared, -1, self._head_dim)  # (1, G, R, D)
-        return F.scaled_dot_product_attention(q, keys, values).view(1, -1)
+        return turned[: self._heads].view(1, self._shared, -1, self._head_dim), k[None, :, None], v[None, :, None]

@@ -50,6 +50,12 @@ class KVCache:
         """This cache, or a larger one with the same tokens, that holds at least `capacity` tokens."""
         return self if capacity <= self.capacity else self.copy(self.length, capacity)
 
+    def first(self, capacity: int) -> KVCache:
+        """An empty cache in the first `capacity` places of this one; what is written into one is in both."""
+        view = KVCache(self.config, 0, device=self.keys.device, dtype=self.keys.dtype, batch=self.keys.shape[1])
+        view.keys, view.values = self.keys[..., :capacity, :], self.values[..., :capacity, :]
+        return view
+
     def copy(self, length: int, capacity: int) -> KVCache:
         """Another cache that holds the first `length` tokens of this one and has room for `capacity`."""
         other = KVCache(self.config, capacity, device=self.keys.device, dtype=self.keys.dtype, batch=self.keys.shape[1])
