@@ -18,7 +18,8 @@ import PIL.Image
 import torch
 
 from qwen2vl_demo.bench.measure import Row, Unequal, in_turn
-from qwen2vl_demo.bench.models import SHAPES, needed, picture
+from qwen2vl_demo.bench.models import SHAPES, picture
+from qwen2vl_demo.bench.packages import let_torchvision_load, needed
 from qwen2vl_demo.geometry import sample_indices
 from qwen2vl_demo.media import MediaLimits
 from qwen2vl_demo.processing.image import ImageConfig, VisionInput, load_image, load_video, patchify
@@ -106,6 +107,7 @@ def video(row: str, rounds: int) -> Iterator[Row]:
 def _peer_of_clips(path: Path, ours: VisionInput) -> tuple[str, Callable[[], np.ndarray]]:
     """Who else reads the clip, and how: to the same frames at the same size."""
     height, width = ours.resized_size
+    let_torchvision_load()
     try:
         from qwen_vl_utils import vision_process
     except (ImportError, RuntimeError):

@@ -17,11 +17,11 @@ import torch
 from torch import Tensor
 
 from qwen2vl_demo.bench.measure import Unequal
+from qwen2vl_demo.bench.packages import needed
 from qwen2vl_demo.config import Qwen2VLConfig, TextConfig, VisionConfig
 from qwen2vl_demo.engine.base import GenerationOptions, Result
 from qwen2vl_demo.engine.generate import decode_step, prefill
 from qwen2vl_demo.engine.local import LocalEngine
-from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.model.decoder import WeightKind
 from qwen2vl_demo.model.kv_cache import KVCache
 from qwen2vl_demo.model.qwen2vl import Qwen2VL
@@ -119,19 +119,6 @@ def transformers_of(model: Qwen2VL) -> Any:
     assert not left, f"transformers' model has tensors that were not filled: {left[:3]}"
     peer.generation_config = transformers.GenerationConfig(do_sample=False, pad_token_id=0)
     return peer.to(model.device).requires_grad_(False).eval()
-
-
-def needed(package: str) -> Any:
-    """A package that only the bench compares with. Raises UserError that says what to install."""
-    import importlib
-
-    try:
-        return importlib.import_module(package)
-    except ImportError:
-        raise UserError(
-            f"The bench compares with {package}, which is not installed: pip install -r tests/requirements.txt "
-            "(torchvision and qwen-vl-utils, which two rows use if they are there, are installed by their own names)."
-        ) from None
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from qwen2vl_demo.bench.measure import Row, Series
-from qwen2vl_demo.bench.models import needed
+from qwen2vl_demo.bench.packages import needed
 from qwen2vl_demo.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -54,7 +54,10 @@ def run(given: argparse.Namespace) -> int:
         say(table_line(record) + f" <!-- {record['check']} -->")
     missing = [name for name in names if name not in {record["row"] for record in rows}]
     if missing:
-        say(f"Not run, since what they compare with is not installed: {', '.join(missing)}.")
+        say(
+            f"Not run, since what they compare with is not installed: {', '.join(missing)}; "
+            "pip install --no-deps -r qwen2vl_demo/bench/requirements.txt"
+        )
     say(f"load average at the end: {load()}")
     if given.json:
         print(json.dumps({"machine": f"{about}; at the end {load()}", "rows": rows}), flush=True)
