@@ -40,7 +40,7 @@ ROOMS = {
         LEAVES | {"engine", "viz", "media", "processing.messages", "ui", "nano.evaluate"},
         {"gradio", "plotly", "numpy", "PIL", "spaces"},
     ),
-    "nano": Room(BELOW_UI, {"torch", "numpy", "PIL", "av", "tokenizers", "safetensors", "jinja2"}),
+    "nano": Room(BELOW_UI, {"torch", "numpy", "PIL", "av", "tokenizers", "safetensors", "jinja2", "resvg_py"}),
     "bench": Room(
         BELOW_UI | {"bench"},
         {"torch", "numpy", "PIL", "av", "transformers", "torchvision", "qwen_vl_utils", "playwright"},
