@@ -53,6 +53,7 @@ def _rows(small: Tensor, large: Tensor, old: Tokenizer, new: Tokenizer) -> Tenso
     result = large.clone()
     for index in range(len(large)):
         token = new.id_to_token(index)
+        assert token is not None
         known = old.token_to_id(token)
         pieces = [known] if known is not None else old.encode(new.decode([index])).ids
         result[index] = small[pieces].mean(0)

@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import PIL.Image
@@ -117,7 +118,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path, nargs="?", default=DEFAULT_FILE)
     out = parser.parse_args().out
-    rasters = {}
+    rasters: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         for name in SETS:
             known = fetch(name, Path(folder))
