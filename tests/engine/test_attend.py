@@ -19,6 +19,7 @@ from qwen2vl_demo.processing.image import patchify
 from qwen2vl_demo.processing.messages import Image, Message, Text, Video
 
 GREEDY = GenerationOptions(max_new_tokens=10)
+SEVERAL_WORDS = "There are 3 red stars."  # an answer that no random weights have a say in
 WARM = GenerationOptions(max_new_tokens=10, temperature=1.0, seed=5)
 
 
@@ -85,10 +86,11 @@ def eager_attention(checkpoint, engine, messages, ids):
 def test_it_equals_transformers_eager_attention(fresh, checkpoint, chat):
     """Of each of the word's tokens, the row one place before it; shorter rows count as zero where they see nothing."""
     engine, messages = fresh(), CHATS[chat]
-    text = answer(engine, messages).text
-    words = engine.words(engine.prepare(messages, GREEDY), text)
-    for number in (0, longest(words)):
+    chosen = answer(engine, messages).text  # of random weights: it may be a single word
+    given = engine.words(engine.prepare(messages, GREEDY), SEVERAL_WORDS)
+    for text, number in ((chosen, 0), (SEVERAL_WORDS, 0), (SEVERAL_WORDS, longest(given))):
         trace = engine.attend(messages, GREEDY, text, number)
+        assert trace.exact_tokens == (text == chosen)
         rows = eager_attention(checkpoint, engine, messages, trace.answer_ids)
         begin = len(trace.prompt) - 1 + trace.word.start
         end = len(trace.prompt) - 1 + trace.word.end
@@ -113,7 +115,7 @@ def test_right_after_an_answer_only_the_words_own_steps_are_run(fresh):
 @pytest.mark.parametrize("chat", ["pictures", "picture and clip"])
 def test_with_nothing_in_memory_it_is_read_again_and_then_known(fresh, chat):
     """Another engine has never seen the conversation: same weights, and the second word costs one step."""
-    text, warm, cold, messages = "There are 3 red stars.", fresh(), fresh(), CHATS[chat]
+    text, warm, cold, messages = SEVERAL_WORDS, fresh(), fresh(), CHATS[chat]
     answer(warm, messages)
     words = warm.words(warm.prepare(messages, GREEDY), text)
     assert [w.text for w in words] == ["There", "are", "3", "red", "stars", "."]

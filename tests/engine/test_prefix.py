@@ -2,6 +2,7 @@
 
 import dataclasses
 import threading
+from itertools import takewhile
 
 import numpy as np
 import PIL.Image
@@ -37,10 +38,32 @@ def fresh(checkpoint):
 
 
 def assert_as_from_nothing(engine, checkpoint, messages, options=GREEDY):
-    warm, cold = answer(engine, messages, options), answer(fresh(checkpoint), messages, options)
+    other = fresh(checkpoint)
+    warm, cold = answer(engine, messages, options), answer(other, messages, options)
     assert cold.reused_tokens == 0
     assert (warm.text, warm.new_tokens, warm.stop_reason) == (cold.text, cold.new_tokens, cold.stop_reason)
+    key = prompt_key(engine.prepare(messages, options))  # equal words may be written with different tokens
+    assert engine._written.get(key, warm.text).tolist() == other._written.get(key, cold.text).tolist()
     return warm
+
+
+def inputs(engine, messages):
+    """What each token of a prompt is to the model, with pixels themselves instead of the digests that the code uses."""
+    prompt = engine.prompt(messages, GREEDY)
+    tokens = prompt.trace.input_ids.tolist()
+    for medium, (start, end) in zip(prompt.media, (m.span for m in prompt.trace.media), strict=True):
+        tokens[start:end] = [(medium.frames.tobytes(), place) for place in range(end - start)]
+    return tokens
+
+
+def shared(engine, one, other):
+    """How many tokens two prompts truly have in common from the start on."""
+    pairs = zip(inputs(engine, one), inputs(engine, other), strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+
+def going_on(messages, result, *turn):
+    return [*messages, Message("assistant", result.text), user(*turn)]
 
 
 @pytest.fixture
@@ -133,6 +156,79 @@ def test_two_conversations_in_turn_keep_their_own(checkpoint):
             result = assert_as_from_nothing(engine, checkpoint, chat)
             chat += [Message("assistant", result.text), user("And now?")]
     assert result.reused_tokens > 30
+
+
+def test_after_an_undo_another_question_and_the_first_one_again_are_answered_as_ever(asked, checkpoint):
+    engine, messages, first = asked
+    undone = going_on(messages, first, "What is in this picture?", picture(2))
+    before = answer(engine, undone)
+    another = going_on(messages, first, "How many red star are there?")
+    warm = assert_as_from_nothing(engine, checkpoint, another)
+    assert first.prompt_tokens < warm.reused_tokens == shared(engine, undone, another)
+    again = assert_as_from_nothing(engine, checkpoint, undone)  # what was undone was not written over
+    assert (again.reused_tokens, again.text) == (before.prompt_tokens - 1, before.text)
+
+
+@pytest.mark.parametrize(
+    "turn", [("What is in this picture?", picture(3)), ("How many red star are there?", picture(3))]
+)
+def test_two_visitors_who_begin_alike_share_that_and_nothing_behind_it(checkpoint, turn):
+    """The same first question about the same picture; then the same words about another picture, or other words."""
+    engine, begin = fresh(checkpoint), [user("How many shapes are there?", picture(1))]
+    first = assert_as_from_nothing(engine, checkpoint, begin)
+    assert assert_as_from_nothing(engine, checkpoint, begin).reused_tokens == first.prompt_tokens - 1
+    one, other = going_on(begin, first, "What is in this picture?", picture(2)), going_on(begin, first, *turn)
+    alike = shared(engine, one, other)
+    one_said = assert_as_from_nothing(engine, checkpoint, one)
+    assert first.prompt_tokens <= one_said.reused_tokens <= alike
+    other_said = assert_as_from_nothing(engine, checkpoint, other)
+    assert other_said.reused_tokens == alike
+    for chat, said in ((one, one_said), (other, other_said)):
+        warm = assert_as_from_nothing(engine, checkpoint, going_on(chat, said, "And now?"))
+        assert said.prompt_tokens <= warm.reused_tokens < warm.prompt_tokens
+
+
+def test_two_visitors_with_the_same_words_about_pictures_of_one_size_share_no_picture(checkpoint):
+    engine, text = fresh(checkpoint), "What is in this picture?"
+    chats = [[user(text, picture(seed))] for seed in (1, 2)]
+    said = [assert_as_from_nothing(engine, checkpoint, chat) for chat in chats]
+    assert said[0].prompt_tokens == said[1].prompt_tokens
+    start = engine.prepare(chats[1], GREEDY).media[0].span[0]
+    assert [result.reused_tokens for result in said] == [0, start] == [0, shared(engine, *chats)]
+    for chat, result in zip(chats, said, strict=True):
+        warm = assert_as_from_nothing(engine, checkpoint, going_on(chat, result, "And now?"))
+        assert result.prompt_tokens <= warm.reused_tokens < warm.prompt_tokens
+
+
+def test_the_least_used_conversation_goes_when_memory_is_full_and_is_answered_as_from_nothing(checkpoint):
+    engine, size = fresh(checkpoint), []
+    chats = {name: [user("What is in this picture?", picture(seed))] for name, seed in (("a", 1), ("b", 2), ("c", 3))}
+    common = engine.prepare(chats["a"], GREEDY).media[0].span[0]  # what all of them begin with
+
+    def turn(name):
+        result = assert_as_from_nothing(engine, checkpoint, chats[name])
+        chats[name] = going_on(chats[name], result, "And now?")
+        size.append(sum(entry.cache.nbytes for entry in engine._prefixes._entries))
+        return result
+
+    turn("a")
+    budget = 5 * size[0] // 2  # two conversations, of which one or both may have two turns
+    engine._prefixes = PrefixCache(budget)
+    first = {name: turn(name) for name in "ab"}
+    assert turn("a").reused_tokens > common
+    first["c"] = turn("c")  # now b was used least
+    assert turn("b").reused_tokens == common
+    assert turn("c").reused_tokens >= first["c"].prompt_tokens
+    assert turn("a").reused_tokens == common  # gone when b came back
+    assert max(size) <= budget
+
+
+def test_a_conversation_larger_than_the_memory_for_all_is_not_kept(asked, checkpoint):
+    engine, messages, _ = asked
+    engine._prefixes = PrefixCache(most_bytes=engine._prefixes._entries[0].cache.nbytes - 1)
+    for _ in range(2):
+        assert assert_as_from_nothing(engine, checkpoint, messages).reused_tokens == 0
+        assert engine._prefixes._entries == []
 
 
 def test_running_out_of_memory_gives_back_what_was_kept(asked, monkeypatch):
