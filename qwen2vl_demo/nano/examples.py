@@ -27,7 +27,6 @@ from qwen2vl_demo.nano.clips import DIRECTIONS, Clip, draw_clip, random_clip
 from qwen2vl_demo.nano.draw import draw_scene, text_box
 from qwen2vl_demo.nano.evaluate import HELD_OUT_SEED
 from qwen2vl_demo.nano.papers import Bar, Paper, draw_paper, random_paper
-from qwen2vl_demo.nano.questions import box_answer
 from qwen2vl_demo.nano.scene import Scene, Sign, Thing, random_scene
 from qwen2vl_demo.nano.words import count_sentence
 from qwen2vl_demo.processing.messages import Image, Message, Text, Video
@@ -151,14 +150,6 @@ def counted(rng: np.random.Generator, folder: Path) -> tuple[Files, str] | None:
     return [write_picture(scene, folder / "things.png")], count_sentence(len(scene.things), "thing")
 
 
-def boxed(rng: np.random.Generator, folder: Path) -> tuple[Files, str] | None:
-    scene = random_scene(rng, SIZE)
-    found = [t for t in scene.things if t.shape == "star"]
-    if not plain(scene) or scene.noun != "shape" or len(found) != 1 or len(scene.things) < 3:
-        return None
-    return [write_picture(scene, folder / "shapes.png")], box_answer(scene, found[0], "star")
-
-
 def starred(rng: np.random.Generator, folder: Path) -> tuple[Files, str] | None:
     first, second = random_scene(rng, SIZE, most=3), random_scene(rng, SIZE, most=3)
     if not (plain(first) and plain(second)) or "star" in shapes_of(first) or "star" not in shapes_of(second):
@@ -195,7 +186,6 @@ CARDS: tuple[tuple[str, str, Candidate], ...] = (
     ("A clip", "What happens in this clip?", moving),
     ("A receipt", "What is the total?", priced),
     ("A chart", "Which bar is the highest?", charted),
-    ("A box", "Give the bounding box of the star.", boxed),
 )
 
 

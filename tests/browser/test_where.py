@@ -174,8 +174,8 @@ def test_nanos_words_equal_what_its_engine_gives(nano: Tab, nano_app: Any) -> No
     """The bytes of the overlay, byte by byte, against the attention of another call of the same engine."""
     if nano_app.engine.name == "fake":
         pytest.skip("assets/nano has no weights")
-    file = EXAMPLES / "shapes.png"
-    question = "How many shapes are there?"
+    file = EXAMPLES / "things.png"
+    question = "How many things are there?"
     text = nano.ask(question, file)
     pick(nano, 2)
     shown = snapshot(nano)

@@ -131,5 +131,5 @@ def generate(engine, ids, patches, grids):
 
 def test_media_options_reach_the_prompt(engine):
     wide = GenerationOptions(media=MediaOptions(max_pixels=32 * 784))
-    trace = engine.prepare([Message("user", [Image(EXAMPLES / "shapes.png"), Text("Hi")])], wide)
+    trace = engine.prepare([Message("user", [Image(EXAMPLES / "things.png"), Text("Hi")])], wide)
     assert 16 <= trace.media[0].merged_tokens <= 32
