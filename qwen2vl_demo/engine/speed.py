@@ -73,7 +73,7 @@ def calibrate(model: Qwen2VL, decoder: Decoder, budget: float = BUDGET) -> Speed
         return torch.ones(shape, device=model.device), torch.zeros(shape, device=model.device)
 
     def block(patches: int) -> Callable[[int], object]:
-        x, (cos, sin) = ones(patches, vision.embed_dim), still(patches, 1, vision.head_dim // 2)
+        x, (cos, sin) = ones(patches, vision.embed_dim), still(patches, 1, 1, vision.head_dim // 2)
         runs = [(patches // SEGMENT, SEGMENT)]
         blocks = model.visual.blocks
         return lambda turn: blocks[turn % len(blocks)](x, cos, sin, runs)
