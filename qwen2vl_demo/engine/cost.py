@@ -125,7 +125,7 @@ def vision_activation_bytes(config: VisionConfig, patches: int, itemsize: int) -
     width, mlp = config.embed_dim, config.mlp_dim
     wide = FLOAT32 if itemsize < FLOAT32 else 0  # rotating makes copies of narrower numbers
     stays = config.patch_dim * (itemsize + wide) + width * itemsize + 3 * config.head_dim // 2 * FLOAT32 + 32
-    # Queries and keys turn together: both halves and the whole in float32, and copies before and after for narrower ones.
+    # Queries and keys turn together: both halves and the whole in float32, and for narrower ones copies around that.
     rotating = (3 + 1) * width * itemsize + 4 * FLOAT32 * width + (2 * (wide + itemsize) * width if wide else 0)
     attending = (3 + 2 + 2) * width * itemsize
     expanding = 2 * width * itemsize + 3 * mlp * itemsize
