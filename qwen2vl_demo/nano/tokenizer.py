@@ -98,6 +98,8 @@ def extend_tokenizer(old: Tokenizer, texts: Iterable[str], vocab_size: int = VOC
 
     All old tokens stay; new ones stand behind them, and the special tokens last again, under new ids.
     """
+    if old.get_vocab_size() >= vocab_size:
+        return old
     words: Counter[str] = Counter()
     for text in texts:
         words.update(piece for piece, _ in old.pre_tokenizer.pre_tokenize_str(text))
