@@ -50,7 +50,7 @@ MIX = {
 
 
 MOSAICS, DENSE_MOSAICS = 0.15, 0.8  # share of the batches, while answers are learnt and before
-LARGE = ("scene", "text", "paper")  # the kinds of which some are drawn
+LARGE = ("scene", "text", "paper", "mosaic")  # the kinds of which some are drawn
 LARGE_SHARE = 0.1  # with more merged tokens than nano's usual limit
 
 
@@ -222,17 +222,16 @@ class Conversations(IterableDataset):
         shares = np.array([MIX[kind][0] for kind in kinds])
         while True:
             if rng.random() < mosaics:
-                size = random_size(rng, "mosaic")
-                items = [mosaic(rng, size) for _ in range(16)]
-                yield self._batch("mosaic", items)
-                continue
-            kind = str(rng.choice(kinds, p=shares / shares.sum()))
+                kind = "mosaic"
+            else:
+                kind = str(rng.choice(kinds, p=shares / shares.sum()))
             size = random_large_size(rng) if kind in LARGE and rng.random() < LARGE_SHARE else random_size(rng, kind)
-            frames = random_frames(rng, size)
-            items = [
-                sample(rng, kind, size=size, frames=frames, turns=1 if self.dense_only else 6)
-                for _ in range(max(2, MIX[kind][1] * 64 // max(64, size[0] * size[1] // FACTOR**2)))
-            ]
+            count = max(2, MIX.get(kind, (0, 16))[1] * 64 // max(64, size[0] * size[1] // FACTOR**2))
+            if kind == "mosaic":
+                items = [mosaic(rng, size) for _ in range(count)]
+            else:
+                frames, turns = random_frames(rng, size), 1 if self.dense_only else 6
+                items = [sample(rng, kind, size=size, frames=frames, turns=turns) for _ in range(count)]
             yield self._batch(kind, items)
 
     def _batch(self, kind: str, items: list[Sample]) -> Batch:

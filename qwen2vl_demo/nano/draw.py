@@ -107,6 +107,12 @@ def _draw_icon(image: Image.Image, thing: Thing) -> np.ndarray:
     drawing = Image.fromarray(icons.pictures(thing.shape)[thing.icon])
     side = max(2, round(2 * thing.radius))
     drawing = drawing.resize((side, side), Image.Resampling.BOX if side <= icons.SIDE else Image.Resampling.BICUBIC)
+    if thing.mirrored:
+        drawing = drawing.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    if thing.tint:
+        colours, alpha = np.split(np.asarray(drawing), (3,), axis=2)
+        tinted = np.clip(colours @ np.asarray(thing.tint, np.float32).T, 0, 255).astype(np.uint8)
+        drawing = Image.fromarray(np.concatenate([tinted, alpha], 2))
     at = (round(thing.x - side / 2), round(thing.y - side / 2))
     image.paste(drawing, at, drawing)
     coverage = Image.new("L", image.size)

@@ -1,4 +1,5 @@
-"""What training asks beside the answers: what lies under a merged token, and whether a head looks at the right ones.
+"""What training asks beside the answers: what lies under a merged token, whether a head looks at the right ones, and
+where that is.
 
 Used while training only; nothing of it is in a checkpoint.
 
@@ -7,10 +8,13 @@ Axes: B conversations, L tokens, M merged tokens, Q positions that write a token
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from qwen2vl_demo.geometry import merged_grid
 from qwen2vl_demo.model.language import Attention
 from qwen2vl_demo.model.rope import rotate
 from qwen2vl_demo.nano.batches import Batch
@@ -26,11 +30,16 @@ EDGE_WEIGHT = 1.0  # of the error of the edges, in cells
 class DenseHead(nn.Module):
     """Says of each merged token what lies there and in which colour: two questions, so that a star is learnt from
     the stars of all colours. And whether the thing's centre lies there, which counts each thing once, and how far its
-    edges are, which boxes are made of. And which characters stand in it, from left to right."""
+    edges are, which boxes are made of. And which characters stand in it, from left to right.
+
+    A merged token says "cat" by lying in the direction of the language model's own vector of that word, so that the
+    language model finds what a question names, and names what it finds, by likeness instead of noun by noun.
+    """
 
     table: Tensor  # (labels, 2): the two answers that each label stands for
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, token_of: Callable[[str], int | None]) -> None:
+        """`token_of` gives the id of a word that is one token; other answers get a vector of their own."""
         super().__init__()
         names = [
             label.rsplit(" ", 1)[::-1] if label.endswith((*SHAPES, *CHART_PARTS)) else (label, "")
@@ -39,18 +48,29 @@ class DenseHead(nn.Module):
         answers = [sorted({name[question] for name in names}) for question in (0, 1)]
         table = [[answers[question].index(name[question]) for question in (0, 1)] for name in names]
         self.register_buffer("table", torch.tensor(table))
-        self.heads = nn.ModuleList(nn.Linear(width, len(known)) for known in answers)
+        self.tokens = [[token_of(answer) for answer in known] for known in answers]
+        self.own = nn.ParameterList(0.1 * torch.randn(len(known), width) for known in answers)
+        self.sharpness = nn.Parameter(torch.zeros(len(answers)))
         self.edges = nn.Linear(width, 5)
         self.characters = nn.Linear(width, 3 * (len(CHARACTERS) + 1))
 
-    def forward(self, vision: Tensor, batch: Batch) -> tuple[Tensor, dict[str, float]]:
+    def directions(self, question: int, embedding: Tensor) -> Tensor:
+        """The direction of each answer, (answers, C) of length 1. The embedding (V, C) itself is not taught here."""
+        ids = torch.tensor([-1 if t is None else t for t in self.tokens[question]], device=embedding.device)
+        words = embedding.detach()[ids.clamp(min=0)]
+        words = words - words[ids >= 0].mean(0)  # what all words share tells nothing apart
+        return F.normalize(torch.where((ids >= 0)[:, None], words, self.own[question]), dim=1)
+
+    def forward(self, vision: Tensor, batch: Batch, embedding: Tensor) -> tuple[Tensor, dict[str, float]]:
         """The merged tokens (M, C) of a batch -> the loss, and the share of right answers off the background."""
         cells, edges, characters = (truth.to(vision.device) for truth in (batch.cells, batch.edges, batch.characters))
         things = cells > 0
         weights = torch.where(things, 1.0, BACKGROUND_WEIGHT)
         loss, right = torch.zeros((), device=vision.device), {}
-        for name, head, answers in zip(("what", "colour"), self.heads, self.table[cells].unbind(1), strict=True):
-            logits = head(vision)
+        level = F.rms_norm(vision, vision.shape[-1:])
+        for question, name in enumerate(("what", "colour")):
+            answers = self.table[cells, question]
+            logits = level @ self.directions(question, embedding).T * self.sharpness[question].exp()
             loss = loss + (F.cross_entropy(logits, answers, reduction="none") * weights).sum() / weights.sum()
             if things.any():
                 right[name] = (logits.argmax(-1) == answers)[things].float().mean().item()
@@ -112,3 +132,34 @@ def looking_loss(attention: Attention, hidden: Tensor, cos: Tensor, sin: Tensor,
     whole = scores.masked_fill(~before, float("-inf")).logsumexp(1)
     share = scores.masked_fill(~right, float("-inf")).logsumexp(1) - whole
     return -share.mean(), share.exp().mean().item()
+
+
+class BoxHead(nn.Module):
+    """Asks the layer behind the looking head for the box of what a part of an answer is about, wherever that is one
+    thing: the words for places, and the numbers of boxes, are then a matter of saying it."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.box = nn.Linear(width, 4)
+
+    def forward(self, hidden: Tensor, seen: Tensor, batch: Batch) -> tuple[Tensor, dict[str, float]]:
+        """Hidden states (B, L, C) and which of them are merged tokens (B, L) -> the loss, and the average error in
+        shares of the picture's sides."""
+        device = hidden.device
+        sizes = batch.ends[:, [3, 2]].repeat_interleave(
+            torch.tensor([t * h * w for t, h, w in map(merged_grid, batch.grids)]), dim=0
+        )
+        sides = (batch.places[:, [1, 0]] + 0.5).repeat(1, 2) + batch.edges[:, 1:]  # left, top, right, bottom in cells
+        boxes = torch.full((*seen.shape, 4), float("nan"), device=device)
+        boxes[seen] = (sides / sizes.repeat(1, 2)).to(device)
+        rows, positions, parts = batch.looks.to(device).unbind(1)
+        there = batch.looked_at.to(device)[parts, :, None] & ~boxes[rows].isnan()
+        known = boxes[rows]
+        low = known.masked_fill(~there, float("inf")).amin(1)
+        high = known.masked_fill(~there, float("-inf")).amax(1)
+        # All merged tokens looked at belong to one thing.
+        single = (there.any(1) & (high - low < 0.02)).all(1)
+        if not single.any():
+            return torch.zeros((), device=device), {}
+        told, truth = self.box(hidden[rows, positions][single]), low[single]
+        return F.smooth_l1_loss(told, truth, beta=0.03), {"box_off": (told - truth).abs().mean().item()}

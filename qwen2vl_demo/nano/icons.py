@@ -1,4 +1,4 @@
-"""The icons that show the nouns: five public sets of drawings, rasterised once, needed to train and never to run.
+"""The icons that show the nouns: public sets of drawings, rasterised once, needed to train and never to run.
 
     python -m qwen2vl_demo.nano.icons runs/icons.npz        # wants npm and `pip install resvg-py`
 
@@ -27,14 +27,20 @@ import PIL.Image
 
 from qwen2vl_demo.nano.nouns import NOUNS
 
-# Sets of the npm scope @iconify-json that share one naming scheme, each with its licence.
+# Sets of the npm scope @iconify-json that share one naming scheme, each with its licence. Those of `PARTIAL` lack some
+# nouns.
 SETS = {
     "noto": "Apache-2.0",
+    "noto-v1": "Apache-2.0",
     "fluent-emoji-flat": "MIT",
+    "fluent-emoji": "MIT",
     "twemoji": "CC-BY-4.0",
     "openmoji": "CC-BY-SA-4.0",
+    "fxemoji": "Apache-2.0",
+    "streamline-emojis": "CC-BY-4.0",
     "emojione": "CC-BY-4.0",
 }
+PARTIAL = ("fxemoji", "streamline-emojis")
 HELD_OUT = "emojione"  # measures that a noun was learnt, and not its drawings
 TRAINED = tuple(name for name in SETS if name != HELD_OUT)
 SIDE = 96
@@ -60,7 +66,8 @@ def nouns() -> tuple[str, ...]:
 
 @lru_cache(maxsize=1024)
 def _of(noun: str, sets: tuple[str, ...]) -> np.ndarray:
-    return np.concatenate([_rasters()[f"{name}/{noun}"] for name in sets])
+    known = [_rasters().get(f"{name}/{noun}") for name in sets]
+    return np.concatenate([drawings for drawings in known if drawings is not None])
 
 
 def pictures(noun: str) -> np.ndarray:
@@ -122,8 +129,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for name in SETS:
             known = fetch(name, Path(folder))
+            there = {**known["icons"], **known.get("aliases", {})}
             for noun, drawings in NOUNS.items():
-                rasters[f"{name}/{noun}"] = np.stack([rasterise(svg_of(known, icon)) for icon in drawings])
+                drawings = tuple(icon for icon in drawings if icon in there) if name in PARTIAL else drawings
+                if drawings:
+                    rasters[f"{name}/{noun}"] = np.stack([rasterise(svg_of(known, icon)) for icon in drawings])
     out.parent.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(out, **rasters)
     print(f"{len(NOUNS)} nouns in {len(SETS)} sets: {out}")

@@ -57,7 +57,8 @@ class Thing:
     """One filled shape: centre and half size in pixels, rotation in radians, `rgb` one of the tones of `colour`.
 
     An icon has a noun for its shape, no colour, and `icon`, the number of its drawing; `spread` is how much of
-    the half size its ink takes to the sides and up and down.
+    the half size its ink takes to the sides and up and down, `mirrored` whether left and right are exchanged, and
+    `tint` (3, 3) what its colours are multiplied by, or ().
     """
 
     shape: str
@@ -70,6 +71,8 @@ class Thing:
     big: bool = False
     icon: int | None = None
     spread: tuple[float, float] = (1.0, 1.0)
+    mirrored: bool = False
+    tint: tuple[tuple[float, float, float], ...] = ()
 
     @property
     def label(self) -> int:
@@ -297,12 +300,24 @@ def place_things(
 
 
 def as_icon(rng: np.random.Generator, thing: Thing) -> Thing:
-    """The thing with one of the drawings of its noun."""
+    """The thing with one of the drawings of its noun, mirrored and in other colours now and then."""
     drawings = icons.pictures(thing.shape)
     index = int(rng.integers(len(drawings)))
     ys, xs = np.nonzero(drawings[index, :, :, 3] > 40)
     spread = ((int(np.ptp(xs)) + 1) / icons.SIDE, (int(np.ptp(ys)) + 1) / icons.SIDE)
-    return replace(thing, angle=0.0, icon=index, spread=spread)
+    tint = random_tint(rng) if rng.random() < 0.5 else ()
+    return replace(thing, angle=0.0, icon=index, spread=spread, mirrored=bool(rng.random() < 0.4), tint=tint)
+
+
+def random_tint(rng: np.random.Generator) -> tuple[tuple[float, float, float], ...]:
+    """A (3, 3) matrix on RGB: colours turned about grey by up to half a radian, paler or stronger, darker or lighter."""
+    angle, strength, light = rng.uniform(-0.5, 0.5), rng.uniform(0.4, 1.3), rng.uniform(0.8, 1.1)
+    grey = np.full((3, 3), 1 / 3)
+    # Rodrigues' rotation about the grey axis; what lies along the axis is brightness and stays.
+    cross = np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / np.sqrt(3)
+    turned = np.cos(angle) * (np.eye(3) - grey) + np.sin(angle) * cross
+    first, second, third = ((float(r), float(g), float(b)) for r, g, b in light * (grey + strength * turned))
+    return first, second, third
 
 
 def in_reading_order(height: int, things: tuple[Thing, ...]) -> tuple[Thing, ...]:

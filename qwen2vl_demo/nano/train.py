@@ -30,7 +30,7 @@ from qwen2vl_demo.nano.batches import IGNORED, Batch, Conversations
 from qwen2vl_demo.nano.checkpoint import nano_config, write_checkpoint
 from qwen2vl_demo.nano.evaluate import evaluate, format_table
 from qwen2vl_demo.nano.growth import grown
-from qwen2vl_demo.nano.heads import DenseHead, PlaceHead, looking_loss
+from qwen2vl_demo.nano.heads import BoxHead, DenseHead, PlaceHead, looking_loss
 from qwen2vl_demo.nano.muon import Muon
 from qwen2vl_demo.nano.tokenizer import extend_tokenizer, train_tokenizer, vocabulary_texts, write_tokenizer
 from qwen2vl_demo.processing.chat import ChatTemplate
@@ -39,8 +39,10 @@ from qwen2vl_demo.processing.tokenizer import Tokenizer
 LANGUAGE_RATE = 2e-3
 VISION_RATE = 1.5e-3  # while it learns alone
 VISION_SHARE = 0.2  # of that when it learns to answer, ...
+MERGER_FIRST = 0.08  # share of the vision stage in which a model that can already see only turns its merged tokens
 FROZEN = 0.4  # ... after this share of the stage: before, the language model learns to use what it has
 DENSE_WEIGHT = 0.3  # of the dense labels' loss beside the answers'
+BOX_WEIGHT = 1.0  # of the error of the boxes that the layer behind it is asked for
 LOOK_WEIGHT = 0.3  # of the loss that asks one head to look at what an answer is about
 LOOKING_LAYER = 2  # whose first head that is: the layers before it read the question, those behind use what it sees
 WARM_UP, DECAY_FROM = 0.02, 0.6  # shares of a stage: the rate rises before the first and falls after the second
@@ -77,6 +79,7 @@ class Trainer:
         self.model = Qwen2VL(nano_config(raw)).to(device)
         self.model.visual.apply(partial(_start, spread=0.05))
         self.model.model.apply(partial(_start, spread=0.02))
+        self.can_see = start_from is not None
         if start_from is not None:
             known = load_model(start_from, device=torch.device(device), dtype=torch.float32)
             self.model.load_state_dict(grown(known.state_dict(), self.model.state_dict(), start_from, raw))
@@ -86,10 +89,12 @@ class Trainer:
                     layer.get_submodule(name).compile(dynamic=True)
             for block in self.model.visual.blocks:
                 block.get_submodule("mlp").compile(dynamic=True)
-        self.dense_head = DenseHead(self.model.config.vision.out_dim).to(device)
+        self.dense_head = DenseHead(self.model.config.vision.out_dim, self._token_of).to(device)
         # Where a merged token lies is told by its position ids alone: the second layer is asked for it, so that the
         # layers behind can answer "where" from there.
         self.place_head = PlaceHead(self.model.config.text.hidden_size).to(device)
+        self.box_head = BoxHead(self.model.config.text.hidden_size).to(device)
+        self.heads = nn.ModuleDict({"dense": self.dense_head, "place": self.place_head, "box": self.box_head})
         vision, language = self.model.visual, self.model.model
         matrices = [[p for p in part.parameters() if p.ndim == 2] for part in (vision.blocks, language.layers)]
         rest = [
@@ -98,7 +103,7 @@ class Trainer:
         ]
         # The heads go with the language model: they learn while the vision transformer rests, so that what they ask of
         # it later is worth learning.
-        rest[1] += [*self.dense_head.parameters(), *self.place_head.parameters()]
+        rest[1] += self.heads.parameters()
         # Two groups each: first the vision transformer's, then the language model's.
         self.optimizers: list[torch.optim.Optimizer] = [
             Muon([{"params": p} for p in matrices]),
@@ -110,8 +115,14 @@ class Trainer:
         )
         self._second_layer: list[Tensor] = []
         self.model.model.layers[1].register_forward_hook(lambda *given: self._second_layer.append(given[2]))
+        self._looked: list[Tensor] = []
+        self.model.model.layers[LOOKING_LAYER].register_forward_hook(lambda *given: self._looked.append(given[2]))
         self.elapsed, self.step, self.best = 0.0, 0, 0.0
         self._resume()
+
+    def _token_of(self, word: str) -> int | None:
+        ids = self.tokenizer.encode_text(f" {word}")
+        return ids[0] if len(ids) == 1 and word else None
 
     def _tokenizer(self, start_from: Path | None) -> RawTokenizer:
         path = self.out / "tokenizer" / "tokenizer.json"
@@ -130,8 +141,7 @@ class Trainer:
             return
         state = torch.load(path, map_location=self.device, weights_only=True)
         self.model.load_state_dict(state["model"])
-        self.dense_head.load_state_dict(state["dense_head"])
-        self.place_head.load_state_dict(state["place_head"])
+        self.heads.load_state_dict(state["heads"])
         for optimizer, known in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(known)
         self.elapsed, self.step, self.best = state["elapsed"], state["step"], state["best"]
@@ -140,8 +150,7 @@ class Trainer:
     def save(self) -> None:
         state: dict[str, Any] = {
             "model": self.model.state_dict(),
-            "dense_head": self.dense_head.state_dict(),
-            "place_head": self.place_head.state_dict(),
+            "heads": self.heads.state_dict(),
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "elapsed": self.elapsed,
             "step": self.step,
@@ -182,6 +191,8 @@ class Trainer:
                 frozen = not dense and share < FROZEN
                 vision["lr"] = VISION_RATE * factor * (1.0 if dense else 0.0 if frozen else VISION_SHARE)
                 language["lr"] = LANGUAGE_RATE * factor
+            if dense and self.can_see and share < MERGER_FIRST:
+                self.optimizers[0].param_groups[0]["lr"] = 0.0
             if batch.kind == "mosaic" and frozen:
                 continue
             for name, value in self.learn(batch, dense or batch.kind == "mosaic", frozen).items():
@@ -211,12 +222,11 @@ class Trainer:
         if batch.grids:
             with torch.set_grad_enabled(not frozen):
                 vision = model.encode(batch.patches.to(device), batch.grids)
-            dense_loss, right = self.dense_head(vision, batch)
+            dense_loss, right = self.dense_head(vision, batch, model.model.embed_tokens.weight)
             loss = loss + dense_loss * (1.0 if dense else DENSE_WEIGHT)
             report |= right
         if not dense:
-            self._second_layer.clear()
-            self._looking.clear()
+            self._forget()
             input_ids = batch.input_ids.to(device)
             hidden = model(model.embed(input_ids, vision), batch.position_ids.to(device))
             if batch.grids:
@@ -230,23 +240,29 @@ class Trainer:
                 hidden_there, cos, sin = self._looking.pop()
                 look_loss, report["look"] = looking_loss(attention, hidden_there, cos, sin, batch)
                 loss = loss + look_loss * LOOK_WEIGHT
+                box_loss, off = self.box_head(self._looked.pop(), seen, batch)
+                loss = loss + box_loss * BOX_WEIGHT
+                report |= off
             targets = batch.targets.to(device)
             learnt = targets != IGNORED
             answer_loss = F.cross_entropy(model.logits(hidden[learnt]), targets[learnt])
             loss = loss + answer_loss
             report[batch.kind] = answer_loss.item()
         self.model.zero_grad(set_to_none=True)
-        self.dense_head.zero_grad(set_to_none=True)
-        self.place_head.zero_grad(set_to_none=True)
+        self.heads.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_([p for o in self.optimizers for g in o.param_groups for p in g["params"]], 1.0)
         for optimizer in self.optimizers:
             optimizer.step()
         return report
 
+    def _forget(self) -> None:
+        """Drop what the hooks kept of an earlier pass."""
+        for kept in (self._second_layer, self._looking, self._looked):
+            kept.clear()
+
     def _check(self) -> None:
-        self._second_layer.clear()
-        self._looking.clear()
+        self._forget()
         table = evaluate(self.model, self.tokenizer, self.template, seed=1, samples_per_kind=self.samples_per_check)
         score = sum(row.accuracy for row in table) / len(table)
         print(format_table(table), f"mean over families {score:.3f}", sep="\n", flush=True)

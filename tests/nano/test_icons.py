@@ -1,5 +1,7 @@
 """Icons as things of the drawn world: two sets of blobs stand for the public drawings, which tests do without."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,7 +9,7 @@ from qwen2vl_demo.nano import icons
 from qwen2vl_demo.nano.draw import box_of, draw_scene
 from qwen2vl_demo.nano.nouns import NOUNS
 from qwen2vl_demo.nano.questions import SCENE_WEIGHTS, ask_scene
-from qwen2vl_demo.nano.scene import Background, Scene, Thing, as_icon, random_scene
+from qwen2vl_demo.nano.scene import Background, Scene, Thing, as_icon, random_scene, random_tint
 from qwen2vl_demo.nano.words import a, plural
 from qwen2vl_demo.nano.world import CELL_LABELS, KINDS, sample
 
@@ -55,13 +57,36 @@ def test_an_icon_is_drawn_where_its_box_says_and_labels_its_cells():
     assert CELL_LABELS[cells.labels[1, 2]] == "cat"
 
 
+def test_a_mirrored_icon_is_mirrored_and_a_tinted_one_keeps_its_greys():
+    """Red on the left, grey on the right. Turned about the grey axis by 120 degrees, red becomes green or blue."""
+    drawing = np.zeros((1, icons.SIDE, icons.SIDE, 4), np.uint8)
+    drawing[:, :, :48], drawing[:, :, 48:] = (240, 0, 0, 255), (90, 90, 90, 255)
+    icons._rasters()["noto/cat"] = drawing
+    icons._of.cache_clear()
+    turn = ((0.0, 0.0, 1.0), (1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
+    thing = Thing("cat", "", (0, 0, 0), 56, 56, 24, icon=0, mirrored=True, tint=turn)
+    with icons.only("noto"):
+        pixels, _ = draw_scene(Scene(112, 112, WHITE, (thing,)), np.random.default_rng(0))
+    assert pixels[56, 40].tolist() == [90, 90, 90]
+    assert pixels[56, 70].tolist() == [0, 240, 0]
+
+
+def test_a_tint_keeps_grey_grey():
+    for seed in range(20):
+        tinted = np.asarray(random_tint(np.random.default_rng(seed))) @ np.full(3, 100.0)
+        assert np.ptp(tinted) < 1e-9
+        assert 79 < tinted[0] < 111
+
+
 def test_the_held_out_set_is_drawn_only_when_asked_for():
     def bright(scene):
         return (draw_scene(scene, np.random.default_rng(0))[0][..., 1] == 60).any()
 
     def scenes():
+        """As they are drawn, but in their own colours."""
         rng = np.random.default_rng(1)
-        return [random_scene(rng, (140, 140)) for _ in range(20)]
+        drawn = [random_scene(rng, (140, 140)) for _ in range(20)]
+        return [replace(scene, things=tuple(replace(thing, tint=()) for thing in scene.things)) for scene in drawn]
 
     for scene in scenes():
         assert scene.shapes or not bright(Scene(140, 140, WHITE, scene.things))

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from qwen2vl_demo.nano.batches import IGNORED, MIX, Conversations, collate, plac
 from qwen2vl_demo.nano.checkpoint import nano_config, write_checkpoint
 from qwen2vl_demo.nano.draw import draw_scene
 from qwen2vl_demo.nano.evaluate import evaluate, score
-from qwen2vl_demo.nano.heads import DenseHead, looking_loss
+from qwen2vl_demo.nano.heads import BoxHead, DenseHead, looking_loss
 from qwen2vl_demo.nano.scene import CHART_PARTS, COLOURS, SHAPES, Background, Scene, Thing
 from qwen2vl_demo.nano.tokenizer import train_tokenizer, vocabulary_texts, write_tokenizer
 from qwen2vl_demo.nano.train import Trainer, rate_at
@@ -165,8 +166,8 @@ def test_a_new_run_can_begin_with_the_weights_of_a_checkpoint(tmp_path):
 
 
 def test_dense_labels_ask_for_shape_and_colour_apart():
-    head = DenseHead(8)
-    what, colour = (layer.out_features for layer in head.heads)
+    head = DenseHead(8, lambda word: None)
+    what, colour = (len(own) for own in head.own)
     objects = [label for label in CELL_LABELS if label.endswith((" star", " circle"))]
     coloured = (len(SHAPES) + len(CHART_PARTS)) * len(COLOURS)
     star = {int(head.table[CELL_LABELS.index(o), 0]) for o in objects if o.endswith("star")}
@@ -174,6 +175,49 @@ def test_dense_labels_ask_for_shape_and_colour_apart():
     assert len(star) == len(red) == 1
     assert colour == 8 + 1  # and none
     assert what == len(CELL_LABELS) - coloured + len(SHAPES) + len(CHART_PARTS)
+
+
+def test_a_merged_token_that_lies_towards_the_words_red_and_star_is_a_red_star(parts):
+    """The sum of both words' directions, whatever its length, is told right; turned away from "star" it is not."""
+    _, tokenizer, template, config = parts
+    ids = {word: index for index, word in enumerate((*SHAPES, *COLOURS))}
+    head = DenseHead(64, ids.get)
+    torch.manual_seed(0)
+    embedding = torch.randn(len(ids), 64) + 3  # all words share a large part, as real ones do
+    batch = collate("scene", draw("scene"), tokenizer, template, config)
+    label = CELL_LABELS.index("red star")
+    batch = dataclasses.replace(batch, cells=torch.full_like(batch.cells, label))
+    what, colour = (head.directions(question, embedding)[head.table[label, question]] for question in (0, 1))
+    for direction, expected in ((what + colour, (1, 1)), (-what + colour, (0, 1))):
+        _, right = head(5 * direction.expand(len(batch.cells), -1), batch, embedding)
+        assert (right["what"], right["colour"]) == expected
+    shapes = embedding[: len(SHAPES)]
+    star = shapes[SHAPES.index("star")] - shapes.mean(0)
+    assert torch.allclose(what, star / star.norm(), atol=1e-5)
+
+
+def test_the_box_head_is_asked_for_the_box_that_the_answer_gives(parts):
+    """A head that only has a bias is right about one box; it is told how far the boxes of the answers are from it."""
+    _, tokenizer, template, config = parts
+    rng = np.random.default_rng(5)
+    items = [sample(rng, "scene", size=(112, 140), turns=8) for _ in range(12)]
+    for item in items:
+        for turn in item.turns:
+            numbers = [int(n) for n in re.findall(r"\d+", turn.answer)]
+            if "<|box_start|>" not in turn.answer or len(turn.focus) != 1:
+                continue
+            media = (0,)
+            alone = dataclasses.replace(item, turns=(dataclasses.replace(turn, media=media),))
+            batch = collate("scene", [alone], tokenizer, template, config)
+            seen = batch.input_ids == config.image_token_id
+            head = BoxHead(4)
+            torch.nn.init.zeros_(head.box.weight)
+            with torch.no_grad():
+                head.box.bias.copy_(torch.tensor(numbers) / 1000)
+            loss, off = head(torch.zeros(*seen.shape, 4), seen, batch)
+            assert off["box_off"] < 0.006, turn.answer  # the answer rounds to hundredths
+            return
+    raise AssertionError("no question for a box was drawn")
 
 
 def test_the_rate_rises_stays_and_falls():
