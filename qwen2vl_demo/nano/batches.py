@@ -221,16 +221,13 @@ class Conversations(IterableDataset):
         kinds = ["scene", "text", "paper", "clip"] if self.dense_only else list(MIX)
         shares = np.array([MIX[kind][0] for kind in kinds])
         while True:
-            if rng.random() < mosaics:
-                kind = "mosaic"
-            else:
-                kind = str(rng.choice(kinds, p=shares / shares.sum()))
+            kind = "mosaic" if rng.random() < mosaics else str(rng.choice(kinds, p=shares / shares.sum()))
             size = random_large_size(rng) if kind in LARGE and rng.random() < LARGE_SHARE else random_size(rng, kind)
             count = max(2, MIX.get(kind, (0, 16))[1] * 64 // max(64, size[0] * size[1] // FACTOR**2))
             if kind == "mosaic":
                 items = [mosaic(rng, size) for _ in range(count)]
             else:
-                frames, turns = random_frames(rng, size), 1 if self.dense_only else 6
+                frames, turns = random_frames(rng, size), 1 if self.dense_only else 8
                 items = [sample(rng, kind, size=size, frames=frames, turns=turns) for _ in range(count)]
             yield self._batch(kind, items)
 

@@ -347,8 +347,8 @@ ASKERS = {
     **{"where": ask_where, "describe": ask_describe, "box": ask_box, "read": ask_read},
 }
 SCENE_WEIGHTS = {
-    **{"name": 17, "shape": 12, "colour": 16, "count": 20, "exists": 13, "where": 18},
-    **{"describe": 9, "box": 9, "read": 2},
+    **{"name": 17, "shape": 12, "colour": 14, "count": 20, "exists": 13, "where": 20},
+    **{"describe": 9, "box": 14, "read": 2},
 }
 TEXT_WEIGHTS = {
     **{"read": 60, "name": 6, "shape": 6, "colour": 7, "count": 7, "exists": 7, "where": 5},

@@ -310,7 +310,7 @@ def as_icon(rng: np.random.Generator, thing: Thing) -> Thing:
 
 
 def random_tint(rng: np.random.Generator) -> tuple[tuple[float, float, float], ...]:
-    """A (3, 3) matrix on RGB: colours turned about grey by up to half a radian, paler or stronger, darker or lighter."""
+    """A (3, 3) matrix on RGB: colours turned by up to half a radian, paler or stronger, darker or lighter."""
     angle, strength, light = rng.uniform(-0.5, 0.5), rng.uniform(0.4, 1.3), rng.uniform(0.8, 1.1)
     grey = np.full((3, 3), 1 / 3)
     # Rodrigues' rotation about the grey axis; what lies along the axis is brightness and stays.

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import time
 
 import pytest
 import torch
@@ -206,3 +207,23 @@ def test_the_numbers_read_for_a_token_are_the_matrices_of_the_language_model():
     names = dict(Qwen2VL(CONFIG).named_parameters())
     read = sum(p.numel() for name, p in names.items() if p.ndim == 2 and name.startswith(("model.layers", "lm_head")))
     assert weights.decode_parameters(CONFIG.text) == read
+
+
+def test_what_decides_the_number_format_is_what_a_larger_product_finds_too():
+    """`bfloat16_gain` takes a few milliseconds; three vision-sized products in both formats must not contradict it.
+
+    Only a clear answer counts (twice as fast or half as fast), since tests run on busy machines.
+    """
+
+    def seconds(dtype):
+        x, matrix = torch.ones(784, 1280, dtype=dtype), torch.ones(1280, 1280, dtype=dtype)
+        times = []
+        for _ in range(3):
+            begin = time.perf_counter()
+            torch.nn.functional.linear(x, matrix)
+            times.append(time.perf_counter() - begin)
+        return min(times)
+
+    found, quick = seconds(torch.float32) / seconds(torch.bfloat16), weights.bfloat16_gain()
+    if max(found, 1 / found) > 2:
+        assert (quick > 1) == (found > 1), (quick, found)

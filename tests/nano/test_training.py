@@ -214,7 +214,7 @@ def test_the_box_head_is_asked_for_the_box_that_the_answer_gives(parts):
             torch.nn.init.zeros_(head.box.weight)
             with torch.no_grad():
                 head.box.bias.copy_(torch.tensor(numbers) / 1000)
-            loss, off = head(torch.zeros(*seen.shape, 4), seen, batch)
+            _, off = head(torch.zeros(*seen.shape, 4), seen, batch)
             assert off["box_off"] < 0.006, turn.answer  # the answer rounds to hundredths
             return
     raise AssertionError("no question for a box was drawn")

@@ -15,7 +15,7 @@ from qwen2vl_demo.nano.outside import main_colour, random_outside
 from qwen2vl_demo.nano.phrases import CHAT, PHRASES
 from qwen2vl_demo.nano.questions import ASKERS, SCENE_WEIGHTS, Asked, ask_scene, box_answer, describe, relation_of
 from qwen2vl_demo.nano.scene import COLOURS, PLACES, SHAPES, Background, Scene, Thing, random_scene, random_size
-from qwen2vl_demo.nano.words import HELD_OUT, count_sentence, split
+from qwen2vl_demo.nano.words import HELD_OUT, count_sentence, split, without_a_small_word
 from qwen2vl_demo.nano.world import CELL_LABELS, FAMILIES, KINDS, sample
 
 WHITE = Background((255, 255, 255), (255, 255, 255))
@@ -104,6 +104,15 @@ def test_held_out_wordings_are_disjoint_and_every_question_has_some() -> None:
         assert set(split(options, "train")) | set(held) == set(options), key
     wordings = {w.lower().rstrip("?.!") for options in lists.values() for w in options}
     assert 0.1 < len(HELD_OUT) / len(wordings) < 0.2
+
+
+def test_a_small_word_may_be_missing_and_what_is_asked_for_stays() -> None:
+    rng = np.random.default_rng(0)
+    said = {without_a_small_word(rng, "Where is the cat?") for _ in range(30)}
+    assert said == {"Where the cat?", "Where is cat?"}
+    assert without_a_small_word(rng, "Is A higher than B?") in ("A higher than B?", "Is A higher than B?")
+    assert without_a_small_word(rng, "How much is A") == "How much A"
+    assert without_a_small_word(rng, "Describe the picture.") == "Describe the picture."
 
 
 def test_things_do_not_overlap_and_stay_inside() -> None:

@@ -1,5 +1,6 @@
 """What the page does, without a page: every handler against the fake engine."""
 
+import itertools
 import logging
 import threading
 import time
@@ -10,6 +11,7 @@ import pytest
 
 from qwen2vl_demo.engine.base import Chunk
 from qwen2vl_demo.processing.messages import Image, Text, Video
+from qwen2vl_demo.ui.answering import COALESCE
 from qwen2vl_demo.ui.chat import Chat
 from qwen2vl_demo.ui.export import export_json
 from qwen2vl_demo.ui.looking import Look
@@ -403,3 +405,28 @@ def test_a_pump_comes_back_without_news() -> None:
     assert pump.take(0.05) == [] and not pump.ended
     gate.set()
     assert [c.text for c in pump.take(5.0)] == ["late"]
+
+
+@pytest.mark.parametrize("interval", [0.0, 0.004])
+def test_the_page_is_updated_at_the_same_pace_however_fast_words_come(
+    chat: Chat, session: Session, monkeypatch: pytest.MonkeyPatch, interval: float
+) -> None:
+    """150 words at once, or one every 4 ms: each update carries the whole chat, so there is one every 60 ms at most."""
+    stream = chat.engine.stream
+
+    def fast(*arguments: object) -> Iterator[Chunk]:
+        *_, last = stream(*arguments)  # type: ignore[arg-type]
+        for index in range(150):
+            time.sleep(interval)
+            yield Chunk(text=f"w{index} ")
+        yield last
+
+    monkeypatch.setattr(chat.engine, "stream", fast)
+    began, moments = time.monotonic(), []
+    for view in send(chat, session, Draft("Count", ())):
+        if any("w0 " in text for text in words(view)):
+            moments.append(time.monotonic())
+    assert len(moments) <= (time.monotonic() - began) / COALESCE + 1
+    assert all(later - earlier > 0.03 for earlier, later in itertools.pairwise(moments))
+    if interval:
+        assert len(moments) >= 3  # and it does move
