@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from qwen2vl_demo.model.kv_cache import KVCache
-from qwen2vl_demo.model.language import DecoderLayer
+from qwen2vl_demo.model.language import DecoderLayer, RMSNorm
 from qwen2vl_demo.model.qwen2vl import Qwen2VL
 
 WeightKind = Literal["same", "bfloat16", "int8"]  # "same": those of the model
@@ -48,6 +48,12 @@ class Rows:
     def nbytes(self) -> int:
         return sum(t.nbytes for t in (self.weight, self.bias, self.scale) if t is not None)
 
+    def added(self, x: Tensor, to: Tensor) -> Tensor:
+        """`to` (1, N) and this product of x (1, K), which is one operation where the weights are the model's own."""
+        if self.kind == "same" and self.bias is None:
+            return torch.addmm(to, x, self.weight.t())
+        return to + self(x)
+
     def __call__(self, x: Tensor) -> Tensor:
         if self.kind == "same":
             return F.linear(x, self.weight, self.bias)
@@ -69,12 +75,24 @@ def quantize(weight: Tensor) -> tuple[Tensor, Tensor]:
     return (weight.float() / scale.float()[:, None]).round_().clamp_(-MOST, MOST).to(torch.int8), scale
 
 
+class Norm:
+    """The root-mean-square norm of a row: as one operation in float32, where that differs by rounding alone. In
+    bfloat16 the reference rounds before it multiplies by the weight, and so does the module."""
+
+    def __init__(self, norm: RMSNorm) -> None:
+        self._norm, self.weight = norm, norm.weight
+        self._alone = norm.weight.dtype == torch.float32
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return F.rms_norm(x, self.weight.shape, self.weight, self._norm.eps) if self._alone else self._norm(x)
+
+
 class _Layer:
     """The products of one layer of the language model."""
 
     def __init__(self, layer: DecoderLayer, kind: WeightKind) -> None:
         attention, mlp = layer.self_attn, layer.mlp
-        self.before, self.between = layer.input_layernorm, layer.post_attention_layernorm
+        self.before, self.between = Norm(layer.input_layernorm), Norm(layer.post_attention_layernorm)
         self.qkv = _joined([attention.q_proj, attention.k_proj, attention.v_proj], kind)
         self.out = Rows(attention.o_proj.weight, None, kind)
         self.gate_up = _joined([mlp.gate_proj, mlp.up_proj], kind)
@@ -110,7 +128,7 @@ class Decoder:
             kind = "same"
         text = model.config.text
         self.kind, self.config = kind, text
-        self._embedding, self._norm = model.model.embed_tokens.weight, model.model.norm
+        self._embedding, self._norm = model.model.embed_tokens.weight, Norm(model.model.norm)
         self._frequencies = model.model.mrope.frequencies.to(model.device)  # (P,)
         self._heads, self._shared, self._head_dim = text.num_heads, text.num_kv_heads, text.head_dim
         self._layers = [_Layer(layer, kind) for layer in model.model.layers]  # type: ignore[arg-type]
@@ -137,9 +155,12 @@ class Decoder:
     def step(self, token: int, position: int, cache: KVCache) -> Tensor:
         """Runs a token at a position (equal on t, h and w, as words have it); the logits (V,) of the one after it."""
 
+        places, known = cache.next_places(), cache.views(cache.length + 1)
+
         def attend(index: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-            keys, values = cache.append(index, k, v)  # (1, G, S, D)
-            return F.scaled_dot_product_attention(q, keys, values)
+            for place, new in zip(places[index], (k, v), strict=True):
+                place.copy_(new)
+            return F.scaled_dot_product_attention(q, *known[index])  # over (1, G, S, D)
 
         logits = self._run(self._embedding[token : token + 1], position * self._frequencies, attend)
         cache.advance(1)
@@ -157,8 +178,8 @@ class Decoder:
 
         def attend(index: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
             keys, values = cache.keys[index], cache.values[index]  # (1, G, K, D)
-            keys.index_copy_(2, place, k)
-            values.index_copy_(2, place, v)
+            keys.index_copy_(2, place, k[None, :, None])
+            values.index_copy_(2, place, v[None, :, None])
             scores = (q @ keys.transpose(2, 3)).float() * self._head_dim**-0.5  # (1, G, R, K)
             return scores.masked_fill(later, float("-inf")).softmax(-1).to(v.dtype) @ values
 
@@ -170,15 +191,15 @@ class Decoder:
         cos, sin = torch.cat((cos, cos)), torch.cat((-sin, sin))  # (D,): the halves of a head turn against each other
         for index, layer in enumerate(self._layers):
             q, k, v = self._heads_of(layer.qkv(layer.before(x)), cos, sin)
-            x = x + layer.out(attend(index, q, k, v).view(1, -1))
+            x = layer.out.added(attend(index, q, k, v).view(1, -1), x)
             gate, up = layer.gate_up(layer.between(x)).chunk(2, dim=-1)
-            x = x + layer.down(F.silu(gate) * up)
+            x = layer.down.added(F.silu(gate) * up, x)
         return self._head(self._norm(x))[0]
 
     def _heads_of(self, qkv: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """q, k and v side by side (1, (H + 2G) D) -> q (1, G, R, D) and k (1, G, 1, D), turned, and v (1, G, 1, D)."""
+        """q, k and v side by side (1, (H + 2G) D) -> q (1, G, R, D) and k (G, D), turned, and v (G, D)."""
         heads = qkv.view(-1, self._head_dim)  # (H + 2G, D)
         turned = heads[: self._heads + self._shared].float()
         turned = torch.addcmul(turned * cos, turned.roll(self._head_dim // 2, -1), sin).to(qkv.dtype)
         k, v = turned[self._heads :], heads[self._heads + self._shared :]
-        return turned[: self._heads].view(1, self._shared, -1, self._head_dim), k[None, :, None], v[None, :, None]
+        return turned[: self._heads].view(1, self._shared, -1, self._head_dim), k, v

@@ -43,6 +43,18 @@ class KVCache:
         self.values[layer, :, :, self.length : end] = values
         return self.keys[layer, :, :, :end], self.values[layer, :, :, :end]
 
+    def next_places(self) -> list[tuple[Tensor, Tensor]]:
+        """Of each layer, where the next token's keys and values (G, D) go. For a single sequence."""
+        if self.length == self.capacity:
+            raise ValueError(f"the KV cache holds {self.capacity} tokens and cannot take number {self.length + 1}")
+        keys, values = (kept[:, 0, :, self.length].unbind() for kept in (self.keys, self.values))
+        return list(zip(keys, values, strict=True))
+
+    def views(self, length: int) -> list[tuple[Tensor, Tensor]]:
+        """Of each layer, the keys and values of the first `length` tokens, (B, G, length, D)."""
+        keys, values = (kept[..., :length, :].unbind() for kept in (self.keys, self.values))
+        return list(zip(keys, values, strict=True))
+
     def advance(self, tokens: int) -> None:
         self.length += tokens
 
