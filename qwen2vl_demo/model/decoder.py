@@ -131,6 +131,9 @@ class Decoder:
         self._embedding, self._norm = model.model.embed_tokens.weight, Norm(model.model.norm)
         self._frequencies = model.model.mrope.frequencies.to(model.device)  # (P,)
         self._heads, self._shared, self._head_dim = text.num_heads, text.num_kv_heads, text.head_dim
+        self._still = torch.zeros(self._shared, self._head_dim, device=model.device)
+        self._signs = torch.ones(self._head_dim, device=model.device)
+        self._signs[: self._head_dim // 2] = -1
         self._layers = [_Layer(layer, kind) for layer in model.model.layers]  # type: ignore[arg-type]
         self._head = Rows(self._embedding if text.tie_word_embeddings else model.lm_head.weight, None, kind)
 
@@ -187,8 +190,11 @@ class Decoder:
 
     def _run(self, x: Tensor, angles: Tensor, attend: Attend) -> Tensor:
         """A token's embedding (1, C) and its angles (P,) -> the logits (V,) of the one after it."""
-        cos, sin = angles.cos(), angles.sin()
-        cos, sin = torch.cat((cos, cos)), torch.cat((-sin, sin))  # (D,): the halves of a head turn against each other
+        # (H + 2G, D): the halves of a head turn against each other; values stand still, which costs less than parting
+        # them from the others before.
+        turned, heads = angles.repeat(2), self._heads + self._shared
+        cos = torch.cat((turned.cos().expand(heads, -1), self._still + 1))
+        sin = torch.cat(((turned.sin() * self._signs).expand(heads, -1), self._still))
         for index, layer in enumerate(self._layers):
             q, k, v = self._heads_of(layer.qkv(layer.before(x)), cos, sin)
             x = layer.out.added(attend(index, q, k, v).view(1, -1), x)
@@ -198,8 +204,7 @@ class Decoder:
 
     def _heads_of(self, qkv: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """q, k and v side by side (1, (H + 2G) D) -> q (1, G, R, D) and k (G, D), turned, and v (G, D)."""
-        heads = qkv.view(-1, self._head_dim)  # (H + 2G, D)
-        turned = heads[: self._heads + self._shared].float()
-        turned = torch.addcmul(turned * cos, turned.roll(self._head_dim // 2, -1), sin).to(qkv.dtype)
-        k, v = turned[self._heads :], heads[self._heads + self._shared :]
-        return turned[: self._heads].view(1, self._shared, -1, self._head_dim), k, v
+        heads = qkv.view(-1, self._head_dim).float()  # (H + 2G, D)
+        turned = torch.addcmul(heads * cos, heads.roll(self._head_dim // 2, -1), sin).to(qkv.dtype)
+        q, k, v = turned.split((self._heads, self._shared, self._shared))
+        return q.view(1, self._shared, -1, self._head_dim), k, v
