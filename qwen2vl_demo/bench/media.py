@@ -69,8 +69,8 @@ def preprocess(row: str, rounds: int) -> Iterator[Row]:
     def theirs() -> torch.Tensor:
         return peer(images=image, return_tensors="pt")["pixel_values"]
 
-    # Ours hold a still image once; the peer repeats it, since a temporal patch has two slices.
-    mine, other = ours().unflatten(1, (3, 1, -1)), theirs().unflatten(1, (3, 2, -1))
+    # Ours hold a still image once, pixel by pixel; the peer's by channel and twice, for the two slices of a patch.
+    mine, other = ours().unflatten(1, (-1, 3)).mT[:, :, None], theirs().unflatten(1, (3, 2, -1))
     if mine.shape[0] != other.shape[0] or mine.shape[-1] != other.shape[-1]:
         raise Unequal(f"{row}: ours are {tuple(mine.shape)} patches and transformers' {tuple(other.shape)}.")
     most, average = float((mine - other).abs().max()), float((mine - other).abs().mean())

@@ -43,7 +43,7 @@ class Qwen2VL(nn.Module):
     ) -> Tensor:
         """Patches (N, 1176) in block order -> merged tokens (N / 4, C), in raster order of the merged grid.
 
-        Of still images one of the two equal frames is enough: (N, 588).
+        Of still images one of the two equal frames is enough, pixel by pixel: (N, 588).
         """
         return self.visual(patches.to(self.device, self.dtype), grids, between_blocks)
 

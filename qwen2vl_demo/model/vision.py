@@ -25,8 +25,8 @@ Run = tuple[int, int]  # how many segments in a row, and the patches in each
 class PatchEmbed(nn.Module):
     """A linear map of each patch. The checkpoints store it as a Conv3d whose kernel equals its stride.
 
-    Takes patches of both frames (N, C T p p) or, of a still image, whose frames are equal, of one (N, C p p): then the
-    weights of both are added up first, which halves the sums.
+    Takes patches of both frames (N, C T p p) or, of a still image, whose frames are equal, of one, as its pixels lie
+    (N, p p C): then the weights of both are added up first, which halves the sums.
     """
 
     def __init__(self, config: VisionConfig) -> None:
@@ -37,7 +37,7 @@ class PatchEmbed(nn.Module):
     def forward(self, patches: Tensor) -> Tensor:
         weight = self.proj.weight  # (C of the ViT, 3, T, p, p)
         if patches.shape[1] * weight.shape[2] == weight[0].numel():
-            weight = weight.sum(2, dtype=torch.float32).to(weight.dtype)
+            weight = weight.sum(2, dtype=torch.float32).to(weight.dtype).movedim(1, -1)
         # The same sums as the convolution in one matrix product: 50 times faster on a CPU.
         return F.linear(patches, weight.flatten(1))  # (N, C)
 
@@ -115,7 +115,7 @@ class VisionTransformer(nn.Module):
     ) -> Tensor:
         """Patches (N, 1176) of pictures and clips laid end to end -> merged tokens (N / 4, language width).
 
-        Still images alone may come with one of their two equal frames: (N, 588).
+        Still images alone may come with one of their two equal frames, pixel by pixel: (N, 588).
 
         Every temporal slice attends to itself alone, so packing pictures changes nothing. `between_blocks` is
         called before each block and may raise to abandon the work.

@@ -97,9 +97,11 @@ def positions(ids: list[int], pads: set[int], grids: list[tuple[int, int, int]])
 
 def pixels_of(patches: np.ndarray, t: int, h: int, w: int, mean: list[float], std: list[float]) -> np.ndarray:
     """(2t, H, W, 3) uint8 out of the rows (t * h * w, 1176) that the model was given: a row holds channel, frame, y
-    and x of a patch; rows come block by block of 2x2 patches. A still image's two equal frames may be given once:
-    rows of 588, and (1, H, W, 3)."""
+    and x of a patch; rows come block by block of 2x2 patches. A still image's two equal frames may be given once, pixel
+    by pixel: rows of 588, and (1, H, W, 3)."""
     fused = patches.shape[1] // (3 * 14 * 14)
+    if fused == 1:
+        patches = patches.reshape(-1, 14 * 14, 3).swapaxes(1, 2)
     cut = patches.reshape(t, h // 2, w // 2, 2, 2, 3, fused, 14, 14)
     frames = cut.transpose(0, 6, 1, 3, 7, 2, 4, 8, 5).reshape(fused * t, h * 14, w * 14, 3)
     return np.rint(255 * (frames * np.array(std) + np.array(mean))).astype(np.uint8)

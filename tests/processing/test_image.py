@@ -104,12 +104,12 @@ def test_patches_equal_the_formula_of_the_reference() -> None:
     torch.testing.assert_close(patchify(frames, VISION, CONFIG), naive, rtol=0, atol=1e-5)
 
 
-def test_a_still_image_cut_once_is_the_first_frame_of_its_patches() -> None:
-    """588 = 3 channels x 14 x 14; the second frame of a still image equals the first. A clip has no such rows."""
+def test_a_still_image_cut_once_is_the_first_frame_of_its_patches_pixel_by_pixel() -> None:
+    """588 = 14 x 14 x 3 channels; the second frame of a still image equals the first. A clip has no such rows."""
     frames = np.random.default_rng(2).integers(0, 256, (1, 84, 140, 3), dtype=np.uint8)
     whole, once = patchify(frames, VISION, CONFIG), patchify(frames, VISION, CONFIG, once=True)
     for frame in range(2):
-        assert torch.equal(once, whole.view(-1, 3, 2, 196)[:, :, frame].flatten(1))
+        assert torch.equal(once.view(-1, 196, 3), whole.view(-1, 3, 2, 196)[:, :, frame].mT)
     clip = np.repeat(frames, 2, axis=0)
     assert torch.equal(patchify(clip, VISION, CONFIG, once=True), whole)
 
