@@ -7,11 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 
+from qwen2vl_demo.nano.asked import absent_kind, exists_answer
 from qwen2vl_demo.nano.clips import DIRECTIONS, Clip, draw_clip, random_clip
 from qwen2vl_demo.nano.focus import clip_focus
+from qwen2vl_demo.nano.layout import random_size
 from qwen2vl_demo.nano.phrases import PHRASES
-from qwen2vl_demo.nano.questions import absent_kind, exists_answer
-from qwen2vl_demo.nano.scene import Scene, Thing, choose, random_size
+from qwen2vl_demo.nano.scene import Scene, Thing, choose
 from qwen2vl_demo.nano.turns import Sample, Turn
 from qwen2vl_demo.nano.words import a, count_sentence, say
 

@@ -20,20 +20,13 @@ from qwen2vl_demo.nano import icons
 from qwen2vl_demo.nano.scene import (
     CELL,
     CHARACTERS,
-    COLOURS,
     LABEL_INDEX,
     WORDS,
     Background,
     Scene,
     Sign,
     Thing,
-    choose,
-    in_reading_order,
     outline,
-    place_things,
-    random_background,
-    random_names,
-    random_rgb,
 )
 
 _SCALE = 4
@@ -250,68 +243,3 @@ def draw_signs(image: Image.Image, signs: Sequence[Sign]) -> list[Mark]:
         pen.text((sign.box[0] - x, sign.box[1] - y), sign.text, fill=sign.rgb, font=load_font(sign.font, sign.size))
         marks += sign_marks(sign, image.height, image.width)
     return marks
-
-
-def random_text(rng: np.random.Generator) -> str:
-    """A sign word, or a number or price of up to three digits."""
-    if rng.random() < 0.68:
-        return str(choose(rng, WORDS))
-    number = str(int(rng.integers(10, 100) if rng.random() < 0.6 else rng.integers(100, 1000)))
-    return f"${number}" if rng.random() < 0.3 and len(number) == 2 else number
-
-
-def _fit_sign(
-    rng: np.random.Generator,
-    text: str,
-    width: int,
-    height: int,
-    top: int,
-    bottom: int,
-    backdrop: Background,
-    free: bool,
-) -> Sign | None:
-    """Write a text into the band between two rows of pixels, or None if it cannot stand there with letters of 16 px."""
-    font = int(rng.integers(len(font_paths())))
-    least = 24 if text in WORDS else 30
-    ratio_x1, ratio_y1, ratio_x2, ratio_y2 = text_box(font, 100, text)
-    room = min(100 * (width - 20) / (ratio_x2 - ratio_x1), 100 * (bottom - top - 16) / (ratio_y2 - ratio_y1))
-    if room < least:
-        return None
-    size = int(rng.integers(least, int(min(room, 64)) + 1))
-    x1, y1, x2, y2 = text_box(font, size, text)
-    wide, tall = x2 - x1, y2 - y1
-    left = int(rng.integers(9, max(10, width - wide - 9)))
-    up = int(rng.integers(top + 8, max(top + 9, bottom - tall - 8)))
-    plate: tuple[int, int, int] | None = None
-    if free and rng.random() < 0.45:
-        board = choose(rng, (*(c for c in COLOURS), "white"))
-        plate = (255, 255, 255) if board == "white" else random_rgb(rng, board)
-        light = board in ("white", "yellow", "pink")
-        ink = choose(rng, ("black", "red", "blue") if board == "white" else ("black",) if light else ("white",))
-        plate = (60, 60, 64) if board == "black" and backdrop.dark else plate
-    else:
-        ink = "white" if backdrop.dark else choose(rng, ("black", "black", "red", "blue", "green", "purple"))
-    rgb = (255, 255, 255) if ink == "white" else random_rgb(rng, ink)
-    return Sign(text, ink, rgb, font, size, (left, up, left + wide, up + tall), plate)
-
-
-def random_text_scene(rng: np.random.Generator, size: tuple[int, int]) -> Scene:
-    """One or two texts, with a few shapes beside them in a third of the pictures."""
-    height, width = size
-    background = random_background(rng)
-    count = 2 if height >= 112 and rng.random() < 0.25 else 1
-    signs: list[Sign] = []
-    while len(signs) < count:
-        top, bottom = len(signs) * height // count, (len(signs) + 1) * height // count
-        text = random_text(rng)
-        if text in [sign.text for sign in signs]:
-            continue
-        sign = _fit_sign(rng, text, width, height, top, bottom, background, True)
-        if sign is not None:
-            signs.append(sign)
-    things: tuple[Thing, ...] = ()
-    if rng.random() < 0.4:
-        taken = tuple((s.box[0] - 6, s.box[1] - 6, s.box[2] + 6, s.box[3] + 6) for s in signs)
-        names = random_names(rng, int(rng.integers(1, 4)), background.dark)
-        things = in_reading_order(height, place_things(rng, height, width, names, taken))
-    return Scene(height, width, background, things, tuple(signs))

@@ -26,8 +26,9 @@ from qwen2vl_demo.nano.clip_questions import happening
 from qwen2vl_demo.nano.clips import DIRECTIONS, Clip, draw_clip, random_clip
 from qwen2vl_demo.nano.draw import draw_scene, text_box
 from qwen2vl_demo.nano.evaluate import HELD_OUT_SEED
+from qwen2vl_demo.nano.layout import random_scene
 from qwen2vl_demo.nano.papers import Bar, Paper, draw_paper, random_paper
-from qwen2vl_demo.nano.scene import Scene, Sign, Thing, random_scene
+from qwen2vl_demo.nano.scene import Scene, Sign, Thing
 from qwen2vl_demo.nano.words import count_sentence
 from qwen2vl_demo.processing.messages import Image, Message, Text, Video
 

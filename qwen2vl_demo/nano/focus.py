@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from qwen2vl_demo.nano.asked import Asked, phrase
 from qwen2vl_demo.nano.draw import Cells, box_of
 from qwen2vl_demo.nano.nouns import NOUNS
-from qwen2vl_demo.nano.questions import Asked, phrase
 from qwen2vl_demo.nano.scene import CELL, COLOURS, SHAPES, Scene, Sign, Thing
 from qwen2vl_demo.nano.words import a, plural
 

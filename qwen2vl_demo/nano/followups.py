@@ -6,17 +6,9 @@ nothing can lean on that question, or where the answer would be ambiguous.
 
 import numpy as np
 
+from qwen2vl_demo.nano.asked import Asked, absent_name, call, count_of, exists_answer, kinds_like, size_word
 from qwen2vl_demo.nano.phrases import PHRASES
-from qwen2vl_demo.nano.questions import (
-    Asked,
-    absent_name,
-    box_answer,
-    call,
-    count_of,
-    exists_answer,
-    kinds_like,
-    size_word,
-)
+from qwen2vl_demo.nano.questions import box_answer
 from qwen2vl_demo.nano.scene import Scene, Thing, choose
 from qwen2vl_demo.nano.words import a, count_sentence, plural, say
 

@@ -8,20 +8,9 @@ import numpy as np
 
 from qwen2vl_demo.nano import icons
 from qwen2vl_demo.nano.draw import draw_scene, font_paths, text_box
+from qwen2vl_demo.nano.layout import as_icon, random_background
 from qwen2vl_demo.nano.papers import write
-from qwen2vl_demo.nano.scene import (
-    COLOURS,
-    LETTERS,
-    SHAPES,
-    WORDS,
-    Scene,
-    Sign,
-    Thing,
-    as_icon,
-    choose,
-    random_background,
-    random_rgb,
-)
+from qwen2vl_demo.nano.scene import COLOURS, LETTERS, SHAPES, WORDS, Scene, Sign, Thing, choose, random_rgb
 from qwen2vl_demo.nano.turns import Sample, Turn
 
 TEXT_SHARE = 0.4

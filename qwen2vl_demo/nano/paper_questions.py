@@ -10,9 +10,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from qwen2vl_demo.nano.focus import Focus, cells_under
+from qwen2vl_demo.nano.layout import random_size
 from qwen2vl_demo.nano.papers import Bar, Paper, draw_paper, random_paper
 from qwen2vl_demo.nano.phrases import PHRASES
-from qwen2vl_demo.nano.scene import COLOURS, Sign, choose, random_size
+from qwen2vl_demo.nano.scene import COLOURS, Sign, choose
 from qwen2vl_demo.nano.turns import Sample, Turn
 from qwen2vl_demo.nano.words import count_sentence, say
 

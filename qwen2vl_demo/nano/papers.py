@@ -23,17 +23,8 @@ from qwen2vl_demo.nano.draw import (
     rectangle_mark,
     text_box,
 )
-from qwen2vl_demo.nano.scene import (
-    CELL,
-    COLOURS,
-    LABEL_INDEX,
-    LETTERS,
-    Background,
-    Sign,
-    choose,
-    random_background,
-    random_rgb,
-)
+from qwen2vl_demo.nano.layout import random_background
+from qwen2vl_demo.nano.scene import CELL, COLOURS, LABEL_INDEX, LETTERS, Background, Sign, choose, random_rgb
 
 INK = (25, 25, 30)
 GOODS = ("TEA", "COFFEE", "MILK", "PIZZA", "FISH", "BREAD", "EGGS", "RICE", "CAKE", "SOUP", "JUICE", "SALAD", "SUGAR")

@@ -6,12 +6,21 @@ without the turn before. This module draws nothing and does not know how turns b
 """
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
-from qwen2vl_demo.nano import icons
+from qwen2vl_demo.nano.asked import (
+    Asked,
+    absent_name,
+    call,
+    count_of,
+    describe,
+    exists_answer,
+    kinds_like,
+    named,
+    none,
+    size_word,
+)
 from qwen2vl_demo.nano.nouns import NOUNS
 from qwen2vl_demo.nano.phrases import PHRASES
 from qwen2vl_demo.nano.scene import COLOURS, PLACES, SHAPES, WORDS, Scene, Thing, choose
@@ -27,93 +36,12 @@ _ASKED_RELATIONS = (
 _DESCRIBE_CHOICES = 8 * 8 * 2 * 9
 
 
-@dataclass(frozen=True)
-class Asked:
-    """One question with its answer.
-
-    `about` is (), ("count",), ("exists",), ("describe",), or a word and the Thing asked about: "thing", "colour" or
-    "where".
-    """
-
-    question: str
-    answer: str
-    family: str
-    choices: int
-    about: tuple = ()
-
-
-def size_word(thing: Thing) -> str:
-    return "big" if thing.big else "small"
-
-
-def phrase(scene: Scene, thing: Thing) -> str:
-    """ "a big red star at the top left"."""
-    return f"{a(f'{size_word(thing)} {thing.name}')} {scene.place(thing)}"
-
-
-def describe(scene: Scene) -> str:
-    """One sentence that lists the signs from top to bottom and the things in reading order."""
-    parts = [f'a sign that says "{sign.text}"' for sign in scene.signs] + [phrase(scene, t) for t in scene.things]
-    sentence = listing(parts)
-    return sentence[0].upper() + sentence[1:] + "."
-
-
-def call(rng: np.random.Generator, scene: Scene, thing: Thing, full: float = 0.2) -> str | None:
-    """A name that only this thing has: its shape, or colour and shape; None if it has a twin."""
-    if sum(t.shape == thing.shape for t in scene.things) == 1 and rng.random() >= full:
-        return thing.shape
-    return thing.name if sum(t.name == thing.name for t in scene.things) == 1 else None
-
-
-def _named(rng: np.random.Generator, scene: Scene, full: float = 0.2) -> tuple[Thing, str] | None:
-    named = [(t, name) for t in scene.things if (name := call(rng, scene, t, full))]
-    return choose(rng, named) if named else None
-
-
-def kinds_like(rng: np.random.Generator, things: Sequence[Thing]) -> tuple[str, ...]:
-    """The kinds to ask for beside these things: nouns as often as there are icons among them, else shapes."""
-    drawn = sum(not t.colour for t in things)
-    return icons.nouns() if drawn and rng.random() < drawn / len(things) else SHAPES
-
-
-def absent_kind(rng: np.random.Generator, scene: Scene) -> str:
-    """A shape or a noun that nothing in the scene is."""
-    there = {t.shape for t in scene.things}
-    return str(choose(rng, [kind for kind in kinds_like(rng, scene.things) if kind not in there]))
-
-
-def absent_name(rng: np.random.Generator, scene: Scene) -> str:
-    """A name nothing in the scene has; half the time a near miss that shares the shape or the colour."""
-    names = {t.name for t in scene.things}
-    if scene.shapes and rng.random() < 0.5 * len(scene.shapes) / len(scene.things):
-        near = choose(rng, scene.shapes)
-        options = [f"{c} {near.shape}" for c in COLOURS] + [f"{near.colour} {s}" for s in SHAPES]
-        return str(choose(rng, [o for o in options if o not in names]))
-    return absent_kind(rng, scene)
-
-
-def _none(name: str) -> str:
-    return f"There is no {name}."
-
-
-def count_of(scene: Scene, name: str) -> int:
-    """How many things a shape's name, or a colour's and shape's, fits."""
-    return sum(name in (t.shape, t.name) for t in scene.things)
-
-
-def exists_answer(scene: Scene, name: str) -> str:
-    count = count_of(scene, name)
-    if count > 1:
-        return f"Yes, there are {count} {plural(name)}."
-    return f"Yes, there is {a(name)}." if count else f"No, there is no {name}."
-
-
 def ask_colour(rng: np.random.Generator, scene: Scene, phrasings: str) -> Asked | None:
     """The colour of a thing named by shape or place, of two of a kind, of something not there; and yes or no."""
     dice, n = rng.random(), len(COLOURS)
     if dice < 0.1:
         name = choose(rng, [s for s in SHAPES if all(t.shape != s for t in scene.things)])
-        return Asked(say(rng, PHRASES["colour"], phrasings, name=name), _none(name), "colour", n + 1)
+        return Asked(say(rng, PHRASES["colour"], phrasings, name=name), none(name), "colour", n + 1)
     if not scene.shapes:
         return None
     shapes = Counter(t.shape for t in scene.things)
@@ -157,7 +85,7 @@ def ask_shape(rng: np.random.Generator, scene: Scene, phrasings: str) -> Asked |
         return Asked(
             say(rng, PHRASES["shape of"], phrasings, colour=colour), f"There is no {colour} shape.", "shape", n + 1
         )
-    if dice < 0.22 and (found := _named(rng, scene)):
+    if dice < 0.22 and (found := named(rng, scene)):
         thing, name = found
         question = say(rng, PHRASES["size"], phrasings, name=name)
         return Asked(question, f"The {name} is {size_word(thing)}.", "shape", 2, ("thing", thing))
@@ -254,7 +182,7 @@ def ask_where(rng: np.random.Generator, scene: Scene, phrasings: str) -> Asked |
     dice = rng.random()
     if dice < 0.06:
         name = absent_name(rng, scene)
-        return Asked(say(rng, PHRASES["where"], phrasings, name=name), _none(name), "where", 10)
+        return Asked(say(rng, PHRASES["where"], phrasings, name=name), none(name), "where", 10)
     if dice < 0.2:
         place = scene.place(choose(rng, scene.things)) if rng.random() < 0.7 else choose(rng, PLACES)
         inside = [a(t.name) for t in scene.things if scene.place(t) == place]
@@ -262,7 +190,7 @@ def ask_where(rng: np.random.Generator, scene: Scene, phrasings: str) -> Asked |
             return None
         answer = f"There is {listing(inside) if inside else 'nothing'} {place}."
         return Asked(say(rng, PHRASES["at"], phrasings, place=place), answer, "where", 65)
-    found = _named(rng, scene)
+    found = named(rng, scene)
     if found is None:
         return None
     thing, name = found
@@ -297,8 +225,8 @@ def ask_box(rng: np.random.Generator, scene: Scene, phrasings: str) -> Asked | N
     """The bounding box of a thing, or that it is not there."""
     if rng.random() < 0.08:
         name = absent_name(rng, scene)
-        return Asked(say(rng, PHRASES["box"], phrasings, name=name), _none(name), "box", 10**4)
-    found = _named(rng, scene)
+        return Asked(say(rng, PHRASES["box"], phrasings, name=name), none(name), "box", 10**4)
+    found = named(rng, scene)
     if found is None:
         return None
     thing, name = found

@@ -8,13 +8,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from qwen2vl_demo.nano.asked import Asked, describe, kinds_like
 from qwen2vl_demo.nano.draw import draw_scene
 from qwen2vl_demo.nano.focus import Focus, focus
-from qwen2vl_demo.nano.phrases import PHRASES
-from qwen2vl_demo.nano.questions import SCENE_WEIGHTS, Asked, ask_scene, describe, kinds_like
-from qwen2vl_demo.nano.scene import (
-    Scene,
-    choose,
+from qwen2vl_demo.nano.layout import (
     in_reading_order,
     place_things,
     random_background,
@@ -22,6 +19,9 @@ from qwen2vl_demo.nano.scene import (
     random_scene,
     random_size,
 )
+from qwen2vl_demo.nano.phrases import PHRASES
+from qwen2vl_demo.nano.questions import SCENE_WEIGHTS, ask_scene
+from qwen2vl_demo.nano.scene import Scene, choose
 from qwen2vl_demo.nano.turns import Sample, Turn, make_turn
 from qwen2vl_demo.nano.words import a, count_sentence, listing, say
 

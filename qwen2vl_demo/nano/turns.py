@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from qwen2vl_demo.nano.asked import Asked
 from qwen2vl_demo.nano.draw import Cells
 from qwen2vl_demo.nano.focus import Focus
-from qwen2vl_demo.nano.questions import Asked
 
 
 @dataclass(frozen=True)

@@ -11,15 +11,17 @@ from dataclasses import replace
 
 import numpy as np
 
+from qwen2vl_demo.nano.asked import Asked
 from qwen2vl_demo.nano.clip_questions import clip_conversation
-from qwen2vl_demo.nano.draw import draw_scene, empty_cells, random_text_scene
+from qwen2vl_demo.nano.draw import draw_scene, empty_cells
 from qwen2vl_demo.nano.focus import focus
 from qwen2vl_demo.nano.followups import follow_up
+from qwen2vl_demo.nano.layout import random_scene, random_size, random_text_scene
 from qwen2vl_demo.nano.outside import MAIN_COLOURS, random_outside
 from qwen2vl_demo.nano.paper_questions import paper_conversation
 from qwen2vl_demo.nano.phrases import CHAT, NO_PICTURE, OUTSIDE, PHRASES
-from qwen2vl_demo.nano.questions import SCENE_WEIGHTS, TEXT_WEIGHTS, Asked, ask_scene
-from qwen2vl_demo.nano.scene import CELL, CELL_LABELS, LABEL_INDEX, SHAPES, Scene, choose, random_scene, random_size
+from qwen2vl_demo.nano.questions import SCENE_WEIGHTS, TEXT_WEIGHTS, ask_scene
+from qwen2vl_demo.nano.scene import CELL, CELL_LABELS, LABEL_INDEX, SHAPES, Scene, choose
 from qwen2vl_demo.nano.several import pictures_conversation
 from qwen2vl_demo.nano.turns import Sample, Turn, make_turn
 from qwen2vl_demo.nano.words import a, plural, say

@@ -30,7 +30,7 @@ from qwen2vl_demo.media import MediaLimits, open_image, read_video
 from qwen2vl_demo.processing import messages
 from qwen2vl_demo.processing.messages import MediaOptions
 
-CHUNK_PATCHES = 256  # put in order and normalised at a time: about 1 MB, so that every step stays in the CPU's cache
+CHUNK_PATCHES = 1024  # put in order and normalised at a time: a few MB, so that every step stays in the CPU's cache
 BICUBIC = 3  # `resample` in the checkpoints' preprocessor_config.json
 
 

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
+from qwen2vl_demo.nano.asked import Asked, describe
 from qwen2vl_demo.nano.draw import draw_scene
 from qwen2vl_demo.nano.focus import cells_under, focus, mentioned
-from qwen2vl_demo.nano.questions import Asked, describe
-from qwen2vl_demo.nano.scene import LABEL_INDEX, random_scene
+from qwen2vl_demo.nano.layout import random_scene
+from qwen2vl_demo.nano.scene import LABEL_INDEX
 from qwen2vl_demo.nano.world import CELL_LABELS, sample
 
 

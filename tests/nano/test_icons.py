@@ -7,9 +7,10 @@ import pytest
 
 from qwen2vl_demo.nano import icons
 from qwen2vl_demo.nano.draw import box_of, draw_scene
+from qwen2vl_demo.nano.layout import as_icon, random_scene, random_tint
 from qwen2vl_demo.nano.nouns import NOUNS
 from qwen2vl_demo.nano.questions import SCENE_WEIGHTS, ask_scene
-from qwen2vl_demo.nano.scene import Background, Scene, Thing, as_icon, random_scene, random_tint
+from qwen2vl_demo.nano.scene import Background, Scene, Thing
 from qwen2vl_demo.nano.words import a, plural
 from qwen2vl_demo.nano.world import CELL_LABELS, KINDS, sample
 

@@ -7,14 +7,16 @@ import numpy as np
 import pytest
 
 from qwen2vl_demo.nano import icons
+from qwen2vl_demo.nano.asked import Asked, describe
 from qwen2vl_demo.nano.clip_questions import happening
 from qwen2vl_demo.nano.clips import ACTIONS, draw_clip, random_clip
 from qwen2vl_demo.nano.draw import draw_scene
 from qwen2vl_demo.nano.followups import follow_up
+from qwen2vl_demo.nano.layout import random_scene, random_size
 from qwen2vl_demo.nano.outside import main_colour, random_outside
 from qwen2vl_demo.nano.phrases import CHAT, PHRASES
-from qwen2vl_demo.nano.questions import ASKERS, SCENE_WEIGHTS, Asked, ask_scene, box_answer, describe, relation_of
-from qwen2vl_demo.nano.scene import COLOURS, PLACES, SHAPES, Background, Scene, Thing, random_scene, random_size
+from qwen2vl_demo.nano.questions import ASKERS, SCENE_WEIGHTS, ask_scene, box_answer, relation_of
+from qwen2vl_demo.nano.scene import COLOURS, PLACES, SHAPES, Background, Scene, Thing
 from qwen2vl_demo.nano.words import HELD_OUT, count_sentence, split, without_a_small_word
 from qwen2vl_demo.nano.world import CELL_LABELS, FAMILIES, KINDS, sample
 
