@@ -44,7 +44,8 @@ def generator(index: int) -> np.random.Generator:
 
 
 def enlarge_thing(thing: Thing, scale: float) -> Thing:
-    return replace(thing, x=thing.x * scale, y=thing.y * scale, radius=thing.radius * scale)
+    """The same thing on a larger canvas, an icon in its own colours."""
+    return replace(thing, x=thing.x * scale, y=thing.y * scale, radius=thing.radius * scale, tint=())
 
 
 def enlarge_sign(sign: Sign, scale: float) -> Sign:

@@ -58,11 +58,13 @@ class Paper:
     jpeg: int = 0
 
 
-def write(text: str, font: int, size: int, x: float, y: float, rgb: tuple[int, int, int] = INK) -> Sign:
-    """A sign whose ink begins at x, or ends there for a size below 0, and begins at y."""
-    x1, y1, x2, y2 = text_box(font, abs(size), text)
-    left = int(x) if size > 0 else int(x) - (x2 - x1)
-    return Sign(text, "black", rgb, font, abs(size), (left, int(y), left + x2 - x1, int(y) + y2 - y1))
+def write(
+    text: str, font: int, size: int, x: float, y: float, rgb: tuple[int, int, int] = INK, *, to_the_left: bool = False
+) -> Sign:
+    """A sign whose ink begins at x, or ends there if it goes to the left, and begins at y."""
+    x1, y1, x2, y2 = text_box(font, size, text)
+    left = int(x) - (x2 - x1 if to_the_left else 0)
+    return Sign(text, "black", rgb, font, size, (left, int(y), left + x2 - x1, int(y) + y2 - y1))
 
 
 def random_paper(rng: np.random.Generator, size: tuple[int, int]) -> Paper:
@@ -126,7 +128,7 @@ def _lines(rng: np.random.Generator, size: tuple[int, int], kind: str) -> Paper:
     signs = []
     for index, (word, amount) in enumerate(lines):
         y = 4 + room * (index + 0.5) - text / 2
-        signs.append((write(word, font, text, 8, y), write(amount, font, -text, width - 8, y)))
+        signs.append((write(word, font, text, 8, y), write(amount, font, text, width - 8, y, to_the_left=True)))
     return Paper(height, width, background, kind, (), tuple(lines), tuple(signs), _jpeg(rng))
 
 

@@ -85,8 +85,7 @@ def ask_shape(rng: np.random.Generator, scene: Scene, phrasings: str) -> Asked |
         return Asked(
             say(rng, PHRASES["shape of"], phrasings, colour=colour), f"There is no {colour} shape.", "shape", n + 1
         )
-    if dice < 0.22 and (found := named(rng, scene)):
-        thing, name = found
+    if dice < 0.22 and (name := call(rng, scene, thing)):
         question = say(rng, PHRASES["size"], phrasings, name=name)
         return Asked(question, f"The {name} is {size_word(thing)}.", "shape", 2, ("thing", thing))
     place = scene.place(thing)
