@@ -91,23 +91,24 @@ class DenseHead(nn.Module):
 
 
 class PlaceHead(nn.Module):
-    """Asks a layer of the language model where each merged token lies, and how many rows and columns there were.
+    """Asks the language model where each merged token lies, and how many rows and columns there were.
 
-    Only the position ids tell a token's row and column; the size of the grid is known behind its last token.
+    Only the position ids tell a token's row and column. The size of the grid is that of its last token's place, which
+    the token behind it can know one layer later.
     """
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.place, self.size = (nn.Linear(width, 2 * MOST_CELLS) for _ in range(2))
 
-    def forward(self, hidden: Tensor, seen: Tensor, batch: Batch) -> tuple[Tensor, dict[str, float]]:
-        """Hidden states (B, L, C) and which of them are merged tokens (B, L) -> the loss, and the share of right
-        answers."""
-        places, (rows, at, *size) = batch.places.to(hidden.device), batch.ends.to(hidden.device).unbind(1)
-        loss, report = torch.zeros((), device=hidden.device), {}
+    def forward(self, early: Tensor, late: Tensor, seen: Tensor, batch: Batch) -> tuple[Tensor, dict[str, float]]:
+        """Hidden states (B, L, C) of two layers and which are merged tokens (B, L) -> the loss, and the share of
+        right answers."""
+        places, (rows, at, *size) = batch.places.to(early.device), batch.ends.to(early.device).unbind(1)
+        loss, report = torch.zeros((), device=early.device), {}
         for name, logits, truth in (
-            ("place", self.place(hidden[seen]), places),
-            ("size", self.size(hidden[rows, at]), torch.stack(size, 1) - 1),
+            ("place", self.place(early[seen]), places),
+            ("size", self.size(late[rows, at]), torch.stack(size, 1) - 1),
         ):
             logits = logits.unflatten(-1, (2, MOST_CELLS))
             loss = loss + F.cross_entropy(logits.flatten(0, 1), truth.flatten())
@@ -135,8 +136,8 @@ def looking_loss(attention: Attention, hidden: Tensor, cos: Tensor, sin: Tensor,
 
 
 class BoxHead(nn.Module):
-    """Asks the layer behind the looking head for the box of what a part of an answer is about, wherever that is one
-    thing: the words for places, and the numbers of boxes, are then a matter of saying it."""
+    """Asks the language model for the box of what a part of an answer is about, wherever that is one thing: the words
+    for places, and the numbers of boxes, are then a matter of saying it."""
 
     def __init__(self, width: int) -> None:
         super().__init__()

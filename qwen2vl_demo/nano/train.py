@@ -44,7 +44,10 @@ FROZEN = 0.4  # ... after this share of the stage: before, the language model le
 DENSE_WEIGHT = 0.3  # of the dense labels' loss beside the answers'
 BOX_WEIGHT = 1.0  # of the error of the boxes that the layer behind it is asked for
 LOOK_WEIGHT = 0.3  # of the loss that asks one head to look at what an answer is about
-LOOKING_LAYER = 2  # whose first head that is: the layers before it read the question, those behind use what it sees
+# Which layers are asked what, counted from 0: each needs what the one before it found.
+PLACE_LAYER = 1  # where merged tokens lie
+LOOKING_LAYER = 2  # what the answer is about; the size of the grid
+BOX_LAYER = 3  # where that lies in shares of the picture's sides
 WARM_UP, DECAY_FROM = 0.02, 0.6  # shares of a stage: the rate rises before the first and falls after the second
 
 
@@ -113,10 +116,9 @@ class Trainer:
         self.model.model.layers[LOOKING_LAYER].get_submodule("self_attn").register_forward_pre_hook(
             lambda module, given: self._looking.append(given[:3])
         )
-        self._second_layer: list[Tensor] = []
-        self.model.model.layers[1].register_forward_hook(lambda *given: self._second_layer.append(given[2]))
-        self._looked: list[Tensor] = []
-        self.model.model.layers[LOOKING_LAYER].register_forward_hook(lambda *given: self._looked.append(given[2]))
+        self._outputs: dict[int, Tensor] = {}
+        for layer in (PLACE_LAYER, LOOKING_LAYER, BOX_LAYER):
+            self.model.model.layers[layer].register_forward_hook(partial(self._keep, layer))
         self.elapsed, self.step, self.best = 0.0, 0, 0.0
         self._resume()
 
@@ -231,7 +233,8 @@ class Trainer:
             hidden = model(model.embed(input_ids, vision), batch.position_ids.to(device))
             if batch.grids:
                 seen = (input_ids == model.config.image_token_id) | (input_ids == model.config.video_token_id)
-                place_loss, right = self.place_head(self._second_layer.pop(), seen, batch)
+                outputs = self._outputs
+                place_loss, right = self.place_head(outputs[PLACE_LAYER], outputs[LOOKING_LAYER], seen, batch)
                 loss = loss + place_loss * DENSE_WEIGHT
                 report |= right
             if len(batch.looks):
@@ -240,7 +243,7 @@ class Trainer:
                 hidden_there, cos, sin = self._looking.pop()
                 look_loss, report["look"] = looking_loss(attention, hidden_there, cos, sin, batch)
                 loss = loss + look_loss * LOOK_WEIGHT
-                box_loss, off = self.box_head(self._looked.pop(), seen, batch)
+                box_loss, off = self.box_head(outputs[BOX_LAYER], seen, batch)
                 loss = loss + box_loss * BOX_WEIGHT
                 report |= off
             targets = batch.targets.to(device)
@@ -258,8 +261,11 @@ class Trainer:
 
     def _forget(self) -> None:
         """Drop what the hooks kept of an earlier pass."""
-        for kept in (self._second_layer, self._looking, self._looked):
-            kept.clear()
+        self._outputs.clear()
+        self._looking.clear()
+
+    def _keep(self, layer: int, module: nn.Module, given: tuple[Any, ...], output: Tensor) -> None:
+        self._outputs[layer] = output
 
     def _check(self) -> None:
         self._forget()
