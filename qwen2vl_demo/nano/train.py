@@ -1,11 +1,11 @@
 """Trains nano from nothing: `python -m qwen2vl_demo.nano.train --minutes 90 --out runs/nano`.
 
 Two stages in one run. First the vision transformer alone learns to say what lies under each merged token (dense
-labels: a hundred times more signal a picture than an answer gives). Then everything learns to answer, several
-questions a picture, while the dense labels go on at a small weight, the second layer of the language model is asked
-where each merged token lies, and one attention head is shown what each part of an answer is about. Both stages last a
-share of the minutes asked for, whatever the machine. Stopped runs go on where their last checkpoint stands; the best
-checkpoint by held-out score is kept beside the last one.
+labels: a hundred times more signal a picture than an answer gives). Then the language model learns to answer, several
+questions a picture, and in the end both learn together. The dense labels go on at a small weight, and layers of the
+language model are asked where each merged token lies, what a part of an answer is about (one attention head is shown)
+and in which box. Both stages last a share of the minutes asked for, whatever the machine. Stopped runs go on where
+their last checkpoint stands; the best checkpoint by held-out score is kept beside the last one.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ from qwen2vl_demo.processing.tokenizer import Tokenizer
 LANGUAGE_RATE = 2e-3
 VISION_RATE = 1.5e-3  # while it learns alone
 VISION_SHARE = 0.2  # of that when it learns to answer, ...
+FROZEN = 0.75  # ... after this share of the stage: before, the language model learns to use what it has
 MERGER_FIRST = 0.08  # share of the vision stage in which a model that can already see only turns its merged tokens
-FROZEN = 0.4  # ... after this share of the stage: before, the language model learns to use what it has
 DENSE_WEIGHT = 0.3  # of the dense labels' loss beside the answers'
-BOX_WEIGHT = 1.0  # of the error of the boxes that the layer behind it is asked for
+BOX_WEIGHT = 3.0  # of the error of the boxes that the layer behind it is asked for
 LOOK_WEIGHT = 0.3  # of the loss that asks one head to look at what an answer is about
 # Which layers are asked what, counted from 0: each needs what the one before it found.
 PLACE_LAYER = 1  # where merged tokens lie
