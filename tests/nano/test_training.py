@@ -221,7 +221,7 @@ def test_the_box_head_is_asked_for_the_box_that_the_answer_gives(parts):
 
 
 def test_the_rate_rises_stays_and_falls():
-    assert rate_at(0.0) < rate_at(0.01) < rate_at(0.3) == 1.0 == rate_at(0.59) > rate_at(0.8) > rate_at(1.0) == 0.02
+    assert rate_at(0.0) < rate_at(0.01) < rate_at(0.2) == 1.0 == rate_at(0.39) > rate_at(0.8) > rate_at(1.0) == 0.02
 
 
 def test_a_random_model_scores_nothing_and_every_family_is_asked(parts):
