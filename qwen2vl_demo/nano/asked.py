@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from qwen2vl_demo.nano import icons
+from qwen2vl_demo.nano.nouns import NOUNS
 from qwen2vl_demo.nano.scene import COLOURS, SHAPES, Scene, Thing, choose
 from qwen2vl_demo.nano.words import a, listing, plural
 
@@ -65,7 +66,8 @@ def kinds_like(rng: np.random.Generator, things: Sequence[Thing]) -> tuple[str, 
 def absent_kind(rng: np.random.Generator, scene: Scene) -> str:
     """A shape or a noun that nothing in the scene is."""
     there = {t.shape for t in scene.things}
-    return str(choose(rng, [kind for kind in kinds_like(rng, scene.things) if kind not in there]))
+    absent = [kind for kind in kinds_like(rng, scene.things) if kind not in there]
+    return str(choose(rng, absent or [noun for noun in NOUNS if noun not in there]))
 
 
 def absent_name(rng: np.random.Generator, scene: Scene) -> str:

@@ -39,8 +39,9 @@ _DESCRIBE_CHOICES = 8 * 8 * 2 * 9
 def ask_colour(rng: np.random.Generator, scene: Scene, phrasings: str) -> Asked | None:
     """The colour of a thing named by shape or place, of two of a kind, of something not there; and yes or no."""
     dice, n = rng.random(), len(COLOURS)
-    if dice < 0.1:
-        name = choose(rng, [s for s in SHAPES if all(t.shape != s for t in scene.things)])
+    absent = [s for s in SHAPES if all(t.shape != s for t in scene.things)]
+    if dice < 0.1 and absent:
+        name = choose(rng, absent)
         return Asked(say(rng, PHRASES["colour"], phrasings, name=name), none(name), "colour", n + 1)
     if not scene.shapes:
         return None
@@ -80,8 +81,9 @@ def ask_shape(rng: np.random.Generator, scene: Scene, phrasings: str) -> Asked |
     if len(scene.things) == 1 and not scene.signs and dice < 0.5:
         question = say(rng, PHRASES["what"], phrasings)
         return Asked(question, f"It is {a(thing.name)}.", "shape", n * len(COLOURS), ("thing", thing))
-    if dice < 0.08:
-        colour = choose(rng, [c for c in COLOURS if all(t.colour != c for t in scene.things)])
+    absent = [c for c in COLOURS if all(t.colour != c for t in scene.things)]
+    if dice < 0.08 and absent:
+        colour = choose(rng, absent)
         return Asked(
             say(rng, PHRASES["shape of"], phrasings, colour=colour), f"There is no {colour} shape.", "shape", n + 1
         )

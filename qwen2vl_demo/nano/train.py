@@ -48,6 +48,7 @@ LOOK_WEIGHT = 0.3  # of the loss that asks one head to look at what an answer is
 PLACE_LAYER = 1  # where merged tokens lie
 LOOKING_LAYER = 2  # what the answer is about; the size of the grid
 BOX_LAYER = 3  # where that lies in shares of the picture's sides
+SAVE_SECONDS = 180
 WARM_UP, DECAY_FROM = 0.02, 0.4  # shares of a stage: the rate rises before the first and falls after the second
 
 
@@ -184,7 +185,7 @@ class Trainer:
 
     def _stage(self, dense: bool, begin: float, until: float, workers: int, check: float) -> None:
         meter: dict[str, list[float]] = {}
-        logged = checked = last = time.monotonic()
+        logged = checked = saved = last = time.monotonic()
         for batch in self.batches(dense, workers):
             share = (self.elapsed - begin) / (until - begin)
             factor = rate_at(share)
@@ -210,8 +211,10 @@ class Trainer:
             if now - checked > check or self.elapsed >= until:
                 if not dense:
                     self._check()
-                self.save()
                 checked = last = time.monotonic()  # the time of a check is not training time
+            if now - saved > SAVE_SECONDS or self.elapsed >= until:
+                self.save()
+                saved = time.monotonic()
             if self.elapsed >= until:
                 return
 

@@ -179,6 +179,17 @@ def test_two_of_a_kind_never_make_an_ambiguous_question() -> None:
         before = asked
 
 
+@pytest.mark.parametrize("family", ASKERS)
+def test_a_scene_that_has_every_shape_and_every_colour_can_be_asked_about(family: str) -> None:
+    """Nine things can show all eight: then there is no shape or colour to ask for that is not there."""
+    pairs = [*zip(COLOURS, SHAPES, strict=True), ("red", "star")]
+    places = [(56 + 84 * (i % 3), 56 + 84 * (i // 3)) for i in range(9)]
+    things = tuple(Thing(s, c, (128, 128, 128), x, y, 16) for (c, s), (x, y) in zip(pairs, places, strict=True))
+    rng = np.random.default_rng(0)
+    for _ in range(100):
+        ASKERS[family](rng, Scene(280, 280, WHITE, things), "all")
+
+
 def test_the_same_question_has_the_same_answer() -> None:
     rng = np.random.default_rng(2)
     for scene in scenes(25, 2):
