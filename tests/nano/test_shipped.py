@@ -55,16 +55,18 @@ def table(engine):
     return {r.family: r for r in evaluate(engine.model, processor.tokenizer, processor.template, samples_per_kind=64)}
 
 
-@pytest.mark.parametrize("family", ["shape", "colour", "count", "exists", "where", "pictures", "video"])
+@pytest.mark.parametrize(
+    "family", ["shape", "colour", "count", "exists", "where", "read", "chart", "pictures", "video", "followup"]
+)
 def test_on_scenes_it_has_never_seen_it_is_far_above_chance(table, family):
-    """At least a fifth of the way from guessing to perfect, right to the letter. Its card has the whole table."""
+    """At least a quarter of the way from guessing to perfect, right to the letter. Its card has the whole table."""
     row = table[family]
-    assert row.accuracy > row.chance + (1 - row.chance) / 5
+    assert row.accuracy > row.chance + (1 - row.chance) / 4
 
 
 def test_whole_descriptions_are_right_much_more_often_than_by_chance(table):
     assert table["describe"].chance < 0.002
-    assert table["describe"].accuracy > 0.15
+    assert table["describe"].accuracy > 0.3
 
 
 def test_it_says_what_it_is(engine):
