@@ -122,6 +122,12 @@ def box_overlap(first: Sequence[int], second: Sequence[int]) -> float:
     return shared / (both - shared) if both > shared else 0.0
 
 
+def answers_overlap(given: str, truth: str) -> float:
+    """The same of the first box of each of two answers; 0 where one has none."""
+    boxes = [[int(side) for side in found.groups()] for text in (given, truth) if (found := _BOX.search(text))]
+    return box_overlap(*boxes) if len(boxes) == 2 else 0.0
+
+
 def box_fit(directory: Path, *, questions: int) -> tuple[float, int]:
     """Mean intersection over union of the boxes nano writes, 0 where it writes none; and how many were asked for."""
     engine = LocalEngine.load(str(directory), device="cpu", dtype="float32")
@@ -130,12 +136,9 @@ def box_fit(directory: Path, *, questions: int) -> tuple[float, int]:
     while len(overlaps) < questions:
         item = sample(rng, "scene", turns=8)
         for turn in item.turns:
-            truth = _BOX.search(turn.answer)
-            if turn.family != "box" or truth is None or len(overlaps) == questions:
+            if turn.family != "box" or not _BOX.search(turn.answer) or len(overlaps) == questions:
                 continue
             message = Message("user", [Image(PIL.Image.fromarray(item.media[0])), Text(turn.question)])
             *_, last = engine.stream([message], GenerationOptions(max_new_tokens=60))
-            given = _BOX.search(last.result.text) if last.result else None
-            sides = [[int(v) for v in found.groups()] for found in (truth, given) if found]
-            overlaps.append(box_overlap(*sides) if len(sides) == 2 else 0.0)
+            overlaps.append(answers_overlap(last.result.text if last.result else "", turn.answer))
     return float(np.mean(overlaps)), len(overlaps)
