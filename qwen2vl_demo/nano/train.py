@@ -118,8 +118,8 @@ class Trainer:
             lambda module, given: self._looking.append(given[:3])
         )
         self._outputs: dict[int, Tensor] = {}
-        for layer in (PLACE_LAYER, LOOKING_LAYER, BOX_LAYER):
-            self.model.model.layers[layer].register_forward_hook(partial(self._keep, layer))
+        for number in (PLACE_LAYER, LOOKING_LAYER, BOX_LAYER):
+            self.model.model.layers[number].register_forward_hook(partial(self._keep, number))
         self.elapsed, self.step, self.best = 0.0, 0, 0.0
         self._resume()
 
