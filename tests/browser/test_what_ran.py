@@ -57,9 +57,18 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, File]:
 
 
 class Ran:
-    """Everything that is handed to a model, in order."""
+    """Everything that is handed to a model, in order, and the answers as they went: a page shows no spaces around."""
 
-    def __init__(self, model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.answers: list[str] = []
+        model, stream = engine.model, engine.stream
+
+        def streaming(*given: Any) -> Iterator[Any]:
+            for chunk in stream(*given):
+                self.answers += [chunk.result.text] if chunk.result is not None else []
+                yield chunk
+
+        monkeypatch.setattr(engine, "stream", streaming)
         self.ids: list[int] = []
         self.positions: list[list[int]] = [[], [], []]
         self.media: list[tuple[tuple[int, int, int], np.ndarray]] = []  # (grid, patches)
@@ -85,7 +94,7 @@ class Ran:
 
 @pytest.fixture
 def ran(app: App, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ran]:
-    made = Ran(app.engine.model, monkeypatch)
+    made = Ran(app.engine, monkeypatch)
     yield made
     made.hook.remove()
 
@@ -123,7 +132,7 @@ def test_what_is_shown_is_what_went_into_the_model_and_what_the_rules_say(
         tab.setting("Most tokens a picture", tokens)
         tab.page.wait_for_timeout(500)
 
-    answer = tab.ask("What is in these?", *[file.path for file in first])
+    tab.ask("What is in these?", *[file.path for file in first])
     before = len(ran.ids)
     shown = seen(tab, len(first), draft=False)
     assert _numbers(shown) == _numbers_of(reference.text([(first, "What is in these?", None)], grids), first, grids)
@@ -131,7 +140,7 @@ def test_what_is_shown_is_what_went_into_the_model_and_what_the_rules_say(
     assert before == len(shown["input_ids"])
 
     tab.ask("And here?", *[file.path for file in second])
-    turns = [(first, "What is in these?", answer.strip()), (second, "And here?", None)]
+    turns = [(first, "What is in these?", ran.answers[0]), (second, "And here?", None)]
     shown = seen(tab, len(first) + len(second), draft=False)
     assert _numbers(shown) == _numbers_of(reference.text(turns, grids), [*first, *second], grids)
     new = len(ran.ids) - before
