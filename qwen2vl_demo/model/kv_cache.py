@@ -36,17 +36,14 @@ class KVCache:
 
         `length` moves on once a step, by `advance`, when every layer has written.
         """
-        end = self.length + keys.shape[2]
-        if end > self.capacity:
-            raise ValueError(f"the KV cache holds {self.capacity} tokens and cannot take number {end}")
+        end = self._room_for(keys.shape[2])
         self.keys[layer, :, :, self.length : end] = keys
         self.values[layer, :, :, self.length : end] = values
         return self.keys[layer, :, :, :end], self.values[layer, :, :, :end]
 
     def next_places(self) -> list[tuple[Tensor, Tensor]]:
         """Of each layer, where the next token's keys and values (G, D) go. For a single sequence."""
-        if self.length == self.capacity:
-            raise ValueError(f"the KV cache holds {self.capacity} tokens and cannot take number {self.length + 1}")
+        self._room_for(1)
         keys, values = (kept[:, 0, :, self.length].unbind() for kept in (self.keys, self.values))
         return list(zip(keys, values, strict=True))
 
@@ -54,6 +51,13 @@ class KVCache:
         """Of each layer, the keys and values of the first `length` tokens, (B, G, length, D)."""
         keys, values = (kept[..., :length, :].unbind() for kept in (self.keys, self.values))
         return list(zip(keys, values, strict=True))
+
+    def _room_for(self, tokens: int) -> int:
+        """How many tokens there are with these. ValueError if that is more than the capacity."""
+        end = self.length + tokens
+        if end > self.capacity:
+            raise ValueError(f"the KV cache holds {self.capacity} tokens and cannot take number {end}")
+        return end
 
     def advance(self, tokens: int) -> None:
         self.length += tokens

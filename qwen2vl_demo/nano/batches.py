@@ -50,6 +50,7 @@ MIX = {
 
 
 MOSAICS, DENSE_MOSAICS = 0.15, 0.8  # share of the batches, while answers are learnt and before
+MOSAIC_BATCH = 16
 LARGE = ("scene", "text", "paper", "mosaic")  # the kinds of which some are drawn
 LARGE_SHARE = 0.1  # with more merged tokens than nano's usual limit
 
@@ -223,7 +224,8 @@ class Conversations(IterableDataset):
         while True:
             kind = "mosaic" if rng.random() < mosaics else str(rng.choice(kinds, p=shares / shares.sum()))
             size = random_large_size(rng) if kind in LARGE and rng.random() < LARGE_SHARE else random_size(rng, kind)
-            count = max(2, MIX.get(kind, (0, 16))[1] * 64 // max(64, size[0] * size[1] // FACTOR**2))
+            usual = MOSAIC_BATCH if kind == "mosaic" else MIX[kind][1]
+            count = max(2, usual * 64 // max(64, size[0] * size[1] // FACTOR**2))
             if kind == "mosaic":
                 items = [mosaic(rng, size) for _ in range(count)]
             else:

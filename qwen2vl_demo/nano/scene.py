@@ -5,12 +5,15 @@ positions are (x, y) with y downwards). This module does not know how a scene is
 (draw.py), nor what is asked about it (questions.py).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
 from qwen2vl_demo.nano.nouns import NOUNS
 
+T = TypeVar("T")
 CELL = 28
 SHAPES = ("circle", "square", "triangle", "star", "heart", "diamond", "cross", "hexagon")
 COLOURS = ("red", "green", "blue", "yellow", "orange", "purple", "pink", "black")
@@ -182,7 +185,7 @@ def outline(shape: str, angle: float) -> np.ndarray:
     return _OUTLINES[shape] @ np.array([[c, s], [-s, c]])
 
 
-def choose(rng: np.random.Generator, options):  # type: ignore[no-untyped-def]
+def choose(rng: np.random.Generator, options: Sequence[T]) -> T:
     """One of the options, without numpy turning it into an array."""
     return options[int(rng.integers(len(options)))]
 
