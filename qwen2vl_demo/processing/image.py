@@ -194,8 +194,8 @@ def patchify(frames: np.ndarray, vision: VisionConfig, image: ImageConfig, *, on
 
     Rows stand in block order, columns in (C, T, p, p) order. A frame that has no partner (a still image, the last of
     an odd count) is its own. With `once` a still image is not doubled and its channels are not parted: its rows are
-    (N, patch_dim / T), in (p, p, C) order, which the vision transformer takes as well; a third of the work here, and
-    half of it there.
+    (N, patch_dim / T), in (p, p, C) order, which the vision transformer takes as well: less than half the time here,
+    and half the sums of its patch embedding.
     """
     count, height, width, channels = frames.shape
     p, m, span = vision.patch_size, vision.merge_size, vision.temporal_patch_size
