@@ -51,8 +51,9 @@ MIX = {
 
 MOSAICS, DENSE_MOSAICS = 0.15, 0.8  # share of the batches, while answers are learnt and before
 MOSAIC_BATCH = 16
-LARGE = ("scene", "text", "paper", "mosaic")  # the kinds of which some are drawn
-LARGE_SHARE = 0.1  # with more merged tokens than nano's usual limit
+# The kinds of which a share has more merged tokens than nano's usual limit: most of them that which holds small print.
+LARGE = {"scene": 0.1, "text": 0.15, "paper": 0.35, "mosaic": 0.1}
+HUGE_SHARE = 0.15  # of those, of texts and papers, that have more than 256
 
 
 @dataclass(frozen=True)
@@ -191,11 +192,11 @@ def random_size(rng: np.random.Generator, kind: str) -> Size:
             return rows * FACTOR, columns * FACTOR
 
 
-def random_large_size(rng: np.random.Generator) -> Size:
-    """(height, width) in pixels of more than 64 and up to 256 merged tokens, for whoever raises the budget."""
+def random_large_size(rng: np.random.Generator, low: int = 64, high: int = 256) -> Size:
+    """(height, width) in pixels of more than `low` and up to `high` merged tokens, for whoever raises the budget."""
     while True:
-        rows, columns = (int(side) for side in rng.integers(7, 17, 2))
-        if 64 < rows * columns <= 256 and max(rows, columns) <= 2 * min(rows, columns):
+        rows, columns = (int(side) for side in rng.integers(int(0.7 * low**0.5), int(1.4 * high**0.5), 2))
+        if low < rows * columns <= high and max(rows, columns) <= 2 * min(rows, columns):
             return rows * FACTOR, columns * FACTOR
 
 
@@ -223,7 +224,7 @@ class Conversations(IterableDataset):
         shares = np.array([MIX[kind][0] for kind in kinds])
         while True:
             kind = "mosaic" if rng.random() < mosaics else str(rng.choice(kinds, p=shares / shares.sum()))
-            size = random_large_size(rng) if kind in LARGE and rng.random() < LARGE_SHARE else random_size(rng, kind)
+            size = self._size(rng, kind)
             usual = MOSAIC_BATCH if kind == "mosaic" else MIX[kind][1]
             count = max(2, usual * 64 // max(64, size[0] * size[1] // FACTOR**2))
             if kind == "mosaic":
@@ -232,6 +233,12 @@ class Conversations(IterableDataset):
                 frames, turns = random_frames(rng, size), 1 if self.dense_only else 8
                 items = [sample(rng, kind, size=size, frames=frames, turns=turns) for _ in range(count)]
             yield self._batch(kind, items)
+
+    def _size(self, rng: np.random.Generator, kind: str) -> Size:
+        if rng.random() >= LARGE.get(kind, 0):
+            return random_size(rng, kind)
+        huge = kind in ("text", "paper") and rng.random() < HUGE_SHARE
+        return random_large_size(rng, 256, 1024) if huge else random_large_size(rng)
 
     def _batch(self, kind: str, items: list[Sample]) -> Batch:
         batch = collate(kind, items, self.tokenizer, self.template, self.config)

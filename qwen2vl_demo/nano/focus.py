@@ -12,13 +12,14 @@ import numpy as np
 
 from qwen2vl_demo.nano.asked import Asked, phrase
 from qwen2vl_demo.nano.draw import Cells, box_of
-from qwen2vl_demo.nano.nouns import NOUNS
+from qwen2vl_demo.nano.nouns import KIND_OF, NOUN_KINDS, NOUNS
 from qwen2vl_demo.nano.scene import CELL, COLOURS, SHAPES, Scene, Sign, Thing
 from qwen2vl_demo.nano.words import a, plural
 
 _NOUNS = {noun: shape for shape in (*SHAPES, *NOUNS) for noun in (shape, plural(shape))} | {
     w: "" for w in ("shape", "shapes", "thing", "things")
 }
+_KIND = re.compile(rf"\b({'|'.join(NOUN_KINDS)})s?\b")
 _MENTION = re.compile(rf"\b(?:({'|'.join(COLOURS)}) )?({'|'.join(sorted(_NOUNS, key=len, reverse=True))})\b")
 
 
@@ -53,9 +54,14 @@ def _cells(scene: Scene, parts: Iterable[Thing | Sign]) -> tuple[int, ...]:
 
 
 def mentioned(things: Sequence[Thing], text: str) -> list[Thing]:
-    """The things that a text speaks of by shape, by colour and shape, or as shapes."""
+    """The things that a text speaks of by shape, by colour and shape, as shapes, or by their kind."""
     matches = [(colour, _NOUNS[noun]) for colour, noun in _MENTION.findall(text)]
-    return [t for t in things if any(c in ("", t.colour) and s in ("", t.shape) for c, s in matches)]
+    kinds = set(_KIND.findall(text))
+    return [
+        t
+        for t in things
+        if any(c in ("", t.colour) and s in ("", t.shape) for c, s in matches) or KIND_OF.get(t.shape) in kinds
+    ]
 
 
 def focus(scene: Scene, asked: Asked, medium: int = 0) -> tuple[Focus, ...]:

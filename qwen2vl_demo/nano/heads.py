@@ -23,7 +23,7 @@ from qwen2vl_demo.nano.world import CELL_LABELS
 
 BACKGROUND_WEIGHT = 0.3  # of a cell with nothing in it: there are many, and they are easy
 NO_CHARACTER_WEIGHT = 0.03
-MOST_CELLS = 24  # a side, of all pictures that training draws
+MOST_CELLS = 48  # a side, of all pictures that training draws
 EDGE_WEIGHT = 1.0  # of the error of the edges, in cells
 
 

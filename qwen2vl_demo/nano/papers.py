@@ -74,6 +74,11 @@ def random_paper(rng: np.random.Generator, size: tuple[int, int]) -> Paper:
     return _lines(rng, size, "receipt" if dice < 0.85 else "hours")
 
 
+def _scale(rng: np.random.Generator, size: tuple[int, int]) -> float:
+    """How much larger the print is than usual: pictures of more than 256 merged tokens are partly enlargements."""
+    return float(rng.uniform(1, max(1.0, (size[0] * size[1] / (256 * CELL * CELL)) ** 0.5)))
+
+
 def _jpeg(rng: np.random.Generator) -> int:
     return int(rng.integers(50, 92)) if rng.random() < 0.1 else 0
 
@@ -81,6 +86,7 @@ def _jpeg(rng: np.random.Generator) -> int:
 def _chart(rng: np.random.Generator, size: tuple[int, int], kind: str) -> Paper:
     height, width = size
     background = random_background(rng, dark_share=0.0)
+    scale = _scale(rng, size)
     count = int(rng.integers(2, min(8, width // 40) + 1))
     values = [int(v) for v in rng.choice(np.arange(5, 100), count, replace=False)]
     highest = max(values)
@@ -89,7 +95,7 @@ def _chart(rng: np.random.Generator, size: tuple[int, int], kind: str) -> Paper:
         colours = [COLOURS[int(i)] for i in rng.permutation(len(COLOURS))[:count]]
     tones = {colour: random_rgb(rng, colour) for colour in colours}
     font = int(rng.integers(len(font_paths())))
-    text = int(rng.integers(17, 24))
+    text = int(rng.integers(17, 24) * scale)
     step = (width - 12) / count
     wide = step * float(rng.uniform(0.45, 0.75))
     top, floor = text + 8, height - text - 8
@@ -111,7 +117,8 @@ def _lines(rng: np.random.Generator, size: tuple[int, int], kind: str) -> Paper:
     height, width = size
     background = random_background(rng, dark_share=0.0)
     font = int(rng.integers(len(font_paths())))
-    most = max(1, min(8, height // 30 - 1))
+    scale = _scale(rng, size)
+    most = max(1, min(8, int(height / scale) // 30 - 1))
     if kind == "receipt":
         goods = [GOODS[int(i)] for i in rng.permutation(len(GOODS))[: int(rng.integers(1, most + 1))]]
         prices = [int(rng.integers(1, 30)) for _ in goods]
@@ -122,9 +129,9 @@ def _lines(rng: np.random.Generator, size: tuple[int, int], kind: str) -> Paper:
         lines = [("OPEN", f"{int(rng.integers(6, 12))}:00"), ("CLOSED", f"{int(rng.integers(13, 24))}:00")]
     longest = max(text_box(font, 100, word)[2] + text_box(font, 100, amount)[2] for word, amount in lines)
     room = (height - 8) / len(lines)
-    text = int(min(100 * (width - 26) / longest, room * 0.72, 30))
-    if text > 19:
-        text = int(rng.integers(18, text + 1))
+    text = int(min(100 * (width - 26) / longest, room * 0.72, 30 * scale))
+    if text > 19 * scale:
+        text = int(rng.integers(int(18 * scale), text + 1))
     signs = []
     for index, (word, amount) in enumerate(lines):
         y = 4 + room * (index + 0.5) - text / 2

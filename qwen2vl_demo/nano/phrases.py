@@ -1,8 +1,8 @@
 """How nano's questions may be worded, and its small talk, as plain tables.
 
-Contract: `PHRASES[key]` holds the wordings of one question; fields in braces are filled in by who asks. `CHAT` pairs
-the wordings of a remark with nano's one answer to it. words.py picks among them and says which are held out from
-training.
+Contract: `PHRASES[key]` holds the wordings of one question; fields in braces are filled in by who asks, and of
+the words between parentheses, parted by slashes, one is said. `CHAT` pairs the wordings of a remark with nano's one
+answer to it. words.py picks among them and says which are held out from training.
 """
 
 
@@ -16,34 +16,48 @@ def _read(table: str) -> dict[str, tuple[str, ...]]:
 
 
 PHRASES = _read("""
-what: What is this? | What do you see? | What shape is this? | What is in the picture? | What is shown here? | What is
-    it? | What's this? | What can you see in this image? | Which shape is it? | Name the shape. | What does the
-    picture show? | What object is this? | Tell me what this is. | What's in the image?
+what: What is this? | What do you see? | What shape is this? | What is in (the/this) picture? | What is shown here? |
+    What is it? | What's this? | What can you see in (this/the) image? | Which shape is it? | Name the shape. | What
+    does (the/this) (picture/image) show? | What object is this? | Tell me what this is. | What's in the image? | What
+    is this called? | What is (depicted/drawn/pictured) here? | What thing is this? | Can you (tell me/say) what this
+    is? | Name (this/it). | What kind of (thing/object) is (this/it)? | Identify this. | What am I looking at?
 describe: Describe the picture. | What do you see? | What is in the picture? | Tell me about this picture. | Describe
-    this image. | What is shown here? | What can you see? | List everything you see. | What's in the image? | Describe
-    what you see. | Give a description of the picture. | What does the image show? | Describe the scene. | What's in
-    this picture? | Can you describe this picture? | Caption this image. | Describe it in one sentence. | What is in
-    this image? | Describe this picture in detail. | What objects are in the picture?
-colour: What colour is the {name}? | Which colour is the {name}? | What is the colour of the {name}? | What colour
-    does the {name} have? | Tell me the colour of the {name}. | The {name} is what colour? | What's the colour of the
-    {name}? | Name the colour of the {name}. | Which colour does the {name} have? | In what colour is the {name}
-    drawn? | What colour do you see on the {name}? | Colour of the {name}?
+    this image. | What is shown here? | What can you see? | List everything (you see/in the picture/there is). | What's
+    in the image? | Describe what you see. | Give a (short/detailed/) description of the (picture/image). | What does
+    the (image/picture) show? | Describe the scene. | What's in this picture? | Can you describe this (picture/image)? |
+    Caption this (image/picture). | Describe it in (one sentence/detail/a few words). | What is in this image? |
+    Describe this (picture/image) in detail. | What (objects/things) are (in the picture/there/in this image)? | What do
+    we have here? | Write a caption. | Describe everything (you see/in this picture). | Tell me (everything you see/what
+    is in the picture/what you see). | What is going on in this (picture/image)? | (Describe/Caption) it.
+colour: What colour is the {name}? | Which colour is the {name}? | What is the colour of the {name}? | What colour does
+    the {name} have? | Tell me the colour of the {name}. | The {name} is what colour? | What's the colour of the {name}?
+    | Name the colour of the {name}. | Which colour does the {name} have? | In what colour is the {name}
+    (drawn/painted/shown)? | What colour do you see on the {name}? | Colour of the {name}? | What colour would you say
+    the {name} is? | What is the {name}'s colour? | How is the {name} coloured? | What colour has the {name}?
+what kind: (What/Which) {kind} is this? | (What/Which) {kind} do you see (here/)? | What kind of {kind} is (this/it)? |
+    Which {kind} is (shown/drawn) here? | Name (this/the) {kind}. | What {kind} is (it/in the picture)? | Tell me what
+    {kind} this is.
 colours: What colour are the {names}? | Which colours are the {names}? | What colours do the {names} have? | What are
     the colours of the {names}? | What colours are the {names}? | Tell me the colours of the {names}.
-colour at: What colour is the shape {place}? | Which colour is the shape {place}? | What is the colour of the shape
-    {place}? | What colour is the object {place}? | What colour is the thing {place}? | What colour do you see
-    {place}? | Tell me the colour of the shape {place}.
+colour at: What colour is the shape {place}? | Which colour is the shape {place}? | What is the colour of the
+    (shape/object/thing) {place}? | What colour is the object {place}? | What colour is the thing {place}? | What colour
+    do you see {place}? | Tell me the colour of the (shape/object/thing) {place}. | Which colour (does the shape {place}
+    have/has the shape {place})? | What colour is the one {place}?
 is colour: Is the {name} {colour}? | Is the colour of the {name} {colour}? | Do you see the {name} in {colour}? | Does
     the {name} have the colour {colour}? | The {name} is {colour}, right? | Is that {name} {colour}? | Is the {name}
-    drawn in {colour}? | Would you say the {name} is {colour}?
-shape of: What shape is {colour}? | Which shape is {colour}? | What is the {colour} shape? | What is the {colour}
-    thing? | What is the shape of the {colour} object? | Which object is {colour}? | What's the {colour} shape? | What
-    shape does the {colour} thing have? | Name the {colour} shape. | What kind of shape is the {colour} one?
-shape at: What shape is {place}? | Which shape is {place}? | What is the shape {place}? | Name the shape {place}. |
-    What kind of shape is {place}? | Which shape do you see {place}? | Tell me which shape is {place}.
-thing at: Which thing is {place}? | What is the thing {place}? | Name the thing {place}. | What is it {place}? | Which
-    object do you see {place}? | Tell me what is {place}. | What object is {place}? | Which thing do you see {place}?
-    | What is the object {place}? | What kind of thing is {place}? | Name what is {place}.
+    (drawn/shown/painted) in {colour}? | Would you say the {name} is {colour}? | Is it true that the {name} is {colour}?
+    | Is the {name} (really/actually) {colour}? | The {name} is {colour}, isn't it?
+shape of: What shape is {colour}? | Which shape is {colour}? | What is the {colour} shape? | What is the {colour} thing?
+    | What is the shape of the {colour} (object/thing/one)? | Which object is {colour}? | What's the {colour} shape? |
+    What shape does the {colour} (thing/object) have? | Name the {colour} shape. | What kind of shape is the {colour}
+    one? | What is the {colour} (object/one)? | Tell me which shape is {colour}.
+shape at: What shape is {place}? | Which shape is {place}? | What is the shape {place}? | Name the shape {place}. | What
+    kind of shape is {place}? | Which shape do you see {place}? | Tell me which shape is {place}. | What shape (do you
+    see/can you see) {place}? | Which shape (stands/lies) {place}?
+thing at: Which thing is {place}? | What is the thing {place}? | Name the thing {place}. | What thing do you see
+    {place}? | Which object do you see {place}? | Which object is {place}? | What object is {place}? | Which thing do
+    you see {place}? | What is the object {place}? | What kind of (thing/object) is {place}? | Name the object {place}.
+    | Tell me which (thing/object) is {place}. | Which (thing/object) (stands/lies) {place}?
 size: Is the {name} big or small? | How big is the {name}? | What size is the {name}? | Is the {name} small or big? |
     What is the size of the {name}? | How large is the {name}? | Is the {name} large or small? | Tell me how big the
     {name} is.
@@ -54,72 +68,105 @@ count all: How many shapes are there? | How many objects are there? | How many t
     | What is the number of shapes? | What is the number of objects? | What is the number of things? | How many shapes
     does the picture have? | How many objects does the picture have? | How many things does the picture have? | How
     many are there? | Count everything you see. | How many shapes in total? | How many shapes are there in this image?
-count: How many {names} are there? | How many {names} do you see? | Count the {names}. | How many {names} can you see?
-    | How many {names} are in the picture? | What is the number of {names}? | How many {names}? | How many {names}
-    does the picture show? | Tell me how many {names} there are. | How many {names} are in this image? | Can you count
-    the {names}? | Number of {names}?
-exists: Is there {a}? | Do you see {a}? | Is there {a} in the picture? | Can you see {a}? | Does the picture show {a}?
-    | Is {a} in the picture? | Can you find {a}? | Is there {a} in this image? | Is {a} there? | Do you see {a}
-    anywhere? | Does this image contain {a}? | Is there {a} here?
-where: Where is the {name}? | Where do you see the {name}? | Where in the picture is the {name}? | In which part of
-    the picture is the {name}? | Where can I find the {name}? | Where's the {name}? | Find the {name}. | Tell me where
-    the {name} is. | What is the position of the {name}? | Where is the {name} in this image? | At what place is the
-    {name}?
-at: What is {place}? | What do you see {place}? | What is there {place}? | Which object is {place}? | Is there
-    anything {place}? | What can you see {place}? | What's {place}? | What stands {place}?
+count: How many {names} are there? | How many {names} do you see? | Count the {names}. | How many {names} can you see? |
+    How many {names} are in the (picture/image)? | What is the number of {names}? | How many {names}? | How many {names}
+    does the (picture/image) (show/have/contain)? | Tell me how many {names} there are. | How many {names} are in this
+    (image/picture)? | Can you count the {names}? | Number of {names}? | How many {names} (are shown/are drawn/do you
+    count/can you find)? | What is the count of {names}? | Count (all/how many) {names}. | How many {names} do we have
+    (here/in the picture)?
+exists: Is there {a}? | Do you see {a}? | Is there {a} in the (picture/image)? | Can you see {a}? | Does the
+    (picture/image) show {a}? | Is {a} in the picture? | Can you find {a}? | Is there {a} in this (image/picture)? | Is
+    {a} there? | Do you see {a} (anywhere/somewhere)? | Does (this/the) (image/picture) contain {a}? | Is there {a}
+    (here/anywhere/somewhere)? | Do you (find/spot) {a}? | Is {a} (shown/visible/present)? | Does it (show/have/contain)
+    {a}? | Are you able to see {a}?
+where: Where is the {name}? | Where do you see the {name}? | Where in the (picture/image) is the {name}? | In which part
+    of the picture is the {name}? | Where can I (find/see) the {name}? | Where's the {name}? | Find the {name}. | Tell
+    me where the {name} is. | What is the (position/location/place) of the {name}? | Where is the {name} in (this/the)
+    (image/picture)? | At what place is the {name}? | In what part of the (image/picture) (is/do you see/can I find) the
+    {name}? | In which (corner/area/region/place) (is/do you see/can I find) the {name}? | Where does the {name}
+    (stand/lie)? | Where (would/did) you (find/see) the {name}? | The {name} is where? | Where is the {name}
+    (located/placed/drawn/shown)? | In which part (is/do you see) the {name}? | Do you know where the {name} is?
+at: What is {place}? | What do you see {place}? | What is there {place}? | What is {place} of the picture? | Is there
+    anything {place}? | What can you see {place}? | What's {place}? | What (stands/lies) {place}? | Tell me what is
+    {place}. | Name what is {place}. | (Do you see/Can you see) anything {place}? | Is (anything/something) {place}? |
+    What (do we have/can be seen/is shown/is drawn) {place}? | Is there something {place}? | What is to be seen {place}?
 relation: Where is the {name} compared to the {other}? | Where is the {name} relative to the {other}? | Where is the
     {name} as seen from the {other}? | On which side of the {other} is the {name}? | How is the {name} placed relative
-    to the {other}? | Where does the {name} stand relative to the {other}? | What is the position of the {name}
-    relative to the {other}?
+    to the {other}? | Where does the {name} (stand/lie) (relative/compared) to the {other}? | What is the position of
+    the {name} (relative/compared) to the {other}? | Where is the {name} with respect to the {other}? | On what side of
+    the {other} (is/do you see/lies/stands) the {name}? | Is the {name} to the left or to the right of the {other},
+    above or below? | In which direction from the {other} is the {name}? | From the {other}, where is the {name}? |
+    Which side of the {other} is the {name} on?
 is relation: Is the {name} {relation} the {other}? | Do you see the {name} {relation} the {other}? | Does the {name}
-    stand {relation} the {other}? | Can you see the {name} {relation} the {other}? | Is the {name} placed {relation}
-    the {other}? | The {name} is {relation} the {other}, right? | Would you say the {name} is {relation} the {other}?
-    | Is it true that the {name} is {relation} the {other}?
-box: Give the bounding box of the {name}. | Draw a box around the {name}. | Where exactly is the {name}? Give the box.
-    | Detect the {name}. | Box the {name}. | Give me the box of the {name}. | Locate the {name} with a box. | Mark the
-    {name} with a box. | Show me the box around the {name}. | Put a box around the {name}. | What is the bounding box
-    of the {name}? | Find the {name} and give its box. | Output the bounding box of the {name}.
+    (stand/lie) {relation} the {other}? | Can you see the {name} {relation} the {other}? | Is the {name}
+    (placed/located/drawn) {relation} the {other}? | The {name} is {relation} the {other}, right? | Would you say the
+    {name} is {relation} the {other}? | Is it true that the {name} is {relation} the {other}? | Is that {name}
+    {relation} the {other}? | Do you (find/spot) the {name} {relation} the {other}? | The {name} is {relation} the
+    {other}, isn't it? | Do we see the {name} {relation} the {other}?
+box: Give the bounding box of the {name}. | Detect the {name}. | Where exactly is the {name}? Give (the/its) box. | Draw
+    a box around the {name}. | Box the {name}. | Give me the (bounding/) box of the {name}. | Locate the {name} (with a
+    box/). | Mark the {name} (with a box/). | Show me the box around the {name}. | Put a box around the {name}. | What
+    is the bounding box of the {name}? | Find the {name} and (give/draw) its box. | Output the bounding box of the
+    {name}. | Where is the {name}? Give its (bounding/) box. | (Draw/Give/Show) the box of the {name}. | What are the
+    coordinates of the {name}? | (Detect/Locate) the {name} in (the/this) (picture/image). | Where is the {name}? Draw a
+    box. | Can you (box/mark/detect) the {name}?
 read: What does it say? | Read the text. | What is written here? | What does the sign say? | What word is this? | What
-    is written in the picture? | Which word do you see? | What does the text say? | Read it. | Read the sign. | What
-    text is in the image? | Can you read this? | What's written on the sign? | What words can you read?
-read number: What number is this? | Which number do you see? | Read the number. | What number is written here? | What
-    is the number? | What number does it show? | Which number is on the sign? | What's the number here?
+    is written (in the picture/there/on it)? | Which word do you see? | What does the text say? | Read (it/this/it
+    aloud/it to me). | Read the sign. | What text is in the (image/picture)? | Can you read (this/it/the sign/the text)?
+    | What's written on the sign? | What (words/text) can you (read/see)? | What does this say? | Which words (are/do
+    you see) (there/in the picture)? | What does the (picture/image) say? | What is the text? | What can you read
+    (here/there/)? | Tell me what it says. | What is on the sign?
+read number: What number is this? | Which number do you see? | Read the number. | What number is written here? | What is
+    the number? | What number does it show? | Which number is (on the sign/written here/it)? | What's the number here? |
+    Tell me the number. | What number (do/can) you (see/read)?
 is text: Is there any text? | Is there a word in the picture? | Do you see any text? | Is anything written here? | Can
     you see some text? | Is there a sign with text? | Does the picture contain text? | Is something written in this
     image?
 says: Does it say "{text}"? | Is the word "{text}" in the picture? | Does the sign say "{text}"? | Can you read
     "{text}"? | Do you see "{text}"? | Is "{text}" written here? | Is it "{text}"? | Does the picture say "{text}"?
-text colour: What colour is the text? | What colour are the letters? | Which colour is the text? | What is the colour
-    of the text? | What colour is the writing? | In what colour is it written? | Which colour do the letters have?
-which picture: Which picture has {a}? | Which picture shows {a}? | In which picture is {a}? | Which image has {a}? |
-    In which picture do you see {a}? | Where is {a}, in which picture? | Which of the pictures has {a}? | Which image
-    contains {a}?
+text colour: What colour is the text? | What colour are the letters? | Which colour is the text? | What is the colour of
+    the text? | What colour is the writing? | In what colour is it written? | Which colour do the letters have? | What
+    is the colour of the (letters/writing)? | What colour does the (text/writing) have? | In which colour (is the
+    text/are the letters)?
+which picture: Which picture has {a}? | Which picture shows {a}? | In which picture is {a}? | Which image has {a}? | In
+    which picture do you see {a}? | Where is {a}, in which picture? | Which of the pictures has {a}? | Which image
+    (contains/shows) {a}? | Which one has {a}? | In which image (is/do you see) {a}? | Which (picture/one of them)
+    (contains/shows) {a}? | Which of them (has/shows) {a}? | Tell me which picture has {a}. | Where do you see {a}, in
+    which (image/picture)?
 count pictures: How many shapes are there in all pictures? | How many shapes are there in total? | Count the shapes in
     all pictures. | How many shapes do the pictures show together? | How many shapes in both pictures? | How many
     shapes are there altogether? | How many objects are there in all the pictures? | What is the total number of
     shapes?
-in picture: What is in the {nth} picture? | What does the {nth} picture show? | Describe the {nth} picture. | What do
-    you see in the {nth} picture? | What's in the {nth} image? | Tell me about the {nth} picture. | Describe image
-    number {n}. | What is in picture {n}? | What can you see in picture {n}?
+in picture: What is in the {nth} picture? | What does the {nth} (picture/image) show? | Describe the {nth}
+    (picture/image). | What do you see in the {nth} picture? | What's in the {nth} image? | Tell me about the {nth}
+    picture. | Describe (image number/picture/picture number) {n}. | What is in (picture/image) {n}? | What can you see
+    in (picture/image) {n}? | What is shown in the {nth} (picture/image)? | What does (picture/image) {n} show? | What
+    (do you see/can you see) in the {nth} (image/one)?
 differ: What is the difference? | What differs? | What is different between the pictures? | What changed? | How do the
-    pictures differ? | What is the difference between the two pictures? | Compare the pictures. | Spot the difference.
-    | What's different?
+    (pictures/images) differ? | What is the difference between the (two pictures/pictures/images)? | Compare the
+    (pictures/images/two). | Spot the difference. | What's (different/the difference)? | How are they different? | What
+    has changed (between them/)? | Tell me the difference. | In what do the pictures differ? | Compare them.
 same: Are the pictures the same? | Do the pictures show the same? | Do both pictures show the same thing? | Are both
-    pictures equal? | Is it the same shape and colour in both? | Are these two pictures the same? | Do these images
-    show the same thing?
+    pictures equal? | Is it the same shape and colour in both? | Are (these/the) two (pictures/images) the same? | Do
+    these images show the same thing? | Are they the same? | Are both (pictures/images) the same? | Is it the same
+    (thing/) in both (pictures/)? | Do they show the same (thing/)?
 new picture: And what is in this one? | What do you see in this one? | And this picture? | Now describe this one. |
     And this one? | What about this picture? | And what does this one show? | Here is another one. What is in it?
 way: Which way does the {name} move? | In which direction does the {name} move? | Where does the {name} go? | Which
     direction is the {name} moving? | Where is the {name} moving to? | How does the {name} move? | What direction does
-    the {name} move in? | Which way is the {name} going?
+    the {name} move in? | Which way is the {name} (going/moving/heading)? | In what direction does the {name} (move/go)?
+    | Where does the {name} move (to/)? | Which way does the {name} go? | Where is the {name} (going/heading)?
 happens: What happens? | What happens in the video? | What changes? | What happens in this clip? | What is going on? |
-    What is happening here? | What happens to the {name}? | Tell me what happens. | What does the {name} do? | What
-    changes in the video? | What is the {name} doing?
+    What is happening (here/)? | What happens to the {name}? | Tell me what happens. | What does the {name} do? | What
+    changes in the (video/clip)? | What is the {name} doing? | What (is happening/happened) to the {name}? | What did
+    the {name} do? | What can you see happening? | What happens (here/in it)?
 clip: Describe the video. | Describe the clip. | What do you see in the video? | What is in the video? | What does the
-    video show? | Tell me about this video. | Describe what you see. | What is shown in the clip? | Summarize the
-    video. | What can you see in this clip?
+    (video/clip) show? | Tell me about this (video/clip). | Describe what you see. | What is shown in the (clip/video)?
+    | Summarize the (video/clip). | What can you see in (this/the) clip? | What is this (video/clip) about? | Describe
+    this (video/clip). | What do you see in (this/the) clip? | Give a (summary/description) of the video.
 moves: Does anything move? | Is anything moving? | Does something move in the video? | Do you see any movement? | Is
-    there any motion? | Does the {name} move? | Is the {name} moving? | Is something moving here?
+    there any (motion/movement)? | Does the {name} move? | Is the {name} moving? | Is something moving (here/)? | Does
+    anything move (here/in the clip)? | Did the {name} move? | Can you see (anything moving/any movement)?
 and name: And the {name}? | What about the {name}? | and the {name} | How about the {name}? | The {name}?
 and names: And {names}? | How many {names}? | What about {names}? | and the {names}? | How about {names}?
 and a: And {a}? | What about {a}? | or {a}? | How about {a}? | Maybe {a}?
@@ -176,13 +223,17 @@ order: What happens first? | What is the order of events? | Which one {does}s fi
 times: How many times does the {name} disappear? | How often does the {name} disappear? | How often does the {name} go
     away? | How many times is the {name} gone? | Count how often the {name} disappears. | How often does the {name}
     blink? | How many times does the {name} blink?
-limits: What is this? | What do you see? | Describe the picture. | What is in the picture? | Describe this image. |
-    What does the image show? | What's in this picture? | What is shown here? | Tell me about this picture. | Is this
-    a photo? | Where was this taken? | What kind of picture is this? | What place is this? | Who is this? | What
-    animal is this? | What am I looking at? | Describe the image in detail.
+limits: What is this? | What do you see? | Describe the picture. | What is in the picture? | Describe this image. | What
+    does the image show? | What's in this picture? | What is shown here? | Tell me about this picture. | Is this a
+    (photo/photograph)? | Where was this taken? | What kind of picture is this? | What place is this? | Who is this? |
+    What animal is this? | What am I looking at? | Describe the image in detail. | Who is in (this/the) (photo/picture)?
+    | Where is this? | What is happening here? | What (plant/food/building/car) is this? | Is this a real
+    (photo/picture)? | Describe this (photo/photograph). | What can you see? | What do you think this is? | What is this
+    person doing? | What can you tell me about this (photo/picture)?
 main colour: What is the main colour? | Which colour is the picture? | What colour do you see most? | Which colour is
-    the main one? | What is the most common colour? | What colour is it? | What colour is this? | What's the dominant
-    colour?
+    the main one? | What is the most common colour? | What colour is it? | What colour is this? | What's the
+    (dominant/main) colour? | What is the main colour of (this/the) (picture/photo/image)? | Which colour (is there most
+    of/dominates)? | What colour is the (picture/image/photo)? | Which colours do you see?
 """)
 
 ANSWERS = {
@@ -197,26 +248,38 @@ ANSWERS = {
 }
 REMARKS = _read("""
 hello: Hello | Hi | Hey | Good morning | Hello there! | Hi nano | Good evening | Hey there | Hello! | Hi there | hello
-    nano | Good day
+    nano | Good (day/afternoon) | Hey nano | Greetings | Hi! | Hiya | Hello, (how are things/nice to meet you)
 who: Who are you? | What are you? | What is your name? | Tell me about yourself. | Are you Qwen2-VL? | Introduce
-    yourself. | What model are you? | Which model is this? | Who am I talking to? | Are you ChatGPT? | Are you a
-    robot? | Are you a real person? | What's your name? | Are you an AI? | Who made you? | How were you trained? | How
-    big are you?
-can: What can you do? | What do you know? | How can you help me? | Help | What are you good at? | What should I ask? |
-    What can I ask you? | What do you understand? | How do I use this? | What is this demo? | Can you help me?
-thanks: Thanks | Thank you | Thank you very much | Thanks a lot! | Great, thanks | Cool | Nice | Well done | Good job!
-    | Very good | ok | Perfect, thank you
-bye: Bye | Goodbye | See you | Bye bye | Good night | See you later | I have to go | Goodbye nano
-how: How are you? | How is it going? | Are you well? | How do you do? | How are you today? | Are you OK?
-photos: Can you see photos? | Do you understand photos? | What can you not do? | Can you recognise people? | Can you
-    read a document? | Can you describe a photo of my dog? | What are your limits? | Do you know faces? | Can you look
-    at photographs?
-unknown: What is the capital of France? | Tell me a joke. | What is two plus two? | Write a poem. | What is the
-    weather today? | Who is the president? | What time is it? | Translate this to German. | What is the meaning of
-    life? | Write some code. | How old is the universe? | What should I eat today? | Sing a song. | Who won the game?
-    | Tell me a story. | Explain physics. | Where do you live? | Do you like music? | How do I cook rice? | What is 7
-    times 8? | Write an email to my boss. | Is it going to rain tomorrow? | Why is the sky blue? | What is a language
-    model? | How far is the moon?
+    yourself. | What model are you? | Which model is this? | Who am I (talking to/speaking with)? | Are you
+    (ChatGPT/GPT/Claude/Gemini)? | Are you a (robot/bot/machine)? | Are you a (real person/human)? | What's your name? |
+    Are you an AI? | Who (made/built/trained) you? | How were you (trained/made)? | How (big/large/small) are you? |
+    What kind of (model/AI) are you? | How many parameters do you have? | What is nano? | Say who you are.
+can: What can you do? | What do you know? | How can you help (me/)? | Help | What are you good at? | What (should/could)
+    I ask (you/)? | What can I ask (you/)? | What do you understand? | How do I use this? | What is this demo? | Can you
+    help me? | What can you (tell me/see/answer)? | What are your (skills/abilities)? | What is this (for/page)? | How
+    does this work?
+thanks: Thanks | Thank you | Thank you (very/so) much | Thanks a lot! | Great, thanks | Cool | Nice | Well done | Good
+    job! | Very good | (ok/okay) | Perfect, thank you | (Great/Wonderful/Amazing/Perfect)! | Thx | That is
+    (right/correct/great).
+bye: Bye | Goodbye | See you | Bye bye | Good night | See you (later/soon/tomorrow) | I have to go | Goodbye nano | Have
+    a nice day | That is all, bye
+how: How are you? | How is it going? | Are you well? | How do you do? | How are you (today/doing)? | Are you OK? | How
+    do you feel? | How's it going?
+photos: Can you see photos? | Do you understand photos? | What can you not do? | Can you (recognise/recognize/name)
+    people? | Can you read a document? | Can you describe a photo of my (dog/cat/house)? | What are your limits? | Do
+    you know faces? | Can you look at photographs? | Do you (work with/know) (photos/photographs)? | Can I (send/show)
+    you a photo? | What can't you do? | Are you trained on (photos/photographs)?
+unknown: What is the capital of (France/Spain/Japan/Germany)? | Tell me a joke. | What is two plus two? | Write a poem.
+    | What is the weather (today/tomorrow/like)? | Who is the (president/king/pope)? | What time is it? | Translate this
+    to (German/French/Spanish). | What is the meaning of life? | Write (some/python) code. | How old is the
+    (universe/earth/world)? | What should I (eat/cook/wear) today? | Sing a song. | Who won the game? | Tell me a story.
+    | Explain (physics/maths/gravity). | Where do you live? | Do you like (music/football/me)? | How do I (cook
+    rice/bake bread/fix a bike)? | What is (7 times 8/12 plus 30/9 minus 4)? | Write an email to my
+    (boss/friend/teacher). | Is it going to rain tomorrow? | Why is the sky blue? | What is a (language model/neural
+    network/black hole)? | How far is the (moon/sun)? | Who (wrote/painted/invented) (it/this/the first book)? | What is
+    the (best/fastest/largest) (film/animal/country/city)? | Do you believe in god? | How old are you? | Can you
+    (drive/cook/swim)? | When was (the war/he born)? | Give me (a recipe/some advice/an idea). | What day is (it/today)?
+    | How do (planes/birds) fly? | Solve this equation. | What is love?
 """)
 CHAT = tuple((REMARKS[topic], answer) for topic, answer in ANSWERS.items())
 NO_PICTURE = "I see no picture yet. Please add a picture or a video."

@@ -21,7 +21,7 @@ from qwen2vl_demo.nano.asked import (
     none,
     size_word,
 )
-from qwen2vl_demo.nano.nouns import NOUNS
+from qwen2vl_demo.nano.nouns import KIND_OF, NOUN_KINDS, NOUNS
 from qwen2vl_demo.nano.phrases import PHRASES
 from qwen2vl_demo.nano.scene import COLOURS, PLACES, SHAPES, WORDS, Scene, Thing, choose
 from qwen2vl_demo.nano.words import a, count_sentence, listing, plural, say
@@ -112,7 +112,9 @@ def ask_name(rng: np.random.Generator, scene: Scene, phrasings: str) -> Asked | 
         return None
     thing, dice, n = choose(rng, drawn), rng.random(), len(NOUNS)
     if len(scene.things) == 1 and not scene.signs and dice < 0.6:
-        question = say(rng, tuple(p for p in PHRASES["what"] if "shape" not in p), phrasings)
+        kind = KIND_OF.get(thing.shape) if dice < 0.12 else None
+        wordings = PHRASES["what kind"] if kind else tuple(p for p in PHRASES["what"] if "shape" not in p)
+        question = say(rng, wordings, phrasings, kind=kind or "")
         return Asked(question, f"It is {a(thing.name)}.", "name", n, ("thing", thing))
     if dice < 0.2 and call(rng, scene, thing):
         question = say(rng, PHRASES["size"], phrasings, name=thing.name)
@@ -135,6 +137,11 @@ def ask_count(rng: np.random.Generator, scene: Scene, phrasings: str) -> Asked:
             wordings = tuple(p for p in PHRASES["count all"] if "shapes" in p)
         count, noun = (len(scene.shapes), "shape") if shapes else (len(scene.things), scene.noun)
         return Asked(say(rng, wordings, phrasings), count_sentence(count, noun), "count", 10)
+    if dice < 0.53 and len(scene.shapes) < len(scene.things):
+        kind = choose(rng, NOUN_KINDS)
+        count = sum(KIND_OF.get(t.shape) == kind for t in scene.things)
+        question = say(rng, PHRASES["count"], phrasings, names=plural(kind))
+        return Asked(question, count_sentence(count, kind), "count", 4, ("count",))
     # A kind that is there twice is asked for more often, or else nearly every answer were one or none.
     by_colour = dice >= 0.75 and bool(scene.shapes or not scene.things)
     kinds = [t.colour for t in scene.shapes] if by_colour else [t.shape for t in scene.things]

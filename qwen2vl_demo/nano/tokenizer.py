@@ -21,7 +21,7 @@ from tokenizers.trainers import BpeTrainer
 from qwen2vl_demo.nano.english import PAGE
 from qwen2vl_demo.nano.nouns import NOUNS
 from qwen2vl_demo.nano.phrases import CHAT, PHRASES
-from qwen2vl_demo.nano.words import plural
+from qwen2vl_demo.nano.words import plural, spellings
 from qwen2vl_demo.nano.world import KINDS, sample
 
 SPECIAL_TOKENS = (
@@ -183,6 +183,6 @@ def vocabulary_texts(n: int = 3000, seed: int = 0) -> Iterator[str]:
         )
     for _ in range(5):
         for wordings in (*PHRASES.values(), *(questions for questions, _ in CHAT)):
-            yield from (re.sub(r"{\w+}", "", wording) for wording in wordings)
+            yield from (re.sub(r"{\w+}", "", text) for wording in wordings for text in spellings(wording))
     for _ in range(30):
         yield " ".join(PAGE.split())

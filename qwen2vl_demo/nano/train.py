@@ -49,7 +49,7 @@ PLACE_LAYER = 1  # where merged tokens lie
 LOOKING_LAYER = 2  # what the answer is about; the size of the grid
 BOX_LAYER = 3  # where that lies in shares of the picture's sides
 SAVE_SECONDS = 180
-WARM_UP, DECAY_FROM = 0.02, 0.4  # shares of a stage: the rate rises before the first and falls after the second
+WARM_UP, DECAY_FROM = 0.02, 0.15  # shares of a stage: the rate rises before the first and falls after the second
 
 
 def rate_at(share: float) -> float:

@@ -6,10 +6,26 @@ politeness and spelling, and while training leaves out a small word now and then
 This module knows no scenes.
 """
 
+import itertools
+import re
+from functools import cache
+
 import numpy as np
 
 from qwen2vl_demo.nano.nouns import PLURALS
 from qwen2vl_demo.nano.phrases import CHAT, PHRASES
+
+
+@cache
+def spellings(wording: str) -> tuple[str, ...]:
+    """Every way to write a wording out: "Read (it/this)." is "Read it." and "Read this."."""
+    parts = [part.split("/") for part in re.split(r"\((.*?)\)", wording)]
+    return tuple(re.sub(r" +(?=[ .?!,]|$)", "", "".join(chosen)) for chosen in itertools.product(*parts))
+
+
+def plain(wording: str) -> str:
+    """What counts as the same wording, however it is typed."""
+    return wording.lower().rstrip("?.!")
 
 
 def _held_out() -> frozenset[str]:
@@ -17,7 +33,8 @@ def _held_out() -> frozenset[str]:
     held: dict[str, bool] = {}
     for options in (*PHRASES.values(), *(remarks for remarks, _ in CHAT)):
         for index, option in enumerate(options):
-            held.setdefault(option.lower().rstrip("?.!"), index % 7 == 3)
+            for spelling in spellings(option):
+                held.setdefault(plain(spelling), index % 7 == 3)
     return frozenset(wording for wording, out in held.items() if out)
 
 
@@ -25,20 +42,24 @@ HELD_OUT = _held_out()
 SMALL_WORDS = frozenset(["the", "is", "are", "a", "an", "do", "does", "you", "there", "me", "can"])
 
 
-def split(options: tuple[str, ...], phrasings: str) -> tuple[str, ...]:
-    """The wordings for "train", "held_out" or "all"; all of them where none is left."""
+@cache
+def split(options: tuple[str, ...], phrasings: str) -> tuple[tuple[str, ...], ...]:
+    """The spellings of each wording that are for "train", "held_out" or "all"; all of them where none is left."""
     if phrasings not in ("train", "held_out", "all"):
         raise ValueError(f'phrasings must be "train", "held_out" or "all", not {phrasings!r}')
+    everything = tuple(spellings(option) for option in options)
     if phrasings == "all":
-        return options
-    kept = tuple(o for o in options if (o.lower().rstrip("?.!") in HELD_OUT) == (phrasings == "held_out"))
-    return kept or options
+        return everything
+    wanted = phrasings == "held_out"
+    kept = (tuple(s for s in written if (plain(s) in HELD_OUT) == wanted) for written in everything)
+    return tuple(written for written in kept if written) or everything
 
 
 def say(rng: np.random.Generator, options: tuple[str, ...], phrasings: str, **fields: str) -> str:
     """One wording, filled in, as somebody might type it."""
     pool = split(options, phrasings)
-    text = pool[int(rng.integers(len(pool)))].format(**fields)
+    written = pool[int(rng.integers(len(pool)))]
+    text = written[int(rng.integers(len(written)))].format(**fields)
     if phrasings == "train" and rng.random() < 0.15:
         text = without_a_small_word(rng, text)
     if rng.random() < 0.4:

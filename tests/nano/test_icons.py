@@ -1,5 +1,6 @@
 """Icons as things of the drawn world: two sets of blobs stand for the public drawings, which tests do without."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from qwen2vl_demo.nano import icons
 from qwen2vl_demo.nano.draw import box_of, draw_scene
 from qwen2vl_demo.nano.layout import as_icon, random_scene, random_tint
-from qwen2vl_demo.nano.nouns import NOUNS
+from qwen2vl_demo.nano.nouns import KIND_OF, NOUN_KINDS, NOUNS
 from qwen2vl_demo.nano.questions import SCENE_WEIGHTS, ask_scene
 from qwen2vl_demo.nano.scene import Background, Scene, Thing
 from qwen2vl_demo.nano.words import a, plural
@@ -112,6 +113,24 @@ def test_icons_are_asked_for_by_name_and_never_for_a_colour():
             if asked.family == "name":
                 assert any(thing.shape in asked.answer for thing in scene.things if not thing.colour)
     assert "name" in families
+
+
+def test_animals_are_counted_and_named_by_their_kind_too():
+    rng = np.random.default_rng(0)
+    counted, named = set(), set()
+    for _ in range(60):
+        scene = random_scene(rng, (168, 168), most=4)
+        kinds = [KIND_OF.get(thing.shape) for thing in scene.things]
+        for asked in (ask_scene(rng, scene, {"count": 1, "name": 1}, "all") for _ in range(40)):
+            found = re.fullmatch(r"There (?:is|are) (\d|no) (animal|fruit|vehicle|flower)s?\.", asked.answer)
+            if found:
+                assert kinds.count(found[2]) == int(found[1].replace("no", "0"))
+                counted.add(found[2])
+            found = re.search(r"\b(animal|fruit|vehicle|flower)\b", asked.question.lower())
+            if found and asked.family == "name":
+                assert kinds == [found[1]]
+                named.add(found[1])
+    assert counted == set(NOUN_KINDS) and named
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -13,14 +13,14 @@ from qwen2vl_demo.engine.base import GenerationOptions
 from qwen2vl_demo.engine.local import LocalEngine
 from qwen2vl_demo.model.qwen2vl import Qwen2VL
 from qwen2vl_demo.model.weights import NANO
-from qwen2vl_demo.nano.batches import IGNORED, MIX, Conversations, collate, places, random_size
+from qwen2vl_demo.nano.batches import IGNORED, MIX, Conversations, collate, places, random_large_size, random_size
 from qwen2vl_demo.nano.checkpoint import nano_config, write_checkpoint
 from qwen2vl_demo.nano.draw import draw_scene
 from qwen2vl_demo.nano.evaluate import evaluate, score
-from qwen2vl_demo.nano.heads import BoxHead, DenseHead, looking_loss
+from qwen2vl_demo.nano.heads import MOST_CELLS, BoxHead, DenseHead, looking_loss
 from qwen2vl_demo.nano.scene import CHART_PARTS, COLOURS, SHAPES, Background, Scene, Thing
 from qwen2vl_demo.nano.tokenizer import train_tokenizer, vocabulary_texts, write_tokenizer
-from qwen2vl_demo.nano.train import Trainer, rate_at
+from qwen2vl_demo.nano.train import DECAY_FROM, WARM_UP, Trainer, rate_at
 from qwen2vl_demo.nano.world import CELL_LABELS, FAMILIES, sample
 from qwen2vl_demo.processing.chat import ChatTemplate
 from qwen2vl_demo.processing.messages import Image, Message, Text
@@ -98,6 +98,14 @@ def test_pictures_have_16_to_64_merged_tokens():
     sizes = [random_size(rng, kind) for kind in MIX for _ in range(200)]
     assert {16 <= h * w // 784 <= 64 and h % 28 == w % 28 == 0 for h, w in sizes} == {True}
     assert len({h / w for h, w in sizes}) > 15
+
+
+def test_larger_pictures_stay_within_what_training_asks_the_place_of():
+    rng = np.random.default_rng(0)
+    for low, high in ((64, 256), (256, 1024)):
+        for height, width in (random_large_size(rng, low, high) for _ in range(300)):
+            assert low < height * width // 28**2 <= high
+            assert max(height, width) // 28 < MOST_CELLS
 
 
 def test_two_workers_draw_different_worlds(parts):
@@ -221,7 +229,8 @@ def test_the_box_head_is_asked_for_the_box_that_the_answer_gives(parts):
 
 
 def test_the_rate_rises_stays_and_falls():
-    assert rate_at(0.0) < rate_at(0.01) < rate_at(0.2) == 1.0 == rate_at(0.39) > rate_at(0.8) > rate_at(1.0) == 0.02
+    assert rate_at(0.0) < rate_at(WARM_UP / 2) < rate_at(WARM_UP) == 1.0 == rate_at(DECAY_FROM - 0.01)
+    assert 1.0 > rate_at(DECAY_FROM + 0.1) > rate_at(0.8) > rate_at(1.0) == 0.02
 
 
 def test_a_random_model_scores_nothing_and_every_family_is_asked(parts):

@@ -17,7 +17,7 @@ from qwen2vl_demo.nano.outside import main_colour, random_outside
 from qwen2vl_demo.nano.phrases import CHAT, PHRASES
 from qwen2vl_demo.nano.questions import ASKERS, SCENE_WEIGHTS, ask_scene, box_answer, relation_of
 from qwen2vl_demo.nano.scene import COLOURS, PLACES, SHAPES, Background, Scene, Thing
-from qwen2vl_demo.nano.words import HELD_OUT, count_sentence, split, without_a_small_word
+from qwen2vl_demo.nano.words import HELD_OUT, count_sentence, plain, spellings, split, without_a_small_word
 from qwen2vl_demo.nano.world import CELL_LABELS, FAMILIES, KINDS, sample
 
 WHITE = Background((255, 255, 255), (255, 255, 255))
@@ -98,14 +98,26 @@ def test_every_family_is_asked_in_training() -> None:
 
 def test_held_out_wordings_are_disjoint_and_every_question_has_some() -> None:
     lists = {**PHRASES, **{answer: remarks for remarks, answer in CHAT}}
-    train = {w.lower().rstrip("?.!") for options in lists.values() for w in split(options, "train")}
+
+    def written(options: tuple[str, ...], phrasings: str) -> set[str]:
+        return {plain(text) for spelt in split(options, phrasings) for text in spelt}
+
+    train = set().union(*(written(options, "train") for options in lists.values()))
     for key, options in lists.items():
-        held = split(options, "held_out")
+        held = written(options, "held_out")
         assert held, key
-        assert not {w.lower().rstrip("?.!") for w in held} & train, key
-        assert set(split(options, "train")) | set(held) == set(options), key
-    wordings = {w.lower().rstrip("?.!") for options in lists.values() for w in options}
+        assert not held & train, key
+        assert written(options, "train") | held == written(options, "all"), key
+    wordings = set().union(*(written(options, "all") for options in lists.values()))
     assert 0.1 < len(HELD_OUT) / len(wordings) < 0.2
+
+
+def test_a_wording_is_written_out_in_every_way() -> None:
+    assert spellings("Is {a} there?") == ("Is {a} there?",)
+    assert spellings("Read (it/this) (aloud/).") == ("Read it aloud.", "Read it.", "Read this aloud.", "Read this.")
+    for options in (*PHRASES.values(), *(remarks for remarks, _ in CHAT)):
+        for text in (text for option in options for text in spellings(option)):
+            assert not re.search(r"[()/|]|  | [.?!,]", text), text
 
 
 def test_a_small_word_may_be_missing_and_what_is_asked_for_stays() -> None:
