@@ -7,7 +7,7 @@ from qwen2vl_demo.nano.asked import Asked, describe
 from qwen2vl_demo.nano.draw import draw_scene
 from qwen2vl_demo.nano.focus import cells_under, focus, mentioned
 from qwen2vl_demo.nano.layout import random_scene
-from qwen2vl_demo.nano.scene import LABEL_INDEX
+from qwen2vl_demo.nano.scene import LABEL_INDEX, Thing
 from qwen2vl_demo.nano.world import CELL_LABELS, sample
 
 
@@ -67,3 +67,10 @@ def test_a_mention_is_by_shape_by_colour_or_by_both():
         assert thing in mentioned(things, f"There are 2 {thing.colour} shapes.")
         assert mentioned(things, f"There is no {thing.shape}zzz.") == []
     assert mentioned(things, "There are 3 shapes.") == list(things)
+
+
+def test_a_kind_mentions_the_nouns_of_that_kind_alone():
+    things = [Thing(noun, "", (0, 0, 0), 30.0 * i, 30, 12) for i, noun in enumerate(("tulip", "sunflower", "cat"), 1)]
+    assert mentioned(things, "There are 2 flowers.") == things[:2]
+    assert mentioned(things, "There is 1 sunflower.") == things[1:2]
+    assert mentioned(things, "There is 1 animal.") == things[2:]
