@@ -1,22 +1,30 @@
-"""The README's table of measurements is the one in assets/bench.json, and says on which machine it was made."""
+"""The README's tables of measurements are those in assets/bench*.json, and say on which machine they were made."""
 
 import json
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from qwen2vl_demo.bench.measure import table
 
 ROOT = Path(__file__).resolve().parent.parent
-BENCH = json.loads((ROOT / "assets" / "bench.json").read_text("utf-8"))
 README = (ROOT / "README.md").read_text("utf-8")
 
 
-def test_the_table_and_its_machine_stand_in_the_readme() -> None:
-    assert table(BENCH["rows"]) in README
-    assert BENCH["machine"] in README
+@pytest.fixture(params=["bench.json", "bench-2b.json"])
+def bench(request: pytest.FixtureRequest) -> dict[str, Any]:
+    record: dict[str, Any] = json.loads((ROOT / "assets" / request.param).read_text("utf-8"))
+    return record
 
 
-def test_every_row_says_how_often_it_was_measured_and_what_was_found_equal() -> None:
-    for row in BENCH["rows"]:
+def test_the_table_and_its_machine_stand_in_the_readme(bench: dict[str, Any]) -> None:
+    assert table(bench["rows"]) in README
+    assert bench["machine"] in README
+
+
+def test_every_row_says_how_often_it_was_measured_and_what_was_found_equal(bench: dict[str, Any]) -> None:
+    for row in bench["rows"]:
         assert row["rounds"] >= 1 and row["check"]
         assert row["ours_range"][0] <= row["ours"] <= row["ours_range"][1]
         if row["peer"] is not None:
