@@ -4,6 +4,7 @@ Contract: every picture is a scene of its own; questions about one of them name 
 after a new picture came. This module draws through draw.py and knows the scenes, never the pixels.
 """
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -115,10 +116,10 @@ def _about_nth(rng: np.random.Generator, scenes: list[Scene], phrasings: str) ->
     asked = ask_scene(
         rng, scenes[index], {"name": 3, "shape": 2, "colour": 3, "count": 3, "exists": 2, "where": 2}, phrasings
     )
-    text = asked.question
-    if "picture" in text.lower() or "image" in text.lower() or rng.random() < 0.3:
+    text, named = re.subn(r"(?i)\b(?:the|this) (picture|image)\b", rf"the {nth} \1", asked.question)
+    if not named and ("picture" in text.lower() or rng.random() < 0.3):
         text = f"In the {nth} picture, {text[0].lower() + text[1:]}"
-    else:
+    elif not named:
         body = text.rstrip("?.!")
         text = f"{body} in the {nth} picture{text[len(body) :]}"
     return replace(asked, question=text), index
