@@ -6,14 +6,14 @@ about. Read off the scene, never off the pixels. A hint for training only: nothi
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from qwen2vl_demo.nano.asked import Asked, phrase
-from qwen2vl_demo.nano.draw import Cells, box_of
+from qwen2vl_demo.nano.draw import Cells, box_of, spread
 from qwen2vl_demo.nano.nouns import KIND_OF, NOUN_KINDS, NOUNS
-from qwen2vl_demo.nano.scene import CELL, COLOURS, SHAPES, Scene, Sign, Thing
+from qwen2vl_demo.nano.scene import CELL, COLOURS, SHAPES, WORDS, Scene, Sign, Thing
 from qwen2vl_demo.nano.words import a, plural
 
 _NOUNS = {noun: shape for shape in (*SHAPES, *NOUNS) for noun in (shape, plural(shape))} | {
@@ -41,6 +41,18 @@ def cells_under(box: tuple[float, float, float, float], height: int, width: int)
     tall = np.clip(np.minimum(y2, (np.arange(rows) + 1) * CELL) - np.maximum(y1, np.arange(rows) * CELL), 0, CELL)
     share = (tall[:, None] * wide[None] / CELL**2).ravel()
     return tuple(int(i) for i in np.flatnonzero((share >= 0.25) | (share == share.max())))
+
+
+def written(sign: Sign, at: int, medium: int, height: int, width: int) -> list[Focus]:
+    """What a sign's text rests on where it stands from `at` on in an answer: each character on its own cells, so that
+    a number is read from left to right; a word, which is one token, on all of its."""
+    if sign.text in WORDS:
+        return [Focus(at, at + len(sign.text), medium, cells_under(sign.box, height, width))]
+    _, top, _, bottom = sign.box
+    return [
+        Focus(at + index, at + index + 1, medium, cells_under((left, top, right, bottom), height, width))
+        for index, (_, left, right) in enumerate(spread(sign))
+    ]
 
 
 def _cells(scene: Scene, parts: Iterable[Thing | Sign]) -> tuple[int, ...]:
@@ -72,13 +84,21 @@ def focus(scene: Scene, asked: Asked, medium: int = 0) -> tuple[Focus, ...]:
         listed = [(a(t.name), t) for t in scene.things] if answer.startswith("There is a") else []
     parts: list[tuple[str, Thing | Sign]] = [(f'"{s.text}"', s) for s in scene.signs if f'"{s.text}"' in answer]
     parts += listed
-    found, cursor = [], 0
+    found: list[Focus] = []
+    cursor = 0
     for words, part in parts:
         at = answer.lower().find(words.lower(), cursor)
-        if at >= 0:
-            end = at + len(words)
-            found.append(Focus(cursor, end, medium, _cells(scene, [part])))
-            cursor = end
+        if at < 0:
+            continue
+        end = at + len(words)
+        if isinstance(part, Sign):  # behind its quotation mark
+            pieces = written(part, at + 1, medium, scene.height, scene.width)
+        else:
+            pieces = [Focus(at, end, medium, _cells(scene, [part]))]
+        pieces[0] = replace(pieces[0], start=cursor)
+        pieces[-1] = replace(pieces[-1], end=end)
+        found += pieces
+        cursor = end
     if found:
         return tuple(found)
     about = asked.about[1] if len(asked.about) > 1 else None

@@ -6,14 +6,15 @@ Contract: `paper_conversation` makes a conversation about one paper; this module
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from qwen2vl_demo.nano.focus import Focus, cells_under
+from qwen2vl_demo.nano.focus import Focus, cells_under, written
 from qwen2vl_demo.nano.layout import random_size
 from qwen2vl_demo.nano.papers import Bar, Paper, draw_paper, random_paper
 from qwen2vl_demo.nano.phrases import PHRASES
-from qwen2vl_demo.nano.scene import COLOURS, Sign, choose
+from qwen2vl_demo.nano.scene import COLOURS, WORDS, Sign, choose
 from qwen2vl_demo.nano.turns import Sample, Turn
 from qwen2vl_demo.nano.words import count_sentence, say
 
@@ -34,9 +35,21 @@ def paper_conversation(
 
 
 def _rests(paper: Paper, parts: Sequence[Bar | Sign], answer: str) -> tuple[Focus, ...]:
+    """The whole answer rests on the parts it is about, but each character of an amount on where that is written."""
     boxes = [part.box for part in parts] + [sign.box for part in parts if isinstance(part, Bar) for sign in part.signs]
     cells = {cell for box in boxes for cell in cells_under(box, paper.height, paper.width)}
-    return (Focus(0, len(answer), 0, tuple(sorted(cells))),) if cells else ()
+    amounts = [part for part in parts if isinstance(part, Sign) and part.text not in WORDS]
+    if len(parts) == 1 and isinstance(parts[0], Bar):
+        amounts = [parts[0].signs[0]]
+    pieces: list[Focus] = []
+    for sign in amounts:
+        at = answer.find(sign.text, pieces[-1].end if pieces else 0)
+        if at >= 0:
+            pieces += written(sign, at, 0, paper.height, paper.width)
+            first = -len(sign.text)
+            pieces[first] = replace(pieces[first], start=at - 1)  # the space before it is part of its first token
+    whole = Focus(0, pieces[0].start if pieces else len(answer), 0, tuple(sorted(cells)))
+    return (whole, *pieces) if cells else ()
 
 
 def describe_chart(paper: Paper) -> str:

@@ -7,7 +7,7 @@ from qwen2vl_demo.nano.asked import Asked, describe
 from qwen2vl_demo.nano.draw import draw_scene
 from qwen2vl_demo.nano.focus import cells_under, focus, mentioned
 from qwen2vl_demo.nano.layout import random_scene
-from qwen2vl_demo.nano.scene import LABEL_INDEX, Thing
+from qwen2vl_demo.nano.scene import CHARACTERS, LABEL_INDEX, Thing
 from qwen2vl_demo.nano.world import CELL_LABELS, sample
 
 
@@ -74,3 +74,20 @@ def test_a_kind_mentions_the_nouns_of_that_kind_alone():
     assert mentioned(things, "There are 2 flowers.") == things[:2]
     assert mentioned(things, "There is 1 sunflower.") == things[1:2]
     assert mentioned(things, "There is 1 animal.") == things[2:]
+
+
+@pytest.mark.parametrize("kind", ["text", "paper"])
+def test_each_character_of_a_number_rests_on_the_cell_that_shows_it(kind):
+    """The drawing says by itself which characters stand in which cell; two that share a third leave one of them."""
+    rng = np.random.default_rng(2)
+    right = wrong = 0
+    for _ in range(40):
+        made = sample(rng, kind, size=(140, 168))
+        shown = made.cells[0][0].characters.reshape(-1, 3)
+        for turn in made.turns:
+            for part in turn.focus:
+                text = turn.answer[part.start : part.end].strip(' ".')
+                if len(text) == 1 and text.isdigit():
+                    there = {CHARACTERS[i - 1] for i in shown[list(part.cells)].ravel() if i}
+                    right, wrong = right + (text in there), wrong + (text not in there)
+    assert right > 50 and wrong < 0.1 * right
