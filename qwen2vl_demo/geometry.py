@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -33,6 +34,7 @@ VIDEO_FRAME_MAX_PIXELS = 768 * FACTOR * FACTOR  # ... and at most 768 ...
 VIDEO_TOTAL_PIXELS = 24_576 * FACTOR * FACTOR  # ... out of this budget for the whole video
 
 Size = tuple[int, int]
+PositionScheme = Literal["mrope", "silenced", "1d"]
 Grid = tuple[int, int, int]
 
 
@@ -144,6 +146,19 @@ def mrope_position_ids(
         at, following = end, following + text + max(t, h, w)
     positions[:, at:] = np.arange(following, following + length - at)
     return positions, following - at
+
+
+def positions_under(scheme: PositionScheme, position_ids: np.ndarray, rope_delta: int) -> tuple[np.ndarray, int]:
+    """The position ids (3, L) of the same prompt under another scheme, and its rope_delta: for experiments.
+
+    "mrope" is what the model was trained with. "silenced" sets h and w to t, so that all merged tokens of a picture
+    have one address, while words keep theirs. "1d" counts every token up by one, as plain RoPE does.
+    """
+    if scheme == "silenced":
+        return np.tile(position_ids[:1], (3, 1)), rope_delta
+    if scheme == "1d":
+        return np.tile(np.arange(position_ids.shape[1]), (3, 1)), 0
+    return position_ids, rope_delta
 
 
 def band_axes(mrope_section: Sequence[int]) -> np.ndarray:

@@ -116,6 +116,18 @@ def test_positions_of_a_picture_by_hand():
     assert delta == 7 + 1 - 11
 
 
+def test_other_position_schemes_of_the_same_prompt():
+    """The 2x3 picture again: silenced, all six tokens stand at 3 and the text still goes on at 6; 1-D, all count up."""
+    known = g.mrope_position_ids(11, [VisionSpan(3, (1, 4, 6))])
+    assert g.positions_under("mrope", *known)[0] is known[0]
+    silenced, delta = g.positions_under("silenced", *known)
+    assert silenced.tolist() == [[0, 1, 2, 3, 3, 3, 3, 3, 3, 6, 7]] * 3
+    assert delta == known[1]
+    plain, delta = g.positions_under("1d", *known)
+    assert plain.tolist() == [list(range(11))] * 3
+    assert delta == 0  # the first token of the answer stands at 11
+
+
 def test_text_behind_a_video_longer_than_it_is_wide_does_not_collide_with_it():
     """Grid (10, 4, 4) behind two words: t runs 2..11, so the text goes on at 12. Some references put it at 4."""
     ids, delta = g.mrope_position_ids(2 + 40 + 3, [VisionSpan(2, (10, 4, 4))])

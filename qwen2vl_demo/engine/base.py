@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from qwen2vl_demo.attention_trace import AttentionTrace, Word
 from qwen2vl_demo.errors import UserError
+from qwen2vl_demo.geometry import PositionScheme
 from qwen2vl_demo.processing.messages import MediaOptions, Message
 from qwen2vl_demo.trace import PromptTrace
 
@@ -33,6 +34,7 @@ class GenerationOptions:
     repetition_penalty: float = 1.0  # above 1 makes tokens that already stand in the prompt or answer less likely
     seed: int | None = None  # the same seed gives the same answer
     add_vision_id: bool = False  # put "Picture 1: " before each picture
+    positions: PositionScheme = "mrope"  # anything else is an experiment
     media: MediaOptions = field(default_factory=MediaOptions)
 
     def __post_init__(self) -> None:

@@ -217,7 +217,9 @@ class LocalEngine:
         media = options.media
         if media.max_pixels is None:
             media = replace(media, max_pixels=max(self.pixel_limits[1], media.min_pixels or 0))
-        return self.processor.process(messages, media, add_vision_id=options.add_vision_id, cancel=cancel)
+        return self.processor.process(
+            messages, media, add_vision_id=options.add_vision_id, positions=options.positions, cancel=cancel
+        )
 
     def _wait(self, cancel: threading.Event) -> Iterator[Chunk]:
         """Takes the lock. Raises Cancelled without it."""

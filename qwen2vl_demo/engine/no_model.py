@@ -44,7 +44,9 @@ class ProcessorOnlyEngine:
         return self.prompt(messages, options).trace
 
     def prompt(self, messages: Sequence[Message], options: GenerationOptions) -> Prompt:
-        return self.processor.process(messages, options.media, add_vision_id=options.add_vision_id)
+        return self.processor.process(
+            messages, options.media, add_vision_id=options.add_vision_id, positions=options.positions
+        )
 
     def estimate(self, trace: PromptTrace, options: GenerationOptions) -> Estimate:
         return tokens_only(trace, NO_MODEL_TIMED)

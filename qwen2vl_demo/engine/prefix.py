@@ -1,9 +1,9 @@
 """What was already read is not read again: the KV caches of earlier prompts, found by their longest common prefix.
 
 A prompt is known by one number a token: the id of a text token, and for a placeholder a number made of the pixels'
-digest and its place in the picture. Two prompts whose numbers agree are the same input to the model, whoever sent
-them, so a cache can never put one picture in the place of another. Not safe from several threads: the engine holds
-the lock around the model.
+digest, the positions of the picture's tokens and its place among them. Two prompts whose numbers agree are the same
+input to the model, whoever sent them, so a cache can never put one picture in the place of another. Not safe from
+several threads: the engine holds the lock around the model.
 """
 
 from __future__ import annotations
@@ -24,7 +24,10 @@ def prompt_key(trace: PromptTrace) -> np.ndarray:
     key = trace.input_ids.copy()
     for medium in trace.media:
         start, end = medium.span
-        mark = int.from_bytes(hashlib.sha256(medium.digest.encode()).digest()[:7], "big")
+        # The same picture at other positions is another input; where it begins follows from what stands before.
+        places = trace.position_ids[:, start:end] - trace.position_ids[0, start]
+        told = hashlib.sha256(medium.digest.encode() + places.tobytes())
+        mark = int.from_bytes(told.digest()[:7], "big")
         key[start:end] = -1 - (mark + np.arange(end - start))
     return key
 

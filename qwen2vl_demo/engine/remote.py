@@ -88,6 +88,10 @@ class RemoteEngine:
         self, messages: Sequence[Message], options: GenerationOptions, cancel: threading.Event | None = None
     ) -> Iterator[Chunk]:
         """Streams the server's answer. Setting `cancel`, or closing the generator, closes the connection at once."""
+        if options.positions != "mrope":
+            raise UserError(
+                f"{self.server.shown} gives its tokens their positions itself; only a model here can differ."
+            )
         answer = _Answer(time.monotonic())
         try:
             prompt = self._process(messages, options, cancel)

@@ -17,7 +17,7 @@ from pathlib import Path
 from qwen2vl_demo import geometry
 from qwen2vl_demo.config import Qwen2VLConfig
 from qwen2vl_demo.errors import UserError
-from qwen2vl_demo.geometry import VisionSpan
+from qwen2vl_demo.geometry import PositionScheme, VisionSpan
 from qwen2vl_demo.media import MediaLimits, kind_of, open_pdf
 from qwen2vl_demo.processing.chat import ChatTemplate, MediaSpan, encode_chat
 from qwen2vl_demo.processing.image import ImageConfig, VisionInput, load_image, load_video
@@ -108,6 +108,7 @@ class Processor:
         options: MediaOptions | None = None,
         *,
         add_vision_id: bool = False,
+        positions: PositionScheme = "mrope",
         cancel: threading.Event | None = None,
     ) -> Prompt:
         """The prompt that asks for an answer to the last message.
@@ -128,13 +129,13 @@ class Processor:
             placeholders=[item.merged_tokens for item in media],
             add_vision_id=add_vision_id,
         )
-        positions, rope_delta = geometry.mrope_position_ids(
-            len(chat.input_ids),
-            [VisionSpan(span.start, item.grid_thw) for span, item in zip(chat.media, media, strict=True)],
+        spans = [VisionSpan(span.start, item.grid_thw) for span, item in zip(chat.media, media, strict=True)]
+        position_ids, rope_delta = geometry.positions_under(
+            positions, *geometry.mrope_position_ids(len(chat.input_ids), spans)
         )
         trace = PromptTrace(
             input_ids=chat.input_ids,
-            position_ids=positions,
+            position_ids=position_ids,
             rope_delta=rope_delta,
             tokens=tuple(self.tokenizer.token_text(i) for i in chat.input_ids.tolist()),
             media=tuple(_media_trace(item, span) for item, span in zip(media, chat.media, strict=True)),

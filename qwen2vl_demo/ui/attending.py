@@ -31,11 +31,11 @@ class Attending(Looking):
     """The part of the page that asks the engine what it looked at."""
 
     def begin(self, session: Session, draft: Draft) -> View:
-        _leave(session)
+        leave(session)
         return super().begin(session, draft)
 
     def begin_retry(self, session: Session) -> View:
-        _leave(session)
+        leave(session)
         return super().begin_retry(session)
 
     def words(self, session: Session) -> dict[str, Any]:
@@ -76,8 +76,8 @@ class Attending(Looking):
         if not now["answer"] or name != now["answer"]:
             return now  # another answer stands there by now, or none
         with session.lock:
-            _leave(session)
-            cancel = session.attending = threading.Event()
+            leave(session)
+            cancel = session.aside = threading.Event()
             conversation = session.conversation
         try:
             trace = self._attend(conversation, values, word, cancel)
@@ -93,8 +93,8 @@ class Attending(Looking):
             return {**now, "note": LOST.format(self.engine.name)}
         finally:
             with session.lock:
-                if session.attending is cancel:
-                    session.attending = None
+                if session.aside is cancel:
+                    session.aside = None
 
     def _attend(
         self, conversation: Conversation, values: Sequence[Any], word: int, cancel: threading.Event
@@ -106,11 +106,11 @@ class Attending(Looking):
         return self.engine.attend(messages, self.choices(values).options, last.answer.text, word, cancel)
 
 
-def _leave(session: Session) -> None:
-    """Ends a look that is going on."""
+def leave(session: Session) -> None:
+    """Ends the look or the experiment that is going on beside the chat."""
     with session.lock:
-        if session.attending is not None:
-            session.attending.set()
+        if session.aside is not None:
+            session.aside.set()
 
 
 def _name(trace: PromptTrace, text: str) -> str:

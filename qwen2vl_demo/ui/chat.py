@@ -13,8 +13,8 @@ from dataclasses import replace
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.ui import export
 from qwen2vl_demo.ui.answering import BUSY
-from qwen2vl_demo.ui.attending import Attending
 from qwen2vl_demo.ui.conversation import Answer, Conversation, Turn, default_question, to_messages
+from qwen2vl_demo.ui.experimenting import Experimenting
 from qwen2vl_demo.ui.record import clean, from_record, loads
 from qwen2vl_demo.ui.sessions import Draft, Session
 from qwen2vl_demo.ui.view import LOST, View, log, report, settled
@@ -23,7 +23,7 @@ from qwen2vl_demo.viz.boxes import readable
 STOP_WAIT = 0.3  # seconds that Stop waits for the engine before it lets the visitor go on
 
 
-class Chat(Attending):
+class Chat(Experimenting):
     """All that a visitor can do in the chat."""
 
     def open(self, key: str | None, saved: str | None) -> Session:

@@ -55,7 +55,7 @@ class Session:
     outcomes: deque[Outcome] = field(default_factory=lambda: deque(maxlen=OUTCOMES))  # of the last answers, newest last
     shown: Conversation = field(default_factory=Conversation)  # what that prompt was made from
     looks: int = 0  # how often the panel asked what there is to see
-    attending: threading.Event | None = None  # set it: the look at a word that is going on ends
+    aside: threading.Event | None = None  # set it: the look at a word, or the experiment, that is going on ends
     names: dict[str, str] = field(default_factory=dict)  # what a stored file was called, for Undo
     exports: list[Path] = field(default_factory=list)  # files written for this visitor to download
     lock: threading.RLock = field(default_factory=threading.RLock)
@@ -63,8 +63,8 @@ class Session:
     def stop(self) -> Run | None:
         """Asks the running answer to end; returns it."""
         with self.lock:
-            if self.attending is not None:
-                self.attending.set()
+            if self.aside is not None:
+                self.aside.set()
             if self.run is not None:
                 self.run.cancel.set()
             return self.run

@@ -295,3 +295,15 @@ def test_a_cache_that_grows_keeps_its_tokens():
     assert torch.equal(large.values[..., :2, :], small.values[..., :2, :])
     with pytest.raises(ValueError, match="cannot take number 4"):
         small.append(0, torch.randn(1, 1, 2, 4), torch.randn(1, 1, 2, 4))
+
+
+def test_a_picture_read_at_other_positions_is_not_taken_for_the_same(asked, checkpoint):
+    """What stands before the picture is shared by all schemes, the picture and what follows by none."""
+    engine, messages, _ = asked
+    schemes = {name: dataclasses.replace(GREEDY, positions=name) for name in ("mrope", "silenced", "1d")}
+    start = engine.prepare(messages, GREEDY).media[0].span[0]
+    keys = {name: prompt_key(engine.prepare(messages, options)) for name, options in schemes.items()}
+    for name, options in schemes.items():
+        for other in schemes.keys() - {name}:
+            assert common_length(keys[name], keys[other]) == start
+        assert_as_from_nothing(engine, checkpoint, messages, options)

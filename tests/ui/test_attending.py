@@ -167,9 +167,9 @@ def test_a_long_look_ends_when_something_newer_comes(chat: Chat, session: Sessio
     def look(word: int) -> threading.Thread:
         asked = {"answer": name, "word": word, "choice": "all"}
         thread = threading.Thread(target=lambda: found.append(chat.attend(session, VALUES, asked)))
-        before = session.attending
+        before = session.aside
         thread.start()
-        while session.attending is before:
+        while session.aside is before:
             time.sleep(0.01)
         return thread
 
@@ -187,4 +187,4 @@ def test_a_long_look_ends_when_something_newer_comes(chat: Chat, session: Sessio
         chat.sessions.drop("tab")
         first.join(10)
     assert not first.is_alive() and set(found) == {None}
-    assert session.attending is None
+    assert session.aside is None

@@ -33,7 +33,7 @@ from gradio.components import Component
 
 from qwen2vl_demo.engine.base import Engine
 from qwen2vl_demo.ui.chat import Chat
-from qwen2vl_demo.ui.panel import cost, numbers, picture, prompt, rotation
+from qwen2vl_demo.ui.panel import cost, learn, numbers, picture, prompt, rotation
 from qwen2vl_demo.ui.sight import Sight
 
 TABS: tuple[ModuleType, ...] = (
@@ -41,6 +41,7 @@ TABS: tuple[ModuleType, ...] = (
     prompt,
     rotation,
     cost,
+    learn,
     numbers,
 )  # in the order of their buttons; the first is open
 
