@@ -574,4 +574,4 @@ def test_several_conversations_run_at_once(server: FakeServer) -> None:
 def test_other_positions_are_refused_before_anything_is_sent(server: FakeServer) -> None:
     with pytest.raises(UserError, match="positions itself"):
         list(server.engine().stream([Message("user", "Hi")], GenerationOptions(positions="1d")))
-    assert not server.requests
+    assert server.bodies == []
