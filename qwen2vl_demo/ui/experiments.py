@@ -68,10 +68,12 @@ def variations(kind: Experiment, engine: Engine, trace: PromptTrace, options: Ge
     budgets = [budget for budget in dict.fromkeys(smaller) if budget < now]
     if not budgets:
         raise UserError(NOTHING_SMALLER)
+    clip = trace.media[-1].kind == "video"
+    shrunk = "each frame" if clip else "every picture" if len(trace.media) > 1 else "the picture"
     return [Variation("as asked", "the budget of the settings", greedy)] + [
         Variation(
-            f"at most {count(budget, 'token')}",
-            "the picture is shrunk until it fits",
+            f"at most {count(budget, 'token')}{' a frame' if clip else ''}",
+            f"{shrunk} is shrunk until it fits",
             replace(greedy, media=replace(greedy.media, max_pixels=budget * FACTOR**2)),
         )
         for budget in budgets
