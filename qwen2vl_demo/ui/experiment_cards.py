@@ -93,7 +93,7 @@ def _card(trial: Trial, first: Trial) -> str:
     picture = np.asarray(draw_boxes(PIL.Image.fromarray(trial.picture), boxes)) if boxes else trial.picture
     image = encode(picture[None], CHARS)
     alt = escape(f"{medium.name} at {width}x{height} pixels", quote=True)
-    answer = escape(readable(trial.answer)) or ("…" if trial.seconds is None else "(no words)")
+    answer = escape(readable(trial.answer) or (f"{trial.status}…" if trial.seconds is None else "(no words)"))
     known = f" ({count(trial.reused_tokens, 'prompt token')} reused)" if trial.reused_tokens else ""
     took = "" if trial.seconds is None else f", first token after {duration(trial.seconds)}{known}"
     differs = trial.seconds is not None and trial.answer != first.answer

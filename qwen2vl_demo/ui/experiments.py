@@ -51,6 +51,7 @@ class Trial:
     variation: Variation
     medium: MediaTrace  # the last one, as it was cut this time
     picture: np.ndarray  # (H, W, 3) uint8, its resized pixels; of a clip, the first frame's
+    status: str = ""  # what the engine does before the first word
     answer: str = ""
     seconds: float | None = None  # to the first token; None while it is written
     reused_tokens: int = 0  # of the prompt: known from before, so that the first token came sooner
@@ -92,6 +93,9 @@ def tried(
         with closing(engine.stream(messages, variation.options, cancel)) as chunks:  # type: ignore[type-var]
             for chunk in chunks:
                 result = chunk.result
+                if chunk.status:
+                    trials[-1] = replace(trials[-1], status=chunk.status)
+                    yield trials
                 answer = trials[-1].answer + chunk.text
                 trials[-1] = replace(trials[-1], answer=answer if result is None else result.text)
                 if result is not None:

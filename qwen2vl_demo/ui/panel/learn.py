@@ -63,12 +63,12 @@ def wire(chat: Chat, components: list[Component], state: list[Component]) -> Non
     for index, kind in enumerate(get_args(Experiment)):
         button, found = components[1 + 2 * index : 3 + 2 * index]
 
-        def ask(request: gr.Request, saved: str, *values: Any, kind: Experiment = kind) -> Iterator[str]:
+        def experiment(request: gr.Request, saved: str, *values: Any, kind: Experiment = kind) -> Iterator[str]:
             yield from chat.experiment(chat.open(request.session_hash, saved), values, kind)
 
         # No limit: the engine takes one at a time, and the last that was asked for ends the one before.
         button.click(  # type: ignore[attr-defined]
-            ask,
+            experiment,
             state,
             [found],
             concurrency_limit=None,
