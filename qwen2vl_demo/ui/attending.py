@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from qwen2vl_demo.attention_trace import AttentionTrace, Word
@@ -101,8 +100,7 @@ class Attending(Looking):
     ) -> AttentionTrace | None:
         last = conversation.last
         assert last is not None and last.answer is not None
-        asked = replace(conversation, turns=(*conversation.turns[:-1], replace(last, answer=None)))
-        messages = to_messages(asked, self.store.path)
+        messages = to_messages(conversation.answered(None), self.store.path)
         return self.engine.attend(messages, self.choices(values).options, last.answer.text, word, cancel)
 
 

@@ -46,7 +46,7 @@ def guesses_html(trace: PromptTrace | None) -> str:
     on = (
         f"By {far:,}, the longest of {steps}{count(h, 'row')} and {count(w, 'column')}, though it takes "
         f"{count(now, 'token')}. Plain 1-D positions would go on by {now:,}, so that words far behind a large picture "
-        "would stand at positions that the model never saw in training."
+        "could stand at positions that the model never saw in training."
     )
     asked = (
         (f"How many tokens would it take if this {what} were twice as wide and twice as high?", larger),
@@ -106,7 +106,7 @@ def _card(trial: Trial, first: Trial) -> str:
 
 
 def _verdict(trials: Sequence[Trial]) -> str:
-    others = [trial for trial in trials[1:]]
+    others = trials[1:]
     same = sum(trial.answer == trials[0].answer for trial in others)
     if same == len(others):
         return "The answer is the same each time: for this question, what was changed did not matter."

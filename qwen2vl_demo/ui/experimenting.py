@@ -7,7 +7,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import replace
 from typing import Any
 
 from qwen2vl_demo.errors import UserError
@@ -62,8 +61,8 @@ class Experimenting(Attending):
     ) -> Iterator[list[Trial]]:
         if conversation.last is None or not conversation.last.counts:
             raise UserError(ASK_FIRST)
-        asked = replace(conversation, turns=(*conversation.turns[:-1], replace(conversation.last, answer=None)))
-        messages, options = to_messages(asked, self.store.path), self.choices(values).options
+        messages = to_messages(conversation.answered(None), self.store.path)
+        options = self.choices(values).options
         trace = self.engine.prepare(messages, options)
         if not trace.media:
             raise UserError(NO_MEDIA)

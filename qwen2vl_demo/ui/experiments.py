@@ -92,15 +92,12 @@ def tried(
         yield trials
         with closing(engine.stream(messages, variation.options, cancel)) as chunks:  # type: ignore[type-var]
             for chunk in chunks:
-                result = chunk.result
                 if chunk.status:
                     trials[-1] = replace(trials[-1], status=chunk.status)
                     yield trials
-                answer = trials[-1].answer + chunk.text
-                trials[-1] = replace(trials[-1], answer=answer if result is None else result.text)
-                if result is not None:
-                    seconds = result.timings.get("first_token")
-                    trials[-1] = replace(trials[-1], seconds=seconds, reused_tokens=result.reused_tokens)
+                if result := chunk.result:
+                    seconds, reused = result.timings.get("first_token"), result.reused_tokens
+                    trials[-1] = replace(trials[-1], answer=result.text, seconds=seconds, reused_tokens=reused)
         if cancel.is_set():
             return
         yield trials

@@ -9,8 +9,11 @@ import pytest
 from PIL import Image, ImageDraw
 
 from qwen2vl_demo.ui.chat import Chat
+from qwen2vl_demo.ui.sessions import Draft, Session
 from qwen2vl_demo.ui.store import MediaStore
 from tests.fake_engine import FakeEngine
+
+VALUES: tuple[object, ...] = ()  # the page's defaults
 
 
 def picture(path: Path, size: tuple[int, int] = (320, 240), colour: str = "red") -> Path:
@@ -65,3 +68,14 @@ def store(tmp_path: Path) -> MediaStore:
 @pytest.fixture
 def chat(store: MediaStore) -> Chat:
     return Chat(FakeEngine(step=0.0, encode=0.0), store)
+
+
+def ask(chat: Chat, session: Session, text: str, *files: str) -> str:
+    """One turn as the page does it, the panel's look included; the answer."""
+    chat.begin(session, Draft(text, files))
+    list(chat.respond(session, VALUES))
+    chat.finish(session)
+    chat.look(session, Draft(), VALUES)
+    last = session.conversation.last
+    assert last is not None and last.answer is not None
+    return last.answer.text

@@ -14,25 +14,14 @@ from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.ui.attending import NOTHING, WRITING
 from qwen2vl_demo.ui.chat import Chat
 from qwen2vl_demo.ui.sessions import Draft, Session
+from tests.ui.conftest import VALUES, ask
 
 Files = Callable[[str], str]
-VALUES: tuple[object, ...] = ()  # the page's defaults
 
 
 @pytest.fixture
 def session(chat: Chat) -> Session:
     return chat.open("tab", None)
-
-
-def ask(chat: Chat, session: Session, text: str, *files: str) -> str:
-    """One turn as the page does it, the panel's look included; the answer."""
-    chat.begin(session, Draft(text, files))
-    list(chat.respond(session, VALUES))
-    chat.finish(session)
-    chat.look(session, Draft(), VALUES)
-    last = session.conversation.last
-    assert last is not None and last.answer is not None
-    return last.answer.text
 
 
 def pick(chat: Chat, session: Session, word: object, choice: object = "all") -> dict[str, Any]:

@@ -12,7 +12,7 @@ from qwen2vl_demo.ui.chat import Chat
 from qwen2vl_demo.ui.experimenting import ASK_FIRST, NO_MEDIA, STOPPED, WRITING
 from qwen2vl_demo.ui.experiments import Experiment
 from qwen2vl_demo.ui.sessions import Draft, Session
-from tests.ui.test_attending import VALUES, ask
+from tests.ui.conftest import VALUES, ask
 
 Files = Callable[[str], str]
 BOTH: tuple[Experiment, ...] = ("budget", "positions")
