@@ -1,7 +1,8 @@
 """Pictures from outside nano's world, so that it learns to say that it does not know them.
 
-Contract: `random_outside` makes smooth blobs, clouds, stripes, noise and rough landscapes, (H, W, 3) uint8, and names
-the colour that clearly fills most of the picture, counted over the finished pixels, or None where no colour is clear.
+Contract: `random_outside` makes smooth blobs, clouds, stripes, noise, walls and rough landscapes, some of them without
+colour, (H, W, 3) uint8, and names the colour that clearly fills most of the picture, counted over the finished pixels,
+or None where no colour is clear.
 """
 
 import colorsys
@@ -65,12 +66,27 @@ def main_colour(pixels: np.ndarray) -> str | None:
     return str(words[order[0]]) if clear else None
 
 
+def _wall(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
+    """(H, W, 1) from 0 in the joints to 1: rows of bricks or tiles, rough, each of its own brightness."""
+    tall = rng.uniform(12, 60)
+    long = tall * rng.uniform(1, 3)
+    bend = (_field(rng, height, width, (3, 7)) - 0.5) * tall * float(rng.uniform(0, 0.5))
+    rows = (np.arange(height)[:, None] + bend + rng.uniform(0, tall)) / tall
+    shift = float(rng.choice((0.0, 0.5)))
+    columns = (np.arange(width)[None] + bend) / long + shift * (np.floor(rows) % 2) + rng.uniform(0, 1)
+    joint = rng.uniform(0.03, 0.15)
+    inside = (rows % 1 > joint) & (columns % 1 > joint * tall / long)
+    brightness = rng.uniform(0.6, 1, (7, 11))[np.floor(rows).astype(int) % 7, np.floor(columns).astype(int) % 11]
+    rough = 0.75 + 0.25 * _field(rng, height, width, (9, 24, 52))
+    return (np.where(inside, brightness, 0.0) * rough)[..., None]
+
+
 def random_outside(rng: np.random.Generator, height: int, width: int) -> tuple[np.ndarray, str | None]:
     """A picture without drawn shapes, and its main colour."""
     colour = MAIN_COLOURS[int(rng.integers(len(MAIN_COLOURS)))]
     main = _tone(rng, colour)
     other = _tone(rng, MAIN_COLOURS[int(rng.integers(len(MAIN_COLOURS)))])
-    kind = int(rng.integers(6))
+    kind = int(rng.integers(7))
     if kind == 0:  # noise
         spread = float(rng.uniform(20, 70))
         pixels = main + rng.standard_normal((height, width, 3), dtype=np.float32) * spread
@@ -91,13 +107,18 @@ def random_outside(rng: np.random.Generator, height: int, width: int) -> tuple[n
         bend = _field(rng, height, width, (3, 6)) * period * float(rng.uniform(0, 2))
         wave = np.sin(2 * np.pi * (np.cos(angle) * xs + np.sin(angle) * ys + bend) / period)[..., None]
         pixels = main * (0.85 + 0.2 * wave) if rng.random() < 0.5 else np.where(wave > 0.4, other, main)
+    elif kind == 3:  # a wall, its joints darker or lighter
+        wall = _wall(rng, height, width)
+        pixels = main * wall + (other if rng.random() < 0.5 else main * 0.4) * (1 - wall)
     else:  # blobs, clouds, and rough ground
-        octaves = ((3, 5), (4, 8, 16), (5, 11, 24, 52))[kind - 3]
+        octaves = ((3, 5), (4, 8, 16), (5, 11, 24, 52))[kind - 4]
         first = _field(rng, height, width, octaves)[..., None]
         shade = 0.65 + 0.5 * _field(rng, height, width, octaves)[..., None]
         mix = np.clip((first - rng.uniform(0.5, 0.8)) * 5 + 0.5, 0, 1)
         pixels = (main * (1 - mix) + other * mix) * shade
     if rng.random() < 0.4 and kind:
         pixels = pixels + rng.standard_normal((height, width, 1), dtype=np.float32) * float(rng.uniform(3, 12))
+    if rng.random() < 0.12:  # as a photograph in black and white
+        pixels = np.broadcast_to(pixels.mean(2, keepdims=True), pixels.shape)
     done = np.clip(pixels, 0, 255).astype(np.uint8)
     return done, main_colour(done)

@@ -63,11 +63,11 @@ size: Is the {name} big or small? | How big is the {name}? | What size is the {n
     {name} is.
 count all: How many shapes are there? | How many objects are there? | How many things are there? | How many shapes do
     you see? | How many objects do you see? | How many things do you see? | Count the shapes. | Count the objects. |
-    Count the things. | How many shapes are in the picture? | How many objects are in the picture? | How many things
-    are in the picture? | How many shapes can you see? | How many objects can you see? | How many things can you see?
-    | What is the number of shapes? | What is the number of objects? | What is the number of things? | How many shapes
-    does the picture have? | How many objects does the picture have? | How many things does the picture have? | How
-    many are there? | Count everything you see. | How many shapes in total? | How many shapes are there in this image?
+    Count the things. | How many shapes are in the picture? | How many objects are in the picture? | How many things are
+    in the picture? | How many shapes can you see? | How many objects can you see? | How many things can you see? | What
+    is the number of shapes? | What is the number of objects? | What is the number of things? | How many shapes does the
+    picture have? | How many objects does the picture have? | How many things does the picture have? | How many are
+    there? | Count everything you see. | How many shapes in total? | How many shapes are there in this image?
 count: How many {names} are there? | How many {names} do you see? | Count the {names}. | How many {names} can you see? |
     How many {names} are in the (picture/image)? | What is the number of {names}? | How many {names}? | How many {names}
     does the (picture/image) (show/have/contain)? | Tell me how many {names} there are. | How many {names} are in this
@@ -134,9 +134,8 @@ which picture: Which picture has {a}? | Which picture shows {a}? | In which pict
     (contains/shows) {a}? | Which of them (has/shows) {a}? | Tell me which picture has {a}. | Where do you see {a}, in
     which (image/picture)?
 count pictures: How many shapes are there in all pictures? | How many shapes are there in total? | Count the shapes in
-    all pictures. | How many shapes do the pictures show together? | How many shapes in both pictures? | How many
-    shapes are there altogether? | How many objects are there in all the pictures? | What is the total number of
-    shapes?
+    all pictures. | How many shapes do the pictures show together? | How many shapes in both pictures? | How many shapes
+    are there altogether? | How many objects are there in all the pictures? | What is the total number of shapes?
 in picture: What is in the {nth} picture? | What does the {nth} (picture/image) show? | Describe the {nth}
     (picture/image). | What do you see in the {nth} picture? | What's in the {nth} image? | Tell me about the {nth}
     picture. | Describe (image number/picture/picture number) {n}. | What is in (picture/image) {n}? | What can you see
@@ -150,8 +149,8 @@ same: Are the pictures the same? | Do the pictures show the same? | Do both pict
     pictures equal? | Is it the same shape and colour in both? | Are (these/the) two (pictures/images) the same? | Do
     these images show the same thing? | Are they the same? | Are both (pictures/images) the same? | Is it the same
     (thing/) in both (pictures/)? | Do they show the same (thing/)?
-new picture: And what is in this one? | What do you see in this one? | And this picture? | Now describe this one. |
-    And this one? | What about this picture? | And what does this one show? | Here is another one. What is in it?
+new picture: And what is in this one? | What do you see in this one? | And this picture? | Now describe this one. | And
+    this one? | What about this picture? | And what does this one show? | Here is another one. What is in it?
 way: Which way does the {name} move? | In which direction does the {name} move? | Where does the {name} go? | Which
     direction is the {name} moving? | Where is the {name} moving to? | How does the {name} move? | What direction does
     the {name} move in? | Which way is the {name} (going/moving/heading)? | In what direction does the {name} (move/go)?
@@ -179,50 +178,102 @@ and nth: And in the {nth} picture? | And the {nth} picture? | What about the {nt
     the {nth}?
 chart: What is this? | Describe the chart. | What does the chart show? | What kind of chart is this? | Describe the
     picture. | What do you see? | What is in the picture? | Tell me about this chart. | What is shown here? | Summarize
-    the chart. | What kind of picture is this?
+    the chart. | What kind of picture is this? | (Describe/Explain) (this/the) (chart/graph/diagram). | What does this
+    (chart/graph) show? | What is this a chart of? | What can you (see/tell me) about this (chart/graph)? | (What/Which)
+    type of (chart/graph) is this?
 count bars: How many {parts} are there? | How many {parts} does the chart have? | Count the {parts}. | How many {parts}
     do you see? | How many {parts} are in the chart? | What is the number of {parts}? | How many {parts}? | Number of
-    {parts}?
+    {parts}? | How many {parts} are (shown/drawn) (here/in the chart/)? | How many {parts} can you see? | Tell me how
+    many {parts} there are. | How many {parts} does (this/the) (graph/diagram) have? | Can you count the {parts}? | How
+    many {parts} do you (count/find)? | What is the count of {parts}?
 highest: Which {part} is the highest? | What is the highest {part}? | Which {part} is the tallest? | Which one is the
     highest? | Where is the maximum? | Which {part} has the largest value? | What is the biggest? | Which {part} is the
-    biggest? | Which {part} is on top? | Name the highest {part}.
+    biggest? | Which {part} is on top? | Name the highest {part}. | Which {part} has the (highest/greatest/biggest)
+    value? | Which {part} is (largest/highest/tallest)? | What is the (tallest/largest/biggest) {part}? | Which {part}
+    is the (greatest/largest)? | Where is the (highest/largest) value? | Which {part} (is the winner/has most)? | Tell
+    me (the highest {part}/which {part} is the highest). | Which {part} (stands/goes/reaches) highest? | What is the
+    maximum? | Which {part} has the (maximum/most)?
 lowest: Which {part} is the lowest? | What is the lowest {part}? | Which {part} is the shortest? | Which one is the
     lowest? | Where is the minimum? | Which {part} has the smallest value? | What is the smallest? | Which {part} is the
-    smallest? | Name the lowest {part}.
+    smallest? | Name the lowest {part}. | Which {part} has the (lowest/least) value? | Which {part} is
+    (smallest/lowest/shortest)? | What is the (shortest/smallest) {part}? | Which {part} is the least? | Where is the
+    (lowest/smallest) value? | Which {part} (has least/is the loser)? | Tell me (the lowest {part}/which {part} is the
+    lowest). | Which {part} (stands/goes/reaches) lowest? | What is the minimum? | Which {part} has the (minimum/least)?
 value: What is the value of {letter}? | How high is {letter}? | What value does {letter} have? | What number stands at
     {letter}? | How much is {letter}? | Read the value of {letter}. | What is {part} {letter}? | How high is {part}
-    {letter}? | What value has {part} {letter}? | Tell me the value of {letter}.
+    {letter}? | What value has {part} {letter}? | Tell me the value of {letter}. | What (is/does) {letter} show? | How
+    (tall/large/big) is {letter}? | What is {letter}? | Which (value/number) does {letter} (show/have)? | What is the
+    (height/value) of {part} {letter}? | How much does {part} {letter} have? | What does {part} {letter} (say/show)? |
+    Give (the/me the) value of {letter}. | Which (number/value) is at {letter}? | What number is (at/above/on) {letter}?
+    | Value of {letter}? | How many does {letter} have?
 bar colour: What colour is {letter}? | What colour is bar {letter}? | Which colour is bar {letter}? | What is the colour
     of {letter}? | Which colour does bar {letter} have? | Tell me the colour of bar {letter}. | In what colour is bar
-    {letter} drawn? | What's the colour of bar {letter}?
+    {letter} drawn? | What's the colour of bar {letter}? | What colour does {letter} have? | Which colour is {letter}? |
+    What is the colour of bar {letter}? | Bar {letter} is what colour? | What colour has bar {letter}? | Name the colour
+    of bar {letter}. | How is bar {letter} coloured? | Colour of bar {letter}? | What colour would you say bar {letter}
+    is? | What colour do you see at {letter}?
 is higher: Is {letter} higher than {other}? | Is the {part} {letter} higher than {other}? | Is {letter} above {other}? |
     Does {letter} have a larger value than {other}? | Is {letter} larger than {other}? | Is {letter} bigger than
-    {other}? | Is {letter} more than {other}? | Is the value of {letter} higher than that of {other}?
+    {other}? | Is {letter} more than {other}? | Is the value of {letter} higher than that of {other}? | Does {letter}
+    have (more/a higher value) than {other}? | Is {part} {letter} (higher/larger/bigger/taller) than {part} {other}? |
+    Is {letter} (taller/greater) than {other}? | Is the value of {letter} (larger/bigger/greater) than the value of
+    {other}? | Would you say {letter} is higher than {other}? | Is it true that {letter} is higher than {other}? | Is
+    {letter} (really/actually) higher than {other}? | {letter} is higher than {other}, right? | Does {letter}
+    (stand/reach/go) higher than {other}? | Is there more at {letter} than at {other}?
 total: What is the total? | How much is it in total? | What is the sum? | How much do I pay? | What does it cost in all?
-    | Read the total. | How much is it? | How much is the total? | What is the total on this receipt? | How much was
-    it? | What do I have to pay?
+    | Read the total. | How much is it? | How much is the total? | What is the total on this receipt? | How much was it?
+    | What do I have to pay? | How much does it cost (in total/altogether)? | What is the (total sum/final price/whole
+    price/full amount/total price)? | How much (do we/must I/should I) pay? | How much is everything (together/)? | What
+    does everything cost? | How much is the (bill/receipt)? | Tell me (the total/how much to pay). | Total? | How much
+    (does/did) it all cost? | What is the total (amount/cost)? | What was the total? | How much (was paid/money is it)?
 price: How much is the {item}? | What does the {item} cost? | What is the price of the {item}? | How much does the
     {item} cost? | Price of the {item}? | How much was the {item}? | What did the {item} cost? | Tell me the price of
-    the {item}. | How much for the {item}?
+    the {item}. | How much for the {item}? | How expensive is the {item}? | What do I pay for the {item}? | What is the
+    (cost/price) of the {item}? | What does the receipt say for the {item}? | How much do they (want/take/ask) for the
+    {item}? | What is the {item}'s price? | How much (money/) is it for the {item}? | Give me the price of the {item}. |
+    Read the price of the {item}. | At what price is the {item}? | What was the price of the {item}? | How much did the
+    {item} cost?
 count items: How many items are there? | How many things were bought? | How many items are on the receipt? | Count the
     items. | How many items does it list? | How many items do you see? | How many items were bought? | What is the
-    number of items?
+    number of items? | How many (things/items) does the receipt (list/have/show)? | How many (things/items/lines) are
+    listed? | How many (things/items) can you (see/count)? | How many (things/items) did (I/we/they) buy? | Number of
+    items? | How many (articles/products) (are there/were bought)? | Tell me how many items there are. | How many
+    different things are on it?
 receipt: What is this? | What do you see? | Describe the picture. | What is in the picture? | What is shown here? | What
-    kind of paper is this? | Describe this image. | Tell me about this picture. | What kind of picture is this?
+    kind of paper is this? | Describe this image. | Tell me about this picture. | What kind of picture is this? |
+    Describe (this/the) (receipt/paper/bill). | What kind of (thing/document) is this? | What does (this/the picture)
+    show? | Can you tell me what this is? | What (do we have/can be seen) here? | What is this (paper/document)?
 opens: What time does it open? | When does it open? | At what time does it open? | When do they open? | From when is it
-    open? | What is the opening time? | When can I go in? | When does the shop open? | How early does it open?
+    open? | What is the opening time? | When can I go in? | When does the shop open? | How early does it open? | What
+    are they open from? | From what time is it open? | When does the (store/museum/door) open? | (What/At what) hour
+    does it open? | Tell me when it opens. | What time do they open? | What time does the (shop/store) open? | How soon
+    can I (go in/come)? | When is it open from? | When can (we/I) (come/enter)? | What is the first hour?
 closes: What time does it close? | When does it close? | At what time does it close? | When do they close? | Until when
-    is it open? | What is the closing time? | How long is it open? | When does the shop close? | How late is it open?
+    is it open? | What is the closing time? | How long is it open? | When does the shop close? | How late is it open? |
+    What are they open until? | Until what time is it open? | When does the (store/museum/door) close? | (What/At what)
+    hour does it close? | Tell me when it closes. | What time do they close? | What time does the (shop/store) close? |
+    How long can I stay? | Till when is it open? | When (must/do) (we/I) leave? | What is the last hour?
 hours: What are the opening hours? | When is it open? | What are the hours? | From when to when is it open? | Read the
-    sign. | What does it say? | Tell me the opening hours. | What is this? | What do you see?
+    sign. | What does it say? | Tell me the opening hours. | What is this? | What do you see? | When are they open? |
+    What does the sign (say/show)? | At (what/which) times is it open? | Which hours is it open? | When can I visit? |
+    What is written (here/on the sign)? | Read (it/this). | From what time until what time is it open?
 when: When does the {name} {does}? | At what time does the {name} {does}? | When does that happen? | In which part of
     the video does the {name} {does}? | Does the {name} {does} at the start or at the end? | When in the clip does the
-    {name} {does}? | How late does the {name} {does}? | When does it happen?
+    {name} {does}? | How late does the {name} {does}? | When does it happen? | When (in the video/) (do you see/can I
+    see) the {name} {does}? | Tell me when the {name} {does}s. | At which (moment/point) does the {name} {does}? | When
+    exactly does the {name} {does}? | In what part of the (clip/video) does the {name} {does}? | Is it early or late
+    that the {name} {does}s? | When do we see the {name} {does}?
 order: What happens first? | What is the order of events? | Which one {does}s first? | What happens first and what
-    happens then? | Which thing {does}s first? | Tell me the order. | Which {does}s first? | What comes first?
+    happens then? | Which thing {does}s first? | Tell me the order. | Which {does}s first? | What comes first? | What
+    happens first and what (next/second)? | In (what/which) order does it happen? | Which comes first? | What is first?
+    | What did you see first? | Tell me what happens first. | Describe the order (of events/). | Which of them {does}s
+    first?
 times: How many times does the {name} disappear? | How often does the {name} disappear? | How often does the {name} go
     away? | How many times is the {name} gone? | Count how often the {name} disappears. | How often does the {name}
-    blink? | How many times does the {name} blink?
+    blink? | How many times does the {name} blink? | How often is the {name} (gone/away)? | How many times (do you
+    see/does) the {name} (go away/vanish)? | How often does the {name} vanish? | Count the times the {name}
+    (disappears/blinks). | Tell me how often the {name} (disappears/blinks). | How many times did the {name}
+    (blink/disappear)? | How often (did/does) it (blink/disappear)?
 limits: What is this? | What do you see? | Describe the picture. | What is in the picture? | Describe this image. | What
     does the image show? | What's in this picture? | What is shown here? | Tell me about this picture. | Is this a
     (photo/photograph)? | Where was this taken? | What kind of picture is this? | What place is this? | Who is this? |
@@ -248,27 +299,48 @@ ANSWERS = {
 }
 REMARKS = _read("""
 hello: Hello | Hi | Hey | Good morning | Hello there! | Hi nano | Good evening | Hey there | Hello! | Hi there | hello
-    nano | Good (day/afternoon) | Hey nano | Greetings | Hi! | Hiya | Hello, (how are things/nice to meet you)
+    nano | Good (day/afternoon) | Hey nano | Greetings | Hi! | Hiya | Hello, (how are things/nice to meet you) | Hello
+    (again/you/friend) | (Hi/Hey) (again/you/friend) | Howdy | Good to (see/meet) you | Morning | Evening | Hello, (who
+    is there/is anybody there/can you hear me)? | Nice to meet you | Yo | Welcome | (hi/hey) nano
 who: Who are you? | What are you? | What is your name? | Tell me about yourself. | Are you Qwen2-VL? | Introduce
     yourself. | What model are you? | Which model is this? | Who am I (talking to/speaking with)? | Are you
     (ChatGPT/GPT/Claude/Gemini)? | Are you a (robot/bot/machine)? | Are you a (real person/human)? | What's your name? |
     Are you an AI? | Who (made/built/trained) you? | How were you (trained/made)? | How (big/large/small) are you? |
-    What kind of (model/AI) are you? | How many parameters do you have? | What is nano? | Say who you are.
+    What kind of (model/AI) are you? | How many parameters do you have? | What is nano? | Say who you are. | (What/Who)
+    exactly are you? | Tell me (who/what) you are. | What (should/can) I call you? | Do you have a name? | Are you
+    (human/real/alive/a computer/a program)? | Which company made you? | Whose model are you? | Are you a (large/small)
+    language model? | Are you (open/free)? | Can you introduce yourself? | (Who/What) am I speaking to? | What is your
+    (model/version)?
 can: What can you do? | What do you know? | How can you help (me/)? | Help | What are you good at? | What (should/could)
     I ask (you/)? | What can I ask (you/)? | What do you understand? | How do I use this? | What is this demo? | Can you
-    help me? | What can you (tell me/see/answer)? | What are your (skills/abilities)? | What is this (for/page)? | How
-    does this work?
+    help me? | What can you (tell me/answer)? | What are your (skills/abilities)? | What is this (for/page)? | How does
+    this work? | What (things/pictures) do you know? | Tell me what you can do. | What (tasks/questions) can you
+    (do/answer)? | How can I use you? | What do you do? | Show me what you can do. | Give me (an example/some help). |
+    What (is/are) your (use/abilities/purpose)? | I need help | What (kind of/) questions can I ask? | What would you
+    like me to ask? | What next? | What now?
 thanks: Thanks | Thank you | Thank you (very/so) much | Thanks a lot! | Great, thanks | Cool | Nice | Well done | Good
     job! | Very good | (ok/okay) | Perfect, thank you | (Great/Wonderful/Amazing/Perfect)! | Thx | That is
-    (right/correct/great).
+    (right/correct/great). | (Many/A thousand) thanks | I thank you | Thanks (so much/for your help/nano) | That was
+    (great/good/helpful/nice) | (Excellent/Brilliant/Super/Fantastic)! | You are (great/right/good/smart) | Right |
+    Correct | Exactly | (Nice/Good) (work/answer/one) | Yes, (right/thank you) | Awesome | I see | Got it | Good | Great
+    | Alright
 bye: Bye | Goodbye | See you | Bye bye | Good night | See you (later/soon/tomorrow) | I have to go | Goodbye nano | Have
-    a nice day | That is all, bye
+    a nice day | That is all, bye | See you (again/next time/then) | Bye (now/nano/for now) | (Good bye/So
+    long/Farewell) | I am (leaving/done) (now/) | Have a (good/great) (day/evening/night) | Until (tomorrow/next time) |
+    Talk to you (later/soon) | That's all (for now/) | I must go | Take care | Ciao
 how: How are you? | How is it going? | Are you well? | How do you do? | How are you (today/doing)? | Are you OK? | How
-    do you feel? | How's it going?
+    do you feel? | How's it going? | How are (things/you doing)? | How do you feel (today/now)? | Are you
+    (fine/good/happy/tired)? | What's up? | Everything (fine/ok/all right)? | How have you been? | How is your day? | Is
+    everything (ok/fine) (with you/)? | How's life? | How goes it?
 photos: Can you see photos? | Do you understand photos? | What can you not do? | Can you (recognise/recognize/name)
     people? | Can you read a document? | Can you describe a photo of my (dog/cat/house)? | What are your limits? | Do
     you know faces? | Can you look at photographs? | Do you (work with/know) (photos/photographs)? | Can I (send/show)
-    you a photo? | What can't you do? | Are you trained on (photos/photographs)?
+    you a photo? | What can't you do? | Are you trained on (photos/photographs)? | Can you (see/read/understand) (real/)
+    (photos/photographs)? | Do you (see/understand) real (pictures/photos)? | Do you recognise (people/faces/me)? | What
+    (are you bad at/is too hard for you/do you not know)? | Will you understand my (photo/holiday photo/selfie)? | Can
+    you (tell/say) who is in a photo? | What don't you (know/understand)? | Do photos work? | Does it work with
+    (photos/photographs)? | Where do you fail? | Can I (upload/use/add) (a photo/my photos/photographs)? | Are there
+    things you cannot do? | How good are you at photos?
 unknown: What is the capital of (France/Spain/Japan/Germany)? | Tell me a joke. | What is two plus two? | Write a poem.
     | What is the weather (today/tomorrow/like)? | Who is the (president/king/pope)? | What time is it? | Translate this
     to (German/French/Spanish). | What is the meaning of life? | Write (some/python) code. | How old is the
@@ -279,7 +351,17 @@ unknown: What is the capital of (France/Spain/Japan/Germany)? | Tell me a joke. 
     network/black hole)? | How far is the (moon/sun)? | Who (wrote/painted/invented) (it/this/the first book)? | What is
     the (best/fastest/largest) (film/animal/country/city)? | Do you believe in god? | How old are you? | Can you
     (drive/cook/swim)? | When was (the war/he born)? | Give me (a recipe/some advice/an idea). | What day is (it/today)?
-    | How do (planes/birds) fly? | Solve this equation. | What is love?
+    | How do (planes/birds) fly? | Solve this equation. | What is love? | What is the capital of
+    (Italy/England/China/India/Russia)? | Tell me (something funny/a fairy tale/the news/a secret). | What is the
+    (population/size/flag) of (France/China/the world)? | Write (a letter/a song/an essay/a story). | How is the
+    weather? | Who is (Einstein/Obama/Shakespeare/the pope)? | What is (one plus one/five times six/ten minus three)? |
+    Say something in (French/German/Spanish). | What is (gravity/love/time/money/physics)? | Fix my (code/computer/car).
+    | What should I (read/watch/buy/do)? | Recommend a (book/film/restaurant). | What is the (news/date/time) (today/)?
+    | What does (freedom/cat/hello) mean? | Why (do we sleep/is the grass green/are you here)? | Teach me
+    (maths/German/to cook). | How (old/tall/rich) is (he/the king/Einstein)? | What (year/month) is it? | Play (music/a
+    game). | Search the (web/internet). | Do you (dream/sleep/eat/love me)? | Where is (Paris/Berlin/my phone)? | When
+    is (Christmas/Easter/lunch)? | How many (people/countries/planets) are there in the world? | Can you (write a
+    poem/tell a joke/sing/dance)?
 """)
 CHAT = tuple((REMARKS[topic], answer) for topic, answer in ANSWERS.items())
 NO_PICTURE = "I see no picture yet. Please add a picture or a video."
