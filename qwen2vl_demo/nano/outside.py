@@ -2,7 +2,7 @@
 
 Contract: `random_outside` makes smooth blobs, clouds, stripes, noise, walls and rough landscapes, some of them without
 colour, (H, W, 3) uint8, and names the colour that clearly fills most of the picture, counted over the finished pixels,
-or None where no colour is clear.
+or None where clearly none does.
 """
 
 import colorsys
@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 MAIN_COLOURS = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "brown", "grey", "white", "black")
+CLEAR, DOUBTFUL = 0.55, 0.1  # the share of its pixels from which a colour is the main one; how near it nobody could say
 _HUES = {"red": 0.0, "orange": 0.075, "yellow": 0.145, "green": 0.34, "blue": 0.6, "purple": 0.77, "pink": 0.91}
 
 
@@ -33,8 +34,8 @@ def _tone(rng: np.random.Generator, colour: str) -> np.ndarray:
     return np.array((115, 70, 35)) * rng.uniform(0.8, 1.15) if level is None else np.full(3, level)
 
 
-def main_colour(pixels: np.ndarray) -> str | None:
-    """The colour word of more than 55 percent of the pixels and of twice as many as any other, else None."""
+def main_colour(pixels: np.ndarray) -> tuple[str, float]:
+    """The colour word of most pixels, and the share of them that it has."""
     small = pixels[::4, ::4].reshape(-1, 3).astype(np.float32) / 255
     value, least = small.max(1), small.min(1)
     chroma = value - least
@@ -61,9 +62,7 @@ def main_colour(pixels: np.ndarray) -> str | None:
     names[grey & (value > 0.88)] = "white"
     names[value < 0.2] = "black"
     words, counts = np.unique(names, return_counts=True)
-    order = np.argsort(-counts)
-    clear = counts[order[0]] > 0.55 * len(names) and (len(order) == 1 or counts[order[0]] >= 2 * counts[order[1]])
-    return str(words[order[0]]) if clear else None
+    return str(words[counts.argmax()]), float(counts.max() / len(names))
 
 
 def _wall(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
@@ -82,7 +81,15 @@ def _wall(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
 
 
 def random_outside(rng: np.random.Generator, height: int, width: int) -> tuple[np.ndarray, str | None]:
-    """A picture without drawn shapes, and its main colour."""
+    """A picture without drawn shapes, and its main colour; none of which nobody could say whether it has one."""
+    while True:
+        pixels = _outside(rng, height, width)
+        word, share = main_colour(pixels)
+        if abs(share - CLEAR) > DOUBTFUL:
+            return pixels, word if share > CLEAR else None
+
+
+def _outside(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
     colour = MAIN_COLOURS[int(rng.integers(len(MAIN_COLOURS)))]
     main = _tone(rng, colour)
     other = _tone(rng, MAIN_COLOURS[int(rng.integers(len(MAIN_COLOURS)))])
@@ -120,5 +127,4 @@ def random_outside(rng: np.random.Generator, height: int, width: int) -> tuple[n
         pixels = pixels + rng.standard_normal((height, width, 1), dtype=np.float32) * float(rng.uniform(3, 12))
     if rng.random() < 0.12:  # as a photograph in black and white
         pixels = np.broadcast_to(pixels.mean(2, keepdims=True), pixels.shape)
-    done = np.clip(pixels, 0, 255).astype(np.uint8)
-    return done, main_colour(done)
+    return np.clip(pixels, 0, 255).astype(np.uint8)

@@ -296,11 +296,17 @@ def test_clips_move_the_way_the_answer_says() -> None:
 
 def test_pictures_from_outside_name_a_colour_only_if_it_is_clear() -> None:
     flat = np.full((84, 84, 3), (30, 120, 220), np.uint8)
-    assert main_colour(flat) == "blue"
-    flat[:42] = (240, 240, 240)
-    assert main_colour(flat) is None
+    assert main_colour(flat) == ("blue", 1)
+    flat[:56] = (240, 240, 240)  # 14 of the 21 rows that are looked at
+    assert main_colour(flat) == ("white", 14 / 21)
     rng = np.random.default_rng(0)
-    named = [random_outside(rng, 112, 112)[1] for _ in range(120)]
+    named = []
+    for _ in range(120):
+        pixels, colour = random_outside(rng, 112, 112)
+        word, share = main_colour(pixels)
+        assert colour == (word if share >= 0.65 else None)
+        assert colour or share <= 0.45
+        named.append(colour)
     assert 0.4 < sum(n is not None for n in named) / len(named) < 0.95
     assert len(set(named)) >= 9
 
