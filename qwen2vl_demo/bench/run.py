@@ -94,7 +94,7 @@ def machine(device: torch.device) -> str:
     kind = torch.backends.cpu.get_cpu_capability()
     return (
         f"{name}, {os.cpu_count()} cores, {kind}, Python {platform.python_version()}, torch {torch.__version__}, "
-        f"{torch.get_num_threads()} threads; load average {load()}"
+        f"threads {torch.get_num_threads()}; load average {load()}"
     )
 
 
