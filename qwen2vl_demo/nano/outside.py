@@ -81,7 +81,7 @@ def _wall(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
 
 
 def random_outside(rng: np.random.Generator, height: int, width: int) -> tuple[np.ndarray, str | None]:
-    """A picture without drawn shapes, and its main colour; none of which nobody could say whether it has one."""
+    """A picture without drawn shapes, and its main colour; drawn anew where nobody could say whether it has one."""
     while True:
         pixels = _outside(rng, height, width)
         word, share = main_colour(pixels)
