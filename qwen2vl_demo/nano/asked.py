@@ -19,7 +19,7 @@ class Asked:
     """One question with its answer.
 
     `about` is (), ("count",), ("exists",), ("describe",), or a word and the Thing asked about: "thing", "colour" or
-    "where".
+    "where"; or "pair" and two of them.
     """
 
     question: str
@@ -33,14 +33,16 @@ def size_word(thing: Thing) -> str:
     return "big" if thing.big else "small"
 
 
-def phrase(scene: Scene, thing: Thing) -> str:
-    """ "a big red star at the top left"."""
-    return f"{a(f'{size_word(thing)} {thing.name}')} {scene.place(thing)}"
+def phrase(scene: Scene, thing: Thing, detailed: bool = False) -> str:
+    """ "a red star at the top left"; in detail it is "a big red star at the top left"."""
+    name = f"{size_word(thing)} {thing.name}" if detailed else thing.name
+    return f"{a(name)} {scene.place(thing)}"
 
 
-def describe(scene: Scene) -> str:
+def describe(scene: Scene, detailed: bool = False) -> str:
     """One sentence that lists the signs from top to bottom and the things in reading order."""
-    parts = [f'a sign that says "{sign.text}"' for sign in scene.signs] + [phrase(scene, t) for t in scene.things]
+    parts = [f'a sign that says "{sign.text}"' for sign in scene.signs]
+    parts += [phrase(scene, t, detailed) for t in scene.things]
     sentence = listing(parts)
     return sentence[0].upper() + sentence[1:] + "."
 

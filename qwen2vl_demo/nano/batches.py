@@ -39,9 +39,9 @@ IMAGE_CONFIG = ImageConfig.from_dict(PREPROCESSOR)
 
 # Share of each kind of conversation, and how many make a batch of about equal cost.
 MIX = {
-    "scene": (0.42, 16),
+    "scene": (0.40, 16),
     "text": (0.10, 16),
-    "paper": (0.12, 16),
+    "paper": (0.14, 16),
     "pictures": (0.16, 10),
     "clip": (0.14, 12),
     "chat": (0.02, 16),
@@ -49,7 +49,7 @@ MIX = {
 }
 
 
-MOSAICS, DENSE_MOSAICS = 0.15, 0.8  # share of the batches, while answers are learnt and before
+MOSAICS, DENSE_MOSAICS = 0.2, 0.8  # share of the batches, while answers are learnt and before
 MOSAIC_BATCH = 16
 # The kinds of which a share has more merged tokens than nano's usual limit: most of them that which holds small print.
 LARGE = {"scene": 0.1, "text": 0.15, "paper": 0.35, "mosaic": 0.1}
@@ -68,6 +68,7 @@ class Batch:
     cells: Tensor  # (M,) int64: what lies under each merged token
     edges: Tensor  # (M, 5) float32: whether its centre lies there, and how far its edges are, as in `draw.Cells`
     characters: Tensor  # (M, 3) int64: the characters in its thirds, as in `draw.Cells`
+    headings: Tensor  # (M,) int64: what the amount or the bar in it belongs to, as in `draw.Cells`
     places: Tensor  # (M, 2) int64: the row and the column of each merged token in its picture
     ends: Tensor  # (K, 4) int64: conversation and position of each <|vision_end|>, rows and columns of its medium
     looks: Tensor  # (Q, 3) int64: conversation, position that writes a token of an answer, row of `looked_at`
@@ -123,7 +124,7 @@ def collate(
     input_ids = torch.full(shape, tokenizer.special("<|endoftext|>"))
     targets, turn_ids = torch.full(shape, IGNORED), torch.full(shape, -1)
     position_ids = torch.zeros(3, *shape, dtype=torch.int64)
-    patches, grids, cells, edges, characters = [], [], [], [], []
+    patches, grids, cells, edges, characters, headings = [], [], [], [], [], []
     ends: list[tuple[int, int, int, int]] = []
     looks: list[tuple[int, int, int]] = []
     looked_at: list[Tensor] = []
@@ -154,6 +155,7 @@ def collate(
                 cells.append(torch.from_numpy(truth.labels).flatten())
                 edges.append(torch.from_numpy(truth.edges).flatten(0, 1))
                 characters.append(torch.from_numpy(truth.characters).flatten(0, 1))
+                headings.append(torch.from_numpy(truth.headings).flatten())
     return Batch(
         kind=kind,
         input_ids=input_ids,
@@ -165,6 +167,7 @@ def collate(
         cells=torch.cat(cells) if cells else torch.empty(0, dtype=torch.int64),
         edges=torch.cat(edges) if edges else torch.empty(0, 5),
         characters=torch.cat(characters) if characters else torch.empty(0, 3, dtype=torch.int64),
+        headings=torch.cat(headings) if headings else torch.empty(0, dtype=torch.int64),
         places=torch.from_numpy(np.concatenate([np.empty((0, 2), np.int64), *(places(grid) for grid in grids)])),
         ends=torch.tensor(ends, dtype=torch.int64).view(-1, 4),
         looks=torch.tensor(looks, dtype=torch.int64).view(-1, 3),

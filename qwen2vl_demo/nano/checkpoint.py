@@ -22,7 +22,7 @@ IMAGE_STD = [0.26862954, 0.26130258, 0.27577711]
 
 
 def nano_config(tokenizer: Tokenizer) -> Qwen2VLConfig:
-    """A Qwen2-VL of 3 million parameters.
+    """A Qwen2-VL of 4 million parameters.
 
     The released theta of a million would hardly turn the h and w bands over the few tokens of a small picture,
     and the language model could not tell left from right: nano's theta is small enough that they do.

@@ -130,18 +130,20 @@ class Cells:
     """The truth of every cell: its label (h, w), and of what lies there (h, w, 5): whether its centre is in this cell,
     and how far its left, top, right and bottom edges are from the cell's centre, in cells. Not a number where nothing
     lies. And the characters whose centre lies in its left, middle and right third (h, w, 3), 1 + an index into
-    `CHARACTERS`, or 0 where there is none.
+    `CHARACTERS`, or 0 where there is none. And what the amount or the bar in it belongs to (h, w), 1 + an index into
+    `HEADINGS`, or 0: the name of what a price is for stands in other cells, and so does the letter of a bar.
     """
 
     labels: np.ndarray
     edges: np.ndarray
     characters: np.ndarray
+    headings: np.ndarray
 
 
 def empty_cells(grid: tuple[int, int], label: int = 0) -> Cells:
     """Cells (h, w) that all have one label, with nothing that has edges or letters."""
     edges = np.full((*grid, 5), np.nan, np.float32)
-    return Cells(np.full(grid, label, np.int64), edges, np.zeros((*grid, 3), np.int64))
+    return Cells(np.full(grid, label, np.int64), edges, np.zeros((*grid, 3), np.int64), np.zeros(grid, np.int64))
 
 
 def box_of(thing: Thing) -> Box:

@@ -79,7 +79,12 @@ def mentioned(things: Sequence[Thing], text: str) -> list[Thing]:
 def focus(scene: Scene, asked: Asked, medium: int = 0) -> tuple[Focus, ...]:
     """What each part of an answer about one scene rests on; () where it rests on nothing that is there."""
     answer = asked.answer
-    listed = [(phrase(scene, t), t) for t in scene.things]
+    if asked.about and asked.about[0] == "pair":
+        turning = answer.index(" and ") + 4
+        first, second = (_cells(scene, [thing]) for thing in asked.about[1:])
+        return (Focus(0, turning, medium, first), Focus(turning, len(answer), medium, second))
+    detailed = asked.family == "describe" and "detail" in asked.question.lower()
+    listed = [(phrase(scene, t, detailed), t) for t in scene.things]
     if asked.family not in ("describe", "pictures", "followup") or not any(p in answer.lower() for p, _ in listed):
         listed = [(a(t.name), t) for t in scene.things] if answer.startswith("There is a") else []
     parts: list[tuple[str, Thing | Sign]] = [(f'"{s.text}"', s) for s in scene.signs if f'"{s.text}"' in answer]
@@ -107,8 +112,6 @@ def focus(scene: Scene, asked: Asked, medium: int = 0) -> tuple[Focus, ...]:
         things = [about]
     elif about and about not in things:
         things.append(about)
-    if not things and answer.startswith(("One is", "Both are")):
-        things = mentioned(scene.things, asked.question.lower())
     if answer.startswith("The text is"):
         return (Focus(0, len(answer), medium, _cells(scene, scene.signs)),)
     return (Focus(0, len(answer), medium, _cells(scene, things)),) if things else ()

@@ -30,7 +30,8 @@ def follow_up(rng: np.random.Generator, scene: Scene, before: Asked, phrasings: 
             options.append(("it box", box_answer(scene, thing, name), 10**4))
         if options:
             key, answer, choices = choose(rng, options)
-            return Asked(say(rng, PHRASES[key], phrasings), answer, "followup", choices, ("thing", thing))
+            family = "box" if key == "it box" else "followup"  # boxes are measured by how well they fit
+            return Asked(say(rng, PHRASES[key], phrasings), answer, family, choices, ("thing", thing))
     if kind in ("colour", "where"):
         among = scene.shapes if kind == "colour" else scene.things
         others = [t for t in among if t is not before.about[1] and call(rng, scene, t, full=0) == t.shape]

@@ -18,19 +18,21 @@ from qwen2vl_demo.geometry import merged_grid
 from qwen2vl_demo.model.language import Attention
 from qwen2vl_demo.model.rope import rotate
 from qwen2vl_demo.nano.batches import Batch
-from qwen2vl_demo.nano.scene import CHARACTERS, CHART_PARTS, SHAPES
+from qwen2vl_demo.nano.scene import CHARACTERS, CHART_PARTS, HEADINGS, SHAPES
 from qwen2vl_demo.nano.world import CELL_LABELS
 
 BACKGROUND_WEIGHT = 0.3  # of a cell with nothing in it: there are many, and they are easy
 NO_CHARACTER_WEIGHT = 0.03
 MOST_CELLS = 48  # a side, of all pictures that training draws
+HEADING_WEIGHT = 2.0  # of what amounts and bars belong to: few pictures have them
 EDGE_WEIGHT = 1.0  # of the error of the edges, in cells
 
 
 class DenseHead(nn.Module):
     """Says of each merged token what lies there and in which colour: two questions, so that a star is learnt from
     the stars of all colours. And whether the thing's centre lies there, which counts each thing once, and how far its
-    edges are, which boxes are made of. And which characters stand in it, from left to right.
+    edges are, which boxes are made of. And which characters stand in it, from left to right, and what an amount or a
+    bar belongs to, so that the language model finds the price of the cake in one step.
 
     A merged token says "cat" by lying in the direction of the language model's own vector of that word, so that the
     language model finds what a question names, and names what it finds, by likeness instead of noun by noun.
@@ -48,6 +50,7 @@ class DenseHead(nn.Module):
         answers = [sorted({name[question] for name in names}) for question in (0, 1)]
         table = [[answers[question].index(name[question]) for question in (0, 1)] for name in names]
         self.register_buffer("table", torch.tensor(table))
+        answers.append(list(HEADINGS))
         self.tokens = [[token_of(answer) for answer in known] for known in answers]
         self.own = nn.ParameterList(0.1 * torch.randn(len(known), width) for known in answers)
         self.sharpness = nn.Parameter(torch.zeros(len(answers)))
@@ -79,6 +82,11 @@ class DenseHead(nn.Module):
         loss = loss + (F.cross_entropy(logits, truth, reduction="none") * weights).sum() / weights.sum()
         if (truth > 0).any():
             right["char"] = (logits.argmax(-1) == truth)[truth > 0].float().mean().item()
+        headings = batch.headings.to(vision.device)
+        if (headed := headings > 0).any():
+            logits = level[headed] @ self.directions(2, embedding).T * self.sharpness[2].exp()
+            loss = loss + F.cross_entropy(logits, headings[headed] - 1) * HEADING_WEIGHT
+            right["heading"] = (logits.argmax(-1) == headings[headed] - 1).float().mean().item()
         known = ~edges[:, 0].isnan()
         if known.any():
             told, middle = self.edges(vision), torch.where(known, edges[:, 0], 0.0)

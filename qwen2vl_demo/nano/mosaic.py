@@ -1,4 +1,4 @@
-"""Crowded pictures for the vision transformer alone: as many things or characters as fit, each with its truth.
+"""Papers and crowded pictures for the vision transformer alone: as many things or characters as fit, with their truth.
 
 Contract: nothing is asked about them; `mosaic` is a sample whose single turn only brings the picture. A picture full of
 things teaches what each merged token shows several times as fast as the scenes that questions are asked about.
@@ -7,18 +7,22 @@ things teaches what each merged token shows several times as fast as the scenes 
 import numpy as np
 
 from qwen2vl_demo.nano import icons
-from qwen2vl_demo.nano.draw import draw_scene, font_paths, text_box
+from qwen2vl_demo.nano.draw import Cells, draw_scene, font_paths, text_box
 from qwen2vl_demo.nano.layout import as_icon, random_background
-from qwen2vl_demo.nano.papers import write
+from qwen2vl_demo.nano.papers import draw_paper, random_paper, write
 from qwen2vl_demo.nano.scene import COLOURS, LETTERS, SHAPES, WORDS, Scene, Sign, Thing, choose, random_rgb
 from qwen2vl_demo.nano.turns import Sample, Turn
 
-TEXT_SHARE = 0.4
+PAPER_SHARE = 0.35
+TEXT_SHARE = 0.25  # of the others
 ICON_SHARE = 0.75  # of the things, where there are icons
 
 
 def mosaic(rng: np.random.Generator, size: tuple[int, int]) -> Sample:
     height, width = size
+    if rng.random() < PAPER_SHARE:
+        pixels, cells = draw_paper(random_paper(rng, size), rng)
+        return _shown(pixels, cells)
     background = random_background(rng)
     blur = float(rng.uniform(0.3, 0.8)) if rng.random() < 0.15 else 0.0
     jpeg = int(rng.integers(35, 90)) if rng.random() < 0.15 else 0
@@ -30,6 +34,10 @@ def mosaic(rng: np.random.Generator, size: tuple[int, int]) -> Sample:
         things = tuple(_crowd(rng, height, width, background.dark))
     scene = Scene(height, width, background, things, signs, bool(rng.random() < 0.12), blur, jpeg)
     pixels, cells = draw_scene(scene, rng)
+    return _shown(pixels, cells)
+
+
+def _shown(pixels: np.ndarray, cells: Cells) -> Sample:
     return Sample((pixels,), (Turn("?", "?", "chat", (0,), 2),), ((cells,),))
 
 

@@ -83,7 +83,7 @@ def _ask_chart(rng: np.random.Generator, paper: Paper, phrasings: str) -> Turn:
         answer = f"Bar {bar.letter} is {bar.colour}."
         return turn("bar colour", answer, len(COLOURS), [bar], letter=bar.letter)
     other = choose(rng, [b for b in bars if b is not bar])
-    answer = f"{'Yes' if bar.value > other.value else 'No'}, {max(bar, other, key=lambda b: b.value).letter} is higher."
+    answer = f"{max(bar, other, key=lambda b: b.value).letter} is higher."
     return turn("is higher", answer, 2, [bar, other], letter=bar.letter, other=other.letter)
 
 

@@ -23,8 +23,9 @@ from qwen2vl_demo.nano.draw import (
     rectangle_mark,
     text_box,
 )
+from qwen2vl_demo.nano.focus import cells_under
 from qwen2vl_demo.nano.layout import random_background
-from qwen2vl_demo.nano.scene import CELL, COLOURS, LABEL_INDEX, LETTERS, Background, Sign, choose, random_rgb
+from qwen2vl_demo.nano.scene import CELL, COLOURS, HEADINGS, LABEL_INDEX, LETTERS, Background, Sign, choose, random_rgb
 
 INK = (25, 25, 30)
 GOODS = ("TEA", "COFFEE", "MILK", "PIZZA", "FISH", "BREAD", "EGGS", "RICE", "CAKE", "SOUP", "JUICE", "SALAD", "SUGAR")
@@ -161,4 +162,9 @@ def draw_paper(paper: Paper, rng: np.random.Generator) -> tuple[np.ndarray, Cell
     marks += draw_signs(image, signs)
     if paper.jpeg:
         image = compressed(image, paper.jpeg)
-    return np.array(image), label_cells(marks, (paper.height // CELL, paper.width // CELL), signs)
+    cells = label_cells(marks, (paper.height // CELL, paper.width // CELL), signs)
+    headed = [(bar.letter, box) for bar in paper.bars for box in (bar.box, bar.signs[0].box)]
+    headed += [(word.text, amount.box) for word, amount in paper.line_signs]
+    for heading, box in headed:
+        cells.headings.flat[list(cells_under(box, paper.height, paper.width))] = 1 + HEADINGS.index(heading)
+    return np.array(image), cells

@@ -201,11 +201,11 @@ lowest: Which {part} is the lowest? | What is the lowest {part}? | Which {part} 
     lowest). | Which {part} (stands/goes/reaches) lowest? | What is the minimum? | Which {part} has the (minimum/least)?
 value: What is the value of {letter}? | How high is {letter}? | What value does {letter} have? | What number stands at
     {letter}? | How much is {letter}? | Read the value of {letter}. | What is {part} {letter}? | How high is {part}
-    {letter}? | What value has {part} {letter}? | Tell me the value of {letter}. | What (is/does) {letter} show? | How
-    (tall/large/big) is {letter}? | What is {letter}? | Which (value/number) does {letter} (show/have)? | What is the
-    (height/value) of {part} {letter}? | How much does {part} {letter} have? | What does {part} {letter} (say/show)? |
-    Give (the/me the) value of {letter}. | Which (number/value) is at {letter}? | What number is (at/above/on) {letter}?
-    | Value of {letter}? | How many does {letter} have?
+    {letter}? | What value has {part} {letter}? | Tell me the value of {letter}. | What (value/number) is {letter}? |
+    How (tall/large/big) is {letter}? | What is {letter}? | Which (value/number) does {letter} (show/have)? | What is
+    the (height/value) of {part} {letter}? | How much does {part} {letter} have? | What does {part} {letter}
+    (say/show)? | Give (the/me the) value of {letter}. | Which (number/value) is at {letter}? | What number is
+    (at/above/on) {letter}? | Value of {letter}? | How many does {letter} have?
 bar colour: What colour is {letter}? | What colour is bar {letter}? | Which colour is bar {letter}? | What is the colour
     of {letter}? | Which colour does bar {letter} have? | Tell me the colour of bar {letter}. | In what colour is bar
     {letter} drawn? | What's the colour of bar {letter}? | What colour does {letter} have? | Which colour is {letter}? |
@@ -301,7 +301,7 @@ REMARKS = _read("""
 hello: Hello | Hi | Hey | Good morning | Hello there! | Hi nano | Good evening | Hey there | Hello! | Hi there | hello
     nano | Good (day/afternoon) | Hey nano | Greetings | Hi! | Hiya | Hello, (how are things/nice to meet you) | Hello
     (again/you/friend) | (Hi/Hey) (again/you/friend) | Howdy | Good to (see/meet) you | Morning | Evening | Hello, (who
-    is there/is anybody there/can you hear me)? | Nice to meet you | Yo | Welcome | (hi/hey) nano
+    is there/is anybody there/can you hear me)? | Nice to meet you | Yo | Welcome
 who: Who are you? | What are you? | What is your name? | Tell me about yourself. | Are you Qwen2-VL? | Introduce
     yourself. | What model are you? | Which model is this? | Who am I (talking to/speaking with)? | Are you
     (ChatGPT/GPT/Claude/Gemini)? | Are you a (robot/bot/machine)? | Are you a (real person/human)? | What's your name? |
@@ -316,8 +316,8 @@ can: What can you do? | What do you know? | How can you help (me/)? | Help | Wha
     help me? | What can you (tell me/answer)? | What are your (skills/abilities)? | What is this (for/page)? | How does
     this work? | What (things/pictures) do you know? | Tell me what you can do. | What (tasks/questions) can you
     (do/answer)? | How can I use you? | What do you do? | Show me what you can do. | Give me (an example/some help). |
-    What (is/are) your (use/abilities/purpose)? | I need help | What (kind of/) questions can I ask? | What would you
-    like me to ask? | What next? | What now?
+    What (are your abilities/is your use/is your purpose)? | I need help | What (kind of/) questions can I ask? | What
+    would you like me to ask? | What next? | What now?
 thanks: Thanks | Thank you | Thank you (very/so) much | Thanks a lot! | Great, thanks | Cool | Nice | Well done | Good
     job! | Very good | (ok/okay) | Perfect, thank you | (Great/Wonderful/Amazing/Perfect)! | Thx | That is
     (right/correct/great). | (Many/A thousand) thanks | I thank you | Thanks (so much/for your help/nano) | That was

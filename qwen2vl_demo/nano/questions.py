@@ -33,7 +33,7 @@ _ASKED_RELATIONS = (
     ("above", "over"),
     ("below", "under"),
 )
-_DESCRIBE_CHOICES = 8 * 8 * 2 * 9
+_DESCRIBE_CHOICES = 8 * 8 * 9
 
 
 def ask_colour(rng: np.random.Generator, scene: Scene, phrasings: str) -> Asked | None:
@@ -48,11 +48,12 @@ def ask_colour(rng: np.random.Generator, scene: Scene, phrasings: str) -> Asked 
     shapes = Counter(t.shape for t in scene.things)
     thing = choose(rng, scene.shapes)
     if dice < 0.3 and shapes[thing.shape] == 2:
-        first, second = (t.colour for t in scene.things if t.shape == thing.shape)
+        pair = [t for t in scene.things if t.shape == thing.shape]
+        first, second = (t.colour for t in pair)
         question = say(rng, PHRASES["colours"], phrasings, names=plural(thing.shape))
-        same = first == second
-        answer = f"Both are {first}." if same else f"One is {first} and one is {second}."
-        return Asked(question, answer, "colour", n * (n + 1) // 2)
+        # One after the other, so that nano need not know both before it says the first.
+        answer = f"One is {first} and {'so is the other' if first == second else f'one is {second}'}."
+        return Asked(question, answer, "colour", n * (n + 1) // 2, ("pair", *pair))
     if dice < 0.42:
         place = scene.place(thing)
         if sum(scene.place(t) == place for t in scene.things) == 1:
@@ -244,7 +245,8 @@ def ask_box(rng: np.random.Generator, scene: Scene, phrasings: str) -> Asked | N
 
 
 def ask_describe(rng: np.random.Generator, scene: Scene, phrasings: str) -> Asked | None:
-    """All that is there in one sentence; a single shape only where "what is this" would not fit as well."""
+    """All that is there in one sentence, with sizes if asked for detail; a single shape only where "what is this" would
+    not fit as well."""
     if len(scene.things) == 1 and not scene.signs:
         question = say(
             rng, tuple(p for p in PHRASES["describe"] if p.startswith(("Desc", "Tell", "List", "Give"))), phrasings
@@ -252,7 +254,8 @@ def ask_describe(rng: np.random.Generator, scene: Scene, phrasings: str) -> Aske
     else:
         question = say(rng, PHRASES["describe"], phrasings)
     about: tuple = ("thing", scene.things[0]) if len(scene.things) == 1 else ()
-    return Asked(question, describe(scene), "describe", _DESCRIBE_CHOICES ** max(1, len(scene.things)), about)
+    answer = describe(scene, detailed="detail" in question.lower())
+    return Asked(question, answer, "describe", _DESCRIBE_CHOICES ** max(1, len(scene.things)), about)
 
 
 def ask_read(rng: np.random.Generator, scene: Scene, phrasings: str) -> Asked:

@@ -46,6 +46,8 @@ CELL_LABELS: tuple[str, ...] = (
     *("symbol $", "symbol :"),
     "other",
 )
+# What the amounts and bars of a paper belong to.
+HEADINGS = (*LETTERS, *WORDS)
 LABEL_INDEX = {label: index for index, label in enumerate(CELL_LABELS)}
 PLACES = (
     *("at the top left", "at the top", "at the top right"),

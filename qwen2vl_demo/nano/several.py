@@ -88,16 +88,15 @@ def pictures_conversation(
 def _compare(rng: np.random.Generator, scenes: list[Scene], phrasings: str) -> Turn:
     first, second = (scene.things[0].name for scene in scenes)
     same, question = first == second, say(rng, PHRASES["differ"], phrasings)
-    truth = (
-        f"oth pictures show {a(first)}."
-        if same
-        else f"he first picture shows {a(first)} and the second shows {a(second)}."
-    )
     short = rng.random() < 0.6
     if not short:
         question = say(rng, PHRASES["same"], phrasings)
-    answer = (("B" if same else "T") if short else ("Yes, b" if same else "No, t")) + truth
-    turning = answer.find(" and the second")
+    # One after the other, so that nano need not know both before it names the first.
+    answer = f"The first picture shows {a(first)} and "
+    answer += "so does the second." if same else f"the second shows {a(second)}."
+    if not short:
+        answer = f"Yes, both pictures show {a(first)}." if same else f"No, t{answer[1:]}"
+    turning = answer.find(" and ") + 4 if " and " in answer else -1
     parts = [(0, turning, 0), (turning, len(answer), 1)] if turning > 0 else [(0, len(answer), i) for i in (0, 1)]
     rests = tuple(
         replace(focus(scene, Asked("", scene.things[0].name, "", 1), i)[0], start=start, end=end)

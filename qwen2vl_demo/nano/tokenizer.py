@@ -21,6 +21,7 @@ from tokenizers.trainers import BpeTrainer
 from qwen2vl_demo.nano.english import PAGE
 from qwen2vl_demo.nano.nouns import NOUNS
 from qwen2vl_demo.nano.phrases import CHAT, PHRASES
+from qwen2vl_demo.nano.scene import WORDS
 from qwen2vl_demo.nano.words import plural, spellings
 from qwen2vl_demo.nano.world import KINDS, sample
 
@@ -67,7 +68,7 @@ CHAT_TEMPLATE = (
 )
 
 
-VOCABULARY = 1536
+VOCABULARY = 1664
 
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int = VOCABULARY) -> Tokenizer:
@@ -181,6 +182,8 @@ def vocabulary_texts(n: int = 3000, seed: int = 0) -> Iterator[str]:
         yield from (
             f"{before} {form}" for before in ("the", "The", "a") for form in (noun, plural(noun)) for _ in range(9)
         )
+    for word in WORDS:  # what is written on signs, and how one asks for it
+        yield from (form for form in (word, f"the {word.lower()}") for _ in range(60))
     for _ in range(5):
         for wordings in (*PHRASES.values(), *(questions for questions, _ in CHAT)):
             yield from (re.sub(r"{\w+}", "", text) for wording in wordings for text in spellings(wording))

@@ -38,8 +38,8 @@ from qwen2vl_demo.processing.tokenizer import Tokenizer
 
 LANGUAGE_RATE = 2e-3
 VISION_RATE = 1.5e-3  # while it learns alone
-VISION_SHARE = 0.2  # of that when it learns to answer, ...
-FROZEN = 0.75  # ... after this share of the stage: before, the language model learns to use what it has
+VISION_SHARE = 0.5  # of that when it learns to answer, ...
+FROZEN = 0.6  # ... after this share of the stage: before, the language model learns to use what it has
 MERGER_FIRST = 0.08  # share of the vision stage in which a model that can already see only turns its merged tokens
 DENSE_WEIGHT = 0.3  # of the dense labels' loss beside the answers'
 BOX_WEIGHT = 6.0  # of the error of the boxes that the layer behind it is asked for
@@ -124,8 +124,11 @@ class Trainer:
         self._resume()
 
     def _token_of(self, word: str) -> int | None:
-        ids = self.tokenizer.encode_text(f" {word}")
-        return ids[0] if len(ids) == 1 and word else None
+        for text in (f" {word}", word):
+            ids = self.tokenizer.encode_text(text)
+            if len(ids) == 1 and word:
+                return ids[0]
+        return None
 
     def _tokenizer(self, start_from: Path | None) -> RawTokenizer:
         path = self.out / "tokenizer" / "tokenizer.json"

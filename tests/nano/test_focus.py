@@ -7,7 +7,7 @@ from qwen2vl_demo.nano.asked import Asked, describe
 from qwen2vl_demo.nano.draw import draw_scene
 from qwen2vl_demo.nano.focus import cells_under, focus, mentioned
 from qwen2vl_demo.nano.layout import random_scene
-from qwen2vl_demo.nano.scene import CHARACTERS, LABEL_INDEX, Thing
+from qwen2vl_demo.nano.scene import CHARACTERS, LABEL_INDEX, Background, Scene, Thing
 from qwen2vl_demo.nano.world import CELL_LABELS, sample
 
 
@@ -43,6 +43,30 @@ def test_each_phrase_of_a_description_rests_on_its_own_thing():
             agreed += len(drawn & set(part.cells))
     assert checked > 50
     assert agreed >= 0.9 * checked
+
+
+def test_a_detailed_description_rests_on_the_same_things():
+    scene = random_scene(np.random.default_rng(8), (168, 168))
+    plain, detailed = (
+        focus(scene, Asked(question, describe(scene, detailed=detail), "describe", 1))
+        for question, detail in (("Describe it.", False), ("Describe it in detail.", True))
+    )
+    assert len(scene.things) > 1
+    assert [part.cells for part in plain] == [part.cells for part in detailed]
+
+
+@pytest.mark.parametrize(("second", "answer"), [("red", "so is the other"), ("blue", "one is blue")])
+def test_the_colours_of_two_rest_on_one_after_the_other(second, answer):
+    """In 84x168 px the first circle lies in the left half, columns 0 to 2, the second in the right one."""
+    names = (("red", 40.0), (second, 126.0))
+    pair = tuple(Thing("circle", colour, (0, 0, 0), x, 42, 20) for colour, x in names)
+    scene = Scene(84, 168, Background((255, 255, 255), (255, 255, 255)), pair)
+    text = f"One is red and {answer}."
+    first, other = focus(scene, Asked("What colour are the circles?", text, "colour", 1, ("pair", *pair)))
+    assert text[first.start : first.end] == "One is red and"
+    assert text[other.start : other.end] == f" {answer}."
+    assert {cell % 6 < 3 for cell in first.cells} == {True}
+    assert {cell % 6 < 3 for cell in other.cells} == {False}
 
 
 @pytest.mark.parametrize("kind", ["scene", "text", "paper", "pictures", "clip"])

@@ -171,7 +171,8 @@ def test_numbers_and_articles_are_good_english() -> None:
 def test_a_description_lists_in_reading_order() -> None:
     """In 168x168 px the thirds end at 56 and 112: (30, 30) is the top left ninth, (84, 84) the middle one."""
     scene = Scene(168, 168, WHITE, (thing("red circle", 30, 30, 26, True), thing("blue star", 84, 84)))
-    assert describe(scene) == "A big red circle at the top left and a small blue star in the middle."
+    assert describe(scene) == "A red circle at the top left and a blue star in the middle."
+    assert describe(scene, detailed=True) == "A big red circle at the top left and a small blue star in the middle."
     for other in scenes(40, 5):
         rows = [PLACES.index(other.place(t)) for t in other.things]
         assert rows == sorted(rows)
