@@ -18,7 +18,7 @@ from qwen2vl_demo.nano.checkpoint import nano_config, write_checkpoint
 from qwen2vl_demo.nano.draw import draw_scene
 from qwen2vl_demo.nano.evaluate import evaluate, score
 from qwen2vl_demo.nano.heads import MOST_CELLS, BoxHead, DenseHead, looking_loss
-from qwen2vl_demo.nano.scene import CHART_PARTS, COLOURS, SHAPES, Background, Scene, Thing
+from qwen2vl_demo.nano.scene import CHART_PARTS, COLOURS, HEADINGS, SHAPES, Background, Scene, Thing
 from qwen2vl_demo.nano.tokenizer import train_tokenizer, vocabulary_texts, write_tokenizer
 from qwen2vl_demo.nano.train import DECAY_FROM, WARM_UP, Trainer, rate_at
 from qwen2vl_demo.nano.world import CELL_LABELS, FAMILIES, sample
@@ -175,13 +175,14 @@ def test_a_new_run_can_begin_with_the_weights_of_a_checkpoint(tmp_path):
 
 def test_dense_labels_ask_for_shape_and_colour_apart():
     head = DenseHead(8, lambda word: None)
-    what, colour = (len(own) for own in head.own)
+    what, colour, heading = (len(own) for own in head.own)
     objects = [label for label in CELL_LABELS if label.endswith((" star", " circle"))]
     coloured = (len(SHAPES) + len(CHART_PARTS)) * len(COLOURS)
     star = {int(head.table[CELL_LABELS.index(o), 0]) for o in objects if o.endswith("star")}
     red = {int(head.table[CELL_LABELS.index(o), 1]) for o in objects if o.startswith("red ")}
     assert len(star) == len(red) == 1
     assert colour == 8 + 1  # and none
+    assert heading == len(HEADINGS)
     assert what == len(CELL_LABELS) - coloured + len(SHAPES) + len(CHART_PARTS)
 
 
