@@ -69,6 +69,7 @@ class Batch:
     edges: Tensor  # (M, 5) float32: whether its centre lies there, and how far its edges are, as in `draw.Cells`
     characters: Tensor  # (M, 3) int64: the characters in its thirds, as in `draw.Cells`
     headings: Tensor  # (M,) int64: what the amount or the bar in it belongs to, as in `draw.Cells`
+    inks: Tensor  # (M,) int64: the colour of what is written in it, as in `draw.Cells`
     places: Tensor  # (M, 2) int64: the row and the column of each merged token in its picture
     ends: Tensor  # (K, 4) int64: conversation and position of each <|vision_end|>, rows and columns of its medium
     looks: Tensor  # (Q, 3) int64: conversation, position that writes a token of an answer, row of `looked_at`
@@ -124,7 +125,7 @@ def collate(
     input_ids = torch.full(shape, tokenizer.special("<|endoftext|>"))
     targets, turn_ids = torch.full(shape, IGNORED), torch.full(shape, -1)
     position_ids = torch.zeros(3, *shape, dtype=torch.int64)
-    patches, grids, cells, edges, characters, headings = [], [], [], [], [], []
+    patches, grids, cells, edges, characters, headings, inks = [], [], [], [], [], [], []
     ends: list[tuple[int, int, int, int]] = []
     looks: list[tuple[int, int, int]] = []
     looked_at: list[Tensor] = []
@@ -156,6 +157,7 @@ def collate(
                 edges.append(torch.from_numpy(truth.edges).flatten(0, 1))
                 characters.append(torch.from_numpy(truth.characters).flatten(0, 1))
                 headings.append(torch.from_numpy(truth.headings).flatten())
+                inks.append(torch.from_numpy(truth.inks).flatten())
     return Batch(
         kind=kind,
         input_ids=input_ids,
@@ -168,6 +170,7 @@ def collate(
         edges=torch.cat(edges) if edges else torch.empty(0, 5),
         characters=torch.cat(characters) if characters else torch.empty(0, 3, dtype=torch.int64),
         headings=torch.cat(headings) if headings else torch.empty(0, dtype=torch.int64),
+        inks=torch.cat(inks) if inks else torch.empty(0, dtype=torch.int64),
         places=torch.from_numpy(np.concatenate([np.empty((0, 2), np.int64), *(places(grid) for grid in grids)])),
         ends=torch.tensor(ends, dtype=torch.int64).view(-1, 4),
         looks=torch.tensor(looks, dtype=torch.int64).view(-1, 3),

@@ -20,6 +20,7 @@ from qwen2vl_demo.nano import icons
 from qwen2vl_demo.nano.scene import (
     CELL,
     CHARACTERS,
+    COLOURS,
     LABEL_INDEX,
     WORDS,
     Background,
@@ -30,6 +31,7 @@ from qwen2vl_demo.nano.scene import (
 )
 
 _SCALE = 4
+_SMOOTH = Image.Resampling.BILINEAR
 _FONT_FILES = (
     *("dejavu/DejaVuSans-Bold.ttf", "dejavu/DejaVuSans.ttf", "dejavu/DejaVuSansCondensed-Bold.ttf"),
     *("dejavu/DejaVuSerif-Bold.ttf", "dejavu/DejaVuSansMono-Bold.ttf", "liberation/LiberationSans-Bold.ttf"),
@@ -96,12 +98,18 @@ def draw_thing(image: Image.Image, thing: Thing, outlined: bool = False) -> np.n
     return np.asarray(coverage, dtype=np.float32) / 255
 
 
+def _in_pixels(warp: Sequence[float]) -> tuple[float, ...]:
+    """A map between points in half sides around the middle as one between the pixels of two drawings."""
+    (a, b, c), (d, e, f), half = warp[:3], warp[3:], icons.SIDE / 2
+    return a, b, half * (1 + c - a - b), d, e, half * (1 + f - d - e)
+
+
 def _draw_icon(image: Image.Image, thing: Thing) -> np.ndarray:
     drawing = Image.fromarray(icons.pictures(thing.shape)[thing.icon])
     side = max(2, round(2 * thing.radius))
+    if thing.warp:
+        drawing = drawing.transform(drawing.size, Image.Transform.AFFINE, _in_pixels(thing.warp), _SMOOTH)
     drawing = drawing.resize((side, side), Image.Resampling.BOX if side <= icons.SIDE else Image.Resampling.BICUBIC)
-    if thing.mirrored:
-        drawing = drawing.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     if thing.tint:
         colours, alpha = np.split(np.asarray(drawing), (3,), axis=2)
         tinted = np.clip(colours @ np.asarray(thing.tint, np.float32).T, 0, 255).astype(np.uint8)
@@ -118,11 +126,13 @@ Box = tuple[float, float, float, float]  # left, top, right, bottom, in pixels
 
 @dataclass(frozen=True)
 class Mark:
-    """Something that lies in a picture: its label, the share of every cell that it takes, and its box."""
+    """Something that lies in a picture: its label, the share of every cell that it takes, its box, and the colour of
+    what is written there."""
 
     label: int
     share: np.ndarray  # (H/28, W/28)
     box: Box
+    ink: str = ""
 
 
 @dataclass(frozen=True)
@@ -131,19 +141,22 @@ class Cells:
     and how far its left, top, right and bottom edges are from the cell's centre, in cells. Not a number where nothing
     lies. And the characters whose centre lies in its left, middle and right third (h, w, 3), 1 + an index into
     `CHARACTERS`, or 0 where there is none. And what the amount or the bar in it belongs to (h, w), 1 + an index into
-    `HEADINGS`, or 0: the name of what a price is for stands in other cells, and so does the letter of a bar.
+    `HEADINGS`, or 0: the name of what a price is for stands in other cells, and so does the letter of a bar. And the
+    colour of what is written in it (h, w), 1 + an index into `COLOURS`, or 0 for nothing and for white.
     """
 
     labels: np.ndarray
     edges: np.ndarray
     characters: np.ndarray
     headings: np.ndarray
+    inks: np.ndarray
 
 
 def empty_cells(grid: tuple[int, int], label: int = 0) -> Cells:
     """Cells (h, w) that all have one label, with nothing that has edges or letters."""
     edges = np.full((*grid, 5), np.nan, np.float32)
-    return Cells(np.full(grid, label, np.int64), edges, np.zeros((*grid, 3), np.int64), np.zeros(grid, np.int64))
+    characters, headings, inks = (np.zeros((*grid, *more), np.int64) for more in ((3,), (), ()))
+    return Cells(np.full(grid, label, np.int64), edges, characters, headings, inks)
 
 
 def box_of(thing: Thing) -> Box:
@@ -167,6 +180,7 @@ def label_cells(marks: Sequence[Mark], grid: tuple[int, int], signs: Sequence[Si
         enough = (share > 0.2) | ((share == share.max()) & (share > 0.05))
         wins = enough & (share > best)
         labels[wins], best[wins] = mark.label, share[wins]
+        cells.inks[wins] = 1 + COLOURS.index(mark.ink) if mark.ink in COLOURS else 0
         x1, y1, x2, y2 = (side / CELL for side in mark.box)
         middle = (rows - 0.5 == int((y1 + y2) / 2)) & (columns - 0.5 == int((x1 + x2) / 2))
         truth = np.stack([middle, x1 - columns, y1 - rows, x2 - columns, y2 - rows], -1)
@@ -180,10 +194,10 @@ def label_cells(marks: Sequence[Mark], grid: tuple[int, int], signs: Sequence[Si
     return cells
 
 
-def rectangle_mark(label: int, box: Box, height: int, width: int) -> Mark:
+def rectangle_mark(label: int, box: Box, height: int, width: int, ink: str = "") -> Mark:
     area = np.zeros((height, width), np.float32)
     area[max(0, int(box[1])) : int(np.ceil(box[3])), max(0, int(box[0])) : int(np.ceil(box[2]))] = 1
-    return Mark(label, cell_share(area), box)
+    return Mark(label, cell_share(area), box, ink)
 
 
 def spread(sign: Sign) -> list[tuple[str, float, float]]:
@@ -199,7 +213,7 @@ def sign_marks(sign: Sign, height: int, width: int) -> list[Mark]:
     """A word's rectangle counts as a whole; what is no word is cut into its characters."""
 
     def mark(label: str, left: float, right: float) -> Mark:
-        return rectangle_mark(LABEL_INDEX[label], (left, sign.box[1], right, sign.box[3]), height, width)
+        return rectangle_mark(LABEL_INDEX[label], (left, sign.box[1], right, sign.box[3]), height, width, sign.colour)
 
     if sign.text in WORDS:
         return [mark(f"word {sign.text}", sign.box[0], sign.box[2])]

@@ -18,7 +18,7 @@ from qwen2vl_demo.geometry import merged_grid
 from qwen2vl_demo.model.language import Attention
 from qwen2vl_demo.model.rope import rotate
 from qwen2vl_demo.nano.batches import Batch
-from qwen2vl_demo.nano.scene import CHARACTERS, CHART_PARTS, HEADINGS, SHAPES
+from qwen2vl_demo.nano.scene import CHARACTERS, CHART_PARTS, COLOURS, HEADINGS, SHAPES
 from qwen2vl_demo.nano.world import CELL_LABELS
 
 BACKGROUND_WEIGHT = 0.3  # of a cell with nothing in it: there are many, and they are easy
@@ -29,16 +29,17 @@ EDGE_WEIGHT = 1.0  # of the error of the edges, in cells
 
 
 class DenseHead(nn.Module):
-    """Says of each merged token what lies there and in which colour: two questions, so that a star is learnt from
-    the stars of all colours. And whether the thing's centre lies there, which counts each thing once, and how far its
-    edges are, which boxes are made of. And which characters stand in it, from left to right, and what an amount or a
-    bar belongs to, so that the language model finds the price of the cake in one step.
+    """Says of each merged token what lies there and in which colour it is, or is written: two questions, so that a star
+    is learnt from the stars of all colours. And whether the thing's centre lies there, which counts each thing once,
+    and how far its edges are, which boxes are made of. And which characters stand in it, from left to right, and what
+    an amount or a bar belongs to, so that the language model finds the price of the cake in one step.
 
     A merged token says "cat" by lying in the direction of the language model's own vector of that word, so that the
     language model finds what a question names, and names what it finds, by likeness instead of noun by noun.
     """
 
     table: Tensor  # (labels, 2): the two answers that each label stands for
+    inks: Tensor  # (colours,): the answer that each of `COLOURS` is
 
     def __init__(self, width: int, token_of: Callable[[str], int | None]) -> None:
         """`token_of` gives the id of a word that is one token; other answers get a vector of their own."""
@@ -50,6 +51,8 @@ class DenseHead(nn.Module):
         answers = [sorted({name[question] for name in names}) for question in (0, 1)]
         table = [[answers[question].index(name[question]) for question in (0, 1)] for name in names]
         self.register_buffer("table", torch.tensor(table))
+        inks = torch.tensor([answers[1].index(colour) for colour in COLOURS])
+        self.register_buffer("inks", inks, persistent=False)
         answers.append(list(HEADINGS))
         self.tokens = [[token_of(answer) for answer in known] for known in answers]
         self.own = nn.ParameterList(0.1 * torch.randn(len(known), width) for known in answers)
@@ -66,13 +69,17 @@ class DenseHead(nn.Module):
 
     def forward(self, vision: Tensor, batch: Batch, embedding: Tensor) -> tuple[Tensor, dict[str, float]]:
         """The merged tokens (M, C) of a batch -> the loss, and the share of right answers off the background."""
-        cells, edges, characters = (truth.to(vision.device) for truth in (batch.cells, batch.edges, batch.characters))
+        cells, edges, characters, inks = (
+            truth.to(vision.device) for truth in (batch.cells, batch.edges, batch.characters, batch.inks)
+        )
         things = cells > 0
         weights = torch.where(things, 1.0, BACKGROUND_WEIGHT)
         loss, right = torch.zeros((), device=vision.device), {}
         level = F.rms_norm(vision, vision.shape[-1:])
         for question, name in enumerate(("what", "colour")):
             answers = self.table[cells, question]
+            if name == "colour":
+                answers = torch.where(inks > 0, self.inks[inks - 1], answers)
             logits = level @ self.directions(question, embedding).T * self.sharpness[question].exp()
             loss = loss + (F.cross_entropy(logits, answers, reduction="none") * weights).sum() / weights.sum()
             if things.any():

@@ -34,13 +34,15 @@ SETS = {
     "noto-v1": "Apache-2.0",
     "fluent-emoji-flat": "MIT",
     "fluent-emoji": "MIT",
+    "fluent-emoji-high-contrast": "MIT",
     "twemoji": "CC-BY-4.0",
     "openmoji": "CC-BY-SA-4.0",
     "fxemoji": "Apache-2.0",
     "streamline-emojis": "CC-BY-4.0",
     "emojione": "CC-BY-4.0",
 }
-PARTIAL = ("fxemoji", "streamline-emojis")
+PARTIAL = ("fluent-emoji-high-contrast", "fxemoji", "streamline-emojis")
+INK = "#2563a8"  # of drawings that have one colour and leave it open: seen on light and on dark
 HELD_OUT = "emojione"  # measures that a noun was learnt, and not its drawings
 TRAINED = tuple(name for name in SETS if name != HELD_OUT)
 SIDE = 96
@@ -92,7 +94,8 @@ def svg_of(icons: dict, name: str) -> str:
     width, height = (entry.get(k, icons.get(k, 16)) for k in ("width", "height"))
     box = f"{entry.get('left', 0)} {entry.get('top', 0)} {width} {height}"
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{SIDE}" height="{SIDE}" viewBox="{box}">{entry["body"]}</svg>'
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{SIDE}" height="{SIDE}" viewBox="{box}">'
+        f"{entry['body'].replace('currentColor', INK)}</svg>"
     )
 
 

@@ -7,6 +7,7 @@ is Moonshot's (arXiv 2502.16982).
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
@@ -17,15 +18,15 @@ COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of the quintic that pulls every sing
 
 
 def orthogonal(update: Tensor, steps: int = 5) -> Tensor:
-    """A matrix (n, m) with the same singular vectors and singular values near 1 (Newton-Schulz)."""
+    """Matrices (..., n, m) with the same singular vectors and singular values near 1 (Newton-Schulz)."""
     a, b, c = COEFFICIENTS
-    tall = update.shape[0] > update.shape[1]
-    x = update.T if tall else update
-    x = x / (x.norm() + 1e-7)
+    tall = update.shape[-2] > update.shape[-1]
+    x = update.mT if tall else update
+    x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
     for _ in range(steps):
-        gram = x @ x.T
+        gram = x @ x.mT
         x = a * x + (b * gram + c * gram @ gram) @ x
-    return x.T if tall else x
+    return x.mT if tall else x
 
 
 class Muon(torch.optim.Optimizer):
@@ -37,13 +38,20 @@ class Muon(torch.optim.Optimizer):
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         for group in self.param_groups:
+            alike: dict[torch.Size, list[Tensor]] = defaultdict(list)  # of one shape: a product for all of them
             for weight in group["params"]:
-                if weight.grad is None:
-                    continue
-                state = self.state[weight]
-                if "momentum" not in state:
-                    state["momentum"] = torch.zeros_like(weight)
-                state["momentum"].lerp_(weight.grad, 1 - group["momentum"])
-                update = orthogonal(weight.grad.lerp(state["momentum"], group["momentum"]))
-                weight.mul_(1 - group["lr"] * group["weight_decay"])
-                weight.add_(update, alpha=-group["lr"] * 0.2 * max(weight.shape) ** 0.5)
+                if weight.grad is not None:
+                    alike[weight.shape].append(weight)
+            for shape, weights in alike.items():
+                updates = orthogonal(torch.stack([self._step(weight, group["momentum"]) for weight in weights]))
+                torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
+                torch._foreach_add_(weights, updates.unbind(), alpha=-group["lr"] * 0.2 * max(shape) ** 0.5)
+
+    def _step(self, weight: Tensor, momentum: float) -> Tensor:
+        """What Nesterov's momentum would add to a weight."""
+        assert weight.grad is not None
+        state = self.state[weight]
+        if "momentum" not in state:
+            state["momentum"] = torch.zeros_like(weight)
+        state["momentum"].lerp_(weight.grad, 1 - momentum)
+        return weight.grad.lerp(state["momentum"], momentum)

@@ -84,7 +84,8 @@ def _ask_chart(rng: np.random.Generator, paper: Paper, phrasings: str) -> Turn:
         return turn("bar colour", answer, len(COLOURS), [bar], letter=bar.letter)
     other = choose(rng, [b for b in bars if b is not bar])
     answer = f"{max(bar, other, key=lambda b: b.value).letter} is higher."
-    return turn("is higher", answer, 2, [bar, other], letter=bar.letter, other=other.letter)
+    # The head looks at the higher one: of two at once the rest of the model could not tell which is which.
+    return turn("is higher", answer, 2, [max(bar, other, key=lambda b: b.value)], letter=bar.letter, other=other.letter)
 
 
 def _ask_lines(rng: np.random.Generator, paper: Paper, phrasings: str) -> Turn:
@@ -92,7 +93,8 @@ def _ask_lines(rng: np.random.Generator, paper: Paper, phrasings: str) -> Turn:
     receipt = paper.kind == "receipt"
 
     def turn(key: str, answer: str, choices: int, about: Sequence[int] = (), **fields: str) -> Turn:
-        signs = [sign for index in about for sign in paper.line_signs[index]]
+        # Of one line the amount: it is told by the word beside it, which the merged token of the amount knows.
+        signs = [sign for index in about for sign in paper.line_signs[index][len(about) == 1 :]]
         question = say(rng, PHRASES[key], phrasings, **fields)
         return Turn(question, answer, "read", (), choices, _rests(paper, signs, answer))
 

@@ -61,8 +61,9 @@ class Thing:
     """One filled shape: centre and half size in pixels, rotation in radians, `rgb` one of the tones of `colour`.
 
     An icon has a noun for its shape, no colour, and `icon`, the number of its drawing; `spread` is how much of
-    the half size its ink takes to the sides and up and down, `mirrored` whether left and right are exchanged, and
-    `tint` (3, 3) what its colours are multiplied by, or ().
+    the half size its ink takes to the sides and up and down, `warp` (a, b, c, d, e, f) where in the drawing a point
+    (x, y) comes from, (a x + b y + c, d x + e y + f) in half sides, and `tint` (3, 3) what its colours are multiplied
+    by; both may be ().
     """
 
     shape: str
@@ -75,7 +76,7 @@ class Thing:
     big: bool = False
     icon: int | None = None
     spread: tuple[float, float] = (1.0, 1.0)
-    mirrored: bool = False
+    warp: tuple[float, ...] = ()
     tint: tuple[tuple[float, float, float], ...] = ()
 
     @property

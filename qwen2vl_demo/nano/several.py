@@ -24,7 +24,7 @@ from qwen2vl_demo.nano.phrases import PHRASES
 from qwen2vl_demo.nano.questions import SCENE_WEIGHTS, ask_scene
 from qwen2vl_demo.nano.scene import Scene, choose
 from qwen2vl_demo.nano.turns import Sample, Turn, make_turn
-from qwen2vl_demo.nano.words import a, count_sentence, listing, say
+from qwen2vl_demo.nano.words import a, count_sentence, say
 
 _NTH = ("first", "second", "third", "fourth")
 
@@ -167,12 +167,12 @@ def _across(rng: np.random.Generator, scenes: list[Scene], phrasings: str) -> Tu
     has = [i for i, s in enumerate(scenes) if any(name in (t.shape, t.name) for t in s.things)]
     if not has:
         answer = f"No picture has {a(name)}."
-    elif len(has) == len(scenes):
-        answer = f"{'Both' if len(has) == 2 else 'All three'} pictures have {a(name)}."
-    elif len(has) == 1:
-        answer = f"The {_NTH[has[0]]} picture has {a(name)}."
-    else:
-        answer = f"The {listing([_NTH[i] for i in has])} picture have {a(name)}."
+    else:  # one after the other, so that nano need not know the last before it names the first
+        others = [_NTH[i] for i in has[1:]]
+        answer = f"The {_NTH[has[0]]} picture has {a(name)}"
+        if others:
+            answer += f" and so {'does' if len(others) == 1 else 'do'} the {' and the '.join(others)}"
+        answer += "."
     question = say(rng, PHRASES["which picture"], phrasings, a=a(name))
     return Turn(question, answer, "pictures", (), len(scenes), _everywhere(scenes, name, answer))
 

@@ -39,7 +39,7 @@ from qwen2vl_demo.processing.tokenizer import Tokenizer
 LANGUAGE_RATE = 2e-3
 VISION_RATE = 1.5e-3  # while it learns alone
 VISION_SHARE = 0.5  # of that when it learns to answer, ...
-FROZEN = 0.6  # ... after this share of the stage: before, the language model learns to use what it has
+FROZEN = 0.05  # ... after this share of the stage: before, the language model learns to use what it has
 MERGER_FIRST = 0.08  # share of the vision stage in which a model that can already see only turns its merged tokens
 DENSE_WEIGHT = 0.3  # of the dense labels' loss beside the answers'
 BOX_WEIGHT = 6.0  # of the error of the boxes that the layer behind it is asked for
@@ -57,6 +57,11 @@ def rate_at(share: float) -> float:
     if share < WARM_UP:
         return max(share / WARM_UP, 0.01)
     return 1.0 if share < DECAY_FROM else max(0.02, (1 - share) / (1 - DECAY_FROM))
+
+
+def multiplies_bfloat16(device: str) -> bool:
+    """Whether products of bfloat16 matrices are faster there than those of float32."""
+    return device != "cpu" or torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
 class Trainer:
@@ -113,6 +118,9 @@ class Trainer:
             Muon([{"params": p} for p in matrices]),
             torch.optim.AdamW([{"params": p} for p in rest], betas=(0.9, 0.98), weight_decay=0.05),
         ]
+        self._half = partial(
+            torch.autocast, torch.device(device).type, torch.bfloat16, enabled=multiplies_bfloat16(device)
+        )
         self._looking: list[tuple[Tensor, ...]] = []
         self.model.model.layers[LOOKING_LAYER].get_submodule("self_attn").register_forward_pre_hook(
             lambda module, given: self._looking.append(given[:3])
@@ -229,14 +237,17 @@ class Trainer:
         loss = torch.zeros((), device=device)
         if batch.grids:
             with torch.set_grad_enabled(not frozen):
-                vision = model.encode(batch.patches.to(device), batch.grids)
+                with self._half():
+                    vision = model.encode(batch.patches.to(device), batch.grids)
+                vision = vision.float()
             dense_loss, right = self.dense_head(vision, batch, model.model.embed_tokens.weight)
             loss = loss + dense_loss * (1.0 if dense else DENSE_WEIGHT)
             report |= right
         if not dense:
             self._forget()
             input_ids = batch.input_ids.to(device)
-            hidden = model(model.embed(input_ids, vision), batch.position_ids.to(device))
+            with self._half():
+                hidden = model(model.embed(input_ids, vision), batch.position_ids.to(device)).float()
             if batch.grids:
                 seen = (input_ids == model.config.image_token_id) | (input_ids == model.config.video_token_id)
                 outputs = self._outputs

@@ -8,7 +8,7 @@ import pytest
 
 from qwen2vl_demo.nano import icons
 from qwen2vl_demo.nano.draw import box_of, draw_scene
-from qwen2vl_demo.nano.layout import as_icon, random_scene, random_tint
+from qwen2vl_demo.nano.layout import as_icon, random_scene, random_tint, warped
 from qwen2vl_demo.nano.nouns import KIND_OF, NOUN_KINDS, NOUNS
 from qwen2vl_demo.nano.questions import SCENE_WEIGHTS, ask_scene
 from qwen2vl_demo.nano.scene import Background, Scene, Thing
@@ -50,13 +50,37 @@ def test_plurals_and_articles_of_nouns():
 
 def test_an_icon_is_drawn_where_its_box_says_and_labels_its_cells():
     """A bar of 24 of 96 rows, drawn 40 px wide around (70, 42): 40 px wide and 10 px high."""
-    thing = as_icon(np.random.default_rng(0), Thing("cat", "", (0, 0, 0), 70, 42, 20))
-    assert box_of(thing) == pytest.approx((50, 37, 90, 47), abs=0.5)
+    thing = Thing("cat", "", (0, 0, 0), 70, 42, 20, icon=0, spread=(1.0, 0.25))
+    assert box_of(thing) == (50, 37, 90, 47)
     pixels, cells = draw_scene(Scene(112, 112, WHITE, (thing,)), np.random.default_rng(0))
-    ys, xs = np.nonzero((pixels < 200).all(2))
-    assert (xs.min(), xs.max() + 1) == (50, 90)
-    assert abs(ys.min() - 37) <= 1 and abs(ys.max() + 1 - 47) <= 1
+    assert ink_of(pixels) == pytest.approx((50, 37, 90, 47), abs=1)
     assert CELL_LABELS[cells.labels[1, 2]] == "cat"
+
+
+def ink_of(pixels):
+    ys, xs = np.nonzero((pixels < 200).any(2))
+    return xs.min(), ys.min(), xs.max() + 1, ys.max() + 1
+
+
+def test_boxes_fit_turned_and_stretched_icons_too():
+    rng = np.random.default_rng(0)
+    things = [as_icon(rng, Thing("cat", "", (0, 0, 0), 70, 56, 40)) for _ in range(30)]
+    assert len({thing.spread for thing in things}) > 10
+    for thing in things:
+        pixels, _ = draw_scene(Scene(112, 140, WHITE, (replace(thing, tint=()),)), rng)
+        assert ink_of(pixels) == pytest.approx(box_of(thing), abs=1.6)
+
+
+def test_turning_and_stretching_fill_the_square_again():
+    """A bar of 2 x 1, upright after a quarter turn; made wider by 2, it is 4 x 0.5."""
+    ink = np.array([[-1, 1, -1, 1], [-0.5, -0.5, 0.5, 0.5]])
+    pixel = 1 / icons.SIDE
+    for turn, stretch, expected in ((np.pi / 2, 1.0, (0.5, 1.0)), (0.0, 2.0, (1.0, 0.125))):
+        warp, spread = warped(ink, turn, stretch, 1.0)
+        assert spread == pytest.approx(expected, abs=2 * pixel)
+        corner = np.array([*spread, 1.0])  # where the lower right corner comes from lies on the ink's rim
+        there = np.array([warp[:3], warp[3:]]) @ corner
+        assert np.abs(there) == pytest.approx([1, 0.5], abs=0.04)
 
 
 def test_a_mirrored_icon_is_mirrored_and_a_tinted_one_keeps_its_greys():
@@ -66,7 +90,7 @@ def test_a_mirrored_icon_is_mirrored_and_a_tinted_one_keeps_its_greys():
     icons._rasters()["noto/cat"] = drawing
     icons._of.cache_clear()
     turn = ((0.0, 0.0, 1.0), (1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
-    thing = Thing("cat", "", (0, 0, 0), 56, 56, 24, icon=0, mirrored=True, tint=turn)
+    thing = Thing("cat", "", (0, 0, 0), 56, 56, 24, icon=0, warp=(-1, 0, 0, 0, 1, 0), tint=turn)
     with icons.only("noto"):
         pixels, _ = draw_scene(Scene(112, 112, WHITE, (thing,)), np.random.default_rng(0))
     assert pixels[56, 40].tolist() == [90, 90, 90]
@@ -85,10 +109,12 @@ def test_the_held_out_set_is_drawn_only_when_asked_for():
         return (draw_scene(scene, np.random.default_rng(0))[0][..., 1] == 60).any()
 
     def scenes():
-        """As they are drawn, but in their own colours."""
+        """As they are drawn, but upright and in their own colours, whose edges do not mix into the other set's."""
         rng = np.random.default_rng(1)
         drawn = [random_scene(rng, (140, 140)) for _ in range(20)]
-        return [replace(scene, things=tuple(replace(thing, tint=()) for thing in scene.things)) for scene in drawn]
+        return [
+            replace(scene, things=tuple(replace(thing, tint=(), warp=()) for thing in scene.things)) for scene in drawn
+        ]
 
     for scene in scenes():
         assert scene.shapes or not bright(Scene(140, 140, WHITE, scene.things))
