@@ -271,7 +271,8 @@ def ask_read(rng: np.random.Generator, scene: Scene, phrasings: str) -> Asked:
         return Asked(say(rng, PHRASES["is text"], phrasings), f"Yes, it says {says}.", "read", 2)
     if dice < 0.25:
         asked = choose(rng, texts) if rng.random() < 0.5 else choose(rng, [w for w in WORDS if w not in texts])
-        answer = f"{'Yes' if asked in texts else 'No'}, it says {says}."
+        # The verdict last, when nano has read it.
+        answer = f"It says {says}, so {'yes' if asked in texts else 'no'}."
         return Asked(say(rng, PHRASES["says"], phrasings, text=asked), answer, "read", 2)
     if dice < 0.35 and len(texts) == 1:
         question = say(rng, PHRASES["text colour"], phrasings)

@@ -39,6 +39,7 @@ def _held_out() -> frozenset[str]:
 
 
 HELD_OUT = _held_out()
+_BEGINNINGS = ("And ", "So ", "OK, ", "Now ", "Hey, ", "Look, ")
 SMALL_WORDS = frozenset(["the", "is", "are", "a", "an", "do", "does", "you", "there", "me", "can"])
 
 
@@ -59,7 +60,10 @@ def say(rng: np.random.Generator, options: tuple[str, ...], phrasings: str, **fi
     """One wording, filled in, as somebody might type it."""
     pool = split(options, phrasings)
     written = pool[int(rng.integers(len(pool)))]
-    text = written[int(rng.integers(len(written)))].format(**fields)
+    wording = written[int(rng.integers(len(written)))]
+    if phrasings == "train" and rng.random() < 0.06:
+        wording = with_a_typo(rng, wording)
+    text = wording.format(**fields)
     if phrasings == "train" and rng.random() < 0.15:
         text = without_a_small_word(rng, text)
     if rng.random() < 0.4:
@@ -80,7 +84,24 @@ def say(rng: np.random.Generator, options: tuple[str, ...], phrasings: str, **fi
         text = text[:-1] + ", please?"
     elif 0.43 <= dice < 0.45:
         text = "Can you tell me: " + text
+    elif 0.45 <= dice < 0.48 and text.endswith("?") and not text.startswith("And"):
+        text = _BEGINNINGS[int(rng.integers(len(_BEGINNINGS)))] + text[0].lower() + text[1:]
     return text
+
+
+def with_a_typo(rng: np.random.Generator, wording: str) -> str:
+    """A wording in one of whose longer words a letter is missing or changes places with the next: "Wher is it?".
+
+    What is filled in stays as it is: without it nobody could know what is meant.
+    """
+    words = wording.split(" ")
+    long = [i for i, word in enumerate(words) if len(word) >= 4 and word.isalpha()]
+    if long:
+        at = long[int(rng.integers(len(long)))]
+        word, letter = words[at], int(rng.integers(1, len(words[at]) - 1))
+        swapped = word[letter + 1] + word[letter] if rng.random() < 0.5 else word[letter + 1]
+        words[at] = word[:letter] + swapped + word[letter + 2 :]
+    return " ".join(words)
 
 
 def without_a_small_word(rng: np.random.Generator, text: str) -> str:

@@ -23,6 +23,11 @@ def test_a_tiny_rectangle_still_names_its_best_cell():
     assert cells_under((30, 30, 33, 33), 84, 84) == (4,)
 
 
+def test_a_triangle_between_two_cells_rests_on_the_one_with_more_ink_too():
+    """Of the columns 3 and 4 its box takes 9 and 19 px, of the rows 0 and 1 17 and 8: half of its ink lies below."""
+    assert cells_under((103, 11, 131, 36), 140, 140) == (3, 4, 9)
+
+
 def test_each_phrase_of_a_description_rests_on_its_own_thing():
     """The drawing labels the cells by itself, from a fifth of ink on: nine in ten of those its phrase rests on."""
     rng = np.random.default_rng(3)

@@ -8,6 +8,7 @@ import pytest
 from qwen2vl_demo.nano.paper_questions import paper_conversation
 from qwen2vl_demo.nano.papers import draw_paper, random_paper
 from qwen2vl_demo.nano.scene import CELL, CELL_LABELS, HEADINGS
+from qwen2vl_demo.nano.world import sample
 
 SIZES = [(84, 84), (84, 280), (280, 84), (168, 196), (224, 224), (420, 448)]
 
@@ -68,6 +69,24 @@ def test_an_amount_belongs_to_the_word_of_its_line_and_a_bar_to_its_letter():
             total += 1
         assert {HEADINGS[i - 1] for i in cells.headings.ravel() if i} <= {heading for heading, _ in amounts + bars}
     assert right > 0.9 * total > 100
+
+
+def test_the_head_is_shown_the_amount_asked_for_and_the_higher_of_two_bars():
+    """Neither the word beside the amount, which the question says already, nor the lower bar."""
+    rng = np.random.default_rng(6)
+    seen = set()
+    for _ in range(120):
+        drawn = sample(rng, "paper", size=(224, 224))
+        headings = drawn.cells[0][0].headings.ravel()
+        for turn in drawn.turns:
+            named = turn.answer.split(" ")[0]
+            if (" costs " in turn.answer or " is higher" in turn.answer) and turn.focus:
+                whole = headings[list(turn.focus[0].cells)]
+                seen.add(turn.answer.split(" ")[1])
+                assert 1 + HEADINGS.index(named) in whole
+                if " costs " in turn.answer:
+                    assert (whole > 0).mean() >= 0.5
+    assert seen == {"costs", "is"}
 
 
 def test_answers_agree_with_the_paper():

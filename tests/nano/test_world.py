@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,8 +17,8 @@ from qwen2vl_demo.nano.layout import random_scene, random_size
 from qwen2vl_demo.nano.outside import main_colour, random_outside
 from qwen2vl_demo.nano.phrases import CHAT, PHRASES
 from qwen2vl_demo.nano.questions import ASKERS, SCENE_WEIGHTS, ask_scene, box_answer, relation_of
-from qwen2vl_demo.nano.scene import COLOURS, PLACES, SHAPES, Background, Scene, Thing
-from qwen2vl_demo.nano.words import HELD_OUT, count_sentence, plain, spellings, split, without_a_small_word
+from qwen2vl_demo.nano.scene import COLOURS, LABEL_INDEX, PLACES, SHAPES, Background, Scene, Sign, Thing
+from qwen2vl_demo.nano.words import HELD_OUT, count_sentence, plain, spellings, split, with_a_typo, without_a_small_word
 from qwen2vl_demo.nano.world import CELL_LABELS, FAMILIES, KINDS, sample
 
 WHITE = Background((255, 255, 255), (255, 255, 255))
@@ -127,6 +128,50 @@ def test_a_small_word_may_be_missing_and_what_is_asked_for_stays() -> None:
     assert without_a_small_word(rng, "Is A higher than B?") in ("A higher than B?", "Is A higher than B?")
     assert without_a_small_word(rng, "How much is A") == "How much A"
     assert without_a_small_word(rng, "Describe the picture.") == "Describe the picture."
+
+
+def test_a_typo_spares_short_words_and_what_is_filled_in() -> None:
+    rng = np.random.default_rng(0)
+    said = {with_a_typo(rng, "Is {name} here?") for _ in range(30)}
+    assert said == {"Is {name} here?"}  # "here?" ends with a question mark and is left alone
+    said = {with_a_typo(rng, "Find the {name}.") for _ in range(60)}
+    assert said == {"Fnid the {name}.", "Fidn the {name}.", "Fnd the {name}.", "Fid the {name}."}
+
+
+def test_a_sign_is_read_before_it_is_said_whether_it_says_so() -> None:
+    """The verdict follows from what the same answer has just read."""
+    rng = np.random.default_rng(4)
+    verdicts = set()
+    for _ in range(200):
+        for turn in sample(rng, "text", size=(140, 196)).turns:
+            if verdict := re.fullmatch(r"It says (.*), so (yes|no)\.", turn.answer):
+                asked = re.findall(r'"([^"]*)"', turn.question)
+                assert (asked[0] in re.findall(r'"([^"]*)"', verdict[1])) is (verdict[2] == "yes")
+                verdicts.add(verdict[2])
+    assert verdicts == {"yes", "no"}
+
+
+def test_which_pictures_have_it_is_told_one_after_the_other() -> None:
+    rng = np.random.default_rng(5)
+    told = set()
+    for _ in range(150):
+        for turn in sample(rng, "pictures").turns:
+            if " picture has " in turn.answer:
+                told.add(re.sub(r" has an? [^.]*?(?= and so|\.)", " has it", turn.answer))
+    assert {"The first picture has it.", "The first picture has it and so does the second."} <= told
+    assert "The first picture has it and so do the second and the third." in told
+    assert "No picture has it." in told
+
+
+def test_words_on_signs_carry_their_ink_and_white_none() -> None:
+    sign = Sign("OPEN", "red", (220, 30, 35), 0, 40, (20, 40, 120, 70))
+    for ink, expected in (("red", {1 + COLOURS.index("red")}), ("white", {0})):
+        scene = Scene(112, 140, Background((240,) * 3, (240,) * 3), (), (replace(sign, colour=ink),))
+        _, cells = draw_scene(scene, np.random.default_rng(0))
+        words = cells.labels == LABEL_INDEX["word OPEN"]
+        assert words.sum() >= 3
+        assert set(cells.inks[words].tolist()) == expected
+        assert not cells.inks[~words].any()
 
 
 def test_things_do_not_overlap_and_stay_inside() -> None:
