@@ -72,7 +72,7 @@ class Clip:
 def random_clip(rng: np.random.Generator, size: tuple[int, int], frames: int) -> Clip:
     """A clip of the given size and even number of frames, every action equally likely but moving, which gets 0.4."""
     height, width = size
-    background = random_background(rng, dark_share=0.05)
+    background = random_background(rng, dark_share=0.05, cloudy_share=0.0)
     colours = [c for c in COLOURS if not (background.dark and c == "black")]
     others = ACTIONS[4:] if frames >= 6 else ACTIONS[4 : -len(LONG)]
     action = choose(rng, tuple(DIRECTIONS)) if rng.random() < 0.4 else choose(rng, others)

@@ -60,12 +60,16 @@ def text_box(index: int, size: int, text: str) -> tuple[int, int, int, int]:
 
 
 def draw_background(background: Background, height: int, width: int, rng: np.random.Generator) -> Image.Image:
-    """Plain or gradient, with noise from the generator."""
-    if background.first == background.second and not background.noise:
+    """Plain or gradient, with noise and clouds from the generator."""
+    if background.first == background.second and not background.noise and not background.clouds:
         return Image.new("RGB", (width, height), background.first)
     ys, xs = np.linspace(-1, 1, height)[:, None], np.linspace(-1, 1, width)[None]
     mix = np.clip((np.cos(background.angle) * xs + np.sin(background.angle) * ys + 1.4) / 2.8, 0, 1)[..., None]
     pixels = np.asarray(background.first) * (1 - mix) + np.asarray(background.second) * mix
+    if background.clouds:
+        few = rng.standard_normal((*rng.integers(3, 7, 2), 3), dtype=np.float32) * background.clouds
+        large = [Image.fromarray(few[..., i]).resize((width, height), Image.Resampling.BICUBIC) for i in range(3)]
+        pixels = pixels + np.stack([np.asarray(channel) for channel in large], -1)
     if background.noise:
         pixels = pixels + rng.standard_normal((height, width, 1), dtype=np.float32) * background.noise
     return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))

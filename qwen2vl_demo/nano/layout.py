@@ -24,8 +24,8 @@ from qwen2vl_demo.nano.scene import (
 )
 
 
-def random_background(rng: np.random.Generator, dark_share: float = 0.08) -> Background:
-    """White, cream, a pale tint, a soft gradient, light noise, and now and then dark grey."""
+def random_background(rng: np.random.Generator, dark_share: float = 0.08, cloudy_share: float = 0.12) -> Background:
+    """White, cream, a pale tint, a soft gradient, light noise, soft clouds, and now and then dark grey."""
     dark = bool(rng.random() < dark_share)
     kind = rng.random()
     if dark:
@@ -40,7 +40,8 @@ def random_background(rng: np.random.Generator, dark_share: float = 0.08) -> Bac
         if kind > 0.75:
             second = _pale(rng)
     noise = float(rng.uniform(2, 7)) if rng.random() < 0.25 else 0.0
-    return Background(first, second, float(rng.uniform(0, 2 * np.pi)), noise, dark)
+    clouds = float(rng.uniform(6, 24)) if rng.random() < cloudy_share else 0.0
+    return Background(first, second, float(rng.uniform(0, 2 * np.pi)), noise, dark, clouds)
 
 
 def _pale(rng: np.random.Generator) -> tuple[int, int, int]:
@@ -99,11 +100,13 @@ def place_things(
     names: list[tuple[str, str]],
     taken: tuple[tuple[int, int, int, int], ...] = (),
 ) -> tuple[Thing, ...]:
-    """Lay the named things out without overlap, clear of the `taken` rectangles and of the borders between the ninths.
+    """Lay the named things out, in nine scenes of ten without overlap, clear of the `taken` rectangles and of the
+    borders between the ninths.
 
     Names that find no room are left out; at least the first one always fits a picture of 84 px or more without `taken`.
     """
     things: list[Thing] = []
+    apart, gap = (float(rng.uniform(0.75, 1.0)), 0) if rng.random() < 0.1 else (1.08, 3)
     # A larger picture may show the same at a larger scale, or more of the same scale.
     scale = float(rng.uniform(1, max(1.0, (height * width / (64 * CELL * CELL)) ** 0.5)))
     for colour, shape in names:
@@ -116,7 +119,7 @@ def place_things(
             x, y = float(rng.uniform(reach, width - reach)), float(rng.uniform(reach, height - reach))
             if any(abs(x / width - edge) < 0.035 or abs(y / height - edge) < 0.035 for edge in (1 / 3, 2 / 3)):
                 continue
-            if any(np.hypot(x - t.x, y - t.y) < (radius + t.radius) * 1.08 + 3 for t in things):
+            if any(np.hypot(x - t.x, y - t.y) < (radius + t.radius) * apart + gap for t in things):
                 continue
             if any(x1 - reach < x < x2 + reach and y1 - reach < y < y2 + reach for x1, y1, x2, y2 in taken):
                 continue

@@ -86,7 +86,7 @@ def _jpeg(rng: np.random.Generator) -> int:
 
 def _chart(rng: np.random.Generator, size: tuple[int, int], kind: str) -> Paper:
     height, width = size
-    background = random_background(rng, dark_share=0.0)
+    background = random_background(rng, dark_share=0.0, cloudy_share=0.0)
     scale = _scale(rng, size)
     count = int(rng.integers(2, min(8, width // 40) + 1))
     values = [int(v) for v in rng.choice(np.arange(5, 100), count, replace=False)]
@@ -116,7 +116,7 @@ def _chart(rng: np.random.Generator, size: tuple[int, int], kind: str) -> Paper:
 
 def _lines(rng: np.random.Generator, size: tuple[int, int], kind: str) -> Paper:
     height, width = size
-    background = random_background(rng, dark_share=0.0)
+    background = random_background(rng, dark_share=0.0, cloudy_share=0.0)
     font = int(rng.integers(len(font_paths())))
     scale = _scale(rng, size)
     most = max(1, min(8, int(height / scale) // 30 - 1))

@@ -112,13 +112,15 @@ class Sign:
 
 @dataclass(frozen=True)
 class Background:
-    """Two corner colours (equal when plain), the gradient's direction in radians, the noise in grey levels."""
+    """Two corner colours (equal when plain), the gradient's direction in radians, the noise in grey levels, and how
+    strong soft clouds of other colours are, as in a photo out of focus, in grey levels."""
 
     first: tuple[int, int, int]
     second: tuple[int, int, int]
     angle: float = 0.0
     noise: float = 0.0
     dark: bool = False
+    clouds: float = 0.0
 
 
 @dataclass(frozen=True)

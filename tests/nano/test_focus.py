@@ -51,12 +51,12 @@ def test_each_phrase_of_a_description_rests_on_its_own_thing():
 
 
 def test_a_detailed_description_rests_on_the_same_things():
-    scene = random_scene(np.random.default_rng(8), (168, 168))
+    rng = np.random.default_rng(8)
+    scene = next(s for _ in range(20) if len((s := random_scene(rng, (168, 168))).things) > 1)
     plain, detailed = (
         focus(scene, Asked(question, describe(scene, detailed=detail), "describe", 1))
         for question, detail in (("Describe it.", False), ("Describe it in detail.", True))
     )
-    assert len(scene.things) > 1
     assert [part.cells for part in plain] == [part.cells for part in detailed]
 
 

@@ -11,10 +11,11 @@ from qwen2vl_demo.nano import icons
 from qwen2vl_demo.nano.asked import Asked, describe
 from qwen2vl_demo.nano.clip_questions import happening
 from qwen2vl_demo.nano.clips import ACTIONS, draw_clip, random_clip
-from qwen2vl_demo.nano.draw import draw_scene
+from qwen2vl_demo.nano.draw import draw_background, draw_scene
 from qwen2vl_demo.nano.followups import follow_up
 from qwen2vl_demo.nano.layout import random_scene, random_size
 from qwen2vl_demo.nano.outside import main_colour, random_outside
+from qwen2vl_demo.nano.papers import random_paper
 from qwen2vl_demo.nano.phrases import CHAT, PHRASES
 from qwen2vl_demo.nano.questions import ASKERS, SCENE_WEIGHTS, ask_scene, box_answer, relation_of
 from qwen2vl_demo.nano.scene import COLOURS, LABEL_INDEX, PLACES, SHAPES, Background, Scene, Sign, Thing
@@ -174,15 +175,32 @@ def test_words_on_signs_carry_their_ink_and_white_none() -> None:
         assert not cells.inks[~words].any()
 
 
-def test_things_do_not_overlap_and_stay_inside() -> None:
-    for scene in scenes(60):
+def test_things_stay_inside_and_seldom_overlap_and_never_much() -> None:
+    touching, all_of_them = 0, scenes(120)
+    for scene in all_of_them:
         assert 1 <= len(scene.things) <= 9
         for i, one in enumerate(scene.things):
             x1, y1, x2, y2 = one.half_extents()
             assert one.x + x1 >= 0 and one.y + y1 >= 0 and one.x + x2 <= scene.width and one.y + y2 <= scene.height
             assert min(x2 - x1, y2 - y1) >= 17 and max(x2 - x1, y2 - y1) >= 22
             for other in scene.things[:i]:
-                assert np.hypot(one.x - other.x, one.y - other.y) > one.radius + other.radius
+                apart = np.hypot(one.x - other.x, one.y - other.y) / (one.radius + other.radius)
+                assert apart > 0.75
+                touching += apart < 1
+    assert 0 < touching < 0.2 * len(all_of_them)
+
+
+def test_clouds_are_soft_and_come_with_things_alone() -> None:
+    """Neighbouring pixels differ little, pixels far apart much; papers and clips are never cloudy."""
+    pixels = np.asarray(
+        draw_background(Background((200,) * 3, (200,) * 3, clouds=24), 140, 196, np.random.default_rng(0))
+    )
+    assert np.abs(np.diff(pixels.astype(int), axis=1)).max() <= 6
+    assert np.ptp(pixels, axis=(0, 1)).min() > 30
+    rng = np.random.default_rng(1)
+    assert any(random_scene(rng, (140, 140)).background.clouds for _ in range(60))
+    assert not any(random_clip(rng, (140, 140), 4).background.clouds for _ in range(60))
+    assert not any(random_paper(rng, (140, 140)).background.clouds for _ in range(60))
 
 
 def recount(scene: Scene, noun: str) -> int:
