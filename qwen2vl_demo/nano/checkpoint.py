@@ -22,7 +22,7 @@ IMAGE_STD = [0.26862954, 0.26130258, 0.27577711]
 
 
 def nano_config(tokenizer: Tokenizer) -> Qwen2VLConfig:
-    """A Qwen2-VL of 4 million parameters.
+    """A Qwen2-VL of 5 million parameters.
 
     The released theta of a million would hardly turn the h and w bands over the few tokens of a small picture,
     and the language model could not tell left from right: nano's theta is small enough that they do.
@@ -35,10 +35,10 @@ def nano_config(tokenizer: Tokenizer) -> Qwen2VLConfig:
 
     hidden = 192
     return Qwen2VLConfig(
-        vision=VisionConfig(depth=6, embed_dim=128, num_heads=2, mlp_ratio=4, out_dim=hidden),
+        vision=VisionConfig(depth=8, embed_dim=128, num_heads=2, mlp_ratio=4, out_dim=hidden),
         text=TextConfig(
             hidden_size=hidden,
-            num_layers=5,
+            num_layers=6,
             num_heads=3,
             num_kv_heads=1,
             intermediate_size=512,

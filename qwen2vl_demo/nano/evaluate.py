@@ -137,7 +137,7 @@ def main() -> None:
                 continue
             print("", side_by_side(tables), sep="\n", flush=True)
             record |= {name: [asdict(row) for row in table] for name, table in tables.items()}
-        overlap, asked = studies.box_fit(options.model, questions=few)
+        overlap, asked = studies.box_fit(options.model, questions=options.conversations)
         record["boxes"] = {"mean_iou": overlap, "questions": asked}
         print(f"\nboxes: mean intersection over union {overlap:.2f} over {asked} questions")
     if options.json:
