@@ -207,7 +207,8 @@ def test_the_least_used_conversation_goes_when_memory_is_full_and_is_answered_as
 
     def turn(name):
         result = assert_as_from_nothing(engine, checkpoint, chats[name])
-        chats[name] = going_on(chats[name], result, "And now?")
+        # What random weights say is broken bytes, which written out anew can be any number of tokens.
+        chats[name] = going_on(chats[name], dataclasses.replace(result, text="Yes."), "And now?")
         size.append(sum(entry.cache.nbytes for entry in engine._prefixes._entries))
         return result
 
