@@ -2,7 +2,8 @@
 
 Contract: one wording in seven is held out from training, so that evaluation can ask in words never trained on; a
 wording that serves two questions is held out from both or from neither. `say` also varies case, punctuation,
-politeness and spelling, and while training leaves out a small word now and then, so that the others are listened to.
+politeness and spelling, and while training mistypes a word or leaves out a small one now and then, so that the others
+are listened to.
 This module knows no scenes.
 """
 
