@@ -39,17 +39,17 @@ IMAGE_CONFIG = ImageConfig.from_dict(PREPROCESSOR)
 
 # Share of each kind of conversation, and how many make a batch of about equal cost.
 MIX = {
-    "scene": (0.40, 16),
-    "text": (0.10, 16),
+    "scene": (0.41, 16),
+    "text": (0.09, 16),
     "paper": (0.14, 16),
     "pictures": (0.16, 10),
-    "clip": (0.14, 12),
+    "clip": (0.12, 12),
     "chat": (0.02, 16),
-    "limits": (0.04, 16),
+    "limits": (0.06, 16),
 }
 
 
-MOSAICS, DENSE_MOSAICS = 0.2, 0.8  # share of the batches, while answers are learnt and before
+MOSAICS, DENSE_MOSAICS = 0.33, 0.8  # share of the batches, while answers are learnt and before
 MOSAIC_BATCH = 16
 # The kinds of which a share has more merged tokens than nano's usual limit: most of them that which holds small print.
 LARGE = {"scene": 0.1, "text": 0.15, "paper": 0.35, "mosaic": 0.1}

@@ -45,7 +45,7 @@ PARTIAL = ("fluent-emoji-high-contrast", "fxemoji", "streamline-emojis")
 INK = "#2563a8"  # of drawings that have one colour and leave it open: seen on light and on dark
 HELD_OUT = "emojione"  # measures that a noun was learnt, and not its drawings
 TRAINED = tuple(name for name in SETS if name != HELD_OUT)
-SIDE = 96
+SIDE = 144
 DEFAULT_FILE = Path("runs/icons.npz")
 
 _in_use: tuple[str, ...] = TRAINED

@@ -23,6 +23,9 @@ from qwen2vl_demo.nano.scene import (
     random_rgb,
 )
 
+CLOSE_UPS = 0.18  # share of the scenes: what visitors bring is often one thing that fills the picture
+BANNERS = 0.25  # share of the signs that may be as large as they fit
+
 
 def random_background(rng: np.random.Generator, dark_share: float = 0.08, cloudy_share: float = 0.12) -> Background:
     """White, cream, a pale tint, a soft gradient, light noise, soft clouds, and now and then dark grey."""
@@ -99,9 +102,10 @@ def place_things(
     width: int,
     names: list[tuple[str, str]],
     taken: tuple[tuple[int, int, int, int], ...] = (),
+    close_up: bool = False,
 ) -> tuple[Thing, ...]:
     """Lay the named things out, in nine scenes of ten without overlap, clear of the `taken` rectangles and of the
-    borders between the ninths.
+    borders between the ninths. In a close-up a thing may fill the picture.
 
     Names that find no room are left out; at least the first one always fits a picture of 84 px or more without `taken`.
     """
@@ -116,6 +120,10 @@ def place_things(
             radius = float(rng.uniform(22, min(32, 0.3 * min(height, width))) if big else rng.uniform(small, large))
             radius *= scale
             reach = radius * 1.1 + 2
+            if close_up:
+                margin = 1.1 if colour else 1.0
+                big, radius = True, float(rng.uniform(28, min(height, width) / 2 / margin))
+                reach = radius * margin
             x, y = float(rng.uniform(reach, width - reach)), float(rng.uniform(reach, height - reach))
             if any(abs(x / width - edge) < 0.035 or abs(y / height - edge) < 0.035 for edge in (1 / 3, 2 / 3)):
                 continue
@@ -189,10 +197,13 @@ def random_scene(rng: np.random.Generator, size: tuple[int, int], most: int = 9)
     count = int(rng.integers(1, room + 1))
     if count > 6 and rng.random() < 0.4:  # many are rarer than few
         count = int(rng.integers(1, 7))
+    close_up = bool(rng.random() < CLOSE_UPS)
+    if close_up:
+        count = 1 if rng.random() < 0.6 else 2
     names = random_names(rng, count, background.dark)
     things: tuple[Thing, ...] = ()
     while not things:
-        things = place_things(rng, height, width, names)
+        things = place_things(rng, height, width, names, close_up=close_up)
     blur = float(rng.uniform(0.3, 0.7)) if rng.random() < 0.15 else 0.0
     outlined, jpeg = bool(rng.random() < 0.12), int(rng.integers(35, 90)) if rng.random() < 0.12 else 0
     return Scene(height, width, background, in_reading_order(height, things), (), outlined, blur, jpeg)
@@ -223,7 +234,7 @@ def _fit_sign(
     room = min(100 * (width - 20) / (ratio_x2 - ratio_x1), 100 * (bottom - top - 16) / (ratio_y2 - ratio_y1))
     if room < least:
         return None
-    size = int(rng.integers(least, int(min(room, 64)) + 1))
+    size = int(rng.integers(least, int(min(room, 160 if rng.random() < BANNERS else 64)) + 1))
     x1, y1, x2, y2 = text_box(font, size, text)
     wide, tall = x2 - x1, y2 - y1
     left = int(rng.integers(9, max(10, width - wide - 9)))

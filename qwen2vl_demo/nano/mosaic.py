@@ -42,8 +42,8 @@ def _shown(pixels: np.ndarray, cells: Cells) -> Sample:
 
 
 def _crowd(rng: np.random.Generator, height: int, width: int, dark: bool) -> list[Thing]:
-    """Things on a shaken grid."""
-    pitch = float(rng.uniform(32, 66))
+    """Things on a shaken grid, now and then few and large ones."""
+    pitch = float(rng.uniform(32, 66) if rng.random() < 0.75 else rng.uniform(66, min(height, width)))
     rows, columns = int(height // pitch), int(width // pitch)
     nouns = icons.nouns()
     colours = [c for c in COLOURS if not (dark and c == "black")]
@@ -67,7 +67,8 @@ def _page(rng: np.random.Generator, height: int, width: int, dark: bool) -> list
     signs: list[Sign] = []
     y = float(rng.integers(2, 12))
     while True:
-        font, size = int(rng.integers(len(font_paths()))), int(rng.integers(16, 46) if rng.random() < 0.6 else 18)
+        font, dice = int(rng.integers(len(font_paths()))), rng.random()
+        size = int(rng.integers(16, 46) if dice < 0.5 else 18 if dice < 0.85 else rng.integers(46, 140))
         if y + size > height:
             return signs
         rgb = (245, 245, 245) if dark else random_rgb(rng, choose(rng, ("black", "black", "blue", "red", "purple")))

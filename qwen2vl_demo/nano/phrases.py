@@ -22,7 +22,9 @@ what: What is this? | What do you see? | What shape is this? | What is in (the/t
     is this called? | What is (depicted/drawn/pictured) here? | What thing is this? | Can you (tell me/say) what this
     is? | Name (this/it). | What kind of (thing/object) is (this/it)? | Identify this. | What am I looking at? | What
     would you call this? | What have we here? | Say what this is. | Do you know what this is? | And what is this? | What
-    might this be? | Any idea what this is?
+    might this be? | Any idea what this is? | Tell me its name. | What is the name of this? | Do you recognise
+    (it/this)? | What is that (thing/)? | What am I seeing (here/)? | What can this be? | Can you name (this/it)? | What
+    does it look like?
 describe: Describe the picture. | What do you see? | What is in the picture? | Tell me about this picture. | Describe
     this image. | What is shown here? | What can you see? | List everything (you see/in the picture/there is). | What's
     in the image? | Describe what you see. | Give a (short/detailed/) description of the (picture/image). | What does
@@ -33,7 +35,12 @@ describe: Describe the picture. | What do you see? | What is in the picture? | T
     is in the picture/what you see). | What is going on in this (picture/image)? | (Describe/Caption) it. | What is
     there to see? | What is on (the/this) (picture/image)? | Give me a (short/detailed/) (description/summary). |
     Explain what you see. | Say what is (there/in it/in this picture). | What all do you see? | Please describe what is
-    here. | Tell me what you can see (here/). | Sum it up. | Walk me through the (picture/image).
+    here. | Tell me what you can see (here/). | Sum it up. | Walk me through the (picture/image). | What happens in this
+    picture? | Tell me all you (see/can see). | What do you notice (here/)? | What is (drawn/shown) in the
+    (picture/image)? | Describe all of it. | What does it show? | What would you say is in (the/this) (picture/image)? |
+    A (short/detailed/) description, please. | Describe the (picture/image) in detail. | What all is in (the/this)
+    (picture/image)? | What all can you see? | What is to be seen? | Make a (list/caption/description). | In detail,
+    what do you see?
 colour: What colour is the {name}? | Which colour is the {name}? | What is the colour of the {name}? | What colour does
     the {name} have? | Tell me the colour of the {name}. | The {name} is what colour? | What's the colour of the {name}?
     | Name the colour of the {name}. | Which colour does the {name} have? | In what colour is the {name}
@@ -75,7 +82,10 @@ thing at: Which thing is {place}? | What is the thing {place}? | Name the thing 
     you see {place}? | What is the object {place}? | What kind of (thing/object) is {place}? | Name the object {place}.
     | Tell me which (thing/object) is {place}. | Which (thing/object) (stands/lies) {place}? | Say what thing is
     {place}. | And which thing is {place}? | What is the name of the (thing/object) {place}? | What would you call the
-    (thing/object) {place}? | Which thing can you see {place}? | Do you know what the thing {place} is?
+    (thing/object) {place}? | Which thing can you see {place}? | Do you know what the thing {place} is? | What thing can
+    you see {place}? | Name the (thing/object) you see {place}. | Which object can you see {place}? | What object do you
+    see {place}? | Which thing is it {place}? | What is the (thing/object) {place} called? | Tell me what (thing/object)
+    is {place}.
 size: Is the {name} big or small? | How big is the {name}? | What size is the {name}? | Is the {name} small or big? |
     What is the size of the {name}? | How large is the {name}? | Is the {name} large or small? | Tell me how big the
     {name} is. | And how big is the {name}? | What is the {name}'s size? | Would you call the {name} big or small? | Is
@@ -86,7 +96,9 @@ count all: How many shapes are there? | How many objects are there? | How many t
     in the picture? | How many shapes can you see? | How many objects can you see? | How many things can you see? | What
     is the number of shapes? | What is the number of objects? | What is the number of things? | How many shapes does the
     picture have? | How many objects does the picture have? | How many things does the picture have? | How many are
-    there? | Count everything you see. | How many shapes in total? | How many shapes are there in this image?
+    there? | Count everything you see. | How many shapes in total? | How many shapes are there in this image? | What is
+    the count of things? | How many things are here? | How many objects are here? | How many shapes are here? | How many
+    objects are in it? | How many things are in it? | Give me the number of things. | Give me the number of objects.
 count: How many {names} are there? | How many {names} do you see? | Count the {names}. | How many {names} can you see? |
     How many {names} are in the (picture/image)? | What is the number of {names}? | How many {names}? | How many {names}
     does the (picture/image) (show/have/contain)? | Tell me how many {names} there are. | How many {names} are in this
@@ -94,14 +106,19 @@ count: How many {names} are there? | How many {names} do you see? | Count the {n
     count/can you find)? | What is the count of {names}? | Count (all/how many) {names}. | How many {names} do we have
     (here/in the picture)? | And how many {names} are there? | How many {names} have you got? | What number of {names}
     do you see? | Say how many {names} you see. | How many {names} are visible? | How many {names} would you count? |
-    The number of {names}, please. | Do you know how many {names} there are? | How many of them are {names}?
+    The number of {names}, please. | Do you know how many {names} there are? | How many of them are {names}? | How many
+    are {names}? | How many of these are {names}? | Could you count the {names}? | Of the things here, how many are
+    {names}? | Count how many {names} there are. | Give me the number of {names}. | How many {names} can be seen? | How
+    many {names} would you say there are?
 exists: Is there {a}? | Do you see {a}? | Is there {a} in the (picture/image)? | Can you see {a}? | Does the
     (picture/image) show {a}? | Is {a} in the picture? | Can you find {a}? | Is there {a} in this (image/picture)? | Is
     {a} there? | Do you see {a} (anywhere/somewhere)? | Does (this/the) (image/picture) contain {a}? | Is there {a}
     (here/anywhere/somewhere)? | Do you (find/spot) {a}? | Is {a} (shown/visible/present)? | Does it (show/have/contain)
     {a}? | Are you able to see {a}? | Have you seen {a}? | Could there be {a}? | Is {a} among them? | Tell me if there
     is {a}. | Is there {a} to be seen? | And is there {a}? | Did you see {a}? | Is there really {a}? | Do we have {a}
-    (here/)? | Would you say there is {a}? | Look for {a}.
+    (here/)? | Would you say there is {a}? | Look for {a}. | Might there be {a}? | Can you spot {a} (here/)? | Could you
+    see {a}? | Does the (image/picture) have {a}? | Do we see {a}? | Is {a} in it? | Is {a} there (too/)? | Are you sure
+    there is {a}? | There is {a}, right?
 where: Where is the {name}? | Where do you see the {name}? | Where in the (picture/image) is the {name}? | In which part
     of the picture is the {name}? | Where can I (find/see) the {name}? | Where's the {name}? | Find the {name}. | Tell
     me where the {name} is. | What is the (position/location/place) of the {name}? | Where is the {name} in (this/the)
@@ -112,14 +129,19 @@ where: Where is the {name}? | Where do you see the {name}? | Where in the (pictu
     where is the {name}? | Whereabouts is the {name}? | Show me where the {name} is. | Say where the {name} is. | Which
     part of the (picture/image) holds the {name}? | Where did they put the {name}? | Where should I look for the {name}?
     | Where exactly is the {name}? | Where on the (picture/image) is the {name}? | Can you (find/see) where the {name}
-    is? | Where might I find the {name}? | Could you tell me where the {name} is?
+    is? | Where might I find the {name}? | Could you tell me where the {name} is? | At which place is the {name}? | In
+    which spot is the {name}? | At what (spot/position) is the {name}? | Point out where the {name} is. | What place is
+    the {name} at? | Where could the {name} be? | Where does one find the {name}? | In what place do you see the {name}?
 at: What is {place}? | What do you see {place}? | What is there {place}? | What is {place} of the picture? | Is there
     anything {place}? | What can you see {place}? | What's {place}? | What (stands/lies) {place}? | Tell me what is
     {place}. | Name what is {place}. | (Do you see/Can you see) anything {place}? | Is (anything/something) {place}? |
     What (do we have/can be seen/is shown/is drawn) {place}? | Is there something {place}? | What is to be seen {place}?
     | And what is {place}? | Say what is {place}. | What is it that I see {place}? | What can I (see/find) {place}? |
     What is standing {place}? | Is there a thing {place}? | What did they (put/draw) {place}? | Does anything
-    (stand/lie) {place}? | Describe what is {place}. | What is located {place}?
+    (stand/lie) {place}? | Describe what is {place}. | What is located {place}? | What thing is it that is {place}? |
+    What is it {place}? | Is it empty {place}? | What is (to be found/placed/found) {place}? | What will I (see/find)
+    {place}? | What would I (see/find) {place}? | Name whatever is {place}. | And {place}, what is there? | What does
+    one (see/find) {place}?
 relation: Where is the {name} compared to the {other}? | Where is the {name} relative to the {other}? | Where is the
     {name} as seen from the {other}? | On which side of the {other} is the {name}? | How is the {name} placed relative
     to the {other}? | Where does the {name} (stand/lie) (relative/compared) to the {other}? | What is the position of
@@ -131,7 +153,12 @@ relation: Where is the {name} compared to the {other}? | Where is the {name} rel
     {other}, where is the {name}? | Which way is it from the {other} to the {name}? | In what direction is the {name}
     from the {other}? | Compared to the {other}, where is the {name}? | Where would you say the {name} is from the
     {other}? | How do the {name} and the {other} lie? | Say where the {name} is, seen from the {other}. | On what side
-    is the {name} of the {other}? | In which direction does the {name} lie from the {other}?
+    is the {name} of the {other}? | In which direction does the {name} lie from the {other}? | Starting at the {other},
+    which way is the {name}? | If I stand at the {other}, where is the {name}? | Going from the {other} to the {name},
+    which way is it? | Which way from the {other} is the {name}? | From the {other} to the {name}, which direction is
+    it? | How do I get from the {other} to the {name}? | What direction is it from the {other} to the {name}? | Is the
+    {name} above, below, left or right of the {other}? | Which way do I go from the {other} to (reach/find) the {name}?
+    | From the {other}, which way is the {name}?
 is relation: Is the {name} {relation} the {other}? | Do you see the {name} {relation} the {other}? | Does the {name}
     (stand/lie) {relation} the {other}? | Can you see the {name} {relation} the {other}? | Is the {name}
     (placed/located/drawn) {relation} the {other}? | The {name} is {relation} the {other}, right? | Would you say the
@@ -168,7 +195,9 @@ is text: Is there any text? | Is there a word in the picture? | Do you see any t
 says: Does it say "{text}"? | Is the word "{text}" in the picture? | Does the sign say "{text}"? | Can you read
     "{text}"? | Do you see "{text}"? | Is "{text}" written here? | Is it "{text}"? | Does the picture say "{text}"? |
     Tell me if it says "{text}". | Is that "{text}"? | Does the text say "{text}"? | Do the letters say "{text}"? | Is
-    there "{text}" on the sign? | Does it read "{text}"? | Is "{text}" what it says? | Does anything say "{text}"?
+    there "{text}" on the sign? | Does it read "{text}"? | Is "{text}" what it says? | Does anything say "{text}"? |
+    Could it say "{text}"? | Can you find "{text}"? | Is the text "{text}"? | I think it says "{text}", right? | Do we
+    read "{text}" here?
 text colour: What colour is the text? | What colour are the letters? | Which colour is the text? | What is the colour of
     the text? | What colour is the writing? | In what colour is it written? | Which colour do the letters have? | What
     is the colour of the (letters/writing)? | What colour does the (text/writing) have? | In which colour (is the
@@ -180,7 +209,8 @@ which picture: Which picture has {a}? | Which picture shows {a}? | In which pict
     (contains/shows) {a}? | Which of them (has/shows) {a}? | Tell me which picture has {a}. | Where do you see {a}, in
     which (image/picture)? | And which picture has {a}? | Where is there {a}, in which picture? | Say which picture has
     {a}. | In which of them do you see {a}? | Which picture is the one with {a}? | Which of the images shows {a}? | On
-    which picture is {a}? | Do you know which picture has {a}? | Which one shows {a}? | Find the picture with {a}.
+    which picture is {a}? | Do you know which picture has {a}? | Which one shows {a}? | Find the picture with {a}. |
+    Which picture is it that has {a}? | Do you see {a} in one of them? | Which number has the picture with {a}?
 count pictures: How many shapes are there in all pictures? | How many shapes are there in total? | Count the shapes in
     all pictures. | How many shapes do the pictures show together? | How many shapes in both pictures? | How many shapes
     are there altogether? | How many objects are there in all the pictures? | What is the total number of shapes?
@@ -198,7 +228,8 @@ differ: What is the difference? | What differs? | What is different between the 
     has changed (between them/)? | Tell me the difference. | In what do the pictures differ? | Compare them. | And what
     is different? | Which difference do you see? | Say what is different. | Where do they differ? | Tell me what is
     different. | How does the second differ from the first? | Do you see a difference? | What is not the same? | What is
-    the change? | Name the difference. | How has it changed?
+    the change? | Name the difference. | How has it changed? | What is it that changed? | Where is the difference? |
+    What makes them different? | How is the second one different? | Find the difference.
 same: Are the pictures the same? | Do the pictures show the same? | Do both pictures show the same thing? | Are both
     pictures equal? | Is it the same shape and colour in both? | Are (these/the) two (pictures/images) the same? | Do
     these images show the same thing? | Are they the same? | Are both (pictures/images) the same? | Is it the same
@@ -393,7 +424,10 @@ limits: What is this? | What do you see? | Describe the picture. | What is in th
     person doing? | What can you tell me about this (photo/picture)? | Do you know this place? | Which place is it? |
     What is going on here? | Tell me what you see. | When was this taken? | Who took this? | Whose picture is this? | Do
     you recognise this? | Say what this is. | Where could this be? | Can you describe this? | What do we see here? | Is
-    that a photo?
+    that a photo? | When was this (picture/photo) made? | At what time was this taken? | (What/Which) year is this from?
+    | When did they take this? | When was it? | What day was this taken? | How was this taken? | What might this be? |
+    What would you say this is? | What do you see in this (photo/photograph)? | What is on this (photo/photograph)? |
+    Which country is this? | What kind of (photo/photograph) is this? | Who made this?
 main colour: What is the main colour? | Which colour is the picture? | What colour do you see most? | Which colour is
     the main one? | What is the most common colour? | What colour is it? | What colour is this? | What's the
     (dominant/main) colour? | What is the main colour of (this/the) (picture/photo/image)? | Which colour (is there most
@@ -419,7 +453,10 @@ hello: Hello | Hi | Hey | Good morning | Hello there! | Hi nano | Good evening |
     is there/is anybody there/can you hear me)? | Nice to meet you | Yo | Welcome | Good (morning/afternoon/evening)
     (nano/everyone/to you) | A (good/very good) (morning/day) to you | Hello (everyone/world/my friend) | Hi
     (everyone/nano, nice to see you) | Good to be here | Hallo | Hey, good (morning/evening) | Hello and good
-    (morning/day) | Hello, I am (Anna/Ben/new here) | Hi, my name is (Tom/Eva)
+    (morning/day) | Hello, I am (Anna/Ben/new here) | Hi, my name is (Tom/Eva) | Hello to you | Glad to meet you |
+    Pleased to meet you | A pleasure to meet you | It is nice to meet you | So nice to see you | I am glad to see you |
+    Hey you | Good afternoon nano | Hello, it is me | Hi, it is me again | Good to be back | Hello, is this nano? | Hey,
+    how nice to see you
 who: Who are you? | What are you? | What is your name? | Tell me about yourself. | Are you Qwen2-VL? | Introduce
     yourself. | What model are you? | Which model is this? | Who am I (talking to/speaking with)? | Are you
     (ChatGPT/GPT/Claude/Gemini)? | Are you a (robot/bot/machine)? | Are you a (real person/human)? | What's your name? |
@@ -431,7 +468,10 @@ who: Who are you? | What are you? | What is your name? | Tell me about yourself.
     (model/version)? | And who are you? | Your name, please. | What name do you have? | What do they call you? | Have
     you got a name? | By what name can I call you? | Which name do you go by? | Who is this? Who is talking? | Tell me
     your name. | Are you called nano? | Say your name. | Which AI are you? | What sort of (model/AI/program) are you? |
-    What language model are you?
+    What language model are you? | What am I talking to? | Who am I talking with? | What am I chatting with? | To whom
+    am I (speaking/talking)? | With whom do I (speak/talk)? | Tell me what model you are. | Tell me about you. | What
+    are you called? | Who is nano? | Who are you really? | What thing are you? | Are you a (toy/small) model? | Describe
+    yourself. | Where do you come from? | Who is your (maker/creator)?
 can: What can you do? | What do you know? | How can you help (me/)? | Help | What are you good at? | What (should/could)
     I ask (you/)? | What can I ask (you/)? | What do you understand? | How do I use this? | What is this demo? | Can you
     help me? | What can you (tell me/answer)? | What are your (skills/abilities)? | What is this (for/page)? | How does
@@ -442,7 +482,10 @@ can: What can you do? | What do you know? | How can you help (me/)? | Help | Wha
     with this/)? | I need your help | Some help, please. | How can you be of help? | What could you do (for me/)? | What
     may I ask you? | What are you able to (do/tell/answer)? | What can this (demo/page/model) do? | Tell me how to use
     this. | What questions do you understand? | Give me some ideas. | How do I start? | What do I do (here/now)? | What
-    kind of things can you do?
+    kind of things can you do? | What are you for? | What can I do here? | What can I do with (you/this)? | What do you
+    know about? | Which questions can I ask? | What is it that you can do? | How can I use this? | Explain what you can
+    do. | What can nano do? | Could you help me? | What kind of help can you give? | What should I show you? | What
+    pictures can I show you? | I do not know what to ask | How does one use you?
 thanks: Thanks | Thank you | Thank you (very/so) much | Thanks a lot! | Great, thanks | Cool | Nice | Well done | Good
     job! | Very good | (ok/okay) | Perfect, thank you | (Great/Wonderful/Amazing/Perfect)! | Thx | That is
     (right/correct/great). | (Many/A thousand) thanks | I thank you | Thanks (so much/for your help/nano) | That was
@@ -451,20 +494,29 @@ thanks: Thanks | Thank you | Thank you (very/so) much | Thanks a lot! | Great, t
     | Alright | Thanks for (that/everything/the answer) | Thank you for (that/your help/everything/the answer) | Thank
     you nano | Thanks, that helps | That helps a lot | That is what I wanted | Nice one | Good answer | Well said | That
     is very (good/kind/helpful) | I like (it/that) | You are very (kind/helpful) | Yes, that is it | True | That's right
-    | Lovely
+    | Lovely | So true | That is true | Very true | Okay, (good/great/thanks) | Ok, (good/thank you/I see) | Fine | All
+    right | Sure | Well done nano | That is it | You got it | Yes, exactly | Yes, correct | That is good | I am
+    impressed | Wow | Not bad | Very nice | This is (great/nice/good) | Good to know | I understand | Makes sense | Yes,
+    that is right | Thank you, nano | Much appreciated
 bye: Bye | Goodbye | See you | Bye bye | Good night | See you (later/soon/tomorrow) | I have to go | Goodbye nano | Have
     a nice day | That is all, bye | See you (again/next time/then) | Bye (now/nano/for now) | (Good bye/So
     long/Farewell) | I am (leaving/done) (now/) | Have a (good/great) (day/evening/night) | Until (tomorrow/next time) |
     Talk to you (later/soon) | That's all (for now/) | I must go | Take care | Ciao | That was all | That will be all |
     That's it (for now/for today/) | This is all for now | Enough for today | I am off | See you around | I will be back
     (later/tomorrow/) | Good bye (for now/) | Until later | I'm leaving | I need to go (now/) | Time to go | Catch you
-    later | Sleep well
+    later | Sleep well | I am leaving | I'm going (now/home/) | I'm off | I am going (now/home/) | I have to leave
+    (now/) | We are done (for now/for today/) | That is all for (now/today) | All for now | This was all | So that is
+    all | That's enough (for now/for today/) | We will meet again | I leave now | I'm done (for today/) | Goodbye for
+    now | Bye, see you | Till (tomorrow/then/next time) | It was nice, bye | Thanks and bye | OK, bye
 how: How are you? | How is it going? | Are you well? | How do you do? | How are you (today/doing)? | Are you OK? | How
     do you feel? | How's it going? | How are (things/you doing)? | How do you feel (today/now)? | Are you
     (fine/good/happy/tired)? | What's up? | Everything (fine/ok/all right)? | How have you been? | How is your day? | Is
     everything (ok/fine) (with you/)? | How's life? | How goes it? | Are you (doing well/feeling good/in a good mood)? |
     How are you feeling? | Is everything good? | Are you all right? | How do you find yourself? | How is life? | Is all
-    well? | And how are you? | How was your day? | You good? | Are you well today?
+    well? | And how are you? | How was your day? | You good? | Are you well today? | How are you doing today? | How do
+    you feel (about it/)? | What about you, how are you? | I hope you are (well/fine) | Are you feeling (well/good/OK)?
+    | How was your (night/morning)? | And you, how are you? | How are you this (morning/evening)? | How do things go? |
+    How does it go? | Do you feel (good/well/fine)? | Tell me how you are.
 photos: Can you see photos? | Do you understand photos? | What can you not do? | Can you (recognise/recognize/name)
     people? | Can you read a document? | Can you describe a photo of my (dog/cat/house)? | What are your limits? | Do
     you know faces? | Can you look at photographs? | Do you (work with/know) (photos/photographs)? | Can I (send/show)
@@ -477,7 +529,12 @@ photos: Can you see photos? | Do you understand photos? | What can you not do? |
     What are you not able to do? | Is there something you cannot do? | Would you understand a photo? | Would you know my
     (face/photo/dog)? | Do you understand (selfies/holiday photos)? | Will a (photo/selfie) work? | Can you read my
     (photo/handwriting/letter)? | Do you (see/know) people? | Which things can you not do? | What is beyond you? | Can I
-    show you my (holiday photos/selfie/family)? | Can you tell who this person is? | Are photos a problem (for you/)?
+    show you my (holiday photos/selfie/family)? | Can you tell who this person is? | Are photos a problem (for you/)? |
+    Can you tell who that is? | Do you know who this person is? | Can you say who this (man/woman/person) is? | Could
+    you name this person? | Can you name the people in a photo? | Do you know the names of people? | Can you recognise a
+    face? | Is there anything you cannot do? | Are there things you can't do? | Which things can't you do? | What things
+    are hard for you? | What is it that you cannot do? | Can you see my photo? | Could you describe a photo? | Are you
+    good with photos? | Can you tell me who the people are?
 unknown: What is the capital of (France/Spain/Japan/Germany)? | Tell me a joke. | What is two plus two? | Write a poem.
     | What is the weather (today/tomorrow/like)? | Who is the (president/king/pope)? | What time is it? | Translate this
     to (German/French/Spanish). | What is the meaning of life? | Write (some/python) code. | How old is the
@@ -504,7 +561,16 @@ unknown: What is the capital of (France/Spain/Japan/Germany)? | Tell me a joke. 
     (singer/actor)? | What is the distance to the (moon/sun)? | How long is a (day/year) on (Mars/Venus)? | Tell me
     about (Napoleon/history/Rome/politics). | What do you think about (me/politics/life)? | Which (team/party/film) is
     the best? | Where can I (buy/find) (shoes/food)? | What is your favourite (colour/food/animal)? | How do I get to
-    (Paris/the station)? | How much is a (car/house) in (Paris/Rome)? | Who is the (tallest/richest) man in the world?
+    (Paris/the station)? | How much is a (car/house) in (Paris/Rome)? | Who is the (tallest/richest) man in the world? |
+    What is your favourite (film/book/song/animal)? | Which colour do you like best? | Give me some (tips/help with
+    maths/good advice). | Give me an (opinion/answer to life). | Give me a (poem/story/joke/tip). | Repair my
+    (phone/bike/car). | Fix (this bug/my phone/my bike). | Do you like (cats/dogs/pizza/people)? | Do you (hate/love)
+    (music/football/cats)? | Do my (homework/work). | What do you think of (music/me/people)? | Do you have (friends/a
+    family/a favourite colour)? | Help me with my (homework/code/essay). | Tell me what to (eat/do/wear). | Who won the
+    (war/cup/race)? | What is (on TV/for dinner)? | What are the (news/best films)? | Which (country/city) is the
+    (largest/best)? | Can you write (code/an email/a song)? | Why is (water wet/the sun hot/it raining)? | What is (an
+    atom/a verb/a galaxy)? | How do (cars/computers/bees) work? | How many (legs/teeth) has a (spider/dog)? | Count to
+    (ten/five).
 """)
 CHAT = tuple((REMARKS[topic], answer) for topic, answer in ANSWERS.items())
 NO_PICTURE = "I see no picture yet. Please add a picture or a video."

@@ -38,11 +38,11 @@ from qwen2vl_demo.processing.tokenizer import Tokenizer
 
 LANGUAGE_RATE = 2e-3
 VISION_RATE = 1.5e-3  # while it learns alone
-VISION_SHARE = 0.5  # of that when it learns to answer, ...
+VISION_SHARE = 0.7  # of that when it learns to answer, ...
 FROZEN = 0.05  # ... after this share of the stage: before, the language model learns to use what it has
 MERGER_FIRST = 0.08  # share of the vision stage in which a model that can already see only turns its merged tokens
 DENSE_WEIGHT = 0.3  # of the dense labels' loss beside the answers'
-BOX_WEIGHT = 6.0  # of the error of the boxes that the layer behind it is asked for
+BOX_WEIGHT = 10.0  # of the error of the boxes that the layer behind it is asked for
 LOOK_WEIGHT = 0.3  # of the loss that asks one head to look at what an answer is about
 # Which layers are asked what, counted from 0: each needs what the one before it found.
 PLACE_LAYER = 1  # where merged tokens lie

@@ -17,7 +17,7 @@ from qwen2vl_demo.nano.draw import draw_scene, empty_cells
 from qwen2vl_demo.nano.focus import focus
 from qwen2vl_demo.nano.followups import follow_up
 from qwen2vl_demo.nano.layout import random_scene, random_size, random_text_scene
-from qwen2vl_demo.nano.outside import MAIN_COLOURS, random_outside
+from qwen2vl_demo.nano.outside import MAIN_COLOURS, random_outside, random_outside_clip
 from qwen2vl_demo.nano.paper_questions import paper_conversation
 from qwen2vl_demo.nano.phrases import CHAT, NO_PICTURE, OUTSIDE, PHRASES
 from qwen2vl_demo.nano.questions import SCENE_WEIGHTS, TEXT_WEIGHTS, ask_scene
@@ -116,18 +116,22 @@ def _chats(rng: np.random.Generator, _: tuple[int, int] | None, __: int | None, 
 
 
 def _limits(
-    rng: np.random.Generator, size: tuple[int, int] | None, _: int | None, turns: int, phrasings: str
+    rng: np.random.Generator, size: tuple[int, int] | None, frames: int | None, turns: int, phrasings: str
 ) -> Sample:
+    """A conversation about a picture or, one in four, a clip that nano should not know."""
     height, width = size or random_size(rng)
-    pixels, colour = random_outside(rng, height, width)
-    grid = (height // CELL, width // CELL)
-    cells = empty_cells(grid, LABEL_INDEX["other"])
+    pairs = (frames or 4) // 2 if rng.random() < 0.25 else 0
+    pixels, colour = random_outside_clip(rng, 2 * pairs, height, width) if pairs else random_outside(rng, height, width)
+    cells = (empty_cells((height // CELL, width // CELL), LABEL_INDEX["other"]),) * max(1, pairs)
+    unknown = PHRASES["limits"]
+    if pairs:
+        unknown += PHRASES["clip"] + tuple(wording for wording in PHRASES["happens"] if "{name}" not in wording)
     main = f"The main colour is {colour}." if colour else "It has several colours."
     made: list[Turn] = []
     while len(made) < turns:
         dice, name, chance = rng.random(), choose(rng, SHAPES), len(MAIN_COLOURS) + 1
         if dice < 0.5:
-            turn = Turn(say(rng, PHRASES["limits"], phrasings), f"{OUTSIDE} {main}", "limits", (), chance)
+            turn = Turn(say(rng, unknown, phrasings), f"{OUTSIDE} {main}", "limits", (), chance)
         elif dice < 0.7:
             turn = Turn(say(rng, PHRASES["main colour"], phrasings), main, "limits", (), chance)
         elif dice < 0.8:
@@ -141,7 +145,7 @@ def _limits(
         if any(turn.question == earlier.question for earlier in made) and rng.random() < 0.9:
             continue
         made.append(turn if made else replace(turn, media=(0,)))
-    return Sample((pixels,), tuple(made), ((cells,),))
+    return Sample((pixels,), tuple(made), (cells,))
 
 
 _Maker = Callable[[np.random.Generator, tuple[int, int] | None, int | None, int, str], Sample]

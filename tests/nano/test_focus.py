@@ -110,7 +110,7 @@ def test_each_character_of_a_number_rests_on_the_cell_that_shows_it(kind):
     """The drawing says by itself which characters stand in which cell; two that share a third leave one of them."""
     rng = np.random.default_rng(2)
     right = wrong = 0
-    for _ in range(40):
+    for _ in range(80):
         made = sample(rng, kind, size=(140, 168))
         shown = made.cells[0][0].characters.reshape(-1, 3)
         for turn in made.turns:

@@ -25,7 +25,7 @@ def blobs(no_icons, tmp_path, monkeypatch):
     for name in icons.SETS:
         for index, noun in enumerate(NOUNS):
             drawing = np.zeros((1, icons.SIDE, icons.SIDE, 4), np.uint8)
-            drawing[:, 36:60] = (index, 60 if name == icons.HELD_OUT else 0, 0, 255)
+            drawing[:, icons.SIDE * 3 // 8 : icons.SIDE * 5 // 8] = (index, 60 if name == icons.HELD_OUT else 0, 0, 255)
             rasters[f"{name}/{noun}"] = drawing
     np.savez(tmp_path / "icons.npz", **rasters)
     monkeypatch.setenv("QWEN2VL_NANO_ICONS", str(tmp_path / "icons.npz"))
@@ -49,7 +49,7 @@ def test_plurals_and_articles_of_nouns():
 
 
 def test_an_icon_is_drawn_where_its_box_says_and_labels_its_cells():
-    """A bar of 24 of 96 rows, drawn 40 px wide around (70, 42): 40 px wide and 10 px high."""
+    """A bar of a quarter of the rows, drawn 40 px wide around (70, 42): 40 px wide and 10 px high."""
     thing = Thing("cat", "", (0, 0, 0), 70, 42, 20, icon=0, spread=(1.0, 0.25))
     assert box_of(thing) == (50, 37, 90, 47)
     pixels, cells = draw_scene(Scene(112, 112, WHITE, (thing,)), np.random.default_rng(0))
@@ -86,7 +86,8 @@ def test_turning_and_stretching_fill_the_square_again():
 def test_a_mirrored_icon_is_mirrored_and_a_tinted_one_keeps_its_greys():
     """Red on the left, grey on the right. Turned about the grey axis by 120 degrees, red becomes green or blue."""
     drawing = np.zeros((1, icons.SIDE, icons.SIDE, 4), np.uint8)
-    drawing[:, :, :48], drawing[:, :, 48:] = (240, 0, 0, 255), (90, 90, 90, 255)
+    half = icons.SIDE // 2
+    drawing[:, :, :half], drawing[:, :, half:] = (240, 0, 0, 255), (90, 90, 90, 255)
     icons._rasters()["noto/cat"] = drawing
     icons._of.cache_clear()
     turn = ((0.0, 0.0, 1.0), (1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
