@@ -130,8 +130,8 @@ def main() -> None:
         trained, silenced = studies.without_places(*parts, conversations=few)
         places = {"M-RoPE as trained": trained, "h, w silenced": silenced}
         small = {f"print at {n}": r for n, r in studies.small_print(*parts, conversations=few).items()}
-        drawings = studies.by_drawings(*parts, conversations=few)
-        for tables in (words, budgets, small, drawings, places):
+        drawings, sizes = studies.by_drawings(*parts, conversations=few), studies.by_size(*parts)
+        for tables in (words, budgets, small, drawings, sizes, places):
             if not tables:
                 print("\nno icons on this machine, so no nouns were asked for: see qwen2vl_demo/nano/icons.py")
                 continue

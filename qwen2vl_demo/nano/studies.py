@@ -1,4 +1,5 @@
-"""What nano's score hangs on: the token budget, the h and w positions, the drawings; and how well its boxes fit.
+"""What nano's score hangs on: the token budget, the h and w positions, the drawings, how large they are; and how well
+its boxes fit.
 
 Each study asks questions of held-out seeds. Knows the model through `evaluate.score` and the engine; prints nothing.
 """
@@ -20,7 +21,12 @@ from qwen2vl_demo.geometry import FACTOR
 from qwen2vl_demo.model.qwen2vl import Qwen2VL
 from qwen2vl_demo.nano import icons
 from qwen2vl_demo.nano.batches import Batch, collate
+from qwen2vl_demo.nano.draw import draw_scene
 from qwen2vl_demo.nano.evaluate import HELD_OUT_SEED, Row, rows_of, score
+from qwen2vl_demo.nano.nouns import NOUNS
+from qwen2vl_demo.nano.scene import Background, Scene, Thing
+from qwen2vl_demo.nano.turns import Turn
+from qwen2vl_demo.nano.words import a
 from qwen2vl_demo.nano.world import Sample, sample
 from qwen2vl_demo.processing.chat import ChatTemplate
 from qwen2vl_demo.processing.messages import Image, Message, Text
@@ -28,6 +34,7 @@ from qwen2vl_demo.processing.tokenizer import Tokenizer
 
 BUDGETS = (4, 6, 8)  # merged tokens a side: 16, 36 and 64 a picture, what nano was trained for
 PRINT_BUDGETS = (8, 16, 32)  # 64, 256 and 1024 for the same small print, laid out for 256
+SHARES = (8, 4, 2, 1)  # an eighth, ... of the picture's side, which a drawing takes
 BATCH = 16
 _BOX = re.compile(r"\((\d+),(\d+)\),\((\d+),(\d+)\)")
 
@@ -77,6 +84,37 @@ def by_drawings(
         with icons.only(*sets):
             scored[name] = _scores(model, tokenizer, template, conversations, ("scene",))
     return scored
+
+
+def by_size(
+    model: Qwen2VL, tokenizer: Tokenizer, template: ChatTemplate, *, nouns: int | None = None
+) -> dict[str, list[Row]]:
+    """How often each drawing of a noun, alone on white, is named, by the share of the picture's side that it takes: of
+    the sets trained on, and of the one held out. {} without icons; `nouns` asks for the first ones only.
+    """
+    scored = {}
+    for held_out in (False, True):
+        with icons.only(*((icons.HELD_OUT,) if held_out else icons.TRAINED)):
+            drawn = [(noun, index) for noun in icons.nouns()[:nouns] for index in range(len(icons.pictures(noun)))]
+            for share in SHARES if drawn else ():
+                results: dict[str, list[tuple[bool, float]]] = defaultdict(list)
+                for start in range(0, len(drawn), BATCH):
+                    items = [_alone(noun, index, share) for noun, index in drawn[start : start + BATCH]]
+                    for family, right, chance in score(
+                        model, collate("scene", items, tokenizer, template, model.config)
+                    ):
+                        results[family].append((right, chance))
+                scored[f"side/{share}{' held out' if held_out else ''}"] = rows_of(results)
+    return scored
+
+
+def _alone(noun: str, index: int, share: int) -> Sample:
+    """One drawing in the middle of 224x224 px of white, as wide or high as 1/`share` of them, and what it is."""
+    side = 224
+    thing = Thing(noun, "", (0, 0, 0), side / 2, side / 2, side / 2 / share, icon=index)
+    white = Background((255, 255, 255), (255, 255, 255))
+    pixels, cells = draw_scene(Scene(side, side, white, (thing,)), np.random.default_rng(0))
+    return Sample((pixels,), (Turn("What is this?", f"It is {a(noun)}.", "name", (0,), len(NOUNS)),), ((cells,),))
 
 
 def without_places(

@@ -18,22 +18,7 @@ from qwen2vl_demo.nano.world import CELL_LABELS, KINDS, sample
 WHITE = Background((255, 255, 255), (255, 255, 255))
 
 
-@pytest.fixture(autouse=True)
-def blobs(no_icons, tmp_path, monkeypatch):
-    """Every noun has a wide bar of its own grey; the held-out set is brighter."""
-    rasters = {}
-    for name in icons.SETS:
-        for index, noun in enumerate(NOUNS):
-            drawing = np.zeros((1, icons.SIDE, icons.SIDE, 4), np.uint8)
-            drawing[:, icons.SIDE * 3 // 8 : icons.SIDE * 5 // 8] = (index, 60 if name == icons.HELD_OUT else 0, 0, 255)
-            rasters[f"{name}/{noun}"] = drawing
-    np.savez(tmp_path / "icons.npz", **rasters)
-    monkeypatch.setenv("QWEN2VL_NANO_ICONS", str(tmp_path / "icons.npz"))
-    for cache in (icons._rasters, icons._of):
-        cache.cache_clear()
-    yield
-    for cache in (icons._rasters, icons._of):
-        cache.cache_clear()
+pytestmark = pytest.mark.usefixtures("with_icons")
 
 
 def test_there_are_at_least_a_hundred_nouns_of_one_word():

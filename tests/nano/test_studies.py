@@ -4,7 +4,17 @@ import numpy as np
 import pytest
 
 from qwen2vl_demo.model.weights import NANO, load_model
-from qwen2vl_demo.nano.studies import BUDGETS, box_fit, box_overlap, by_budget, by_drawings, small_print, without_places
+from qwen2vl_demo.nano import icons
+from qwen2vl_demo.nano.studies import (
+    BUDGETS,
+    box_fit,
+    box_overlap,
+    by_budget,
+    by_drawings,
+    by_size,
+    small_print,
+    without_places,
+)
 from qwen2vl_demo.processing.chat import ChatTemplate
 from qwen2vl_demo.processing.tokenizer import Tokenizer
 
@@ -65,3 +75,12 @@ def test_small_print_is_asked_alike_at_every_budget(nano):
 
 def test_without_icons_there_is_nothing_to_say_about_drawings(nano):
     assert by_drawings(*nano, conversations=1) == {}
+    assert by_size(*nano) == {}
+
+
+def test_every_drawing_is_asked_for_at_every_size(nano, with_icons):
+    tables = by_size(*nano, nouns=2)
+    assert list(tables) == [f"side/{n}{held}" for held in ("", " held out") for n in (8, 4, 2, 1)]
+    asked = {name: [(row.family, row.questions) for row in rows] for name, rows in tables.items()}
+    trained, held_out = [("name", 2 * (len(icons.SETS) - 1))], [("name", 2)]  # one drawing of a noun in each set
+    assert list(asked.values()) == [trained] * 4 + [held_out] * 4

@@ -14,7 +14,7 @@ from qwen2vl_demo.nano.clips import ACTIONS, draw_clip, random_clip
 from qwen2vl_demo.nano.draw import draw_background, draw_scene
 from qwen2vl_demo.nano.followups import follow_up
 from qwen2vl_demo.nano.layout import random_scene, random_size
-from qwen2vl_demo.nano.outside import main_colour, random_outside
+from qwen2vl_demo.nano.outside import main_colour, random_outside, random_outside_clip
 from qwen2vl_demo.nano.papers import random_paper
 from qwen2vl_demo.nano.phrases import CHAT, PHRASES
 from qwen2vl_demo.nano.questions import ASKERS, SCENE_WEIGHTS, ask_scene, box_answer, relation_of
@@ -65,7 +65,7 @@ def test_shapes_sizes_and_turns_are_as_promised(kind: str, phrasings: str) -> No
             assert cells.shape == (steps, height // 28, width // 28)
             assert cells.min() >= 0 and cells.max() < len(CELL_LABELS)
             if medium.ndim == 4:
-                assert kind == "clip" and medium.shape[0] in (4, 6, 8, 12)
+                assert kind in ("clip", "limits") and medium.shape[0] in (4, 6, 8, 12)
             elif kind != "pictures":
                 assert 16 <= cells.size <= 64
         for turn in made.turns:
@@ -79,7 +79,7 @@ def test_a_fixed_size_and_number_of_frames_are_kept() -> None:
     assert {m.shape for m in sample(rng, "pictures", size=(112, 140)).media} == {(112, 140, 3)}
     for kind in ("scene", "text", "paper", "limits"):
         for size in ((84, 84), (84, 280), (280, 84)):
-            assert sample(rng, kind, size=size).media[0].shape == (*size, 3)
+            assert sample(rng, kind, size=size).media[0].shape[-3:] == (*size, 3)
 
 
 def test_impossible_wishes_are_refused() -> None:
@@ -373,6 +373,29 @@ def test_pictures_from_outside_name_a_colour_only_if_it_is_clear() -> None:
         named.append(colour)
     assert 0.4 < sum(n is not None for n in named) / len(named) < 0.95
     assert len(set(named)) >= 9
+
+
+def test_clips_from_outside_move_over_one_picture() -> None:
+    """What leaves the frame on one side comes in on the other, so that neighbouring frames agree where they overlap."""
+    rng = np.random.default_rng(1)
+    moved = 0
+    for _ in range(12):
+        clip, colour = random_outside_clip(rng, 6, 84, 112)
+        assert clip.shape == (6, 84, 112, 3) and clip.dtype == np.uint8
+        assert colour in (None, main_colour(clip.reshape(-1, 112, 3))[0])
+        first, second = clip[0].astype(int), clip[1].astype(int)
+        found = [
+            (down, right)
+            for down in range(-10, 11)
+            for right in range(-12, 13)
+            if (
+                first[max(0, down) : 84 + min(0, down), max(0, right) : 112 + min(0, right)]
+                == second[max(0, -down) : 84 + min(0, -down), max(0, -right) : 112 + min(0, -right)]
+            ).all()
+        ]
+        assert found
+        moved += (0, 0) not in found
+    assert moved > 6
 
 
 def test_a_new_picture_may_come_in_a_later_turn() -> None:
