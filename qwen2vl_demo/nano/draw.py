@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFilter, ImageFont
+from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageFont
 
 from qwen2vl_demo.nano import icons
 from qwen2vl_demo.nano.scene import (
@@ -86,17 +86,39 @@ def thing_mask(thing: Thing, inset: float = 0.0) -> tuple[Image.Image, int, int]
     return mask.reduce(_SCALE), left, top
 
 
-def draw_thing(image: Image.Image, thing: Thing, outlined: bool = False) -> np.ndarray:
-    """Draw one thing in place; returns its coverage of the picture, (H, W) from 0 to 1."""
+def _shaded(thing: Thing, side: int) -> Image.Image:
+    """Its colour on a square: lit from the upper left, as on a ball."""
+    ys, xs = np.linspace(-1, 1, side)[:, None], np.linspace(-1, 1, side)[None]
+    light = np.clip(1.2 - 0.45 * np.hypot(xs + 0.4, ys + 0.4), 0.6, 1.2)[..., None]
+    return Image.fromarray(np.clip(np.asarray(thing.rgb) * light, 0, 255).astype(np.uint8))
+
+
+def _striped(thing: Thing, side: int) -> Image.Image:
+    """Slanted stripes of its colour and a darker one on a square."""
+    ys, xs = np.mgrid[:side, :side]
+    bright = ((xs + ys) // max(4, thing.radius * 0.3) % 2 == 0)[..., None]
+    return Image.fromarray(np.where(bright, thing.rgb, np.asarray(thing.rgb) * 0.75).astype(np.uint8))
+
+
+def draw_thing(image: Image.Image, thing: Thing, style: str = "flat") -> np.ndarray:
+    """Draw one thing in place, a shape in one of the styles; returns its coverage of the picture, (H, W) from 0 to 1,
+    in which a hollow shape counts as if it were filled."""
     if thing.icon is not None:
         return _draw_icon(image, thing)
     mask, left, top = thing_mask(thing)
     coverage = Image.new("L", image.size)
     coverage.paste(mask, (left, top))
-    if outlined:
+    if style == "outlined":
         image.paste(tuple(int(v * 0.45) for v in thing.rgb), (left, top), mask)
         inner, left, top = thing_mask(thing, inset=max(1.5, thing.radius * 0.1))
         image.paste(thing.rgb, (left, top), inner)
+    elif style == "hollow":
+        inner, _, _ = thing_mask(thing, inset=max(2.5, thing.radius * 0.15))
+        image.paste(thing.rgb, (left, top), ImageChops.subtract(mask, inner))
+    elif style == "shaded":
+        image.paste(_shaded(thing, mask.width), (left, top), mask)
+    elif style == "striped":
+        image.paste(_striped(thing, mask.width), (left, top), mask)
     else:
         image.paste(thing.rgb, (left, top), mask)
     return np.asarray(coverage, dtype=np.float32) / 255
@@ -234,7 +256,7 @@ def draw_scene(scene: Scene, rng: np.random.Generator) -> tuple[np.ndarray, Cell
     image = draw_background(scene.background, scene.height, scene.width, rng)
     marks = draw_signs(image, scene.signs)
     for thing in scene.things:
-        share = cell_share(draw_thing(image, thing, scene.outlined))
+        share = cell_share(draw_thing(image, thing, scene.style))
         marks.append(Mark(thing.label, share, box_of(thing)))
     if scene.blur:
         image = image.filter(ImageFilter.GaussianBlur(scene.blur))

@@ -14,6 +14,7 @@ from qwen2vl_demo.nano.scene import (
     CELL,
     COLOURS,
     SHAPES,
+    STYLES,
     WORDS,
     Background,
     Scene,
@@ -23,32 +24,37 @@ from qwen2vl_demo.nano.scene import (
     random_rgb,
 )
 
+WHITE = (255, 255, 255)
 CLOSE_UPS = 0.18  # share of the scenes: what visitors bring is often one thing that fills the picture
+TINTED = 0.12  # share of them, and of the crowded pictures, that lie on a colour
 BANNERS = 0.25  # share of the signs that may be as large as they fit
 
 
-def random_background(rng: np.random.Generator, dark_share: float = 0.08, cloudy_share: float = 0.12) -> Background:
-    """White, cream, a pale tint, a soft gradient, light noise, soft clouds, and now and then dark grey."""
+def random_background(
+    rng: np.random.Generator, dark_share: float = 0.08, cloudy_share: float = 0.12, tinted_share: float = 0.0
+) -> Background:
+    """White, cream, a pale tint, a soft gradient, light noise, soft clouds, and now and then dark grey or a colour."""
     dark = bool(rng.random() < dark_share)
     kind = rng.random()
     if dark:
         level = int(rng.integers(52, 80))
         first = second = (level, level, level + int(rng.integers(0, 10)))
     elif kind < 0.35:
-        first = second = (255, 255, 255)
+        first = second = WHITE
     elif kind < 0.5:
         first = second = choose(rng, ((252, 247, 232), (245, 245, 245), (232, 232, 236), (250, 240, 225)))
     else:
-        first = second = _pale(rng)
+        least = 120 if rng.random() < 2 * tinted_share else 218
+        first = second = _tint(rng, least)
         if kind > 0.75:
-            second = _pale(rng)
+            second = _tint(rng, least)
     noise = float(rng.uniform(2, 7)) if rng.random() < 0.25 else 0.0
     clouds = float(rng.uniform(6, 24)) if rng.random() < cloudy_share else 0.0
     return Background(first, second, float(rng.uniform(0, 2 * np.pi)), noise, dark, clouds)
 
 
-def _pale(rng: np.random.Generator) -> tuple[int, int, int]:
-    red, green, blue = (int(v) for v in rng.integers(218, 256, 3))
+def _tint(rng: np.random.Generator, least: int) -> tuple[int, int, int]:
+    red, green, blue = (int(v) for v in rng.integers(least, 256, 3))
     return red, green, blue
 
 
@@ -192,7 +198,7 @@ def in_reading_order(height: int, things: tuple[Thing, ...]) -> tuple[Thing, ...
 def random_scene(rng: np.random.Generator, size: tuple[int, int], most: int = 9) -> Scene:
     """A scene of 1..`most` things; small pictures hold fewer."""
     height, width = size
-    background = random_background(rng)
+    background = random_background(rng, tinted_share=TINTED)
     room = max(2, min(most, height * width // 4200))
     count = int(rng.integers(1, room + 1))
     if count > 6 and rng.random() < 0.4:  # many are rarer than few
@@ -205,8 +211,20 @@ def random_scene(rng: np.random.Generator, size: tuple[int, int], most: int = 9)
     while not things:
         things = place_things(rng, height, width, names, close_up=close_up)
     blur = float(rng.uniform(0.3, 0.7)) if rng.random() < 0.15 else 0.0
-    outlined, jpeg = bool(rng.random() < 0.12), int(rng.integers(35, 90)) if rng.random() < 0.12 else 0
-    return Scene(height, width, background, in_reading_order(height, things), (), outlined, blur, jpeg)
+    jpeg = int(rng.integers(35, 90)) if rng.random() < 0.12 else 0
+    if any(_hard_to_see(thing, background) for thing in things if thing.colour):
+        background = replace(background, first=WHITE, second=WHITE)
+    return Scene(height, width, background, in_reading_order(height, things), (), random_style(rng), blur, jpeg)
+
+
+def random_style(rng: np.random.Generator) -> str:
+    """Flat in six scenes of ten."""
+    return STYLES[0] if rng.random() < 0.6 else choose(rng, STYLES[1:])
+
+
+def _hard_to_see(thing: Thing, background: Background) -> bool:
+    """Whether a shape's colour is near one of the background's."""
+    return any(np.abs(np.subtract(thing.rgb, rgb)).sum() < 110 for rgb in (background.first, background.second))
 
 
 def random_text(rng: np.random.Generator) -> str:

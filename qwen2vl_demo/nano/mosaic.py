@@ -8,7 +8,7 @@ import numpy as np
 
 from qwen2vl_demo.nano import icons
 from qwen2vl_demo.nano.draw import Cells, draw_scene, font_paths, text_box
-from qwen2vl_demo.nano.layout import as_icon, random_background
+from qwen2vl_demo.nano.layout import TINTED, as_icon, random_background, random_style
 from qwen2vl_demo.nano.papers import draw_paper, random_paper, write
 from qwen2vl_demo.nano.scene import COLOURS, LETTERS, SHAPES, WORDS, Scene, Sign, Thing, choose, random_rgb
 from qwen2vl_demo.nano.turns import Sample, Turn
@@ -23,7 +23,7 @@ def mosaic(rng: np.random.Generator, size: tuple[int, int]) -> Sample:
     if rng.random() < PAPER_SHARE:
         pixels, cells = draw_paper(random_paper(rng, size), rng)
         return _shown(pixels, cells)
-    background = random_background(rng)
+    background = random_background(rng, tinted_share=TINTED)
     blur = float(rng.uniform(0.3, 0.8)) if rng.random() < 0.15 else 0.0
     jpeg = int(rng.integers(35, 90)) if rng.random() < 0.15 else 0
     things: tuple[Thing, ...] = ()
@@ -32,7 +32,7 @@ def mosaic(rng: np.random.Generator, size: tuple[int, int]) -> Sample:
         signs = tuple(_page(rng, height, width, background.dark))
     else:
         things = tuple(_crowd(rng, height, width, background.dark))
-    scene = Scene(height, width, background, things, signs, bool(rng.random() < 0.12), blur, jpeg)
+    scene = Scene(height, width, background, things, signs, random_style(rng), blur, jpeg)
     pixels, cells = draw_scene(scene, rng)
     return _shown(pixels, cells)
 

@@ -16,6 +16,7 @@ from qwen2vl_demo.nano.nouns import NOUNS
 T = TypeVar("T")
 CELL = 28
 SHAPES = ("circle", "square", "triangle", "star", "heart", "diamond", "cross", "hexagon")
+STYLES = ("flat", "outlined", "hollow", "shaded", "striped")
 COLOURS = ("red", "green", "blue", "yellow", "orange", "purple", "pink", "black")
 TONES: dict[str, tuple[tuple[int, int, int], ...]] = {
     "red": ((220, 30, 35), (200, 20, 30), (235, 50, 45)),
@@ -132,7 +133,7 @@ class Scene:
     background: Background
     things: tuple[Thing, ...] = ()
     signs: tuple[Sign, ...] = ()
-    outlined: bool = False
+    style: str = "flat"  # of its shapes, one of `STYLES`
     blur: float = 0.0
     jpeg: int = 0  # quality, or 0 for none
 

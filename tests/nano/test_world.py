@@ -11,14 +11,14 @@ from qwen2vl_demo.nano import icons
 from qwen2vl_demo.nano.asked import Asked, describe
 from qwen2vl_demo.nano.clip_questions import happening
 from qwen2vl_demo.nano.clips import ACTIONS, draw_clip, random_clip
-from qwen2vl_demo.nano.draw import draw_background, draw_scene
+from qwen2vl_demo.nano.draw import box_of, draw_background, draw_scene
 from qwen2vl_demo.nano.followups import follow_up
 from qwen2vl_demo.nano.layout import random_scene, random_size
 from qwen2vl_demo.nano.outside import main_colour, random_outside, random_outside_clip
 from qwen2vl_demo.nano.papers import random_paper
 from qwen2vl_demo.nano.phrases import CHAT, PHRASES
 from qwen2vl_demo.nano.questions import ASKERS, SCENE_WEIGHTS, ask_scene, box_answer, relation_of
-from qwen2vl_demo.nano.scene import COLOURS, LABEL_INDEX, PLACES, SHAPES, Background, Scene, Sign, Thing
+from qwen2vl_demo.nano.scene import COLOURS, LABEL_INDEX, PLACES, SHAPES, STYLES, Background, Scene, Sign, Thing
 from qwen2vl_demo.nano.words import HELD_OUT, count_sentence, plain, spellings, split, with_a_typo, without_a_small_word
 from qwen2vl_demo.nano.world import CELL_LABELS, FAMILIES, KINDS, sample
 
@@ -155,7 +155,7 @@ def test_whether_a_sign_says_something_is_answered_by_reading_it() -> None:
 def test_which_pictures_have_it_is_told_one_after_the_other() -> None:
     rng = np.random.default_rng(5)
     told = set()
-    for _ in range(150):
+    for _ in range(400):
         for turn in sample(rng, "pictures").turns:
             if " picture has " in turn.answer:
                 told.add(re.sub(r" has an? [^.]*?(?= and so|\.)", " has it", turn.answer))
@@ -329,6 +329,17 @@ def test_words_on_signs_are_labelled_and_read() -> None:
                 assert f"word {text}" in labels
             else:
                 assert any(f"digit {c}" in labels for c in text.strip("$"))
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_every_style_keeps_the_outline_and_the_colour(style: str) -> None:
+    square = thing("green square", 70, 70, 40, big=True)
+    pixels, cells = draw_scene(Scene(140, 140, WHITE, (square,), style=style), np.random.default_rng(0))
+    ys, xs = np.nonzero((pixels < 200).any(2))
+    assert (xs.min(), ys.min(), xs.max() + 1, ys.max() + 1) == pytest.approx(box_of(square), abs=1.1)
+    assert main_colour(np.tile(pixels[ys, xs][:, None], (1, 140, 1)))[0] == "green"
+    assert (pixels[70, 70] == 255).all() == (style == "hollow")
+    assert CELL_LABELS[cells.labels[2, 2]] == "green square"  # a hollow one is there in its middle too
 
 
 def test_clips_move_the_way_the_answer_says() -> None:
