@@ -25,7 +25,7 @@ from qwen2vl_demo.nano.scene import (
 )
 
 WHITE = (255, 255, 255)
-CLOSE_UPS = 0.18  # share of the scenes: what visitors bring is often one thing that fills the picture
+CLOSE_UPS = 0.25  # share of the scenes: what visitors bring is often one thing that fills the picture
 TINTED = 0.12  # share of them, and of the crowded pictures, that lie on a colour
 BANNERS = 0.25  # share of the signs that may be as large as they fit
 

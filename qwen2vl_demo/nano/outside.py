@@ -164,7 +164,7 @@ def random_outside_clip(
 
 def _outside(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
     main, other = _tone(rng, _colour(rng)), _tone(rng, _colour(rng))
-    kind = int(rng.integers(8))
+    kind = min(int(rng.integers(9)), 7)  # print twice as often as the others
     if kind == 0:  # noise
         spread = float(rng.uniform(20, 70))
         pixels = main + rng.standard_normal((height, width, 3), dtype=np.float32) * spread
@@ -188,7 +188,7 @@ def _outside(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
     elif kind == 3:  # a wall, its joints darker or lighter
         wall = _wall(rng, height, width)
         pixels = main * wall + (other if rng.random() < 0.5 else main * 0.4) * (1 - wall)
-    elif kind == 7:
+    elif kind == 7:  # a printed page
         pixels = _page(rng, height, width) * np.ones(3) * (1 if rng.random() < 0.7 else rng.uniform(0.7, 1, 3))
     else:  # blobs, clouds, and rough ground
         octaves = ((3, 5), (4, 8, 16), (5, 11, 24, 52))[kind - 4]
@@ -198,6 +198,9 @@ def _outside(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
         pixels = (main * (1 - mix) + other * mix) * shade
     if rng.random() < 0.35 and kind not in (0, 7):
         pixels = _solids(rng, pixels)
+    if rng.random() < 0.12:  # out of focus
+        blurred = Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
+        pixels = np.asarray(blurred.filter(ImageFilter.GaussianBlur(float(rng.uniform(1, 7)))), np.float32)
     if rng.random() < 0.4 and kind:
         pixels = pixels + rng.standard_normal((height, width, 1), dtype=np.float32) * float(rng.uniform(3, 12))
     if rng.random() < 0.25:  # as a photograph in black and white
