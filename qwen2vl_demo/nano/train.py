@@ -18,19 +18,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from tokenizers import Tokenizer as RawTokenizer
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.data import DataLoader
 
-from qwen2vl_demo.model.language import Attention
 from qwen2vl_demo.model.qwen2vl import Qwen2VL
 from qwen2vl_demo.model.weights import load_model
-from qwen2vl_demo.nano.batches import IGNORED, Batch, Conversations
+from qwen2vl_demo.nano.batches import Batch, Conversations
 from qwen2vl_demo.nano.checkpoint import nano_config, write_checkpoint
 from qwen2vl_demo.nano.evaluate import evaluate, format_table
 from qwen2vl_demo.nano.growth import grown
-from qwen2vl_demo.nano.heads import BoxHead, DenseHead, PlaceHead, looking_loss
+from qwen2vl_demo.nano.lesson import Lesson
 from qwen2vl_demo.nano.muon import Muon
 from qwen2vl_demo.nano.tokenizer import extend_tokenizer, train_tokenizer, vocabulary_texts, write_tokenizer
 from qwen2vl_demo.processing.chat import ChatTemplate
@@ -41,13 +39,6 @@ VISION_RATE = 1.5e-3  # while it learns alone
 VISION_SHARE = 0.7  # of that when it learns to answer, ...
 FROZEN = 0.05  # ... after this share of the stage: before, the language model learns to use what it has
 MERGER_FIRST = 0.08  # share of the vision stage in which a model that can already see only turns its merged tokens
-DENSE_WEIGHT = 0.3  # of the dense labels' loss beside the answers'
-BOX_WEIGHT = 10.0  # of the error of the boxes that the layer behind it is asked for
-LOOK_WEIGHT = 0.3  # of the loss that asks one head to look at what an answer is about
-# Which layers are asked what, counted from 0: each needs what the one before it found.
-PLACE_LAYER = 1  # where merged tokens lie
-LOOKING_LAYER = 2  # what the answer is about; the size of the grid
-BOX_LAYER = 3  # where that lies in shares of the picture's sides
 SAVE_SECONDS = 180
 WARM_UP, DECAY_FROM = 0.02, 0.15  # shares of a stage: the rate rises before the first and falls after the second
 
@@ -57,11 +48,6 @@ def rate_at(share: float) -> float:
     if share < WARM_UP:
         return max(share / WARM_UP, 0.01)
     return 1.0 if share < DECAY_FROM else max(0.02, (1 - share) / (1 - DECAY_FROM))
-
-
-def multiplies_bfloat16(device: str) -> bool:
-    """Whether products of bfloat16 matrices are faster there than those of float32."""
-    return device != "cpu" or torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
 class Trainer:
@@ -98,12 +84,7 @@ class Trainer:
                     layer.get_submodule(name).compile(dynamic=True)
             for block in self.model.visual.blocks:
                 block.get_submodule("mlp").compile(dynamic=True)
-        self.dense_head = DenseHead(self.model.config.vision.out_dim, self._token_of).to(device)
-        # Where a merged token lies is told by its position ids alone: the second layer is asked for it, so that the
-        # layers behind can answer "where" from there.
-        self.place_head = PlaceHead(self.model.config.text.hidden_size).to(device)
-        self.box_head = BoxHead(self.model.config.text.hidden_size).to(device)
-        self.heads = nn.ModuleDict({"dense": self.dense_head, "place": self.place_head, "box": self.box_head})
+        self.lesson = Lesson(self.model, self._token_of, device)
         vision, language = self.model.visual, self.model.model
         matrices = [[p for p in part.parameters() if p.ndim == 2] for part in (vision.blocks, language.layers)]
         rest = [
@@ -112,22 +93,12 @@ class Trainer:
         ]
         # The heads go with the language model: they learn while the vision transformer rests, so that what they ask of
         # it later is worth learning.
-        rest[1] += self.heads.parameters()
+        rest[1] += self.lesson.heads.parameters()
         # Two groups each: first the vision transformer's, then the language model's.
         self.optimizers: list[torch.optim.Optimizer] = [
             Muon([{"params": p} for p in matrices]),
             torch.optim.AdamW([{"params": p} for p in rest], betas=(0.9, 0.98), weight_decay=0.05),
         ]
-        self._half = partial(
-            torch.autocast, torch.device(device).type, torch.bfloat16, enabled=multiplies_bfloat16(device)
-        )
-        self._looking: list[tuple[Tensor, ...]] = []
-        self.model.model.layers[LOOKING_LAYER].get_submodule("self_attn").register_forward_pre_hook(
-            lambda module, given: self._looking.append(given[:3])
-        )
-        self._outputs: dict[int, Tensor] = {}
-        for number in (PLACE_LAYER, LOOKING_LAYER, BOX_LAYER):
-            self.model.model.layers[number].register_forward_hook(partial(self._keep, number))
         self.elapsed, self.step, self.best = 0.0, 0, 0.0
         self._resume()
 
@@ -155,7 +126,7 @@ class Trainer:
             return
         state = torch.load(path, map_location=self.device, weights_only=True)
         self.model.load_state_dict(state["model"])
-        self.heads.load_state_dict(state["heads"])
+        self.lesson.heads.load_state_dict(state["heads"])
         for optimizer, known in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(known)
         self.elapsed, self.step, self.best = state["elapsed"], state["step"], state["best"]
@@ -164,7 +135,7 @@ class Trainer:
     def save(self) -> None:
         state: dict[str, Any] = {
             "model": self.model.state_dict(),
-            "heads": self.heads.state_dict(),
+            "heads": self.lesson.heads.state_dict(),
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "elapsed": self.elapsed,
             "step": self.step,
@@ -231,61 +202,17 @@ class Trainer:
 
     def learn(self, batch: Batch, dense: bool, frozen: bool = False) -> dict[str, float]:
         """One step, of the vision transformer alone if `dense`, without it if `frozen`; the parts of the loss."""
-        model, device = self.model, self.device
-        report: dict[str, float] = {}
-        vision: Tensor | None = None
-        loss = torch.zeros((), device=device)
-        if batch.grids:
-            with torch.set_grad_enabled(not frozen):
-                with self._half():
-                    vision = model.encode(batch.patches.to(device), batch.grids)
-                vision = vision.float()
-            dense_loss, right = self.dense_head(vision, batch, model.model.embed_tokens.weight)
-            loss = loss + dense_loss * (1.0 if dense else DENSE_WEIGHT)
-            report |= right
-        if not dense:
-            self._forget()
-            input_ids = batch.input_ids.to(device)
-            with self._half():
-                hidden = model(model.embed(input_ids, vision), batch.position_ids.to(device)).float()
-            if batch.grids:
-                seen = (input_ids == model.config.image_token_id) | (input_ids == model.config.video_token_id)
-                outputs = self._outputs
-                place_loss, right = self.place_head(outputs[PLACE_LAYER], outputs[LOOKING_LAYER], seen, batch)
-                loss = loss + place_loss * DENSE_WEIGHT
-                report |= right
-            if len(batch.looks):
-                attention = model.model.layers[LOOKING_LAYER].get_submodule("self_attn")
-                assert isinstance(attention, Attention)
-                hidden_there, cos, sin = self._looking.pop()
-                look_loss, report["look"] = looking_loss(attention, hidden_there, cos, sin, batch)
-                loss = loss + look_loss * LOOK_WEIGHT
-                box_loss, off = self.box_head(outputs[BOX_LAYER], seen, batch)
-                loss = loss + box_loss * BOX_WEIGHT
-                report |= off
-            targets = batch.targets.to(device)
-            learnt = targets != IGNORED
-            answer_loss = F.cross_entropy(model.logits(hidden[learnt]), targets[learnt])
-            loss = loss + answer_loss
-            report[batch.kind] = answer_loss.item()
+        loss, report = self.lesson.loss(batch, dense, frozen)
         self.model.zero_grad(set_to_none=True)
-        self.heads.zero_grad(set_to_none=True)
+        self.lesson.heads.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_([p for o in self.optimizers for g in o.param_groups for p in g["params"]], 1.0)
         for optimizer in self.optimizers:
             optimizer.step()
         return report
 
-    def _forget(self) -> None:
-        """Drop what the hooks kept of an earlier pass."""
-        self._outputs.clear()
-        self._looking.clear()
-
-    def _keep(self, layer: int, module: nn.Module, given: tuple[Any, ...], output: Tensor) -> None:
-        self._outputs[layer] = output
-
     def _check(self) -> None:
-        self._forget()
+        self.lesson.forget()
         table = evaluate(self.model, self.tokenizer, self.template, seed=1, samples_per_kind=self.samples_per_check)
         score = sum(row.accuracy for row in table) / len(table)
         print(format_table(table), f"mean over families {score:.3f}", sep="\n", flush=True)
