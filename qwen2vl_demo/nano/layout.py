@@ -128,7 +128,8 @@ def place_things(
             reach = radius * 1.1 + 2
             if close_up:
                 margin = 1.1 if colour else 1.0
-                big, radius = True, float(rng.uniform(28, min(height, width) / 2 / margin))
+                largest = min(height, width) / 2 / margin
+                big, radius = True, float(rng.uniform(28 if rng.random() < 0.6 else 0.8 * largest, largest))
                 reach = radius * margin
             x, y = float(rng.uniform(reach, width - reach)), float(rng.uniform(reach, height - reach))
             if any(abs(x / width - edge) < 0.035 or abs(y / height - edge) < 0.035 for edge in (1 / 3, 2 / 3)):
