@@ -80,7 +80,8 @@ class Lesson:
         if len(batch.looks):
             attention = model.model.layers[LOOKING_LAYER].get_submodule("self_attn")
             assert isinstance(attention, Attention)
-            look_loss, report["look"] = looking_loss(attention, *self._looking.pop(), batch)
+            looking, cos, sin = self._looking.pop()
+            look_loss, report["look"] = looking_loss(attention, looking, cos, sin, batch)
             box_loss, off = self.box(self._outputs[BOX_LAYER], seen, batch)
             loss = loss + look_loss * LOOK_WEIGHT + box_loss * BOX_WEIGHT
             report |= off
