@@ -44,7 +44,7 @@ def random_background(
     elif kind < 0.5:
         first = second = choose(rng, ((252, 247, 232), (245, 245, 245), (232, 232, 236), (250, 240, 225)))
     else:
-        least = 120 if rng.random() < 2 * tinted_share else 218
+        least = 120 if rng.random() < 2 * tinted_share else 218  # twice, as half of the backgrounds come here
         first = second = _tint(rng, least)
         if kind > 0.75:
             second = _tint(rng, least)
