@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -65,22 +65,29 @@ def evaluate(
     training = model.training
     model.eval()
     rng = np.random.default_rng([HELD_OUT_SEED, seed])
-    results: dict[str, list[tuple[bool, float]]] = defaultdict(list)
-    for kind, (_, size_of_batch) in MIX.items():
-        for _ in range(max(1, samples_per_kind // size_of_batch)):
-            size = random_size(rng, kind)
-            frames = random_frames(rng, size)
-            items = [
-                sample(rng, kind, size=size, frames=frames, turns=7, phrasings=phrasings) for _ in range(size_of_batch)
-            ]
-            for family, right, chance in score(model, collate(kind, items, tokenizer, template, model.config)):
-                results[family].append((right, chance))
+
+    def batches() -> Iterator[Batch]:
+        for kind, (_, size_of_batch) in MIX.items():
+            for _ in range(max(1, samples_per_kind // size_of_batch)):
+                size = random_size(rng, kind)
+                frames = random_frames(rng, size)
+                items = [
+                    sample(rng, kind, size=size, frames=frames, turns=7, phrasings=phrasings)
+                    for _ in range(size_of_batch)
+                ]
+                yield collate(kind, items, tokenizer, template, model.config)
+
+    rows = scored(model, batches())
     model.train(training)
-    return rows_of(results)
+    return rows
 
 
-def rows_of(results: dict[str, list[tuple[bool, float]]]) -> list[Row]:
-    """The table of (right, chance) by family, in the order of FAMILIES."""
+def scored(model: Qwen2VL, batches: Iterable[Batch]) -> list[Row]:
+    """The table of all turns of the batches by family, in the order of FAMILIES."""
+    results: dict[str, list[tuple[bool, float]]] = defaultdict(list)
+    for batch in batches:
+        for family, right, chance in score(model, batch):
+            results[family].append((right, chance))
     rows = []
     for family in FAMILIES:
         if answers := results.get(family):

@@ -214,7 +214,7 @@ def random_scene(rng: np.random.Generator, size: tuple[int, int], most: int = 9)
     blur = float(rng.uniform(0.3, 0.7)) if rng.random() < 0.15 else 0.0
     jpeg = int(rng.integers(35, 90)) if rng.random() < 0.12 else 0
     if any(_hard_to_see(thing, background) for thing in things if thing.colour):
-        background = replace(background, first=WHITE, second=WHITE)
+        background = replace(background, first=WHITE, second=WHITE, dark=False)
     return Scene(height, width, background, in_reading_order(height, things), (), random_style(rng), blur, jpeg)
 
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +21,8 @@ from qwen2vl_demo.model.qwen2vl import Qwen2VL
 from qwen2vl_demo.nano import icons
 from qwen2vl_demo.nano.batches import Batch, collate
 from qwen2vl_demo.nano.draw import draw_scene
-from qwen2vl_demo.nano.evaluate import HELD_OUT_SEED, Row, rows_of, score
+from qwen2vl_demo.nano.evaluate import HELD_OUT_SEED, Row, scored
+from qwen2vl_demo.nano.layout import WHITE
 from qwen2vl_demo.nano.nouns import NOUNS
 from qwen2vl_demo.nano.scene import Background, Scene, Thing
 from qwen2vl_demo.nano.turns import Turn
@@ -50,7 +50,7 @@ def by_budget(
     drawn: int = 224,
 ) -> dict[int, list[Row]]:
     """Scores of the same pictures of `drawn` px a side, resized to each budget of merged tokens."""
-    scored = {}
+    tables = {}
     for side in sides:
 
         def shrink(item: Sample, pixels: int = side * FACTOR) -> Sample:
@@ -60,8 +60,8 @@ def by_budget(
             turns = tuple(dataclasses.replace(turn, focus=()) for turn in item.turns)
             return Sample(tuple(resized(m) for m in item.media), turns, item.cells)
 
-        scored[side * side] = _scores(model, tokenizer, template, conversations, kinds, drawn, change=shrink)
-    return scored
+        tables[side * side] = _scores(model, tokenizer, template, conversations, kinds, drawn, change=shrink)
+    return tables
 
 
 def small_print(
@@ -79,11 +79,11 @@ def by_drawings(
     """Scores of scenes whose icons come from the sets trained on, and from the one held out; {} without icons."""
     if not icons.nouns():
         return {}
-    scored = {}
+    tables = {}
     for name, sets in (("icons trained on", icons.TRAINED), ("icons held out", (icons.HELD_OUT,))):
         with icons.only(*sets):
-            scored[name] = _scores(model, tokenizer, template, conversations, ("scene",))
-    return scored
+            tables[name] = _scores(model, tokenizer, template, conversations, ("scene",))
+    return tables
 
 
 def by_size(
@@ -92,28 +92,24 @@ def by_size(
     """How often each drawing of a noun, alone on white, is named, by the share of the picture's side that it takes: of
     the sets trained on, and of the one held out. {} without icons; `nouns` asks for the first ones only.
     """
-    scored = {}
+    tables = {}
     for held_out in (False, True):
         with icons.only(*((icons.HELD_OUT,) if held_out else icons.TRAINED)):
             drawn = [(noun, index) for noun in icons.nouns()[:nouns] for index in range(len(icons.pictures(noun)))]
             for share in SHARES if drawn else ():
-                results: dict[str, list[tuple[bool, float]]] = defaultdict(list)
-                for start in range(0, len(drawn), BATCH):
-                    items = [_alone(noun, index, share) for noun, index in drawn[start : start + BATCH]]
-                    for family, right, chance in score(
-                        model, collate("scene", items, tokenizer, template, model.config)
-                    ):
-                        results[family].append((right, chance))
-                scored[f"side/{share}{' held out' if held_out else ''}"] = rows_of(results)
-    return scored
+                items = [_alone(noun, index, share) for noun, index in drawn]
+                groups = (items[start : start + BATCH] for start in range(0, len(items), BATCH))
+                tables[f"side/{share}{' held out' if held_out else ''}"] = scored(
+                    model, (collate("scene", group, tokenizer, template, model.config) for group in groups)
+                )
+    return tables
 
 
 def _alone(noun: str, index: int, share: int) -> Sample:
     """One drawing in the middle of 224x224 px of white, as wide or high as 1/`share` of them, and what it is."""
     side = 224
     thing = Thing(noun, "", (0, 0, 0), side / 2, side / 2, side / 2 / share, icon=index)
-    white = Background((255, 255, 255), (255, 255, 255))
-    pixels, cells = draw_scene(Scene(side, side, white, (thing,)), np.random.default_rng(0))
+    pixels, cells = draw_scene(Scene(side, side, Background(WHITE, WHITE), (thing,)), np.random.default_rng(0))
     return Sample((pixels,), (Turn("What is this?", f"It is {a(noun)}.", "name", (0,), len(NOUNS)),), ((cells,),))
 
 
@@ -142,13 +138,14 @@ def _scores(
     alter: Callable[[Batch], Batch] = lambda batch: batch,
 ) -> list[Row]:
     rng = np.random.default_rng([HELD_OUT_SEED, 77])
-    results: dict[str, list[tuple[bool, float]]] = defaultdict(list)
-    for kind in kinds:
-        for _ in range(max(1, conversations // BATCH)):
-            items = [change(sample(rng, kind, size=(drawn, drawn), turns=7)) for _ in range(BATCH)]
-            for family, right, chance in score(model, alter(collate(kind, items, tokenizer, template, model.config))):
-                results[family].append((right, chance))
-    return rows_of(results)
+
+    def batches() -> Iterator[Batch]:
+        for kind in kinds:
+            for _ in range(max(1, conversations // BATCH)):
+                items = [change(sample(rng, kind, size=(drawn, drawn), turns=7)) for _ in range(BATCH)]
+                yield alter(collate(kind, items, tokenizer, template, model.config))
+
+    return scored(model, batches())
 
 
 def box_overlap(first: Sequence[int], second: Sequence[int]) -> float:

@@ -147,8 +147,10 @@ def test_whether_a_sign_says_something_is_answered_by_reading_it() -> None:
         turns = sample(rng, "text", size=(140, 196)).turns
         read = {turn.answer for turn in turns if turn.answer.startswith("It says")}
         assert len(read) <= 1
-        asked = [re.search(r'"([^"]*)"', turn.question) for turn in turns]
-        there |= {f'"{found[1]}"' in answer for found in asked if found for answer in read}
+        for turn in turns:
+            if asked := re.search(r'"([^"]*)"', turn.question):
+                assert turn.answer in read
+                there.add(f'"{asked[1]}"' in turn.answer)
     assert there == {True, False}
 
 
@@ -342,6 +344,16 @@ def test_every_style_keeps_the_outline_and_the_colour(style: str) -> None:
     assert CELL_LABELS[cells.labels[2, 2]] == "green square"  # a hollow one is there in its middle too
 
 
+def test_things_may_fill_a_picture_and_never_leave_it() -> None:
+    shares = []
+    for scene in scenes(300):
+        for one in scene.things:
+            x1, y1, x2, y2 = box_of(one)
+            assert min(x1, y1) > -1 and x2 < scene.width + 1 and y2 < scene.height + 1
+            shares.append(max(x2 - x1, y2 - y1) / min(scene.height, scene.width))
+    assert max(shares) > 0.9 and min(shares) < 0.15
+
+
 def test_clips_move_the_way_the_answer_says() -> None:
     """The centre of the pixels that differ between first and last frame's labels goes left, right, up or down."""
     rng = np.random.default_rng(0)
@@ -387,7 +399,7 @@ def test_pictures_from_outside_name_a_colour_only_if_it_is_clear() -> None:
 
 
 def test_clips_from_outside_move_over_one_picture() -> None:
-    """What leaves the frame on one side comes in on the other, so that neighbouring frames agree where they overlap."""
+    """Neighbouring frames are the same picture, some pixels further: they agree where they overlap."""
     rng = np.random.default_rng(1)
     moved = 0
     for _ in range(12):
