@@ -12,8 +12,9 @@ import numpy as np
 
 from qwen2vl_demo.nano import icons
 from qwen2vl_demo.nano.draw import Cells, Mark, box_of, cell_share, draw_background, draw_thing, label_cells
-from qwen2vl_demo.nano.layout import as_icon, random_background
+from qwen2vl_demo.nano.layout import random_background
 from qwen2vl_demo.nano.scene import CELL, COLOURS, SHAPES, Background, Thing, choose, random_rgb
+from qwen2vl_demo.nano.variants import as_icon
 
 DIRECTIONS = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
 ACTIONS = (

@@ -16,32 +16,35 @@ import os
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import PIL.Image
 
 from qwen2vl_demo.nano.nouns import NOUNS
 
-# Sets of the npm scope @iconify-json that share one naming scheme, each with its licence. Those of `PARTIAL` lack some
-# nouns.
+# Sets of the npm registry, each with its licence. Most come from the scope @iconify-json and share one naming scheme.
 SETS = {
     "noto": "Apache-2.0",
     "noto-v1": "Apache-2.0",
     "fluent-emoji-flat": "MIT",
     "fluent-emoji": "MIT",
     "fluent-emoji-high-contrast": "MIT",
+    "fluent-emoji-3d": "MIT",
     "twemoji": "CC-BY-4.0",
     "openmoji": "CC-BY-SA-4.0",
     "fxemoji": "Apache-2.0",
     "streamline-emojis": "CC-BY-4.0",
+    "ph": "MIT",
+    "game-icons": "CC-BY-3.0",
     "emojione": "CC-BY-4.0",
 }
-PARTIAL = ("fluent-emoji-high-contrast", "fxemoji", "streamline-emojis")
+RENDERED = "fluent-emoji-3d"  # from the scope @lobehub: pixels, named by code points
+OWN_NAMES = {"ph": "{}-duotone", "game-icons": "{}"}  # how these call the drawing of a noun
+FALSE_FRIENDS = {"ph": ("mouse", "football", "lamp"), "game-icons": ("butterfly", "castle", "crab", "moon")}
 INK = "#2563a8"  # of drawings that have one colour and leave it open: seen on light and on dark
 HELD_OUT = "emojione"  # measures that a noun was learnt, and not its drawings
 TRAINED = tuple(name for name in SETS if name != HELD_OUT)
@@ -100,12 +103,15 @@ def svg_of(icons: dict, name: str) -> str:
 
 
 def rasterise(svg: str) -> np.ndarray:
-    """(SIDE, SIDE, 4) uint8, cropped to its ink and centred, the longer side filled."""
+    """An SVG document as (SIDE, SIDE, 4) uint8, cropped to its ink."""
     import resvg_py  # only this step needs it
 
-    drawn = PIL.Image.open(io.BytesIO(bytes(resvg_py.svg_to_bytes(svg, width=2 * SIDE, height=2 * SIDE)))).convert(
-        "RGBA"
-    )
+    return cropped(PIL.Image.open(io.BytesIO(bytes(resvg_py.svg_to_bytes(svg, width=2 * SIDE, height=2 * SIDE)))))
+
+
+def cropped(drawn: PIL.Image.Image) -> np.ndarray:
+    """(SIDE, SIDE, 4) uint8: the ink of a drawing, centred, the longer side filled."""
+    drawn = drawn.convert("RGBA")
     ink = drawn.crop(drawn.getchannel("A").point(lambda v: 255 * (v > 24)).getbbox())
     scale = SIDE / max(ink.size)
     ink = ink.resize((max(1, round(ink.width * scale)), max(1, round(ink.height * scale))), PIL.Image.Resampling.BOX)
@@ -114,31 +120,61 @@ def rasterise(svg: str) -> np.ndarray:
     return np.asarray(square)
 
 
-def fetch(name: str, folder: Path) -> dict:
-    """The icons.json of one set, from the npm registry."""
-    command = ["npm", "pack", "--silent", f"@iconify-json/{name}", "--pack-destination", str(folder)]
-    archive = folder / subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
-    with tarfile.open(archive) as packed:
-        member = packed.extractfile("package/icons.json")
-        assert member is not None
-        return json.load(member)
+def fetch(package: str, folder: Path) -> tarfile.TarFile:
+    """A package of the npm registry, open."""
+    command = ["npm", "pack", "--silent", package, "--pack-destination", str(folder)]
+    return tarfile.open(folder / subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip())
+
+
+def read(packed: tarfile.TarFile, name: str) -> bytes:
+    member = packed.extractfile(f"package/{name}")
+    assert member is not None
+    return member.read()
+
+
+def draw_set(name: str, folder: Path) -> dict[str, np.ndarray]:
+    """ "set/noun" to the set's drawings of it, (drawings, SIDE, SIDE, 4) uint8, for the nouns that it has."""
+    if name == RENDERED:
+        with fetch("@iconify-json/noto", folder) as packed:
+            points = {icon: code for code, icon in json.loads(read(packed, "chars.json")).items()}
+        with fetch(f"@lobehub/{name}", folder) as packed:
+            there = set(packed.getnames())
+
+            def file_of(icon: str) -> str | None:
+                files = (f"assets/{points.get(icon)}{more}.webp" for more in ("", "-fe0f"))
+                return next((file for file in files if f"package/{file}" in there), None)
+
+            def draw(file: str) -> np.ndarray:
+                return cropped(PIL.Image.open(io.BytesIO(read(packed, file))))
+
+            return _drawn(name, file_of, draw)
+    with fetch(f"@iconify-json/{name}", folder) as packed:
+        known = json.loads(read(packed, "icons.json"))
+    have = {*known["icons"], *known.get("aliases", {})}
+    return _drawn(name, lambda icon: icon if icon in have else None, lambda icon: rasterise(svg_of(known, icon)))
+
+
+def _drawn(name: str, find: Callable[[str], str | None], draw: Callable[[str], np.ndarray]) -> dict[str, np.ndarray]:
+    made = {}
+    for noun, icons in NOUNS.items():
+        if name in OWN_NAMES:
+            icons = () if noun in FALSE_FRIENDS[name] else (OWN_NAMES[name].format(noun),)
+        found = [file for icon in icons if (file := find(icon))]
+        if found:
+            made[f"{name}/{noun}"] = np.stack([draw(file) for file in found])
+    return made
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path, nargs="?", default=DEFAULT_FILE)
     out = parser.parse_args().out
-    rasters: dict[str, Any] = {}
+    rasters: dict[str, np.ndarray] = {}
     with tempfile.TemporaryDirectory() as folder:
         for name in SETS:
-            known = fetch(name, Path(folder))
-            there = {**known["icons"], **known.get("aliases", {})}
-            for noun, drawings in NOUNS.items():
-                drawings = tuple(icon for icon in drawings if icon in there) if name in PARTIAL else drawings
-                if drawings:
-                    rasters[f"{name}/{noun}"] = np.stack([rasterise(svg_of(known, icon)) for icon in drawings])
+            rasters |= draw_set(name, Path(folder))
     out.parent.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(out, **rasters)
+    np.savez_compressed(out, **rasters)  # type: ignore[arg-type]
     print(f"{len(NOUNS)} nouns in {len(SETS)} sets: {out}")
 
 

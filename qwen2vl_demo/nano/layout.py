@@ -23,6 +23,7 @@ from qwen2vl_demo.nano.scene import (
     choose,
     random_rgb,
 )
+from qwen2vl_demo.nano.variants import as_icon
 
 WHITE = (255, 255, 255)
 CLOSE_UPS = 0.25  # share of the scenes: what visitors bring is often one thing that fills the picture
@@ -143,52 +144,6 @@ def place_things(
             things.append(made if colour else as_icon(rng, made))
             break
     return tuple(things)
-
-
-def as_icon(rng: np.random.Generator, thing: Thing) -> Thing:
-    """The thing with one of the drawings of its noun, turned, stretched, mirrored and in other colours now and then."""
-    drawings = icons.pictures(thing.shape)
-    index = int(rng.integers(len(drawings)))
-    ys, xs = np.nonzero(drawings[index, :, :, 3] > 40)
-    ink = (np.stack([xs, ys]) + 0.5) / (icons.SIDE / 2) - 1  # in half sides around the middle
-    turn = np.radians(rng.uniform(-16, 16)) if rng.random() < 0.5 else 0.0
-    stretch = float(np.exp(rng.uniform(-0.17, 0.17))) if rng.random() < 0.5 else 1.0
-    mirror = -1.0 if rng.random() < 0.4 else 1.0
-    warp, spread = warped(ink, turn, stretch, mirror)
-    tint = random_tint(rng) if rng.random() < 0.5 else ()
-    return replace(thing, angle=0.0, icon=index, spread=spread, warp=warp, tint=tint)
-
-
-def warped(
-    ink: np.ndarray, turn: float, stretch: float, mirror: float
-) -> tuple[tuple[float, ...], tuple[float, float]]:
-    """A drawing's ink (2, points), mirrored if `mirror` is -1, made wider by `stretch` and turned by radians, then
-    centred again with its longer side filling the square: `Thing.warp` and `Thing.spread`. No warp if nothing changes.
-    """
-    cos, sin = np.cos(turn), np.sin(turn)
-    forward = np.array([[cos, -sin], [sin, cos]]) @ np.diag([mirror * stretch, 1 / stretch])
-    there = forward @ ink
-    low, high = there.min(1), there.max(1)
-    half, pixel = (high - low) / 2, 1 / icons.SIDE
-    reach = float(half.max()) + pixel
-    wide, tall = ((float(h) + pixel) / reach for h in half)
-    if turn == 0 and stretch == mirror == 1:
-        return (), (wide * reach, tall * reach)
-    back = np.linalg.inv(forward)
-    (a, b), (d, e) = (back * reach).tolist()
-    c, f = (back @ ((low + high) / 2)).tolist()
-    return (a, b, c, d, e, f), (wide, tall)
-
-
-def random_tint(rng: np.random.Generator) -> tuple[tuple[float, float, float], ...]:
-    """A (3, 3) matrix on RGB: colours turned by up to 34 degrees, paler or stronger, darker or lighter."""
-    angle, strength, light = rng.uniform(-0.6, 0.6), rng.uniform(0.2, 1.4), rng.uniform(0.8, 1.1)
-    grey = np.full((3, 3), 1 / 3)
-    # Rodrigues' rotation about the grey axis; what lies along the axis is brightness and stays.
-    cross = np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / np.sqrt(3)
-    turned = np.cos(angle) * (np.eye(3) - grey) + np.sin(angle) * cross
-    first, second, third = ((float(r), float(g), float(b)) for r, g, b in light * (grey + strength * turned))
-    return first, second, third
 
 
 def in_reading_order(height: int, things: tuple[Thing, ...]) -> tuple[Thing, ...]:

@@ -8,10 +8,11 @@ import numpy as np
 
 from qwen2vl_demo.nano import icons
 from qwen2vl_demo.nano.draw import Cells, draw_scene, font_paths, text_box
-from qwen2vl_demo.nano.layout import TINTED, as_icon, random_background, random_style
+from qwen2vl_demo.nano.layout import TINTED, random_background, random_style
 from qwen2vl_demo.nano.papers import draw_paper, random_paper, write
 from qwen2vl_demo.nano.scene import COLOURS, LETTERS, SHAPES, WORDS, Scene, Sign, Thing, choose, random_rgb
 from qwen2vl_demo.nano.turns import Sample, Turn
+from qwen2vl_demo.nano.variants import as_icon
 
 PAPER_SHARE = 0.35
 TEXT_SHARE = 0.25  # of the others
@@ -42,8 +43,9 @@ def _shown(pixels: np.ndarray, cells: Cells) -> Sample:
 
 
 def _crowd(rng: np.random.Generator, height: int, width: int, dark: bool) -> list[Thing]:
-    """Things on a shaken grid, now and then few and large ones."""
-    pitch = float(rng.uniform(32, 66) if rng.random() < 0.75 else rng.uniform(66, min(height, width)))
+    """Things on a shaken grid, now and then few and large ones, or one that fills the picture."""
+    dice, most = rng.random(), min(height, width)
+    pitch = float(rng.uniform(30, 66) if dice < 0.65 else rng.uniform(66, most) if dice < 0.8 else most)
     rows, columns = int(height // pitch), int(width // pitch)
     nouns = icons.nouns()
     colours = [c for c in COLOURS if not (dark and c == "black")]

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer as RawTokenizer
 from torch import nn
 from torch.utils.data import DataLoader
@@ -40,6 +41,7 @@ VISION_SHARE = 0.7  # of that when it learns to answer, ...
 FROZEN = 0.05  # ... after this share of the stage: before, the language model learns to use what it has
 MERGER_FIRST = 0.08  # share of the vision stage in which a model that can already see only turns its merged tokens
 SAVE_SECONDS = 180
+HEADS = Path("training/heads.safetensors")  # in a checkpoint, below it: whoever runs the model does not load them
 WARM_UP, DECAY_FROM = 0.02, 0.15  # shares of a stage: the rate rises before the first and falls after the second
 
 
@@ -62,7 +64,7 @@ class Trainer:
         start_from: Path | None = None,
         compiled: bool = False,
     ) -> None:
-        """`start_from` is a checkpoint directory whose weights and tokenizer a new run begins with."""
+        """`start_from` is a checkpoint directory whose weights, tokenizer and heads a new run begins with."""
         self.out, self.minutes, self.dense_share, self.device, self.seed = out, minutes, dense_share, device, seed
         self.samples_per_check = samples_per_check  # conversations of each kind
         out.mkdir(parents=True, exist_ok=True)
@@ -85,6 +87,8 @@ class Trainer:
             for block in self.model.visual.blocks:
                 block.get_submodule("mlp").compile(dynamic=True)
         self.lesson = Lesson(self.model, self._token_of, device)
+        if start_from is not None and (start_from / HEADS).exists():
+            self._take_heads(load_file(start_from / HEADS, device=device))
         vision, language = self.model.visual, self.model.model
         matrices = [[p for p in part.parameters() if p.ndim == 2] for part in (vision.blocks, language.layers)]
         rest = [
@@ -101,6 +105,12 @@ class Trainer:
         ]
         self.elapsed, self.step, self.best = 0.0, 0, 0.0
         self._resume()
+
+    def _take_heads(self, known: dict[str, torch.Tensor]) -> None:
+        """Those that ask what they asked then; the others begin anew."""
+        own = self.lesson.heads.state_dict()
+        same = {name for name, value in own.items() if name in known and known[name].shape == value.shape}
+        self.lesson.heads.load_state_dict({name: known[name] if name in same else value for name, value in own.items()})
 
     def _token_of(self, word: str) -> int | None:
         for text in (f" {word}", word):
@@ -222,6 +232,8 @@ class Trainer:
         if score >= self.best:
             self.best = score
             write_checkpoint(self.model, self.raw_tokenizer, self.out / "best")
+            (self.out / "best" / HEADS).parent.mkdir(exist_ok=True)
+            save_file(self.lesson.heads.state_dict(), self.out / "best" / HEADS)
 
 
 def _start(module: nn.Module, *, spread: float) -> None:

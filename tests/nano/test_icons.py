@@ -8,10 +8,11 @@ import pytest
 
 from qwen2vl_demo.nano import icons
 from qwen2vl_demo.nano.draw import box_of, draw_scene
-from qwen2vl_demo.nano.layout import as_icon, random_scene, random_tint, warped
+from qwen2vl_demo.nano.layout import random_scene
 from qwen2vl_demo.nano.nouns import KIND_OF, NOUN_KINDS, NOUNS
 from qwen2vl_demo.nano.questions import SCENE_WEIGHTS, ask_scene
 from qwen2vl_demo.nano.scene import Background, Scene, Thing
+from qwen2vl_demo.nano.variants import as_icon, random_ink, random_tint, repainted, warped
 from qwen2vl_demo.nano.words import a, plural
 from qwen2vl_demo.nano.world import CELL_LABELS, KINDS, sample
 
@@ -88,6 +89,40 @@ def test_a_tint_keeps_grey_grey():
         tinted = np.asarray(random_tint(np.random.default_rng(seed))) @ np.full(3, 100.0)
         assert np.ptp(tinted) < 1e-9
         assert 79 < tinted[0] < 111
+
+
+def test_a_drawing_of_one_colour_is_repainted_in_another():
+    red, green, blue = np.asarray(repainted(np.array([37, 99, 168]), np.array([200.0, 100.0, 0.0]))) @ [37, 99, 168]
+    assert (red, green, blue) == pytest.approx((200, 100, 0))
+
+
+def test_new_ink_is_of_any_hue_and_seen_on_light_and_on_dark():
+    """White is 255, the darkest ground 52 to 80 (layout.py); a hue is known by its strongest channel."""
+    inks = np.array([random_ink(np.random.default_rng(seed)) for seed in range(200)])
+    assert {0, 1, 2} == set(inks.argmax(1))
+    assert (np.abs(inks[:, None] - np.array([52, 80, 255])[None, :, None]).max(2) > 40).all()
+
+
+def test_only_drawings_of_one_colour_are_repainted():
+    """The bars of these tests have one colour; a stripe makes it two."""
+    icons._rasters()["ph/cat"][:, icons.SIDE // 2] = (250, 250, 250, 255)
+    icons._of.cache_clear()
+    rows = {"ph": set(), "noto": set()}
+    for name, found in rows.items():
+        with icons.only(name):
+            for seed in range(40):
+                tint = np.asarray(as_icon(np.random.default_rng(seed), Thing("cat", "", (0, 0, 0), 56, 56, 24)).tint)
+                found.add("none" if not tint.size else "one" if np.linalg.matrix_rank(tint) == 1 else "turned")
+    assert rows == {"ph": {"none", "turned"}, "noto": {"none", "one"}}
+
+
+def test_a_set_with_names_of_its_own_gives_what_it_has_and_no_false_friends():
+    """Here a drawing is one pixel of the length of its name; this set's "mouse" is not the animal."""
+    made = icons._drawn(
+        "ph", lambda icon: icon if icon[:3] in ("cat", "mou") else None, lambda icon: np.array(len(icon))
+    )
+    assert made == {"ph/cat": np.array([len("cat-duotone")])}
+    assert {"noto/cat", "noto/mouse"} <= set(icons._drawn("noto", lambda icon: icon, lambda icon: np.array(1)))
 
 
 def test_the_held_out_set_is_drawn_only_when_asked_for():

@@ -164,6 +164,9 @@ def test_a_stopped_run_goes_on_and_a_finished_one_writes_a_checkpoint(tmp_path):
     records = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert records[-1]["step"] == again.step
     assert LocalEngine.load(str(tmp_path / "best"), dtype="float32").processor.config == again.model.config
+    later = Trainer(tmp_path / "later", 1, 0.1, "cpu", seed=7, start_from=tmp_path / "best")
+    heads = again.lesson.heads.state_dict()
+    assert all(torch.equal(tensor, heads[name]) for name, tensor in later.lesson.heads.state_dict().items())
 
 
 def test_a_new_run_can_begin_with_the_weights_of_a_checkpoint(tmp_path):
