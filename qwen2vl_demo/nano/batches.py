@@ -71,6 +71,7 @@ class Batch:
     headings: Tensor  # (M,) int64: what the amount or the bar in it belongs to, as in `draw.Cells`
     inks: Tensor  # (M,) int64: the colour of what is written in it, as in `draw.Cells`
     places: Tensor  # (M, 2) int64: the row and the column of each merged token in its picture
+    numbers: Tensor  # (M,) int64: in which of its conversation's pictures, or pairs of frames, it lies
     ends: Tensor  # (K, 4) int64: conversation and position of each <|vision_end|>, rows and columns of its medium
     looks: Tensor  # (Q, 3) int64: conversation, position that writes a token of an answer, row of `looked_at`
     looked_at: Tensor  # (P, L) bool: the merged tokens that a part of an answer rests on
@@ -126,6 +127,7 @@ def collate(
     targets, turn_ids = torch.full(shape, IGNORED), torch.full(shape, -1)
     position_ids = torch.zeros(3, *shape, dtype=torch.int64)
     patches, grids, cells, edges, characters, headings, inks = [], [], [], [], [], [], []
+    numbers: list[np.ndarray] = []
     ends: list[tuple[int, int, int, int]] = []
     looks: list[tuple[int, int, int]] = []
     looked_at: list[Tensor] = []
@@ -136,6 +138,7 @@ def collate(
         target, turn = answer_targets(ids, tokenizer)
         targets[row, :length], turn_ids[row, :length] = torch.from_numpy(target), torch.from_numpy(turn)
         ends += [(row, s.start + merged_tokens(s.grid), *merged_grid(s.grid)[1:]) for s in spans]
+        numbers.append(picture_numbers([span.grid for span in spans]))
         starts = dict(zip((m for t in item.turns for m in t.media), (span.start for span in spans), strict=True))
         for index, asked in enumerate(item.turns):
             writing = np.flatnonzero(turn == index)[:-1]  # the last one writes <|im_end|>
@@ -172,6 +175,7 @@ def collate(
         headings=torch.cat(headings) if headings else torch.empty(0, dtype=torch.int64),
         inks=torch.cat(inks) if inks else torch.empty(0, dtype=torch.int64),
         places=torch.from_numpy(np.concatenate([np.empty((0, 2), np.int64), *(places(grid) for grid in grids)])),
+        numbers=torch.from_numpy(np.concatenate([np.empty(0, np.int64), *numbers])),
         ends=torch.tensor(ends, dtype=torch.int64).view(-1, 4),
         looks=torch.tensor(looks, dtype=torch.int64).view(-1, 3),
         looked_at=torch.stack(looked_at) if looked_at else torch.zeros(0, longest, dtype=torch.bool),
@@ -183,6 +187,12 @@ def places(grid: Grid) -> np.ndarray:
     """The row and the column of each merged token, (t * h * w, 2) in raster order."""
     t, h, w = merged_grid(grid)
     return np.tile(np.indices((h, w)).reshape(2, -1).T, (t, 1))
+
+
+def picture_numbers(grids: Sequence[Grid]) -> np.ndarray:
+    """Counts the pictures and pairs of frames of a conversation from 0: the number of each merged token's, (M,)."""
+    sizes = [h * w for t, h, w in map(merged_grid, grids) for _ in range(t)]
+    return np.repeat(np.arange(len(sizes)), sizes)
 
 
 def random_size(rng: np.random.Generator, kind: str) -> Size:

@@ -24,6 +24,7 @@ from qwen2vl_demo.nano.world import CELL_LABELS
 BACKGROUND_WEIGHT = 0.3  # of a cell with nothing in it: there are many, and they are easy
 NO_CHARACTER_WEIGHT = 0.03
 MOST_CELLS = 48  # a side, of all pictures that training draws
+MOST_PICTURES = 8  # or pairs of frames, of all conversations
 HEADING_WEIGHT = 2.0  # of what amounts and bars belong to: few pictures have them
 EDGE_WEIGHT = 1.0  # of the error of the edges, in cells
 
@@ -106,15 +107,16 @@ class DenseHead(nn.Module):
 
 
 class PlaceHead(nn.Module):
-    """Asks the language model where each merged token lies, and how many rows and columns there were.
+    """Asks the language model where each merged token lies, in which picture, and how many rows and columns there were.
 
     Only the position ids tell a token's row and column. The size of the grid is that of its last token's place, which
-    the token behind it can know one layer later.
+    the token behind it can know one layer later. In which of several pictures it lies, only those before it tell.
     """
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.place, self.size = (nn.Linear(width, 2 * MOST_CELLS) for _ in range(2))
+        self.number = nn.Linear(width, MOST_PICTURES)
 
     def forward(self, early: Tensor, late: Tensor, seen: Tensor, batch: Batch) -> tuple[Tensor, dict[str, float]]:
         """Hidden states (B, L, C) of two layers and which are merged tokens (B, L) -> the loss, and the share of
@@ -128,6 +130,11 @@ class PlaceHead(nn.Module):
             logits = logits.unflatten(-1, (2, MOST_CELLS))
             loss = loss + F.cross_entropy(logits.flatten(0, 1), truth.flatten())
             report[name] = (logits.argmax(-1) == truth).all(1).float().mean().item()
+        numbers = batch.numbers.to(early.device)
+        if numbers.any():
+            told = self.number(early[seen])
+            loss = loss + F.cross_entropy(told, numbers)
+            report["number"] = (told.argmax(-1) == numbers).float().mean().item()
         return loss, report
 
 

@@ -40,7 +40,14 @@ describe: Describe the picture. | What do you see? | What is in the picture? | T
     (picture/image)? | Describe all of it. | What does it show? | What would you say is in (the/this) (picture/image)? |
     A (short/detailed/) description, please. | Describe the (picture/image) in detail. | What all is in (the/this)
     (picture/image)? | What all can you see? | What is to be seen? | Make a (list/caption/description). | In detail,
-    what do you see?
+    what do you see? | What do you observe? | What catches your eye? | Name (everything/all that you see). | What is all
+    this? | Report what you see. | What do you recognise (here/in the picture)? | What do you make out? | Which things
+    do you see (here/)? | Note all that you see. | What do you find (here/in the picture)? | Look closely. What is
+    there? | Take a look: what is in it? | Go through the picture. | What can one see (here/)? | What should I see here?
+    | Put (it/the picture) into words. | What strikes you (here/)? | Be brief: what is in it? | Name the things (in the
+    picture/you see). | What did you notice? | What is it that you see? | What do you spot (here/)? | What does one see
+    in the (picture/image)? | What things does the (picture/image) show? | What all does the (picture/image) show? |
+    What all is there?
 colour: What colour is the {name}? | Which colour is the {name}? | What is the colour of the {name}? | What colour does
     the {name} have? | Tell me the colour of the {name}. | The {name} is what colour? | What's the colour of the {name}?
     | Name the colour of the {name}. | Which colour does the {name} have? | In what colour is the {name}
@@ -65,13 +72,20 @@ is colour: Is the {name} {colour}? | Is the colour of the {name} {colour}? | Do 
     (drawn/shown/painted) in {colour}? | Would you say the {name} is {colour}? | Is it true that the {name} is {colour}?
     | Is the {name} (really/actually) {colour}? | The {name} is {colour}, isn't it? | Is the {name} a {colour} one? |
     Does the {name} look {colour}? | Tell me if the {name} is {colour}. | Is it a {colour} {name}? | Could you say if
-    the {name} is {colour}? | Is {colour} the colour of the {name}?
+    the {name} is {colour}? | Is {colour} the colour of the {name}? | Isn't the {name} {colour}? | The {name} is
+    {colour}, is it not? | The {name} looks {colour}, doesn't it? | The {name} is {colour}, correct? | So the {name} is
+    {colour}? | Am I right that the {name} is {colour}? | Say if the {name} is {colour}. | Can it be that the {name} is
+    {colour}? | Is this {name} {colour}? | I think the {name} is {colour}. Is it? | Do you agree that the {name} is
+    {colour}? | Check if the {name} is {colour}. | The {name} is {colour}, is that right?
 shape of: What shape is {colour}? | Which shape is {colour}? | What is the {colour} shape? | What is the {colour} thing?
     | What is the shape of the {colour} (object/thing/one)? | Which object is {colour}? | What's the {colour} shape? |
     What shape does the {colour} (thing/object) have? | Name the {colour} shape. | What kind of shape is the {colour}
     one? | What is the {colour} (object/one)? | Tell me which shape is {colour}. | And what shape is {colour}? | Say
     what shape the {colour} (thing/one/object) is. | Which one is {colour}? | What would you call the {colour} shape? |
-    Which shape do you see in {colour}? | What shape is the {colour} one?
+    Which shape do you see in {colour}? | What shape is the {colour} one? | What is the {colour} object called? | Which
+    thing is {colour}? | Which shape is the {colour} one? | Tell me what the {colour} thing is. | What thing is
+    {colour}? | What is it that is {colour}? | The {colour} thing, what is it? | What would you call the {colour} thing?
+    | Say what the {colour} thing is. | Name the {colour} (thing/one/object).
 shape at: What shape is {place}? | Which shape is {place}? | What is the shape {place}? | Name the shape {place}. | What
     kind of shape is {place}? | Which shape do you see {place}? | Tell me which shape is {place}. | What shape (do you
     see/can you see) {place}? | Which shape (stands/lies) {place}? | And which shape is {place}? | What is the shape
@@ -118,7 +132,10 @@ exists: Is there {a}? | Do you see {a}? | Is there {a} in the (picture/image)? |
     is {a}. | Is there {a} to be seen? | And is there {a}? | Did you see {a}? | Is there really {a}? | Do we have {a}
     (here/)? | Would you say there is {a}? | Look for {a}. | Might there be {a}? | Can you spot {a} (here/)? | Could you
     see {a}? | Does the (image/picture) have {a}? | Do we see {a}? | Is {a} in it? | Is {a} there (too/)? | Are you sure
-    there is {a}? | There is {a}, right?
+    there is {a}? | There is {a}, right? | There is {a}, isn't there? | Isn't there {a}? | There is {a}, is there not? |
+    You see {a}, don't you? | Am I right that there is {a}? | So there is {a}? | Say if there is {a}. | Is there not
+    {a}? | There is {a}, correct? | I think there is {a}. Is there? | Check if there is {a}. | Do you agree that there
+    is {a}? | You can see {a}, can't you?
 where: Where is the {name}? | Where do you see the {name}? | Where in the (picture/image) is the {name}? | In which part
     of the picture is the {name}? | Where can I (find/see) the {name}? | Where's the {name}? | Find the {name}. | Tell
     me where the {name} is. | What is the (position/location/place) of the {name}? | Where is the {name} in (this/the)
@@ -132,6 +149,9 @@ where: Where is the {name}? | Where do you see the {name}? | Where in the (pictu
     is? | Where might I find the {name}? | Could you tell me where the {name} is? | At which place is the {name}? | In
     which spot is the {name}? | At what (spot/position) is the {name}? | Point out where the {name} is. | What place is
     the {name} at? | Where could the {name} be? | Where does one find the {name}? | In what place do you see the {name}?
+    | At what spot is the {name}? | On which side is the {name}? | At what point in the picture is the {name}? | At
+    which place do you see the {name}? | What place has the {name}? | At what place do I find the {name}? | At what
+    position is the {name}?
 at: What is {place}? | What do you see {place}? | What is there {place}? | What is {place} of the picture? | Is there
     anything {place}? | What can you see {place}? | What's {place}? | What (stands/lies) {place}? | Tell me what is
     {place}. | Name what is {place}. | (Do you see/Can you see) anything {place}? | Is (anything/something) {place}? |
@@ -158,7 +178,12 @@ relation: Where is the {name} compared to the {other}? | Where is the {name} rel
     which way is it? | Which way from the {other} is the {name}? | From the {other} to the {name}, which direction is
     it? | How do I get from the {other} to the {name}? | What direction is it from the {other} to the {name}? | Is the
     {name} above, below, left or right of the {other}? | Which way do I go from the {other} to (reach/find) the {name}?
-    | From the {other}, which way is the {name}?
+    | From the {other}, which way is the {name}? | What is the direction from the {other} to the {name}? | In which
+    direction do I go from the {other} to the {name}? | Which direction leads from the {other} to the {name}? | If you
+    go from the {other} to the {name}, which way do you go? | What way is the {name} from the {other}? | Starting from
+    the {other}, where is the {name}? | What direction is the {name} from the {other}? | Which direction is it from the
+    {other} to the {name}? | I am at the {other}. Where is the {name}? | What way do I go from the {other} to the
+    {name}? | To which side of the {other} is the {name}? | Which way from the {other} do I find the {name}?
 is relation: Is the {name} {relation} the {other}? | Do you see the {name} {relation} the {other}? | Does the {name}
     (stand/lie) {relation} the {other}? | Can you see the {name} {relation} the {other}? | Is the {name}
     (placed/located/drawn) {relation} the {other}? | The {name} is {relation} the {other}, right? | Would you say the
@@ -167,7 +192,14 @@ is relation: Is the {name} {relation} the {other}? | Do you see the {name} {rela
     {other}, isn't it? | Do we see the {name} {relation} the {other}? | Tell me if the {name} is {relation} the {other}.
     | Is the {name} really {relation} the {other}? | Could the {name} be {relation} the {other}? | Does it show the
     {name} {relation} the {other}? | And is the {name} {relation} the {other}? | Is it the {name} that is {relation} the
-    {other}? | Is the {name} somewhere {relation} the {other}?
+    {other}? | Is the {name} somewhere {relation} the {other}? | The {name} is {relation} the {other}, is it not? | The
+    {name} is {relation} the {other}, is that right? | Isn't the {name} {relation} the {other}? | The {name} stands
+    {relation} the {other}, doesn't it? | Am I right that the {name} is {relation} the {other}? | So the {name} is
+    {relation} the {other}? | Can it be that the {name} is {relation} the {other}? | Say if the {name} is {relation} the
+    {other}. | Check if the {name} is {relation} the {other}. | I think the {name} is {relation} the {other}. Is it? |
+    The {name} is {relation} the {other}, correct? | Do you agree that the {name} is {relation} the {other}? | The
+    {name} lies {relation} the {other}, doesn't it? | It is the {name} that is {relation} the {other}, right? | Is the
+    thing {relation} the {other} the {name}?
 box: Give the bounding box of the {name}. | Detect the {name}. | Where exactly is the {name}? Give (the/its) box. | Draw
     a box around the {name}. | Box the {name}. | Give me the (bounding/) box of the {name}. | Locate the {name} (with a
     box/). | Mark the {name} (with a box/). | Show me the box around the {name}. | Put a box around the {name}. | What
@@ -184,7 +216,11 @@ read: What does it say? | Read the text. | What is written here? | What does the
     you see) (there/in the picture)? | What does the (picture/image) say? | What is the text? | What can you read
     (here/there/)? | Tell me what it says. | What is on the sign? | And what does it say? | Say what is written here. |
     What words do you see? | Which word is it? | What does that say? | Can you make out the text? | What is the text on
-    it? | Tell me the (text/word). | What does it read? | Spell out what is written.
+    it? | Tell me the (text/word). | What does it read? | Spell out what is written. | Which text is in the
+    (image/picture)? | What text do you see? | What is the text in the picture? | What does the text read? | What is the
+    word in the picture? | Read out the text. | Read me the (sign/text/word). | What stands on the sign? | What text is
+    there? | Which word is (there/on it)? | What text can you see in the picture? | Which text do you see? | What text
+    is on the sign?
 read number: What number is this? | Which number do you see? | Read the number. | What number is written here? | What is
     the number? | What number does it show? | Which number is (on the sign/written here/it)? | What's the number here? |
     Tell me the number. | What number (do/can) you (see/read)?
@@ -213,7 +249,15 @@ which picture: Which picture has {a}? | Which picture shows {a}? | In which pict
     Which picture is it that has {a}? | Do you see {a} in one of them? | Which number has the picture with {a}?
 count pictures: How many shapes are there in all pictures? | How many shapes are there in total? | Count the shapes in
     all pictures. | How many shapes do the pictures show together? | How many shapes in both pictures? | How many shapes
-    are there altogether? | How many objects are there in all the pictures? | What is the total number of shapes?
+    are there altogether? | How many objects are there in all the pictures? | What is the total number of shapes? | How
+    many shapes do you see in all? | How many shapes are in all the (pictures/images)? | How many shapes are there in
+    all of them? | Add up the shapes in all pictures. | What is the sum of the shapes in all pictures? | How many shapes
+    do all (pictures/images) have together? | How many shapes in all (pictures/images)? | Count all shapes in all
+    pictures. | Taken together, how many shapes are there? | How many shapes do the (images/pictures) have in
+    (all/total)? | In total, how many shapes do you see? | How many shapes are there over all pictures? | How many
+    shapes have the pictures together? | Give me the total number of shapes. | How many shapes do both pictures have? |
+    Number of shapes in all pictures? | How many shapes do the pictures contain together? | If you count all pictures,
+    how many shapes are there? | How many shapes do you count in all the pictures?
 in picture: What is in the {nth} picture? | What does the {nth} (picture/image) show? | Describe the {nth}
     (picture/image). | What do you see in the {nth} picture? | What's in the {nth} image? | Tell me about the {nth}
     picture. | Describe (image number/picture/picture number) {n}. | What is in (picture/image) {n}? | What can you see
@@ -221,7 +265,14 @@ in picture: What is in the {nth} picture? | What does the {nth} (picture/image) 
     (do you see/can you see) in the {nth} (image/one)? | And what is in the {nth} picture? | Say what is in the {nth}
     picture. | The {nth} picture shows what? | And the {nth} picture, what does it show? | What have we in the {nth}
     (picture/image)? | What do I see in (picture/image) {n}? | Describe what is in the {nth} one. | What is on the {nth}
-    (picture/image)? | What can be seen in the {nth} one?
+    (picture/image)? | What can be seen in the {nth} one? | What do you notice in the {nth} picture? | Tell me what the
+    {nth} (picture/image) shows. | What do I see in the {nth} one? | In the {nth} (picture/image), what do you see? |
+    List what is in the {nth} picture. | What is there in the {nth} (picture/image)? | Tell me what is in
+    (picture/image) {n}. | What do you see (on/in) (picture/image) {n}? | Look at the {nth} picture. What is in it? |
+    What does the {nth} one show? | Can you describe the {nth} (picture/image)? | What would you say is in the {nth}
+    picture? | Say what the {nth} (picture/image) shows. | What things are in the {nth} (picture/image)? | In
+    (picture/image) {n}, what do you see? | What is to be seen in the {nth} picture? | Can you tell me what the {nth}
+    (picture/image) shows? | What do you find in the {nth} (picture/image)?
 differ: What is the difference? | What differs? | What is different between the pictures? | What changed? | How do the
     (pictures/images) differ? | What is the difference between the (two pictures/pictures/images)? | Compare the
     (pictures/images/two). | Spot the difference. | What's (different/the difference)? | How are they different? | What
@@ -235,9 +286,17 @@ same: Are the pictures the same? | Do the pictures show the same? | Do both pict
     these images show the same thing? | Are they the same? | Are both (pictures/images) the same? | Is it the same
     (thing/) in both (pictures/)? | Do they show the same (thing/)? | Would you say they are the same? | Is it the same
     picture? | Are they equal? | Tell me if they are the same. | Do both show the same (thing/)? | Are they alike? | Do
-    the two look the same?
+    the two look the same? | Do both look (the same/alike)? | Do they look the same? | Are the two alike? | Do the
+    pictures look alike? | Do the two show the same? | Do both have the same thing? | Do the pictures look the same? |
+    Are both the same? | Is what they show the same? | Do both images show the same? | Are the two equal?
 new picture: And what is in this one? | What do you see in this one? | And this picture? | Now describe this one. | And
-    this one? | What about this picture? | And what does this one show? | Here is another one. What is in it?
+    this one? | What about this picture? | And what does this one show? | Here is another one. What is in it? | Now this
+    one. | Describe this one (too/). | And what do you see (here/in this picture)? | What is in this (one/picture)? |
+    How about this (one/picture)? | And now? | Now what do you see? | This is the next one. What does it show? | Look at
+    this one. | What does this (one/picture) show? | And here? | Tell me about this one (too/). | Please describe this
+    picture too. | What do you see now? | Here comes the next (picture/one). | One more. What is in it? | And in this
+    one, what is there? | Describe the new (picture/one). | What is in the new (picture/one)? | What does the new
+    (picture/image) show? | Now tell me about this (one/picture). | Now describe this (picture/image).
 way: Which way does the {name} move? | In which direction does the {name} move? | Where does the {name} go? | Which
     direction is the {name} moving? | Where is the {name} moving to? | How does the {name} move? | What direction does
     the {name} move in? | Which way is the {name} (going/moving/heading)? | In what direction does the {name} (move/go)?
@@ -272,7 +331,11 @@ it where: Where is it? | And where is it? | Where? | Where do you see it? | Wher
 it size: Is it big or small? | How big is it? | And how big is it? | What size is it? | Is it small or big?
 it box: Draw a box around it. | Give its bounding box. | Box it. | Give me its box. | Mark it with a box.
 and nth: And in the {nth} picture? | And the {nth} picture? | What about the {nth} one? | And in the {nth} one? | And
-    the {nth}?
+    the {nth}? | And what about the {nth} (picture/image/one)? | How about the {nth} (one/picture/)? | And for the {nth}
+    (one/picture)? | The same for the {nth} (picture/image). | And the {nth} image? | Now the {nth} one. | What about
+    the {nth} (picture/image)? | In the {nth} (picture/image/one)? | And how is it in the {nth} (picture/one)? | The
+    {nth} one? | And in the {nth} image? | And the {nth} one? | How is it in the {nth} (picture/image)? | And what of
+    the {nth} one? | Now for the {nth} (picture/image).
 chart: What is this? | Describe the chart. | What does the chart show? | What kind of chart is this? | Describe the
     picture. | What do you see? | What is in the picture? | Tell me about this chart. | What is shown here? | Summarize
     the chart. | What kind of picture is this? | (Describe/Explain) (this/the) (chart/graph/diagram). | What does this
@@ -294,7 +357,10 @@ highest: Which {part} is the highest? | What is the highest {part}? | Which {par
     me (the highest {part}/which {part} is the highest). | Which {part} (stands/goes/reaches) highest? | What is the
     maximum? | Which {part} has the (maximum/most)? | And which {part} is the highest? | Which {part} tops the others? |
     Which {part} is above all others? | What {part} is (highest/largest/tallest)? | Say which {part} is the highest. |
-    Which {part} wins? | Where is the top? | Find the highest {part}.
+    Which {part} wins? | Where is the top? | Find the highest {part}. | Which is the (highest/largest)? | Which one is
+    (largest/highest/tallest)? | What is at the top? | Where is the peak? | Find the maximum. | Which {part} is at the
+    top? | What has the largest value? | Show me the highest {part}. | Where is the high point? | Which one is at the
+    top? | What is the highest? | Which one is the largest? | Which one wins? | Which {part} is up at the top?
 lowest: Which {part} is the lowest? | What is the lowest {part}? | Which {part} is the shortest? | Which one is the
     lowest? | Where is the minimum? | Which {part} has the smallest value? | What is the smallest? | Which {part} is the
     smallest? | Name the lowest {part}. | Which {part} has the (lowest/least) value? | Which {part} is
@@ -303,7 +369,10 @@ lowest: Which {part} is the lowest? | What is the lowest {part}? | Which {part} 
     lowest). | Which {part} (stands/goes/reaches) lowest? | What is the minimum? | Which {part} has the (minimum/least)?
     | And which {part} is the lowest? | Which {part} is below all others? | What {part} is (lowest/smallest/shortest)? |
     Say which {part} is the lowest. | Which {part} loses? | Where is the bottom? | Find the lowest {part}. | Which is
-    the lowest?
+    the lowest? | Where is the (lowest/smallest) one? | What is at the bottom? | Which one is at the bottom? | Which is
+    the smallest? | Which one is (smallest/shortest)? | Where is the low point? | What has the smallest value? | Find
+    the minimum. | Which {part} is at the bottom? | Show me the lowest {part}. | What is the lowest? | Which one is the
+    smallest? | Which one loses? | Which {part} is down at the bottom?
 value: What is the value of {letter}? | How high is {letter}? | What value does {letter} have? | What number stands at
     {letter}? | How much is {letter}? | Read the value of {letter}. | What is {part} {letter}? | How high is {part}
     {letter}? | What value has {part} {letter}? | Tell me the value of {letter}. | What (value/number) is {letter}? |
@@ -351,7 +420,11 @@ price: How much is the {item}? | What does the {item} cost? | What is the price 
     {item} cost? | And how much is the {item}? | What about the price of the {item}? | Say what the {item} costs. | The
     price of the {item}, please. | What did they pay for the {item}? | How much do I pay for the {item}? | What is the
     {item} (sold for/worth)? | How much does it say for the {item}? | How much is {item}? | What does {item} cost? | How
-    much money is the {item}? | How much did they pay for the {item}? | For how much is the {item}?
+    much money is the {item}? | How much did they pay for the {item}? | For how much is the {item}? | The cost of the
+    {item}, please. | Give me the cost of the {item}. | How much money do they want for the {item}? | What is paid for
+    the {item}? | Read what the {item} costs. | Read me the price of the {item}. | What do we pay for the {item}? | What
+    must I pay for the {item}? | How much money was the {item}? | What do they want for the {item}? | What did I pay for
+    the {item}?
 count items: How many items are there? | How many things were bought? | How many items are on the receipt? | Count the
     items. | How many items does it list? | How many items do you see? | How many items were bought? | What is the
     number of items? | How many (things/items) does the receipt (list/have/show)? | How many (things/items/lines) are
@@ -374,7 +447,11 @@ opens: What time does it open? | When does it open? | At what time does it open?
     is it open? | From which hour is it open? | From what hour are they open? | When do they let people in? | And when
     does it open? | When is it opened? | From when can I (come/go in/visit)? | When will it be open? | When does the day
     begin there? | From which time on is it open? | When do the doors open? | What time is it open from? | When can I
-    come at the earliest? | Say when it opens. | Since when is it open in the morning?
+    come at the earliest? | Say when it opens. | Since when is it open in the morning? | What time can I (come/go
+    in/visit)? | How early can I (come/be there)? | When are the doors opened? | At what hour can I come in? | When can
+    I be there at the earliest? | From what time can I visit? | When may I come in? | When are they open from? | When is
+    the shop opened? | At what time can (I/we) (come/go) in? | What time are they open from? | From what time on can I
+    come? | When do they let me in? | When will they be open? | As of when is it open?
 closes: What time does it close? | When does it close? | At what time does it close? | When do they close? | Until when
     is it open? | What is the closing time? | How long is it open? | When does the shop close? | How late is it open? |
     What are they open until? | Until what time is it open? | When does the (store/museum/door) close? | (What/At what)
@@ -383,7 +460,12 @@ closes: What time does it close? | When does it close? | At what time does it cl
     hour is it open? | Till what time are they open? | Till which hour can I stay? | And when does it close? | When is
     it closed? | Until when can I (come/stay/visit)? | When will it be closed? | When does the day end there? | Until
     what hour are they open? | When do the doors close? | What time is it open until? | When must I be out? | Say when
-    it closes. | How late can I come? | Till what hour is it open?
+    it closes. | How late can I come? | Till what hour is it open? | When is it shut? | When is it closed for the day? |
+    By when must I be (gone/out)? | When do I have to (go/leave/be out)? | When is the shop closed? | When must everyone
+    be out? | When are they closed? | When does it shut? | What time (is it/are they) closed? | What time do I have to
+    leave? | From when is it closed? | After what time is it closed? | When do they shut? | How long are they open? | At
+    what hour must I leave? | When must I (leave/go)? | When will they be closed? | Up to when is it open? | Up to what
+    time can I stay? | At what time must (I/we) be out?
 hours: What are the opening hours? | When is it open? | What are the hours? | From when to when is it open? | Read the
     sign. | What does it say? | Tell me the opening hours. | What is this? | What do you see? | When are they open? |
     What does the sign (say/show)? | At (what/which) times is it open? | Which hours is it open? | When can I visit? |
@@ -391,7 +473,12 @@ hours: What are the opening hours? | When is it open? | What are the hours? | Fr
     hours is it open? | From which time until which time is it open? | From when until when are they open? | And the
     opening hours? | Say when it is open. | From what hour to what hour is it open? | Which are the opening hours? |
     From when till when can I visit? | At what hours can I come? | When is it open and when is it closed? | Between what
-    times is it open?
+    times is it open? | From when till when is it open? | From when till when can I (come/go in)? | From when to when
+    can I (come/visit)? | From what time till what time is it open? | Between what hours can I come? | When can I (go
+    there/come by)? | Give me the (opening hours/hours). | In what hours is it open? | Which times is it open? | During
+    (what/which) hours is it open? | Say the opening hours. | When is the (shop/museum/store) open? | From when to when
+    are they open? | From which hour to which hour can I visit? | When does it open and close? | When does it open and
+    when does it close? | What are the times? | Between when and when is it open?
 when: When does the {name} {does}? | At what time does the {name} {does}? | When does that happen? | In which part of
     the video does the {name} {does}? | Does the {name} {does} at the start or at the end? | When in the clip does the
     {name} {does}? | How late does the {name} {does}? | When does it happen? | When (in the video/) (do you see/can I

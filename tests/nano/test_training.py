@@ -13,7 +13,16 @@ from qwen2vl_demo.engine.base import GenerationOptions
 from qwen2vl_demo.engine.local import LocalEngine
 from qwen2vl_demo.model.qwen2vl import Qwen2VL
 from qwen2vl_demo.model.weights import NANO
-from qwen2vl_demo.nano.batches import IGNORED, MIX, Conversations, collate, places, random_large_size, random_size
+from qwen2vl_demo.nano.batches import (
+    IGNORED,
+    MIX,
+    Conversations,
+    collate,
+    picture_numbers,
+    places,
+    random_large_size,
+    random_size,
+)
 from qwen2vl_demo.nano.checkpoint import nano_config, write_checkpoint
 from qwen2vl_demo.nano.draw import draw_scene
 from qwen2vl_demo.nano.evaluate import evaluate, score
@@ -70,6 +79,20 @@ def test_each_merged_token_knows_its_row_and_column():
     once = [[0, 0], [0, 1], [0, 2], [1, 0], [1, 1], [1, 2]]
     assert places((1, 4, 6)).tolist() == once
     assert places((2, 4, 6)).tolist() == once * 2
+
+
+def test_pictures_and_pairs_of_frames_are_counted_through_a_conversation():
+    """A picture of 1 x 2 merged tokens, and a clip of two pairs of frames of 2 x 1."""
+    assert picture_numbers([(1, 2, 4), (2, 4, 2)]).tolist() == [0, 0, 1, 1, 2, 2]
+
+
+def test_each_merged_token_is_asked_for_its_picture(parts):
+    _, tokenizer, template, config = parts
+    batch = collate("pictures", draw("pictures", count=4), tokenizer, template, config)
+    seen = (batch.input_ids == config.image_token_id) | (batch.input_ids == config.video_token_id)
+    pictures = (batch.input_ids == tokenizer.special("<|vision_start|>")).cumsum(1) - 1
+    assert batch.numbers.tolist() == pictures[seen].tolist()
+    assert batch.numbers.max() >= 1
 
 
 @pytest.mark.parametrize("kind", ["scene", "pictures", "clip"])
