@@ -236,7 +236,7 @@ class Conversations(IterableDataset):
         worker = torch.utils.data.get_worker_info()
         rng = np.random.default_rng([self.seed, worker.id if worker else 0])
         mosaics = DENSE_MOSAICS if self.dense_only else MOSAICS
-        kinds = ["scene", "text", "paper", "clip"] if self.dense_only else list(MIX)
+        kinds = ["scene", "text", "paper", "clip", "limits"] if self.dense_only else list(MIX)
         shares = np.array([MIX[kind][0] for kind in kinds])
         while True:
             kind = "mosaic" if rng.random() < mosaics else str(rng.choice(kinds, p=shares / shares.sum()))

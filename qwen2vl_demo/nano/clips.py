@@ -23,6 +23,7 @@ ACTIONS = (
     *("back", "blinks", "appear in turn", "disappear in turn"),
 )
 LONG = ACTIONS[10:]  # what takes three pairs of frames at least
+LARGE = 0.3  # share of the clips whose thing may be as large as a quarter of the frame
 MOMENTS = ("near the start", "in the middle", "near the end")
 
 
@@ -81,7 +82,8 @@ def random_clip(rng: np.random.Generator, size: tuple[int, int], frames: int) ->
     shape, colour = choose(rng, SHAPES), choose(rng, colours)
     if icons.nouns() and action != "turns" and rng.random() < 0.4:
         shape, colour = choose(rng, icons.nouns()), ""
-    radius = float(rng.uniform(13, 18))
+    large = rng.random() < LARGE
+    radius = float(rng.uniform(18, max(20, 0.25 * min(height, width))) if large else rng.uniform(13, 18))
     steps = np.linspace(0, 1, frames)
     if way in DIRECTIONS:
         dx, dy = DIRECTIONS[way]

@@ -13,6 +13,7 @@ from qwen2vl_demo.nano.asked import Asked, describe, kinds_like
 from qwen2vl_demo.nano.draw import draw_scene
 from qwen2vl_demo.nano.focus import Focus, focus
 from qwen2vl_demo.nano.layout import (
+    CLOSE_UPS,
     in_reading_order,
     place_things,
     random_background,
@@ -34,7 +35,8 @@ def _pair_scene(rng: np.random.Generator, size: tuple[int, int], names: list[tup
     if names is None:
         return random_scene(rng, size, most=3)
     background = random_background(rng, dark_share=0.0)
-    return Scene(*size, background, in_reading_order(size[0], place_things(rng, *size, names)))
+    things = place_things(rng, *size, names, close_up=bool(rng.random() < CLOSE_UPS))
+    return Scene(*size, background, in_reading_order(size[0], things))
 
 
 def pictures_conversation(
