@@ -6,7 +6,7 @@ Knows messages and traces; knows neither torch nor the network nor the page.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -101,7 +101,7 @@ class Engine(Protocol):
 
     def stream(
         self, messages: Sequence[Message], options: GenerationOptions, cancel: threading.Event | None = None
-    ) -> Iterator[Chunk]:
+    ) -> Generator[Chunk, None, None]:
         """Answers the last message. Setting `cancel` ends it at the next step, with stop_reason "cancelled".
 
         Raises UserError before the first chunk for whatever the caller can change.

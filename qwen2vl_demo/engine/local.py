@@ -120,7 +120,7 @@ class LocalEngine:
 
     def stream(
         self, messages: Sequence[Message], options: GenerationOptions, cancel: threading.Event | None = None
-    ) -> Iterator[Chunk]:
+    ) -> Generator[Chunk, None, None]:
         cancel = cancel or threading.Event()
         answer = Answer(started=time.perf_counter())
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 
 from qwen2vl_demo.attention_trace import AttentionTrace, Word
 from qwen2vl_demo.engine.base import Chunk, GenerationOptions
@@ -53,7 +53,7 @@ class ProcessorOnlyEngine:
 
     def stream(
         self, messages: Sequence[Message], options: GenerationOptions, cancel: threading.Event | None = None
-    ) -> Iterator[Chunk]:
+    ) -> Generator[Chunk, None, None]:
         raise UserError("No model is loaded (--model none), so there is no answer; start with --model nano for one.")
 
     def words(self, prompt: PromptTrace, answer: str) -> tuple[Word, ...]:

@@ -59,7 +59,7 @@ class Experimenting(Attending):
     def _trials(
         self, conversation: Conversation, values: Sequence[Any], kind: Experiment, cancel: threading.Event
     ) -> Iterator[list[Trial]]:
-        if conversation.last is None or not conversation.last.counts:
+        if conversation.last is None:
             raise UserError(ASK_FIRST)
         messages = to_messages(conversation.answered(None), self.store.path)
         options = self.choices(values).options

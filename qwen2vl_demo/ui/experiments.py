@@ -90,7 +90,7 @@ def tried(
         prompt = engine.prompt(messages, variation.options)
         trials.append(Trial(variation, prompt.trace.media[-1], prompt.media[-1].frames[0]))
         yield trials
-        with closing(engine.stream(messages, variation.options, cancel)) as chunks:  # type: ignore[type-var]
+        with closing(engine.stream(messages, variation.options, cancel)) as chunks:
             for chunk in chunks:
                 if chunk.status:
                     trials[-1] = replace(trials[-1], status=chunk.status)

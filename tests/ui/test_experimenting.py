@@ -4,11 +4,13 @@ import re
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.ui.chat import Chat
+from qwen2vl_demo.ui.conversation import Answer, Conversation
 from qwen2vl_demo.ui.experimenting import ASK_FIRST, NO_MEDIA, STOPPED, WRITING
 from qwen2vl_demo.ui.experiments import Experiment
 from qwen2vl_demo.ui.sessions import Draft, Session
@@ -57,6 +59,16 @@ def test_positions_change_and_nothing_else(chat: Chat, session: Session, files: 
     )
     assert all(messages == first for messages, _ in others)
     assert "did not matter" in shown  # the fake engine says the same each time
+
+
+@pytest.mark.parametrize("kind", BOTH)
+def test_a_question_that_was_stopped_before_a_word_can_be_tried(
+    chat: Chat, session: Session, files: Files, kind: Experiment
+) -> None:
+    ask(chat, session, "What is here?", files("cat.png"))
+    stopped = replace(session.conversation.turns[0], answer=Answer("", "cancelled"))
+    session.conversation = Conversation((stopped,))
+    assert last_of(chat, session, kind).count("Asked again") == 1
 
 
 @pytest.mark.parametrize("kind", BOTH)
