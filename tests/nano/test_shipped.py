@@ -11,6 +11,7 @@ from qwen2vl_demo.engine.base import GenerationOptions
 from qwen2vl_demo.engine.local import LocalEngine
 from qwen2vl_demo.model.weights import NANO
 from qwen2vl_demo.nano.evaluate import evaluate
+from qwen2vl_demo.nano.train import HEADS
 from qwen2vl_demo.nano.world import sample
 from qwen2vl_demo.processing.chat import encode_chat
 from qwen2vl_demo.processing.image import patchify
@@ -40,6 +41,12 @@ def answer(engine, messages):
 def test_it_is_a_checkpoint_in_the_official_layout_with_a_model_card():
     assert {path.name for path in NANO.iterdir()} >= OFFICIAL_FILES | {"README.md"}
     assert sum(path.stat().st_size for path in NANO.iterdir()) < 60e6
+
+
+def test_what_training_goes_on_with_lies_where_no_other_program_takes_it_for_weights():
+    """They read every safetensors file beside config.json."""
+    assert (NANO / HEADS).is_file()
+    assert [path.name for path in NANO.glob("*.safetensors")] == ["model.safetensors"]
 
 
 @pytest.mark.parametrize("card", json.loads((EXAMPLES / "examples.json").read_text()), ids=lambda card: card["label"])
