@@ -51,7 +51,7 @@ class DenseHead(nn.Module):
         ]
         answers = [sorted({name[question] for name in names}) for question in (0, 1)]
         table = [[answers[question].index(name[question]) for question in (0, 1)] for name in names]
-        self.register_buffer("table", torch.tensor(table))
+        self.register_buffer("table", torch.tensor(table), persistent=False)
         inks = torch.tensor([answers[1].index(colour) for colour in COLOURS])
         self.register_buffer("inks", inks, persistent=False)
         answers.append(list(HEADINGS))

@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import PIL.Image
@@ -169,12 +170,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path, nargs="?", default=DEFAULT_FILE)
     out = parser.parse_args().out
-    rasters: dict[str, np.ndarray] = {}
+    rasters: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         for name in SETS:
-            rasters |= draw_set(name, Path(folder))
+            drawn = draw_set(name, Path(folder))
+            print(f"{name}: {sum(map(len, drawn.values()))} drawings of {len(drawn)} nouns", flush=True)
+            rasters |= drawn
     out.parent.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(out, **rasters)  # type: ignore[arg-type]
+    np.savez_compressed(out, **rasters)
     print(f"{len(NOUNS)} nouns in {len(SETS)} sets: {out}")
 
 

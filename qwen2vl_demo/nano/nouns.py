@@ -1,7 +1,7 @@
 """The everyday things of nano's world beside its shapes: their names, and the icons that show them.
 
-Contract: `NOUNS` maps a noun to the names of its icons in the icon sets that icons.py reads; all of them exist in each
-set. One word a noun, so that a noun is a token. `KIND_OF` says which nouns are animals, fruits, vehicles or flowers.
+Contract: `NOUNS` maps a noun to the names of its icons in the icon sets that icons.py reads; some sets lack some of
+them. One word a noun, so that a noun is a token. `KIND_OF` says which nouns are animals, fruits, vehicles or flowers.
 This module draws nothing.
 """
 

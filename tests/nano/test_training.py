@@ -7,6 +7,7 @@ import re
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from safetensors.torch import load_file
 
 from qwen2vl_demo.engine.base import GenerationOptions
@@ -26,7 +27,7 @@ from qwen2vl_demo.nano.batches import (
 from qwen2vl_demo.nano.checkpoint import nano_config, write_checkpoint
 from qwen2vl_demo.nano.draw import draw_scene
 from qwen2vl_demo.nano.evaluate import evaluate, score
-from qwen2vl_demo.nano.heads import MOST_CELLS, BoxHead, DenseHead, looking_loss
+from qwen2vl_demo.nano.heads import MOST_CELLS, MOST_PICTURES, BoxHead, DenseHead, PlaceHead, looking_loss
 from qwen2vl_demo.nano.scene import CHART_PARTS, COLOURS, HEADINGS, SHAPES, Background, Scene, Thing
 from qwen2vl_demo.nano.tokenizer import train_tokenizer, vocabulary_texts, write_tokenizer
 from qwen2vl_demo.nano.train import DECAY_FROM, WARM_UP, Trainer, rate_at
@@ -95,6 +96,28 @@ def test_each_merged_token_is_asked_for_its_picture(parts):
     assert batch.numbers.max() >= 1
 
 
+def test_the_language_model_is_asked_for_the_picture_only_where_there_are_several(parts):
+    """Hidden states that tell the number are right, and cost less than those that tell the next one."""
+    _, tokenizer, template, config = parts
+    head = PlaceHead(MOST_PICTURES)
+    for part in (head.place, head.size):
+        torch.nn.init.zeros_(part.weight)
+    torch.nn.init.eye_(head.number.weight)
+    reports, losses = {}, {}
+    for kind, shift in (("scene", 0), ("pictures", 0), ("clip", 0), ("clip", 1)):
+        batch = collate(kind, draw(kind), tokenizer, template, config)
+        seen = (batch.input_ids == config.image_token_id) | (batch.input_ids == config.video_token_id)
+        hidden = torch.zeros(*seen.shape, MOST_PICTURES)
+        hidden[seen] = 20 * F.one_hot(batch.numbers + shift, MOST_PICTURES).float()
+        with torch.no_grad():
+            loss, reports[kind, shift] = head(hidden, hidden, seen, batch)
+        losses[kind, shift] = loss.item()
+    assert "number" not in reports["scene", 0]
+    assert reports["pictures", 0]["number"] == reports["clip", 0]["number"] == 1
+    assert reports["clip", 1]["number"] == 0
+    assert losses["clip", 1] > losses["clip", 0] + 5
+
+
 @pytest.mark.parametrize("kind", ["scene", "pictures", "clip"])
 def test_the_size_of_each_medium_is_asked_where_its_vision_span_ends(parts, kind):
     _, tokenizer, template, config = parts
@@ -151,7 +174,7 @@ def test_scoring_a_conversation_in_one_pass_equals_generating_each_answer(parts,
     for _ in range(300):
         hidden = model(model.embed(batch.input_ids, model.encode(batch.patches, batch.grids)), batch.position_ids)
         learnt = batch.targets != IGNORED
-        loss = torch.nn.functional.cross_entropy(model.logits(hidden[learnt]), batch.targets[learnt])
+        loss = F.cross_entropy(model.logits(hidden[learnt]), batch.targets[learnt])
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -308,6 +308,20 @@ def test_things_may_fill_a_picture_and_never_leave_it() -> None:
     assert max(shares) > 0.9 and min(shares) < 0.15
 
 
+def test_things_in_clips_are_of_many_sizes_and_never_leave_the_frame() -> None:
+    """From 26 px, hardly a merged token, to half of the frame's shorter side, which is twice the radius."""
+    rng = np.random.default_rng(0)
+    radii = []
+    for clip in (random_clip(rng, (168, 196), 6) for _ in range(150)):
+        for one in (one for track in clip.tracks for one in track if one is not None):
+            x1, y1, x2, y2 = box_of(one)
+            assert min(x1, y1) > -1 and x2 < clip.width + 1 and y2 < clip.height + 1
+        if clip.action not in ("grows", "shrinks"):
+            radii.append(clip.actor.radius)
+    assert 13 <= min(radii) < 15 and 0.2 * 168 < max(radii) <= 0.25 * 168
+    assert 0.2 < sum(radius > 18 for radius in radii) / len(radii) < 0.4
+
+
 def test_clips_move_the_way_the_answer_says() -> None:
     """The centre of the pixels that differ between first and last frame's labels goes left, right, up or down."""
     rng = np.random.default_rng(0)
