@@ -1,6 +1,6 @@
 """How often nano is right, by family, on pictures and clips that it has never seen.
 
-    python -m qwen2vl_demo.nano.evaluate [--model assets/nano] [--conversations 400] [--brief] [--json OUT]
+    python -m qwen2vl_demo.nano.evaluate [--conversations 400] [--fewer 200] [--brief] [--json OUT]
 
 An answer counts as right if it is right to the letter. Greedy decoding writes exactly the expected answer if and
 only if the likeliest token is the expected one at every place of it, so that one pass over a conversation scores
@@ -116,6 +116,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, default=Path("assets/nano"))
     parser.add_argument("--conversations", type=int, default=400, help="of each kind")
+    parser.add_argument("--fewer", type=int, help="of each kind for the smaller tables; half as many if not given")
     parser.add_argument("--brief", action="store_true", help="the first table only")
     parser.add_argument("--json", type=Path, help="write the tables there too")
     options = parser.parse_args()
@@ -128,7 +129,7 @@ def main() -> None:
     record: dict[str, object] = {"all wordings": [asdict(row) for row in rows]}
     print(format_table(rows), flush=True)
     if not options.brief:
-        few = max(BATCHES_OF, options.conversations // 2)
+        few = max(BATCHES_OF, options.fewer or options.conversations // 2)
         words = {
             name: evaluate(*parts, samples_per_kind=few, phrasings=split)
             for name, split in (("trained wordings", "train"), ("held-out wordings", "held_out"))
@@ -144,7 +145,7 @@ def main() -> None:
                 continue
             print("", side_by_side(tables), sep="\n", flush=True)
             record |= {name: [asdict(row) for row in table] for name, table in tables.items()}
-        overlap, asked = studies.box_fit(options.model, questions=options.conversations)
+        overlap, asked = studies.box_fit(options.model, questions=2 * few)
         record["boxes"] = {"mean_iou": overlap, "questions": asked}
         print(f"\nboxes: mean intersection over union {overlap:.2f} over {asked} questions")
     if options.json:

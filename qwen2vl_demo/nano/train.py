@@ -39,7 +39,9 @@ LANGUAGE_RATE = 2e-3
 VISION_RATE = 1.5e-3  # while it learns alone
 VISION_SHARE = 0.7  # of that when it learns to answer, ...
 FROZEN = 0.05  # ... after this share of the stage: before, the language model learns to use what it has
-MERGER_FIRST = 0.08  # share of the vision stage in which a model that can already see only turns its merged tokens
+MERGER_FIRST = (
+    0.08  # share of the vision stage in which a model that sees, asked by new heads, only turns its merged tokens
+)
 SAVE_SECONDS = 180
 HEADS = Path("training/heads.safetensors")  # in a checkpoint, below it: whoever runs the model does not load them
 WARM_UP, DECAY_FROM = 0.02, 0.15  # shares of a stage: the rate rises before the first and falls after the second
@@ -76,7 +78,7 @@ class Trainer:
         self.model = Qwen2VL(nano_config(raw)).to(device)
         self.model.visual.apply(partial(_start, spread=0.05))
         self.model.model.apply(partial(_start, spread=0.02))
-        self.can_see = start_from is not None
+        self.new_heads = start_from is not None and not (start_from / HEADS).exists()
         if start_from is not None:
             known = load_model(start_from, device=torch.device(device), dtype=torch.float32)
             self.model.load_state_dict(grown(known.state_dict(), self.model.state_dict(), start_from, raw))
@@ -87,7 +89,7 @@ class Trainer:
             for block in self.model.visual.blocks:
                 block.get_submodule("mlp").compile(dynamic=True)
         self.lesson = Lesson(self.model, self._token_of, device)
-        if start_from is not None and (start_from / HEADS).exists():
+        if start_from is not None and not self.new_heads:
             self._take_heads(load_file(start_from / HEADS, device=device))
         vision, language = self.model.visual, self.model.model
         matrices = [[p for p in part.parameters() if p.ndim == 2] for part in (vision.blocks, language.layers)]
@@ -186,7 +188,7 @@ class Trainer:
                 frozen = not dense and share < FROZEN
                 vision["lr"] = VISION_RATE * factor * (1.0 if dense else 0.0 if frozen else VISION_SHARE)
                 language["lr"] = LANGUAGE_RATE * factor
-            if dense and self.can_see and share < MERGER_FIRST:
+            if dense and self.new_heads and share < MERGER_FIRST:
                 self.optimizers[0].param_groups[0]["lr"] = 0.0
             if batch.kind == "mosaic" and frozen:
                 continue

@@ -130,12 +130,10 @@ def test_the_held_out_set_is_drawn_only_when_asked_for():
         return (draw_scene(scene, np.random.default_rng(0))[0][..., 1] == 60).any()
 
     def scenes():
-        """As they are drawn, but upright and in their own colours, whose edges do not mix into the other set's."""
-        rng = np.random.default_rng(1)
+        """As drawn, but as they are in their set: whose colours' edges do not mix into those of the other set."""
+        rng, own = np.random.default_rng(1), {"tint": (), "warp": (), "bend": (), "finish": ""}
         drawn = [random_scene(rng, (140, 140)) for _ in range(20)]
-        return [
-            replace(scene, things=tuple(replace(thing, tint=(), warp=()) for thing in scene.things)) for scene in drawn
-        ]
+        return [replace(scene, things=tuple(replace(thing, **own) for thing in scene.things)) for scene in drawn]
 
     for scene in scenes():
         assert scene.shapes or not bright(Scene(140, 140, WHITE, scene.things))
