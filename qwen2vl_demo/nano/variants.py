@@ -16,7 +16,7 @@ from qwen2vl_demo.nano.scene import Thing, choose
 
 SMOOTH = Image.Resampling.BILINEAR
 NODES, BENT = 5, 0.13  # of the net that a drawing is bent with, a side; the most that one moves, in half sides
-FINISHES = ("thick", "thin", "rim")
+FINISHES = ("thick", "thin", "rim", "negative")
 STROKE = 2  # by how many of a drawing's pixels strokes grow or shrink on either side; the width of a rim
 RIM = (40, 40, 44)
 Matrix = tuple[tuple[float, float, float], ...]  # three rows, applied to RGB
@@ -84,14 +84,18 @@ def bent(drawing: Image.Image, bend: Sequence[float]) -> Image.Image:
 
 
 def finished(drawing: Image.Image, finish: str) -> Image.Image:
-    """A drawing as another hand would finish it in the same outline: dark strokes thicker or thinner, or a dark rim."""
+    """A drawing as another hand would finish it in the same outline: dark strokes thicker or thinner, a dark rim, or
+    within one light and dark exchanged."""
     colours, alpha = np.split(np.asarray(drawing), (3,), axis=2)
     inside = alpha > 0
     if finish == "thick":
         colours = _nearby(np.minimum, np.where(inside, colours, 255))  # what lies beside the ink must not grow into it
     elif finish == "thin":
         colours = _nearby(np.maximum, np.where(inside, colours, 0))
-    else:
+    elif finish == "negative":
+        opposite = colours.max(2, keepdims=True) + colours.min(2, keepdims=True).astype(int) - colours
+        colours = 255 - opposite  # hues back where they were: only light and dark have changed places
+    if finish in ("rim", "negative"):  # which may be white on white
         colours = np.where(_nearby(np.minimum, alpha) > 128, colours, RIM)
     return Image.fromarray(np.concatenate([colours, alpha], 2).astype(np.uint8))
 
@@ -130,8 +134,11 @@ def warped(
 
 
 def random_tint(rng: np.random.Generator) -> Matrix:
-    """A (3, 3) matrix on RGB: colours turned by up to 34 degrees, paler or stronger, darker or lighter."""
+    """A (3, 3) matrix on RGB: colours turned by up to 34 degrees, paler or stronger, darker or lighter; or, one in four,
+    turned by any angle, down to grey and to nearly black. Most sets agree on an orange cat, and cats do not."""
     angle, strength, light = rng.uniform(-0.6, 0.6), rng.uniform(0.2, 1.4), rng.uniform(0.8, 1.1)
+    if rng.random() < 0.25:
+        angle, strength, light = rng.uniform(-np.pi, np.pi), rng.uniform(0, 1.2), rng.uniform(0.4, 1.1)
     grey = np.full((3, 3), 1 / 3)
     # Rodrigues' rotation about the grey axis; what lies along the axis is brightness and stays.
     cross = np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / np.sqrt(3)

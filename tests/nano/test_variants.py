@@ -61,3 +61,9 @@ def test_no_finish_changes_the_outline(finish):
     drawn = np.asarray(finished(striped(), finish))
     assert (drawn[..., 3] == np.asarray(striped())[..., 3]).all()
     assert tuple(drawn[20, 20, :3]) in {(200, 200, 200), RIM}
+
+
+def test_a_negative_keeps_hues():
+    """Of light red, (240, 80, 80), the hue stays, and light and dark change places."""
+    plate = Image.new("RGBA", (SIDE, SIDE), (240, 80, 80, 255))
+    assert finished(plate, "negative").getpixel((5, 5)) == (175, 15, 15, 255)
