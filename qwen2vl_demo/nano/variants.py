@@ -134,8 +134,8 @@ def warped(
 
 
 def random_tint(rng: np.random.Generator) -> Matrix:
-    """A (3, 3) matrix on RGB: colours turned by up to 34 degrees, paler or stronger, darker or lighter; or, one in four,
-    turned by any angle, down to grey and to nearly black. Most sets agree on an orange cat, and cats do not."""
+    """A (3, 3) matrix on RGB: colours turned by up to 34 degrees, paler or stronger, darker or lighter; or, one in
+    four, turned by any angle, down to grey and to nearly black. Most sets agree on an orange cat, and cats do not."""
     angle, strength, light = rng.uniform(-0.6, 0.6), rng.uniform(0.2, 1.4), rng.uniform(0.8, 1.1)
     if rng.random() < 0.25:
         angle, strength, light = rng.uniform(-np.pi, np.pi), rng.uniform(0, 1.2), rng.uniform(0.4, 1.1)
