@@ -29,7 +29,7 @@ def as_icon(rng: np.random.Generator, thing: Thing) -> Thing:
     index = int(rng.integers(len(drawings)))
     bend = tuple(rng.uniform(-BENT, BENT, 2 * (NODES - 2) ** 2).tolist()) if rng.random() < 0.5 else ()
     finish = choose(rng, FINISHES) if rng.random() < 0.2 else ""
-    alpha = Image.fromarray(drawings[index, :, :, 3])
+    drawn, alpha = drawings[index], Image.fromarray(drawings[index, :, :, 3])
     ys, xs = np.nonzero(np.asarray(bent(alpha, bend) if bend else alpha) > 40)
     ink = (np.stack([xs, ys]) + 0.5) / (icons.SIDE / 2) - 1  # in half sides around the middle
     turn = np.radians(rng.uniform(-16, 16)) if rng.random() < 0.5 else 0.0
@@ -37,7 +37,7 @@ def as_icon(rng: np.random.Generator, thing: Thing) -> Thing:
     mirror = -1.0 if rng.random() < 0.4 else 1.0
     slant = float(rng.uniform(-0.25, 0.25)) if rng.random() < 0.3 else 0.0
     warp, spread = warped(ink, turn, stretch, mirror, slant)
-    colours = drawings[index, ys, xs, :3].reshape(-1, 3)
+    colours = drawn[drawn[..., 3] > 40][:, :3]
     tint: Matrix = ()
     if np.ptp(colours, axis=0).max() < 8:
         tint = repainted(colours[0], random_ink(rng)) if rng.random() < 0.8 else ()
