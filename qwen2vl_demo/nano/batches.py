@@ -39,10 +39,10 @@ IMAGE_CONFIG = ImageConfig.from_dict(PREPROCESSOR)
 
 # Share of each kind of conversation, and how many make a batch of about equal cost.
 MIX = {
-    "scene": (0.37, 16),
+    "scene": (0.40, 16),
     "text": (0.09, 16),
     "paper": (0.14, 16),
-    "pictures": (0.19, 10),
+    "pictures": (0.16, 10),
     "clip": (0.11, 12),
     "chat": (0.02, 16),
     "limits": (0.08, 16),

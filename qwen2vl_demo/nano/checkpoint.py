@@ -35,7 +35,7 @@ def nano_config(tokenizer: Tokenizer) -> Qwen2VLConfig:
 
     hidden = 192
     return Qwen2VLConfig(
-        vision=VisionConfig(depth=10, embed_dim=128, num_heads=2, mlp_ratio=4, out_dim=hidden),
+        vision=VisionConfig(depth=8, embed_dim=128, num_heads=2, mlp_ratio=4, out_dim=hidden),
         text=TextConfig(
             hidden_size=hidden,
             num_layers=6,

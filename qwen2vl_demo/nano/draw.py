@@ -29,7 +29,6 @@ from qwen2vl_demo.nano.scene import (
     Thing,
     outline,
 )
-from qwen2vl_demo.nano.variants import drawing_of
 
 _SCALE = 4
 _SMOOTH = Image.Resampling.BILINEAR
@@ -125,11 +124,18 @@ def draw_thing(image: Image.Image, thing: Thing, style: str = "flat") -> np.ndar
     return np.asarray(coverage, dtype=np.float32) / 255
 
 
+def _in_pixels(warp: Sequence[float]) -> tuple[float, ...]:
+    """A map between points in half sides around the middle as one between the pixels of two drawings."""
+    (a, b, c), (d, e, f), half = warp[:3], warp[3:], icons.SIDE / 2
+    return a, b, half * (1 + c - a - b), d, e, half * (1 + f - d - e)
+
+
 def _draw_icon(image: Image.Image, thing: Thing) -> np.ndarray:
+    drawing = Image.fromarray(icons.pictures(thing.shape)[thing.icon])
     side = max(2, round(2 * thing.radius))
-    drawing = drawing_of(thing).resize(
-        (side, side), Image.Resampling.BOX if side <= icons.SIDE else Image.Resampling.BICUBIC
-    )
+    if thing.warp:
+        drawing = drawing.transform(drawing.size, Image.Transform.AFFINE, _in_pixels(thing.warp), _SMOOTH)
+    drawing = drawing.resize((side, side), Image.Resampling.BOX if side <= icons.SIDE else Image.Resampling.BICUBIC)
     if thing.tint:
         colours, alpha = np.split(np.asarray(drawing), (3,), axis=2)
         tinted = np.clip(colours @ np.asarray(thing.tint, np.float32).T, 0, 255).astype(np.uint8)

@@ -45,7 +45,7 @@ def _shown(pixels: np.ndarray, cells: Cells) -> Sample:
 def _crowd(rng: np.random.Generator, height: int, width: int, dark: bool) -> list[Thing]:
     """Things on a shaken grid, now and then few and large ones, or one that fills the picture."""
     dice, most = rng.random(), min(height, width)
-    pitch = float(rng.uniform(30, 66) if dice < 0.5 else rng.uniform(66, most) if dice < 0.7 else most)
+    pitch = float(rng.uniform(30, 66) if dice < 0.65 else rng.uniform(66, most) if dice < 0.8 else most)
     rows, columns = int(height // pitch), int(width // pitch)
     nouns = icons.nouns()
     colours = [c for c in COLOURS if not (dark and c == "black")]

@@ -64,7 +64,7 @@ class Thing:
     An icon has a noun for its shape, no colour, and `icon`, the number of its drawing; `spread` is how much of
     the half size its ink takes to the sides and up and down, `warp` (a, b, c, d, e, f) where in the drawing a point
     (x, y) comes from, (a x + b y + c, d x + e y + f) in half sides, and `tint` (3, 3) what its colours are multiplied
-    by; before that, `finish` and `bend` change it as variants.py says. All of these may be empty.
+    by; both may be ().
     """
 
     shape: str
@@ -77,8 +77,6 @@ class Thing:
     big: bool = False
     icon: int | None = None
     spread: tuple[float, float] = (1.0, 1.0)
-    finish: str = ""
-    bend: tuple[float, ...] = ()
     warp: tuple[float, ...] = ()
     tint: tuple[tuple[float, float, float], ...] = ()
 

@@ -88,7 +88,7 @@ def test_a_tint_keeps_grey_grey():
     for seed in range(20):
         tinted = np.asarray(random_tint(np.random.default_rng(seed))) @ np.full(3, 100.0)
         assert np.ptp(tinted) < 1e-9
-        assert 39 < tinted[0] < 111
+        assert 79 < tinted[0] < 111
 
 
 def test_a_drawing_of_one_colour_is_repainted_in_another():
@@ -105,12 +105,9 @@ def test_new_ink_is_of_any_hue_and_seen_on_light_and_on_dark():
 
 def test_only_drawings_of_one_colour_are_repainted():
     """The bars of these tests have one colour; a stripe makes it two."""
-    rows = {"ph": set(), "noto": set()}
-    for name in rows:
-        bar = icons._rasters()[f"{name}/cat"]
-        bar[bar[..., 3] > 0] = (90, 120, 200, 255)  # beside it all is black, and not seen
     icons._rasters()["ph/cat"][:, icons.SIDE // 2] = (250, 250, 250, 255)
     icons._of.cache_clear()
+    rows = {"ph": set(), "noto": set()}
     for name, found in rows.items():
         with icons.only(name):
             for seed in range(40):
@@ -133,10 +130,12 @@ def test_the_held_out_set_is_drawn_only_when_asked_for():
         return (draw_scene(scene, np.random.default_rng(0))[0][..., 1] == 60).any()
 
     def scenes():
-        """As drawn, but as they are in their set: whose colours' edges do not mix into those of the other set."""
-        rng, own = np.random.default_rng(1), {"tint": (), "warp": (), "bend": (), "finish": ""}
+        """As they are drawn, but upright and in their own colours, whose edges do not mix into the other set's."""
+        rng = np.random.default_rng(1)
         drawn = [random_scene(rng, (140, 140)) for _ in range(20)]
-        return [replace(scene, things=tuple(replace(thing, **own) for thing in scene.things)) for scene in drawn]
+        return [
+            replace(scene, things=tuple(replace(thing, tint=(), warp=()) for thing in scene.things)) for scene in drawn
+        ]
 
     for scene in scenes():
         assert scene.shapes or not bright(Scene(140, 140, WHITE, scene.things))
