@@ -67,10 +67,10 @@ def tables(record: dict[str, Any]) -> dict[str, list[str]]:
 def with_tables(card: str, record: dict[str, Any]) -> str:
     """The card with the record's numbers. ValueError if it lacks one of the tables."""
     for heading, rows in tables(record).items():
-        table = re.compile(rf"({re.escape(heading)}\n[|-]+\n)(?:\|.*\n)*")
-        if not table.search(card):
+        found = re.search(rf"({re.escape(heading)}\n[|-]+\n)(?:\|.*\n)*", card)
+        if not found:
             raise ValueError(f"the card has no table under {heading}")
-        card = table.sub(lambda found: found[1] + "".join(f"{row}\n" for row in rows), card)  # noqa: B023
+        card = card[: found.end(1)] + "".join(f"{row}\n" for row in rows) + card[found.end() :]
     return card
 
 

@@ -1,6 +1,6 @@
 """How often nano is right, by family, on pictures and clips that it has never seen.
 
-    python -m qwen2vl_demo.nano.evaluate [--conversations 400] [--fewer 200] [--brief] [--json OUT]
+    python -m qwen2vl_demo.nano.evaluate [--model DIR] [--conversations 400] [--fewer 200] [--brief] [--json OUT]
 
 An answer counts as right if it is right to the letter. Greedy decoding writes exactly the expected answer if and
 only if the likeliest token is the expected one at every place of it, so that one pass over a conversation scores

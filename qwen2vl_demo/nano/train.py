@@ -39,9 +39,7 @@ LANGUAGE_RATE = 2e-3
 VISION_RATE = 1.5e-3  # while it learns alone
 VISION_SHARE = 0.7  # of that when it learns to answer, ...
 FROZEN = 0.05  # ... after this share of the stage: before, the language model learns to use what it has
-MERGER_FIRST = (
-    0.08  # share of the vision stage in which a model that sees, asked by new heads, only turns its merged tokens
-)
+MERGER_FIRST = 0.08  # share of the vision stage in which a model that sees only turns its merged tokens to new heads
 SAVE_SECONDS = 180
 HEADS = Path("training/heads.safetensors")  # in a checkpoint, below it: whoever runs the model does not load them
 WARM_UP, DECAY_FROM = 0.02, 0.15  # shares of a stage: the rate rises before the first and falls after the second

@@ -30,7 +30,7 @@ from qwen2vl_demo.nano.evaluate import evaluate, score
 from qwen2vl_demo.nano.heads import MOST_CELLS, MOST_PICTURES, BoxHead, DenseHead, PlaceHead, looking_loss
 from qwen2vl_demo.nano.scene import CHART_PARTS, COLOURS, HEADINGS, SHAPES, Background, Scene, Thing
 from qwen2vl_demo.nano.tokenizer import train_tokenizer, vocabulary_texts, write_tokenizer
-from qwen2vl_demo.nano.train import DECAY_FROM, WARM_UP, Trainer, rate_at
+from qwen2vl_demo.nano.train import DECAY_FROM, HEADS, WARM_UP, Trainer, rate_at
 from qwen2vl_demo.nano.world import CELL_LABELS, FAMILIES, sample
 from qwen2vl_demo.processing.chat import ChatTemplate
 from qwen2vl_demo.processing.messages import Image, Message, Text
@@ -213,6 +213,9 @@ def test_a_stopped_run_goes_on_and_a_finished_one_writes_a_checkpoint(tmp_path):
     later = Trainer(tmp_path / "later", 1, 0.1, "cpu", seed=7, start_from=tmp_path / "best")
     heads = again.lesson.heads.state_dict()
     assert all(torch.equal(tensor, heads[name]) for name, tensor in later.lesson.heads.state_dict().items())
+    (tmp_path / "best" / HEADS).unlink()
+    without = Trainer(tmp_path / "without", 1, 0.1, "cpu", seed=7, start_from=tmp_path / "best")
+    assert (later.new_heads, without.new_heads) == (False, True)
 
 
 def test_a_new_run_can_begin_with_the_weights_of_a_checkpoint(tmp_path):
