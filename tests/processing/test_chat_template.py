@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerFast
 
@@ -141,7 +141,10 @@ def test_awkward_texts_equal_the_reference(tokenizer: Tokenizer, tokenizer_json:
 
 @given(texts=st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=20), min_size=1, max_size=4))
 @settings(deadline=None, max_examples=60)
+@example(texts=["<|object_ref_", "end|"])
 def test_any_text_equals_the_reference(tokenizer: Tokenizer, tokenizer_json: str, texts: list[str]) -> None:
+    """But for typed special tokens, which stay text here and do not there; hypothesis finds their names in our code."""
+    assume(not any(token in "".join(texts) for token in tokenizer.special_tokens))
     messages = [Message("user", [Text(text) for text in texts])]
     ours = encode(messages, tokenizer).input_ids.tolist()
     assert ours == reference_prompt(messages, [], RELEASED_TEMPLATE, tokenizer_json)
