@@ -26,8 +26,8 @@ def main(argv: Sequence[str]) -> int:
 def serve(settings: Settings) -> None:
     """Loads the engine, builds the page and blocks. Raises UserError."""
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
-    from qwen2vl_demo.engine.start import engine_of, options_of
-    from qwen2vl_demo.ui.demo import build_demo, launch_options
+    from qwen2vl_demo.engine.factory import engine_of, options_of
+    from qwen2vl_demo.ui.app import build_demo, launch_options
 
     print(f"qwen2vl-demo {__version__}", flush=True)
     check_address(settings.host, settings.port)

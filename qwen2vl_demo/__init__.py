@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from qwen2vl_demo.engine import load_engine
-    from qwen2vl_demo.engine.base import GenerationOptions
+    from qwen2vl_demo.engine.protocol import GenerationOptions
     from qwen2vl_demo.errors import UserError
     from qwen2vl_demo.processing.messages import Image, MediaOptions, Message, Text, Video
 
 __version__ = "0.1.0"
 
 _HOME = {
-    "GenerationOptions": "qwen2vl_demo.engine.base",
+    "GenerationOptions": "qwen2vl_demo.engine.protocol",
     "Image": "qwen2vl_demo.processing.messages",
     "MediaOptions": "qwen2vl_demo.processing.messages",
     "Message": "qwen2vl_demo.processing.messages",

@@ -22,7 +22,7 @@ from qwen2vl_demo.settings import NO_MODEL, Parser, Settings, add_flags, variabl
 if TYPE_CHECKING:
     import numpy as np
 
-    from qwen2vl_demo.engine.base import Engine, GenerationOptions, Result
+    from qwen2vl_demo.engine.protocol import Engine, GenerationOptions, Result
     from qwen2vl_demo.processing.messages import Message
     from qwen2vl_demo.trace import MediaTrace, PromptTrace
 
@@ -122,7 +122,7 @@ def _add_media(command: argparse.ArgumentParser) -> None:
 
 
 def _ask(given: argparse.Namespace) -> int:
-    from qwen2vl_demo.engine.start import engine_of, options_of
+    from qwen2vl_demo.engine.factory import engine_of, options_of
 
     settings = Settings.from_namespace(given)
     options = options_of(settings)
@@ -173,8 +173,8 @@ def _answer_record(result: Result) -> dict[str, Any]:
 def _inspect(given: argparse.Namespace) -> int:
     if not given.media and not given.question:
         raise UserError("There is nothing to inspect; give at least one --image or --video.")
+    from qwen2vl_demo.engine.factory import options_of
     from qwen2vl_demo.engine.processors import processor_for
-    from qwen2vl_demo.engine.start import options_of
 
     settings = Settings.from_namespace(given, {variable_name("model"): NO_MODEL, **os.environ})
     processor, messages = processor_for(settings.model), _messages(given)
@@ -202,13 +202,13 @@ def _inspect(given: argparse.Namespace) -> int:
 
 def _as_it_came(messages: list[Message], medium: MediaTrace) -> np.ndarray | None:
     """The picture of a trace before it was resized; None where resizing changed nothing."""
-    from qwen2vl_demo.media import glance
+    from qwen2vl_demo.media import load_thumbnail
     from qwen2vl_demo.processing.messages import Text
 
     part = messages[medium.message].parts[medium.part]
     if isinstance(part, Text) or medium.original_size == medium.resized_size:
         return None
-    return glance(part.source, video=medium.kind == "video")
+    return load_thumbnail(part.source, video=medium.kind == "video")
 
 
 def _summary(trace: PromptTrace) -> str:

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from qwen2vl_demo.trace import PromptTrace
-from qwen2vl_demo.viz.page import standalone
-from qwen2vl_demo.viz.payload import payload
+from qwen2vl_demo.viz.lens_page import standalone
+from qwen2vl_demo.viz.lens_payload import payload
 
 
 def report_page(

@@ -15,7 +15,7 @@ from collections.abc import Generator, Sequence
 import numpy as np
 
 from qwen2vl_demo.attention_trace import AttentionTrace, Word, split_words
-from qwen2vl_demo.engine.base import Chunk, GenerationOptions, Result, StopReason
+from qwen2vl_demo.engine.protocol import Chunk, GenerationOptions, Result, StopReason
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.geometry import (
     MIN_PIXELS,
@@ -44,7 +44,7 @@ MARKUP = (
 
 
 class FakeEngine:
-    """Implements qwen2vl_demo.engine.base.Engine."""
+    """Implements qwen2vl_demo.engine.protocol.Engine."""
 
     name = "fake"
     description = "no model, on this CPU in words"

@@ -19,7 +19,7 @@ import pytest
 from fake_engine import FakeEngine
 
 from qwen2vl_demo import cli
-from qwen2vl_demo.engine.wire import clip_file
+from qwen2vl_demo.engine.remote.request import clip_file
 from qwen2vl_demo.geometry import MAX_PIXELS, VisionSpan, mrope_position_ids, smart_resize
 from qwen2vl_demo.processing.messages import Image, Message, Text, Video
 
@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parent.parent
 def fake(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
     """Whatever engine the command line asks for, it gets this one."""
     engine = FakeEngine(step=0, encode=0)
-    monkeypatch.setattr("qwen2vl_demo.engine.start.load_engine", lambda *_, **__: engine)
+    monkeypatch.setattr("qwen2vl_demo.engine.factory.load_engine", lambda *_, **__: engine)
     return engine
 
 
@@ -256,7 +256,7 @@ SLOW = """
 import sys
 from fake_engine import FakeEngine
 from qwen2vl_demo import cli
-from qwen2vl_demo.engine import start
+from qwen2vl_demo.engine import factory as start
 start.load_engine = lambda *_, **__: FakeEngine(step=0.05)
 sys.exit(cli.main(["ask", "a long answer please"]))
 """

@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "qwen2vl_demo"
 
-LEAVES = {"errors", "config", "geometry", "trace", "attention_trace", "settings"}
+LEAVES = {"errors", "config", "geometry", "trace", "attention_trace", "settings", "released"}
 BELOW_ENGINE = LEAVES | {"media", "processing", "model"}
 BELOW_UI = BELOW_ENGINE | {"engine", "viz", "nano", "report"}
 
@@ -37,7 +37,7 @@ ROOMS = {
     "viz": Room({"errors", "trace", "attention_trace", "geometry", "viz"}, {"numpy", "plotly", "PIL"}),
     "report": Room(LEAVES | {"viz"}, {"numpy"}),
     "ui": Room(
-        LEAVES | {"engine", "viz", "media", "processing.messages", "ui", "nano.evaluate"},
+        LEAVES | {"engine", "viz", "media", "processing.messages", "ui"},
         {"gradio", "plotly", "numpy", "PIL", "spaces"},
     ),
     "nano": Room(BELOW_UI, {"torch", "numpy", "PIL", "av", "tokenizers", "safetensors", "jinja2", "resvg_py"}),
@@ -57,7 +57,7 @@ def modules() -> list[Path]:
 
 
 def dotted(path: Path) -> str:
-    """`qwen2vl_demo/engine/base.py` -> `qwen2vl_demo.engine.base`; a package is called by its folder."""
+    """`qwen2vl_demo/engine/base.py` -> `qwen2vl_demo.engine.protocol`; a package is called by its folder."""
     return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
@@ -128,11 +128,11 @@ def test_a_module_imports_only_what_its_room_may(path: Path) -> None:
         ("processing/chat.py", "from .. import media", False),
         ("viz/theme.py", "import plotly.graph_objects as go", False),
         ("viz/theme.py", "import torch", True),
-        ("engine/base.py", "import gradio as gr", True),
-        ("engine/base.py", "import transformers", True),
-        ("ui/chat.py", "from qwen2vl_demo.processing import messages", False),
-        ("ui/chat.py", "from qwen2vl_demo.model import qwen2vl", True),
-        ("ui/chat.py", "import torch", True),
+        ("engine/protocol.py", "import gradio as gr", True),
+        ("engine/protocol.py", "import transformers", True),
+        ("ui/chat/controller.py", "from qwen2vl_demo.processing import messages", False),
+        ("ui/chat/controller.py", "from qwen2vl_demo.model import qwen2vl", True),
+        ("ui/chat/controller.py", "import torch", True),
         ("errors.py", "if TYPE_CHECKING:\n    import torch\nelse:\n    import gradio", True),
         ("errors.py", "if TYPE_CHECKING:\n    import torch", False),
         ("surprise.py", "import os", True),
@@ -169,7 +169,7 @@ def test_the_names_of_a_conversation_load_neither_torch_nor_gradio() -> None:
 def test_public_names_are_what_they_say_and_a_wrong_one_is_an_attribute_error() -> None:
     import qwen2vl_demo
     from qwen2vl_demo.engine import load_engine
-    from qwen2vl_demo.engine.base import GenerationOptions
+    from qwen2vl_demo.engine.protocol import GenerationOptions
 
     assert qwen2vl_demo.GenerationOptions is GenerationOptions
     assert qwen2vl_demo.load_engine is load_engine

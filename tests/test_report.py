@@ -11,7 +11,7 @@ import numpy as np
 from qwen2vl_demo.geometry import VisionSpan, grid_thw, merged_tokens, mrope_position_ids
 from qwen2vl_demo.report import report_page
 from qwen2vl_demo.trace import MediaTrace, PromptTrace
-from qwen2vl_demo.viz.runs import from_runs
+from qwen2vl_demo.viz.run_length import from_runs
 
 
 def page(kind: str, frames: np.ndarray, name: str = "cat.png", pieces: tuple[str, ...] = ()) -> tuple[str, PromptTrace]:

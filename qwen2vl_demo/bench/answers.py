@@ -154,8 +154,8 @@ def _same_as_transformers(shape: str, device: torch.device) -> str:
 @torch.inference_mode()
 def _logit_change(plain: LocalEngine, narrow: LocalEngine, messages: list[Message]) -> float:
     """|int8 - full| / |full| of the logits behind one token of an answer, with the same cache before it."""
-    from qwen2vl_demo.engine.base import GenerationOptions
     from qwen2vl_demo.engine.generate import prefill
+    from qwen2vl_demo.engine.protocol import GenerationOptions
     from qwen2vl_demo.model.kv_cache import KVCache
 
     trace = plain.prompt(messages, GenerationOptions()).trace

@@ -10,8 +10,8 @@ import torch
 
 from qwen2vl_demo.bench import models
 from qwen2vl_demo.bench.media import write_clip
-from qwen2vl_demo.engine.base import GenerationOptions
 from qwen2vl_demo.engine.local import LocalEngine
+from qwen2vl_demo.engine.protocol import GenerationOptions
 from qwen2vl_demo.processing.messages import Image, MediaOptions, Message, Part, Text, Video
 
 MEGAPIXELS = (0.1, 0.2, 0.5, 1.0, 2.5)

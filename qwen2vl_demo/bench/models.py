@@ -19,9 +19,9 @@ from torch import Tensor
 from qwen2vl_demo.bench.measure import Unequal
 from qwen2vl_demo.bench.packages import needed
 from qwen2vl_demo.config import Qwen2VLConfig, TextConfig, VisionConfig
-from qwen2vl_demo.engine.base import GenerationOptions, Result
 from qwen2vl_demo.engine.generate import decode_step, prefill
 from qwen2vl_demo.engine.local import LocalEngine
+from qwen2vl_demo.engine.protocol import GenerationOptions, Result
 from qwen2vl_demo.model.decoder import WeightKind
 from qwen2vl_demo.model.kv_cache import KVCache
 from qwen2vl_demo.model.qwen2vl import Qwen2VL

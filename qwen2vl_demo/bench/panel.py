@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 import PIL.Image
 
+from qwen2vl_demo.bench.first_update import app, browser
 from qwen2vl_demo.bench.measure import Row, Series
 from qwen2vl_demo.bench.models import needed
-from qwen2vl_demo.bench.page import app, browser
 from qwen2vl_demo.errors import UserError
 
 SIDE, TOKENS = 1568, (1568 // 28) ** 2

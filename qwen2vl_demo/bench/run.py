@@ -15,7 +15,8 @@ from typing import Any
 
 import torch
 
-from qwen2vl_demo.bench import answers, media, page, panel
+from qwen2vl_demo.bench import answers, media, panel
+from qwen2vl_demo.bench import first_update as page
 from qwen2vl_demo.bench.growth import growth
 from qwen2vl_demo.bench.measure import HEADER, Row, table_line
 from qwen2vl_demo.errors import UserError

@@ -10,10 +10,10 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from qwen2vl_demo.engine.base import Chunk, Engine, GenerationOptions, Result
     from qwen2vl_demo.engine.local import LocalEngine
-    from qwen2vl_demo.engine.no_model import ProcessorOnlyEngine
-    from qwen2vl_demo.engine.remote import RemoteEngine
+    from qwen2vl_demo.engine.processor_only import ProcessorOnlyEngine
+    from qwen2vl_demo.engine.protocol import Chunk, Engine, GenerationOptions, Result
+    from qwen2vl_demo.engine.remote.engine import RemoteEngine
     from qwen2vl_demo.media import MediaLimits
 
 _HOME = {
@@ -59,13 +59,13 @@ def load_engine(
     Raises UserError for a model that cannot be loaded and a server that does not answer.
     """
     if engine_url is not None:
-        from qwen2vl_demo.engine.remote import RemoteEngine
+        from qwen2vl_demo.engine.remote.engine import RemoteEngine
 
         return RemoteEngine.connect(
             engine_url, engine_model, key=engine_key, timeout=engine_timeout, checkpoint=model, limits=limits
         )
     if model == "none":
-        from qwen2vl_demo.engine.no_model import ProcessorOnlyEngine
+        from qwen2vl_demo.engine.processor_only import ProcessorOnlyEngine
 
         return ProcessorOnlyEngine.load(limits)
     from qwen2vl_demo.engine.local import LocalEngine

@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator, Sequence
 import torch
 from torch import Tensor
 
-from qwen2vl_demo.engine.base import GenerationOptions
+from qwen2vl_demo.engine.protocol import GenerationOptions
 from qwen2vl_demo.model.decoder import Decoder
 from qwen2vl_demo.model.kv_cache import KVCache
 from qwen2vl_demo.model.qwen2vl import Qwen2VL

@@ -21,16 +21,16 @@ import torch
 from torch import Tensor
 
 from qwen2vl_demo.attention_trace import AttentionTrace, Word, query_places, split_words
-from qwen2vl_demo.engine.ahead import WriteAhead
-from qwen2vl_demo.engine.answer import Answer, check_context, memory_errors
-from qwen2vl_demo.engine.attend import going_on, look_again
-from qwen2vl_demo.engine.base import Chunk, GenerationOptions
-from qwen2vl_demo.engine.encode import VisionCache, encode_medium
-from qwen2vl_demo.engine.estimate import Estimate
+from qwen2vl_demo.engine.answer_tokens import WrittenAnswers
+from qwen2vl_demo.engine.attention import going_on, look_again
+from qwen2vl_demo.engine.cost.estimate import Estimate
+from qwen2vl_demo.engine.cost.predictor import Meter, Work
+from qwen2vl_demo.engine.cuda_graph import WriteAhead
 from qwen2vl_demo.engine.generate import Sampler, prefill, tokens_one_by_one
-from qwen2vl_demo.engine.meter import Meter, Work
-from qwen2vl_demo.engine.prefix import PrefixCache, prompt_key
-from qwen2vl_demo.engine.written import WrittenAnswers
+from qwen2vl_demo.engine.prefix_cache import PrefixCache, prompt_key
+from qwen2vl_demo.engine.protocol import Chunk, GenerationOptions
+from qwen2vl_demo.engine.result_builder import Answer, check_context, memory_errors
+from qwen2vl_demo.engine.vision_cache import VisionCache, encode_medium
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.geometry import FACTOR
 from qwen2vl_demo.media import MediaLimits

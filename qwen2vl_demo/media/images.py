@@ -10,7 +10,7 @@ import PIL.Image
 from PIL.Image import Transpose
 
 from qwen2vl_demo.errors import UserError
-from qwen2vl_demo.media.sniff import check_kind, identify_image
+from qwen2vl_demo.media.file_type import check_kind, identify_image
 from qwen2vl_demo.media.source import MediaLimits, Source, label_of, opened, readable
 
 EXIF_ORIENTATION = 0x0112

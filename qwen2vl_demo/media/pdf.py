@@ -13,7 +13,7 @@ import pypdfium2
 import pypdfium2.raw
 
 from qwen2vl_demo.errors import UserError
-from qwen2vl_demo.media.sniff import check_kind
+from qwen2vl_demo.media.file_type import check_kind
 from qwen2vl_demo.media.source import MediaLimits, Source, opened, readable
 
 POINTS_PER_INCH = 72  # PDF sizes are in points

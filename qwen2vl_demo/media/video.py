@@ -16,11 +16,11 @@ import PIL.Image
 from qwen2vl_demo import geometry
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.geometry import Size
-from qwen2vl_demo.media.animation import Animation
-from qwen2vl_demo.media.decoding import Movie
-from qwen2vl_demo.media.sniff import check_kind, image_format
+from qwen2vl_demo.media.animated_webp import Animation
+from qwen2vl_demo.media.file_type import check_kind, image_format
 from qwen2vl_demo.media.source import MediaFile, MediaLimits, opened, readable
 from qwen2vl_demo.media.timeline import Timeline
+from qwen2vl_demo.media.video_decoding import Movie
 
 DEFAULT_LIMITS = MediaLimits()
 ATTEMPTS = 3  # a file that shows another number of frames each time is not read

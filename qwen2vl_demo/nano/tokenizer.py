@@ -18,12 +18,12 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, normalizers, pre_
 from tokenizers.models import BPE
 from tokenizers.trainers import BpeTrainer
 
-from qwen2vl_demo.nano.english import PAGE
-from qwen2vl_demo.nano.nouns import NOUNS
-from qwen2vl_demo.nano.phrases import CHAT, PHRASES
-from qwen2vl_demo.nano.scene import WORDS
-from qwen2vl_demo.nano.words import plural, spellings
-from qwen2vl_demo.nano.world import KINDS, sample
+from qwen2vl_demo.nano.dialogue.english import PAGE
+from qwen2vl_demo.nano.dialogue.generator import KINDS, sample
+from qwen2vl_demo.nano.dialogue.phrases import CHAT, PHRASES
+from qwen2vl_demo.nano.dialogue.wording import plural, spellings
+from qwen2vl_demo.nano.world.nouns import NOUNS
+from qwen2vl_demo.nano.world.scene import WORDS
 
 SPECIAL_TOKENS = (
     *("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|object_ref_start|>", "<|object_ref_end|>", "<|box_start|>"),

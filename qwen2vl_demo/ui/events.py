@@ -17,14 +17,14 @@ import gradio as gr
 from gradio.components import Component
 
 from qwen2vl_demo.errors import UserError
-from qwen2vl_demo.ui.chat import Chat
-from qwen2vl_demo.ui.choices import FIELDS
-from qwen2vl_demo.ui.examples import Example
-from qwen2vl_demo.ui.export import export_html, export_json
-from qwen2vl_demo.ui.page import Page
-from qwen2vl_demo.ui.panel import update_panel, wire_panel
+from qwen2vl_demo.ui.answer_settings import FIELDS
+from qwen2vl_demo.ui.chat.controller import Chat
+from qwen2vl_demo.ui.chat.export import export_html, export_json
+from qwen2vl_demo.ui.chat.page_update import LOST, View, report
+from qwen2vl_demo.ui.example_cards import Example
+from qwen2vl_demo.ui.layout import Page
+from qwen2vl_demo.ui.panel.tabs import update_panel, wire_panel
 from qwen2vl_demo.ui.sessions import Draft, Session
-from qwen2vl_demo.ui.view import LOST, View, report
 
 PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 AT_ONCE: dict[str, Any] = {**PRIVATE, "queue": False}

@@ -14,9 +14,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from qwen2vl_demo.engine.estimate import Estimate, Outcome
+from qwen2vl_demo.engine.cost.estimate import Estimate, Outcome
 from qwen2vl_demo.trace import PromptTrace
-from qwen2vl_demo.ui.conversation import Conversation
+from qwen2vl_demo.ui.chat.conversation import Conversation
 
 MOST = 2000  # sessions held at once
 OUTCOMES = 6  # answers of a session whose cost is remembered

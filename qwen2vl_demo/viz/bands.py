@@ -16,7 +16,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from qwen2vl_demo.geometry import band_axes, inverse_frequencies
-from qwen2vl_demo.viz.theme import AXES, AXIS_COLOURS, AXIS_MARKERS, AXIS_NAMES, INK, OTHER, layout
+from qwen2vl_demo.viz.figure_theme import AXES, AXIS_COLOURS, AXIS_MARKERS, AXIS_NAMES, INK, OTHER, layout
 
 TURN = 2 * math.pi  # radians of a full turn
 SMALLEST = 1e-6  # degrees; a smaller angle counts as none

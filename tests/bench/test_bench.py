@@ -13,11 +13,11 @@ import pytest
 import torch
 
 from qwen2vl_demo.bench import answers, models
+from qwen2vl_demo.bench.first_update import CHROMIUM, ROOT
 from qwen2vl_demo.bench.measure import HEADER, Row, Series, in_turn, table
-from qwen2vl_demo.bench.page import CHROMIUM, ROOT
 from qwen2vl_demo.bench.run import ROWS
 from qwen2vl_demo.cli import main
-from qwen2vl_demo.engine.base import GenerationOptions
+from qwen2vl_demo.engine.protocol import GenerationOptions
 
 CPU = torch.device("cpu")
 

@@ -16,10 +16,10 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from qwen2vl_demo.engine import load_engine
-from qwen2vl_demo.engine.no_model import ProcessorOnlyEngine
+from qwen2vl_demo.engine.processor_only import ProcessorOnlyEngine
 from qwen2vl_demo.errors import UserError
-from qwen2vl_demo.ui.demo import build_demo, launch_options
-from qwen2vl_demo.ui.examples import Example
+from qwen2vl_demo.ui.app import build_demo, launch_options
+from qwen2vl_demo.ui.example_cards import Example
 from tests.browser.driver import Tab
 from tests.fake_engine import FakeEngine
 from tests.ui.conftest import clip, picture

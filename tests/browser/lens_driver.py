@@ -7,7 +7,7 @@ from typing import Any
 
 from playwright.sync_api import Locator
 
-from qwen2vl_demo.engine.base import GenerationOptions
+from qwen2vl_demo.engine.protocol import GenerationOptions
 from qwen2vl_demo.processing.messages import Image, MediaOptions, Message, Text, Video
 from qwen2vl_demo.trace import PromptTrace
 from tests.browser.conftest import App

@@ -16,8 +16,8 @@ from playwright.sync_api import Browser, Page
 from qwen2vl_demo.engine.processors import reference_processor
 from qwen2vl_demo.geometry import block_order, raster_order, smart_resize
 from qwen2vl_demo.processing.messages import Image, MediaOptions, Message, Text, Video
-from qwen2vl_demo.viz.page import script
-from qwen2vl_demo.viz.runs import to_runs
+from qwen2vl_demo.viz.lens_page import script
+from qwen2vl_demo.viz.run_length import to_runs
 from tests.ui.conftest import clip
 
 

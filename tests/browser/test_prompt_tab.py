@@ -7,7 +7,7 @@ from typing import Any
 
 from playwright.sync_api import Locator, expect
 
-from qwen2vl_demo.engine.base import GenerationOptions
+from qwen2vl_demo.engine.protocol import GenerationOptions
 from qwen2vl_demo.processing.messages import Image, Message, Text
 from tests.browser.conftest import App
 from tests.browser.driver import Tab

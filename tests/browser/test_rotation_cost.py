@@ -9,7 +9,7 @@ import PIL.Image
 import pytest
 from playwright.sync_api import expect
 
-from qwen2vl_demo.viz.theme import AXIS_COLOURS, MODEL_COLOURS, QWEN
+from qwen2vl_demo.viz.figure_theme import AXIS_COLOURS, MODEL_COLOURS, QWEN
 from tests.browser.conftest import App, Visits
 from tests.browser.driver import Tab
 

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, expect
 
-from qwen2vl_demo.engine.base import GenerationOptions
+from qwen2vl_demo.engine.protocol import GenerationOptions
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.processing.messages import Image, Message, Text
-from qwen2vl_demo.ui.attending import WRITING
+from qwen2vl_demo.ui.panel.attention import WRITING
 from tests.browser.driver import Tab
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "assets" / "examples"

@@ -8,11 +8,11 @@ import PIL.Image
 import pytest
 import torch
 
-from qwen2vl_demo.engine.answer import memory_errors
-from qwen2vl_demo.engine.base import GenerationOptions
-from qwen2vl_demo.engine.encode import VisionCache, encode_medium, pieces
 from qwen2vl_demo.engine.local import LocalEngine
-from qwen2vl_demo.engine.no_model import ProcessorOnlyEngine
+from qwen2vl_demo.engine.processor_only import ProcessorOnlyEngine
+from qwen2vl_demo.engine.protocol import GenerationOptions
+from qwen2vl_demo.engine.result_builder import memory_errors
+from qwen2vl_demo.engine.vision_cache import VisionCache, encode_medium, pieces
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.processing.messages import Image, MediaOptions, Message, Text
 

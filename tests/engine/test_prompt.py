@@ -6,11 +6,11 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from qwen2vl_demo.engine.base import GenerationOptions
-from qwen2vl_demo.engine.no_model import ProcessorOnlyEngine
+from qwen2vl_demo.engine.processor_only import ProcessorOnlyEngine
 from qwen2vl_demo.engine.processors import reference_processor
-from qwen2vl_demo.engine.remote import RemoteEngine
-from qwen2vl_demo.engine.server import Server
+from qwen2vl_demo.engine.protocol import GenerationOptions
+from qwen2vl_demo.engine.remote.engine import RemoteEngine
+from qwen2vl_demo.engine.remote.server import Server
 from qwen2vl_demo.processing.messages import Image, MediaOptions, Message, Text
 
 

@@ -17,7 +17,8 @@ import pytest
 
 from qwen2vl_demo import geometry
 from qwen2vl_demo.errors import UserError
-from qwen2vl_demo.media import Clip, MediaLimits, decoding, kind_of, read_video, timeline
+from qwen2vl_demo.media import Clip, MediaLimits, kind_of, read_video, timeline
+from qwen2vl_demo.media import video_decoding as decoding
 from qwen2vl_demo.media.frames import SCALING
 
 BITS = 10

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qwen2vl_demo.nano import icons
-from qwen2vl_demo.nano.nouns import NOUNS
+from qwen2vl_demo.nano.world import icons
+from qwen2vl_demo.nano.world.nouns import NOUNS
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from qwen2vl_demo.ui.chat import Chat
+from qwen2vl_demo.ui.chat.controller import Chat
+from qwen2vl_demo.ui.media_store import MediaStore
 from qwen2vl_demo.ui.sessions import Draft, Session
-from qwen2vl_demo.ui.store import MediaStore
 from tests.fake_engine import FakeEngine
 
 VALUES: tuple[object, ...] = ()  # the page's defaults

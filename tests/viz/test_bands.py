@@ -9,6 +9,7 @@ import torch
 
 from qwen2vl_demo.geometry import VisionSpan, mrope_position_ids, patch_coordinates
 from qwen2vl_demo.model.rope import MRoPE, rotate, vision_angles
+from qwen2vl_demo.viz.angles import dials
 from qwen2vl_demo.viz.bands import (
     Rope,
     angle_figure,
@@ -22,8 +23,7 @@ from qwen2vl_demo.viz.bands import (
     wave_words,
     wavelengths,
 )
-from qwen2vl_demo.viz.dials import dials
-from qwen2vl_demo.viz.theme import AXIS_COLOURS, css_variables
+from qwen2vl_demo.viz.figure_theme import AXIS_COLOURS, css_variables
 
 RELEASED = Rope()
 SMALL = Rope((8, 12, 12), 50.0, 64)

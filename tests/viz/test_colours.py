@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from skimage.color import rgb2lab
 
-from qwen2vl_demo.viz.theme import AXIS_COLOURS, MODEL_COLOURS
+from qwen2vl_demo.viz.figure_theme import AXIS_COLOURS, MODEL_COLOURS
 
-SHEET = Path(__file__).resolve().parents[2] / "qwen2vl_demo" / "ui" / "static" / "lens" / "lens.css"
+SHEET = Path(__file__).resolve().parents[2] / "qwen2vl_demo" / "viz" / "static" / "lens" / "lens.css"
 # Machado, Oliveira and Fernandes 2009, severity 1.0: linear RGB as it looks without one kind of cone.
 CONES = {
     "all cones": np.eye(3),

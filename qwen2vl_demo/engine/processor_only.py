@@ -1,0 +1,70 @@
+"""The engine without weights: shows what conversations become, and answers nothing."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator, Sequence
+
+from qwen2vl_demo.attention_trace import AttentionTrace, Word
+from qwen2vl_demo.engine.cost.estimate import Estimate, tokens_only
+from qwen2vl_demo.engine.processors import reference_processor
+from qwen2vl_demo.engine.protocol import Chunk, GenerationOptions
+from qwen2vl_demo.errors import UserError
+from qwen2vl_demo.media import MediaLimits
+from qwen2vl_demo.processing.messages import Message
+from qwen2vl_demo.processing.processor import Processor, Prompt
+from qwen2vl_demo.trace import PromptTrace
+
+NO_MODEL_LOOKED = "No model is loaded (--model none), so no word looked anywhere; start with --model nano for one."
+
+NO_MODEL_TIMED = (
+    "No model is loaded, so there is neither time nor memory to predict. The tokens of pictures are exact; those of "
+    "words are counted with nano's tokenizer, which needs more of them."
+)
+
+
+class ProcessorOnlyEngine:
+    """`--model none`: shows what conversations become, with the released checkpoints' limits, and answers nothing."""
+
+    name = "none"
+    description = "no weights: shows what pictures and words become, answers nothing"
+
+    def __init__(self, processor: Processor) -> None:
+        self.processor = processor
+
+    @classmethod
+    def load(cls, limits: MediaLimits | None = None) -> ProcessorOnlyEngine:
+        return cls(reference_processor(limits))
+
+    @property
+    def pixel_limits(self) -> tuple[int, int]:
+        return self.processor.image.min_pixels, self.processor.image.max_pixels
+
+    def prepare(self, messages: Sequence[Message], options: GenerationOptions) -> PromptTrace:
+        return self.prompt(messages, options).trace
+
+    def prompt(self, messages: Sequence[Message], options: GenerationOptions) -> Prompt:
+        return self.processor.process(
+            messages, options.media, add_vision_id=options.add_vision_id, positions=options.positions
+        )
+
+    def estimate(self, trace: PromptTrace, options: GenerationOptions) -> Estimate:
+        return tokens_only(trace, NO_MODEL_TIMED)
+
+    def stream(
+        self, messages: Sequence[Message], options: GenerationOptions, cancel: threading.Event | None = None
+    ) -> Generator[Chunk, None, None]:
+        raise UserError("No model is loaded (--model none), so there is no answer; start with --model nano for one.")
+
+    def words(self, prompt: PromptTrace, answer: str) -> tuple[Word, ...]:
+        raise UserError(NO_MODEL_LOOKED)
+
+    def attend(
+        self,
+        messages: Sequence[Message],
+        options: GenerationOptions,
+        answer: str,
+        word: int,
+        cancel: threading.Event | None = None,
+    ) -> AttentionTrace | None:
+        raise UserError(NO_MODEL_LOOKED)

@@ -1,0 +1,230 @@
+"""An engine whose model runs elsewhere: any OpenAI-compatible server (vLLM, SGLang, ...).
+
+The prompt is prepared here as for the local model, so the page shows the same trace, and the resized pixels are what
+is sent. The weights, the sampling and the special tokens of the text are the server's; what it reports of its token
+counts wins over our count. Every failure is one UserError that names --engine-url, --engine-model or --engine-key.
+Holds no state of a conversation: several may run at once.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import replace
+from typing import Any, Literal
+
+from qwen2vl_demo.attention_trace import AttentionTrace, Word
+from qwen2vl_demo.engine.cost.estimate import Estimate, tokens_only
+from qwen2vl_demo.engine.processors import processor_for, reference_processor
+from qwen2vl_demo.engine.protocol import Chunk, GenerationOptions, Result, StopReason
+from qwen2vl_demo.engine.remote.request import request_body
+from qwen2vl_demo.engine.remote.server import Exchange, Server, UnknownFields, base_url, broken, discover, refusal
+from qwen2vl_demo.errors import UserError
+from qwen2vl_demo.media import MediaLimits
+from qwen2vl_demo.processing.messages import Message
+from qwen2vl_demo.processing.processor import Cancelled, Processor, Prompt
+from qwen2vl_demo.trace import PromptTrace
+
+NO_ATTENTION = (
+    "Where an answer looked can be seen only when the model runs here; this one runs on a server, which sends words "
+    "and no attention. Start without --engine-url for it."
+)
+SERVER_TIMED = "The model runs on a server: what it needs there, and how long, cannot be known from here."
+_END: Literal["[DONE]"] = "[DONE]"  # the data of the last event
+
+
+class RemoteEngine:
+    """Answers with the model of a server. Made by `connect`."""
+
+    def __init__(self, server: Server, processor: Processor, *, exact_text: bool) -> None:
+        """`exact_text` says that the processor's tokenizer is the server's, so that text tokens are counted exactly."""
+        self.server = server
+        self.processor = processor
+        self.exact_text = exact_text
+        self.name = server.model
+        counted = "" if exact_text else "; numbers of text tokens are estimates, made with nano's tokenizer"
+        self.description = f"on {server.shown} (OpenAI-compatible server){counted}"
+
+    @classmethod
+    def connect(
+        cls,
+        url: str,
+        model: str | None = None,
+        *,
+        key: str | None = None,
+        timeout: float = 300.0,
+        checkpoint: str = "nano",
+        limits: MediaLimits | None = None,
+    ) -> RemoteEngine:
+        """Asks the server which models it serves and takes `model`, or the only one.
+
+        `checkpoint` is the directory whose tokenizer and limits prepare the prompt; with "nano" (or "none") nano's
+        tokenizer and the released checkpoints' limits do. Raises UserError for whatever the flags can change.
+        """
+        server = discover(Server(base_url(url), model or "", key, timeout))
+        if checkpoint in ("nano", "none"):
+            return cls(server, reference_processor(limits), exact_text=False)
+        return cls(server, processor_for(checkpoint, limits), exact_text=True)
+
+    @property
+    def pixel_limits(self) -> tuple[int, int]:
+        return self.processor.image.min_pixels, self.processor.image.max_pixels
+
+    def prepare(self, messages: Sequence[Message], options: GenerationOptions) -> PromptTrace:
+        """What the conversation becomes, with the server's context length where it says one."""
+        return self.prompt(messages, options).trace
+
+    def prompt(self, messages: Sequence[Message], options: GenerationOptions) -> Prompt:
+        prompt = self._process(messages, options)
+        return replace(prompt, trace=self._traced(prompt))
+
+    def estimate(self, trace: PromptTrace, options: GenerationOptions) -> Estimate:
+        counted = "" if self.exact_text else " The tokens of words are counted with nano's tokenizer."
+        return tokens_only(trace, f"{SERVER_TIMED}{counted}")
+
+    def stream(
+        self, messages: Sequence[Message], options: GenerationOptions, cancel: threading.Event | None = None
+    ) -> Generator[Chunk, None, None]:
+        """Streams the server's answer. Setting `cancel`, or closing the generator, closes the connection at once."""
+        if options.positions != "mrope":
+            raise UserError(
+                f"{self.server.shown} gives its tokens their positions itself; only a model here can differ."
+            )
+        answer = _Answer(time.monotonic())
+        try:
+            prompt = self._process(messages, options, cancel)
+        except Cancelled:
+            answer.stop_reason = "cancelled"
+            yield Chunk(result=answer.result())
+            return
+        trace = self._traced(prompt)
+        answer.prepared(trace)
+        frames = {(v.message, v.part): m.frames for v, m in zip(prompt.trace.media, prompt.media, strict=True)}
+        if self.exact_text:  # servers refuse to be asked for more tokens than their context has room for
+            room = max(1, trace.context_length - len(trace))
+            options = replace(options, max_new_tokens=min(options.max_new_tokens, room))
+        body = request_body(self.server.model, messages, frames, options, sampled_clips=self.server.sampled_clips)
+        dropped: list[str] = []
+        while True:
+            yield Chunk(status=f"Waiting for {self.server.shown}")
+            try:
+                yield from self._converse(body, answer, cancel)
+            except UnknownFields as unknown:  # a strict server: ask again without what it does not know
+                body = {name: value for name, value in body.items() if name not in unknown.names}
+                dropped += [name for name in unknown.names if name != "skip_special_tokens"]
+                if dropped:
+                    yield Chunk(status=f"{self.server.shown} does not know {' and '.join(dropped)}; answering without")
+                continue
+            break
+        yield Chunk(result=answer.result())
+
+    def words(self, prompt: PromptTrace, answer: str) -> tuple[Word, ...]:
+        raise UserError(NO_ATTENTION)
+
+    def attend(
+        self,
+        messages: Sequence[Message],
+        options: GenerationOptions,
+        answer: str,
+        word: int,
+        cancel: threading.Event | None = None,
+    ) -> AttentionTrace | None:
+        raise UserError(NO_ATTENTION)
+
+    def _process(
+        self, messages: Sequence[Message], options: GenerationOptions, cancel: threading.Event | None = None
+    ) -> Prompt:
+        return self.processor.process(messages, options.media, add_vision_id=options.add_vision_id, cancel=cancel)
+
+    def _traced(self, prompt: Prompt) -> PromptTrace:
+        if self.server.context_length is None:
+            return prompt.trace
+        return replace(prompt.trace, context_length=self.server.context_length)
+
+    def _converse(self, body: dict[str, Any], answer: _Answer, cancel: threading.Event | None) -> Iterator[Chunk]:
+        exchange = Exchange(self.server, body)
+        try:
+            for data in exchange.events(cancel):
+                if text := answer.take(data, self.server):
+                    yield Chunk(text=text)
+                if answer.done:
+                    return
+            if cancel is not None and cancel.is_set():
+                answer.stop_reason = "cancelled"
+            elif answer.stop_reason is None:
+                raise broken(self.server, "it closed the connection")
+        finally:
+            exchange.close()
+
+
+class _Answer:
+    """What has arrived of an answer so far."""
+
+    def __init__(self, started: float) -> None:
+        self.started = started
+        self.trace: PromptTrace | None = None  # None until the prompt is made
+        self.timings: dict[str, float] = {}
+        self.text = ""
+        self.pieces = 0
+        self.usage: dict[str, Any] = {}
+        self.stop_reason: StopReason | None = None
+        self.done = False
+        self._half = ""  # the first half of a surrogate pair, whose second half comes with the next event
+
+    def prepared(self, trace: PromptTrace) -> None:
+        self.trace = trace
+        self.timings["prepare"] = time.monotonic() - self.started
+
+    def take(self, data: str, server: Server) -> str:
+        """The new text of one event; "" for an event without any."""
+        if data == _END:
+            self.done = True
+            self.stop_reason = self.stop_reason or "end"
+            return ""
+        try:
+            event = json.loads(data)
+            if "error" in event:
+                code = event["error"].get("code") if isinstance(event["error"], dict) else None
+                raise refusal(server, code if isinstance(code, int) else 500, event)
+            self.usage = event.get("usage") or self.usage
+            choice = (event.get("choices") or [{}])[0]
+            if choice.get("finish_reason"):
+                self.stop_reason = "length" if choice["finish_reason"] == "length" else "end"
+            text = (choice.get("delta") or {}).get("content") or ""
+        except (ValueError, TypeError, AttributeError, KeyError, IndexError):
+            raise UserError(
+                f"{server.shown} sent something that is no chat completion ({data[:80]!r}); "
+                "give the address of an OpenAI-compatible server with --engine-url."
+            ) from None
+        return self._whole(text)
+
+    def _whole(self, text: str) -> str:
+        if not text:
+            return ""
+        self.pieces += 1
+        self.timings.setdefault("first_token", time.monotonic() - self.started)
+        text = self._half + text
+        self._half = text[-1] if "\ud800" <= text[-1] <= "\udbff" else ""
+        text = text.removesuffix(self._half) if self._half else text
+        text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+        self.text += text
+        return text
+
+    def result(self) -> Result:
+        total = time.monotonic() - self.started
+        timings = {**self.timings, "total": total}
+        if "first_token" in timings:
+            timings["decode"] = total - timings["first_token"]
+        assert self.stop_reason is not None
+        return Result(
+            text=self.text,
+            stop_reason=self.stop_reason,
+            prompt_tokens=int(self.usage.get("prompt_tokens") or len(self.trace or ())),
+            new_tokens=int(
+                self.usage.get("completion_tokens") or self.pieces
+            ),  # a piece a token; vLLM counts the end token too
+            timings=timings,
+            trace=self.trace,
+        )

@@ -1,0 +1,139 @@
+"""A conversation as the JSON body of an OpenAI-compatible chat completion.
+
+The pictures and frames that are sent are the resized ones of the trace, so the server has nothing left to resize and
+its token counts equal ours (as long as its own pixel limits are not narrower). Knows the format, not the network.
+
+Clips: vLLM takes frames that were sampled already (`data:video/jpeg;base64,FRAME,FRAME,...`) and keeps them all. Other
+servers open a file and sample it themselves at 2 frames a second: they get an MP4 of our frames at that rate, from
+which exactly these frames are taken again.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import av
+import numpy as np
+import PIL.Image
+
+from qwen2vl_demo.engine.protocol import GenerationOptions
+from qwen2vl_demo.errors import UserError
+from qwen2vl_demo.geometry import VIDEO_FPS
+from qwen2vl_demo.processing.messages import Image, Message, Text, Video
+
+PNG_BYTES = 1_000_000  # a picture whose PNG is larger than this goes as a JPEG
+JPEG = {"format": "JPEG", "quality": 95, "subsampling": 0}
+EXTRAS = ("top_k", "repetition_penalty", "skip_special_tokens")  # beyond OpenAI's own; vLLM and SGLang know them
+
+# A chat template is text to the server: a special token that a person typed would become a real one.
+_TYPED = re.compile(r"<\|(?=[a-z_]+\|>)")
+_TYPED_IN_ANSWER = re.compile(r"<\|(?=(?!box_|quad_|object_ref_)[a-z_]+\|>)")  # an answer may hold boxes
+
+
+def request_body(
+    model: str,
+    messages: Sequence[Message],
+    frames: Mapping[tuple[int, int], np.ndarray],
+    options: GenerationOptions,
+    *,
+    sampled_clips: bool,
+) -> dict[str, Any]:
+    """The body of `POST /chat/completions`, streaming.
+
+    `frames` gives the resized frames (n, H, W, 3) uint8 of the part at (index of the message, index of the part).
+    `sampled_clips` says that the server takes sampled frames (vLLM).
+    """
+    body: dict[str, Any] = {
+        "model": model,
+        "messages": _conversation(messages, frames, options.add_vision_id, sampled_clips),
+        "max_tokens": options.max_new_tokens,
+        "temperature": options.temperature,
+        "top_p": options.top_p,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+        "skip_special_tokens": False,  # boxes are written with special tokens
+    }
+    if options.seed is not None:
+        body["seed"] = options.seed
+    if options.top_k:
+        body["top_k"] = options.top_k
+    if options.repetition_penalty != 1:
+        body["repetition_penalty"] = options.repetition_penalty
+    return body
+
+
+def _conversation(
+    messages: Sequence[Message], frames: Mapping[tuple[int, int], np.ndarray], add_vision_id: bool, sampled_clips: bool
+) -> list[dict[str, Any]]:
+    turns: list[dict[str, Any]] = []
+    seen = {"Picture": 0, "Video": 0}
+    for at, message in enumerate(messages):
+        if message.role != "user":
+            if not all(isinstance(part, Text) for part in message.parts):
+                raise UserError(
+                    f"A server takes media from the user only, but a message of the {message.role} holds one."
+                )
+            typed = _TYPED_IN_ANSWER if message.role == "assistant" else _TYPED
+            turns.append({"role": message.role, "content": _plain(message.text, typed)})
+            continue
+        content: list[dict[str, Any]] = []
+        for index, part in enumerate(message.parts):
+            if isinstance(part, Text):
+                content.append({"type": "text", "text": _plain(part.text, _TYPED)})
+                continue
+            word = "Picture" if isinstance(part, Image) else "Video"
+            seen[word] += 1
+            if add_vision_id:
+                content.append({"type": "text", "text": f"{word} {seen[word]}: "})
+            content.append(_media(part, frames[at, index], sampled_clips))
+        turns.append({"role": "user", "content": content})
+    return turns
+
+
+def _plain(text: str, typed: re.Pattern[str]) -> str:
+    """Text in which nothing that was typed reads as a special token: a zero-width space breaks it up."""
+    return typed.sub("<\u200b|", text)
+
+
+def _media(part: Image | Video, frames: np.ndarray, sampled_clips: bool) -> dict[str, Any]:
+    if isinstance(part, Image):
+        return {"type": "image_url", "image_url": {"url": picture_uri(frames[0])}}
+    if sampled_clips:
+        pieces = ",".join(_base64(_encoded(frame, **JPEG)) for frame in frames)
+        return {"type": "video_url", "video_url": {"url": f"data:video/jpeg;base64,{pieces}"}}
+    return {"type": "video_url", "video_url": {"url": f"data:video/mp4;base64,{_base64(clip_file(frames))}"}}
+
+
+def picture_uri(pixels: np.ndarray) -> str:
+    """A picture (H, W, 3) uint8 as a `data:` address: PNG, or JPEG where that would be large."""
+    png = _encoded(pixels, format="PNG", compress_level=1)
+    if len(png) <= PNG_BYTES:
+        return f"data:image/png;base64,{_base64(png)}"
+    return f"data:image/jpeg;base64,{_base64(_encoded(pixels, **JPEG))}"
+
+
+def clip_file(frames: np.ndarray, fps: int = int(VIDEO_FPS)) -> bytes:
+    """An MP4 (H.264) of frames (n, H, W, 3) uint8 with even sides, `fps` of them a second."""
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="mp4") as container:
+        stream = container.add_stream("libx264", rate=fps, options={"crf": "12"})
+        stream.pix_fmt = "yuv420p"
+        stream.height, stream.width = frames.shape[1:3]
+        for pixels in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(stream.encode(None))
+    return buffer.getvalue()
+
+
+def _encoded(pixels: np.ndarray, **how: Any) -> bytes:
+    buffer = io.BytesIO()
+    PIL.Image.fromarray(pixels).save(buffer, **how)
+    return buffer.getvalue()
+
+
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode("ascii")

@@ -1,0 +1,204 @@
+"""The things of nano's drawn world: what a scene is, and how its parts are called.
+
+Contract: a `Scene` is the whole truth about one picture, in pixels of that picture (sizes are (height, width),
+positions are (x, y) with y downwards). This module does not know how a scene is laid out (layout.py), how it is drawn
+(draw.py), nor what is asked about it (questions.py).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+
+from qwen2vl_demo.nano.world.nouns import NOUNS
+
+T = TypeVar("T")
+CELL = 28
+SHAPES = ("circle", "square", "triangle", "star", "heart", "diamond", "cross", "hexagon")
+STYLES = ("flat", "outlined", "hollow", "shaded", "striped")
+COLOURS = ("red", "green", "blue", "yellow", "orange", "purple", "pink", "black")
+TONES: dict[str, tuple[tuple[int, int, int], ...]] = {
+    "red": ((220, 30, 35), (200, 20, 30), (235, 50, 45)),
+    "green": ((40, 160, 60), (30, 135, 50), (70, 180, 75)),
+    "blue": ((40, 90, 215), (25, 70, 180), (60, 125, 235)),
+    "yellow": ((245, 210, 30), (250, 220, 60), (235, 200, 20)),
+    "orange": ((245, 135, 25), (240, 120, 15), (250, 150, 45)),
+    "purple": ((130, 50, 170), (110, 40, 150), (150, 75, 190)),
+    "pink": ((245, 130, 185), (250, 150, 195), (240, 110, 170)),
+    "black": ((20, 20, 22), (35, 35, 38), (10, 10, 10)),
+}
+_WORDS = """
+OPEN CLOSED STOP EXIT SALE CAFE HELLO TAXI HOTEL BUS SHOP PIZZA FREE NEW PUSH PULL HOT COLD YES NO LOVE MENU
+BAR ZOO PARK BANK FOOD MILK TEA COFFEE FISH CAT DOG SUN MOON HOME WAIT SLOW FIRE HELP
+TOTAL BREAD EGGS RICE CAKE SOUP JUICE SALAD SUGAR BEER BOOKS MUSIC ROOM LEFT RIGHT DANGER
+"""
+WORDS: tuple[str, ...] = tuple(_WORDS.split())
+CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789$:"
+CHART_PARTS = ("bar", "point")
+LETTERS = "ABCDEFGH"  # what bars and points of a chart are called
+CELL_LABELS: tuple[str, ...] = (
+    "background",
+    *(f"{colour} {shape}" for colour in COLOURS for shape in (*SHAPES, *CHART_PARTS)),
+    *NOUNS,
+    *(f"word {word}" for word in WORDS),
+    *(f"digit {digit}" for digit in range(10)),
+    *(f"letter {letter}" for letter in LETTERS),
+    *("symbol $", "symbol :"),
+    "other",
+)
+# What the amounts and bars of a paper belong to.
+HEADINGS = (*LETTERS, *WORDS)
+LABEL_INDEX = {label: index for index, label in enumerate(CELL_LABELS)}
+PLACES = (
+    *("at the top left", "at the top", "at the top right"),
+    *("on the left", "in the middle", "on the right"),
+    *("at the bottom left", "at the bottom", "at the bottom right"),
+)
+
+
+@dataclass(frozen=True)
+class Thing:
+    """One filled shape: centre and half size in pixels, rotation in radians, `rgb` one of the tones of `colour`.
+
+    An icon has a noun for its shape, no colour, and `icon`, the number of its drawing; `spread` is how much of
+    the half size its ink takes to the sides and up and down, `warp` (a, b, c, d, e, f) where in the drawing a point
+    (x, y) comes from, (a x + b y + c, d x + e y + f) in half sides, and `tint` (3, 3) what its colours are multiplied
+    by; both may be ().
+    """
+
+    shape: str
+    colour: str
+    rgb: tuple[int, int, int]
+    x: float
+    y: float
+    radius: float
+    angle: float = 0.0
+    big: bool = False
+    icon: int | None = None
+    spread: tuple[float, float] = (1.0, 1.0)
+    warp: tuple[float, ...] = ()
+    tint: tuple[tuple[float, float, float], ...] = ()
+
+    @property
+    def label(self) -> int:
+        return LABEL_INDEX[self.name]
+
+    @property
+    def name(self) -> str:
+        return f"{self.colour} {self.shape}".strip()
+
+    def half_extents(self) -> tuple[float, float, float, float]:
+        """Left, top, right, bottom of the rotated outline relative to the centre, in pixels."""
+        if self.icon is not None:
+            wide, tall = (self.radius * share for share in self.spread)
+            return -wide, -tall, wide, tall
+        points = outline(self.shape, self.angle) * self.radius
+        (x1, y1), (x2, y2) = points.min(0), points.max(0)
+        return float(x1), float(y1), float(x2), float(y2)
+
+
+@dataclass(frozen=True)
+class Sign:
+    """One line of text; `box` (x1, y1, x2, y2) is the ink's rectangle in pixels, `plate` the board's colour or None."""
+
+    text: str
+    colour: str
+    rgb: tuple[int, int, int]
+    font: int
+    size: int
+    box: tuple[int, int, int, int]
+    plate: tuple[int, int, int] | None = None
+
+
+@dataclass(frozen=True)
+class Background:
+    """Two corner colours (equal when plain), the gradient's direction in radians, the noise in grey levels, and how
+    strong soft clouds of other colours are, as in a photo out of focus, in grey levels."""
+
+    first: tuple[int, int, int]
+    second: tuple[int, int, int]
+    angle: float = 0.0
+    noise: float = 0.0
+    dark: bool = False
+    clouds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One picture's truth. `things` stand in reading order, `signs` from top to bottom."""
+
+    height: int
+    width: int
+    background: Background
+    things: tuple[Thing, ...] = ()
+    signs: tuple[Sign, ...] = ()
+    style: str = "flat"  # of its shapes, one of `STYLES`
+    blur: float = 0.0
+    jpeg: int = 0  # quality, or 0 for none
+
+    @property
+    def shapes(self) -> tuple[Thing, ...]:
+        """The things that have a colour of their own, which icons have not."""
+        return tuple(thing for thing in self.things if thing.colour)
+
+    @property
+    def noun(self) -> str:
+        """What all things of this scene can be called."""
+        return "shape" if len(self.shapes) == len(self.things) else "thing"
+
+    def place(self, thing: Thing) -> str:
+        """The ninth of the picture that holds the thing's centre, as words."""
+        return PLACES[self.row(thing) * 3 + min(2, int(3 * thing.x / self.width))]
+
+    def row(self, thing: Thing) -> int:
+        return min(2, int(3 * thing.y / self.height))
+
+
+def _outlines() -> dict[str, np.ndarray]:
+    def ring(angles: np.ndarray, radii: np.ndarray | float = 1.0) -> np.ndarray:
+        return np.stack([np.cos(angles) * radii, np.sin(angles) * radii], 1)
+
+    steps = np.arange(48) / 48 * 2 * np.pi
+    heart = np.stack(
+        [
+            16 * np.sin(steps) ** 3,
+            -(13 * np.cos(steps) - 5 * np.cos(2 * steps) - 2 * np.cos(3 * steps) - np.cos(4 * steps)),
+        ],
+        1,
+    )
+    heart[:, 1] -= (heart[:, 1].min() + heart[:, 1].max()) / 2
+    a, b = 0.34, 1.0
+    cross = [(-a, -b), (a, -b), (a, -a), (b, -a), (b, a), (a, a), (a, b), (-a, b), (-a, a), (-b, a), (-b, -a), (-a, -a)]
+    return {
+        "circle": ring(steps),
+        "square": np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)]) * 0.88,
+        "triangle": np.array([(0, -0.95), (1, 0.85), (-1, 0.85)]),
+        "star": ring(np.arange(10) / 10 * 2 * np.pi - np.pi / 2, np.tile([1.08, 0.45], 5)),
+        "heart": heart / 16,
+        "diamond": np.array([(0, -1.05), (0.72, 0), (0, 1.05), (-0.72, 0)]),
+        "cross": np.array(cross) * 0.96,
+        "hexagon": ring(np.arange(6) / 6 * 2 * np.pi),
+    }
+
+
+_OUTLINES = _outlines()
+
+
+def outline(shape: str, angle: float) -> np.ndarray:
+    """The (points, 2) outline of a shape of half size 1 around the origin, turned by `angle` radians."""
+    c, s = np.cos(angle), np.sin(angle)
+    return _OUTLINES[shape] @ np.array([[c, s], [-s, c]])
+
+
+def choose(rng: np.random.Generator, options: Sequence[T]) -> T:
+    """One of the options, without numpy turning it into an array."""
+    return options[int(rng.integers(len(options)))]
+
+
+def random_rgb(rng: np.random.Generator, colour: str) -> tuple[int, int, int]:
+    """A jittered tone of a colour; grey where there is none."""
+    if not colour:
+        return (128, 128, 128)
+    red, green, blue = (int(np.clip(v + rng.integers(-8, 9), 0, 255)) for v in choose(rng, TONES[colour]))
+    return red, green, blue

@@ -1,0 +1,72 @@
+"""The way in: `build_demo` makes the page for an engine, `launch_options` what to launch it with.
+
+    demo = build_demo(engine, data_dir=..., max_file_mb=50, defaults=GenerationOptions())
+    demo.launch(server_port=7860, **launch_options(max_file_mb=50))
+
+Nothing happens at import; `build_demo` makes the folder for the visitors' media.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from qwen2vl_demo.engine.cost.estimate import get_ready
+from qwen2vl_demo.engine.protocol import Engine, GenerationOptions
+from qwen2vl_demo.ui import theme as style
+from qwen2vl_demo.ui.chat.controller import Chat
+from qwen2vl_demo.ui.events import wire
+from qwen2vl_demo.ui.example_cards import Example, load_examples
+from qwen2vl_demo.ui.layout import draw
+from qwen2vl_demo.ui.media_store import DAY, MediaStore
+
+
+def default_data_dir() -> Path:
+    """Where the page keeps the visitors' media unless it is told otherwise."""
+    return Path.home() / ".cache" / "qwen2vl-demo"
+
+
+def build_demo(
+    engine: Engine,
+    *,
+    data_dir: Path | None = None,
+    examples: Sequence[Example] | None = None,
+    max_file_mb: int = 50,
+    defaults: GenerationOptions | None = None,
+) -> gr.Blocks:
+    """The page. `examples` are the cards of the empty chat (None: those in assets/examples), `defaults` what the
+    settings start with, `max_file_mb` what `launch_options` was told. The Blocks that comes back has its
+    Chat as `.chat`.
+    """
+    store = MediaStore((data_dir or default_data_dir()) / "media")
+    chat = Chat(engine, store, defaults)
+    get_ready(engine)
+    cards = load_examples() if examples is None else tuple(examples)
+    # Served from where they lie: Gradio would hash and copy them again with every word of an answer.
+    gr.set_static_paths([store.folder, *{file for card in cards for file in card.files}])
+    # Uploads are Gradio's to forget; what a conversation needs was copied to the store.
+    with gr.Blocks(title="Qwen2-VL", fill_width=True, analytics_enabled=False, delete_cache=(3600, DAY)) as demo:
+        wire(demo, draw(engine, chat.defaults, cards, max_file_mb), chat, cards)
+    demo.chat = chat
+    return demo.queue(max_size=64, default_concurrency_limit=8)
+
+
+def launch_options(*, max_file_mb: int = 50) -> dict[str, Any]:
+    """Keyword arguments for `build_demo(...).launch()`: looks, limits, and everything that calls home switched off."""
+    return {
+        "theme": style.theme(),
+        "js": style.js(),
+        "head": style.head(),
+        "favicon_path": style.STATIC / "favicon.svg",
+        "max_file_size": f"{max_file_mb}mb",
+        "footer_links": [],
+        "run_history": False,
+        "enable_monitoring": False,
+        "ssr_mode": False,
+        "pwa": False,
+        "mcp_server": False,
+        "show_error": True,
+    }

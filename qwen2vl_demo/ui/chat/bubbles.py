@@ -1,0 +1,76 @@
+"""What the chat shows: a Conversation as Gradio messages. Made anew from the state each time, never read back.
+
+Knows the shape of a chat message but not gradio itself. Which file shows a medium and where an annotated picture
+lies, it asks the store.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qwen2vl_demo.ui.chat.conversation import Answer, Conversation, Medium, Turn, boxed_picture, gone
+from qwen2vl_demo.ui.chat.markdown import literal, safe_markdown
+from qwen2vl_demo.ui.media_store import MediaStore
+from qwen2vl_demo.viz.boxes import parse_boxes, readable
+
+Shown = dict[str, Any]
+
+NOTHING_SAID = {
+    "cancelled": "*Stopped before the first word. The model will not be told of this question; Retry asks it again.*",
+    "error": "*There is no answer. The model will not be told of this question; Retry asks it again.*",
+    "end": "*The model ended its answer without a word.*",
+    "length": "*The model ended its answer without a word.*",
+}
+
+
+def show(conversation: Conversation, store: MediaStore) -> list[Shown]:
+    """All messages of the chat."""
+    messages: list[Shown] = []
+    for index, turn in enumerate(conversation.turns):
+        messages.append(question(turn, store))
+        if turn.answer is not None:
+            messages.append(answer(conversation, index, turn.answer, store))
+    return messages
+
+
+def question(turn: Turn, store: MediaStore) -> Shown:
+    """Files first, then the words, as the model gets them."""
+    content = [medium_part(medium, store) for medium in turn.media]
+    if turn.typed:
+        content.append(_text(literal(turn.question)))
+    else:
+        content.append(_text(f"{literal(turn.question)}\n\n*Nothing was typed, so this is asked.*"))
+    return {"role": "user", "content": content}
+
+
+def answer(conversation: Conversation, index: int, given: Answer, store: MediaStore) -> Shown:
+    """The picture with the answer's boxes, if it has any, and its words: Gradio offers to copy what stands last."""
+    if not given.text.strip():
+        return {"role": "assistant", "content": [_text(NOTHING_SAID[given.ending])]}
+    content = []
+    boxes = parse_boxes(given.text)
+    picture = boxed_picture(conversation, index) if boxes else None
+    drawn = store.boxed(picture, boxes) if picture else None
+    if picture and drawn:
+        names = ", ".join(dict.fromkeys(box.label for box in boxes if box.label)) or "boxes"
+        content.append({"path": str(drawn), "alt_text": f"{picture.name} with {names} marked"})
+    return {"role": "assistant", "content": [*content, _text(safe_markdown(readable(given.text)))]}
+
+
+def growing(text: str) -> Shown:
+    """An answer that is still being written."""
+    return {"role": "assistant", "content": [_text(safe_markdown(readable(text)))]}
+
+
+def status(words: str) -> Shown:
+    """What the engine is doing, where the answer will stand."""
+    return {"role": "assistant", "content": "", "metadata": {"title": words, "status": "pending"}}
+
+
+def medium_part(medium: Medium, store: MediaStore) -> dict[str, Any]:
+    view = store.view(medium)
+    return {"path": str(view), "alt_text": medium.name} if view else _text(f"*{literal(gone(medium))}*")
+
+
+def _text(text: str) -> dict[str, Any]:
+    return {"type": "text", "text": text}

@@ -1,0 +1,52 @@
+"""What a handler gives back: which parts of the page change, and to what. `events.py` makes components of it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import traceback
+from dataclasses import dataclass
+
+from qwen2vl_demo.trace import PromptTrace
+from qwen2vl_demo.ui.chat import bubbles as display
+from qwen2vl_demo.ui.chat.conversation import cost_line
+from qwen2vl_demo.ui.chat.saved_chat import dumps
+from qwen2vl_demo.ui.media_store import MediaStore
+from qwen2vl_demo.ui.sessions import Draft, Session
+
+log = logging.getLogger(__name__)
+
+LOST = "Something went wrong inside {}. The chat is kept; try again."
+
+
+@dataclass(frozen=True)
+class View:
+    """What to change on the page. None: leave it as it is."""
+
+    messages: list[display.Shown] | None = None
+    draft: Draft | None = None
+    busy: bool | None = None  # shows Stop instead of Send
+    notice: str | None = None  # one sentence above the composer; "" takes it away
+    numbers: str | None = None  # the line about the last answer
+    saved: str | None = None  # the conversation, for the browser to keep; "" for none
+    prompt: PromptTrace | None = None  # a new one stands in the session: the panel should look
+
+
+def settled(session: Session, store: MediaStore, notice: str | None = None) -> View:
+    """The whole page as the session has it, with nothing running."""
+    with session.lock:
+        conversation = session.conversation
+    answer = conversation.last.answer if conversation.last else None
+    return View(
+        messages=display.show(conversation, store),
+        busy=False,
+        notice=notice,
+        numbers=cost_line(answer.numbers, answer.ending) if answer and answer.numbers else "",
+        saved=dumps(conversation) if conversation.turns else "",
+    )
+
+
+def report(problem: BaseException, doing: str) -> None:
+    """Logs a bug by its type and place only: an exception's message may hold what a visitor wrote."""
+    frames = "".join(traceback.format_tb(problem.__traceback__))
+    log.error("%s while %s in thread %s\n%s", type(problem).__name__, doing, threading.current_thread().name, frames)

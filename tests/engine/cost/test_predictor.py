@@ -1,0 +1,278 @@
+"""Predictions of an answer: counted work at a calibrated speed, corrected by what answers took."""
+
+import math
+import threading
+import time
+from dataclasses import replace
+
+import numpy as np
+import PIL.Image
+import pytest
+import torch
+
+from qwen2vl_demo.engine.cost import flops as cost
+from qwen2vl_demo.engine.cost.calibration import Curve, calibrate
+from qwen2vl_demo.engine.cost.estimate import (
+    Estimate,
+    Outcome,
+    Span,
+    estimate_of,
+    get_ready,
+    last_question,
+    tokens_only,
+)
+from qwen2vl_demo.engine.cost.predictor import Meter, Work
+from qwen2vl_demo.engine.local import LocalEngine
+from qwen2vl_demo.engine.processor_only import ProcessorOnlyEngine
+from qwen2vl_demo.engine.protocol import GenerationOptions
+from qwen2vl_demo.model.decoder import Decoder
+from qwen2vl_demo.processing.messages import Image, Message, Text
+from qwen2vl_demo.released import RELEASED, config_of
+
+OPTIONS = GenerationOptions(max_new_tokens=12)
+PHASES = ("prepare", "encode", "prefill", "token")
+
+
+@pytest.fixture
+def fresh(checkpoint):
+    """An engine that nobody has asked anything yet."""
+    return LocalEngine.load(str(checkpoint), device="cpu", dtype="float32")
+
+
+def picture(seed=0, size=(150, 200)):
+    pixels = np.random.default_rng(seed).integers(0, 255, (*size, 3), dtype=np.uint8)
+    return PIL.Image.fromarray(pixels)
+
+
+def ask(*parts, question="What is in this picture?"):
+    return [Message("user", [*parts, Text(question)])]
+
+
+def answer(engine, messages, options=OPTIONS):
+    *_, last = engine.stream(messages, options)
+    return last.result
+
+
+def work(length=500, known=0, room=100, grids=((1, 16, 16),)):
+    return Work(length, known, room, grids)
+
+
+def test_a_calibration_keeps_to_its_budget_and_finds_work_to_take_time(engine):
+    speed = calibrate(engine.model, engine.decoder)
+    assert speed.took < 5  # 0.12 s where nothing else runs; tests run on busy machines
+    assert min(speed.attention, speed.head, speed.token, speed.byte) > 0
+    for curve in (speed.block, speed.layer):
+        assert all(seconds > 0 for _, seconds in curve.points)
+        last = curve.points[-1][0]
+        assert curve.at(20 * last) > 5 * curve.at(last)  # grows with the work behind what was measured
+
+
+@pytest.mark.parametrize("kind", ["bfloat16", "int8"])
+def test_other_weights_for_writing_are_timed_and_weighed(engine, kind):
+    model = LocalEngine.load(str(engine.name), device="cpu", dtype="float32").model
+    decoder = Decoder(model, kind)
+    meter = Meter(model, decoder)
+    held = sum(p.nbytes for p in model.parameters())
+    assert meter.memory(work(), None).weights == held + decoder.extra_bytes > held
+    assert calibrate(model, decoder).token > 0
+
+
+def test_a_curve_goes_through_its_points_and_straight_on():
+    curve = Curve(((10.0, 1.0), (20.0, 3.0)))
+    assert [curve.at(x) for x in (1, 10, 15, 20)] == [1, 1, 2, 3]
+    assert curve.at(40) == pytest.approx(3 + 20 * 0.2)  # the last slope, 0.2
+    assert Curve(((10.0, 1.0),)).at(50) == pytest.approx(5)
+    noisy = Curve(((10.0, 1.0), (20.0, 0.5)))  # a falling line is noise: work behind it still takes time
+    assert noisy.at(40) > 0.5
+
+
+def test_more_work_is_predicted_to_take_longer(engine):
+    meter = Meter(engine.model, engine.decoder)
+    small, large = meter.times(work()), meter.times(work(length=3000, grids=((1, 64, 64), (8, 32, 32))))
+    assert large.encode.about > 5 * small.encode.about
+    assert large.prefill.about > 2 * small.prefill.about
+    assert large.token.about > small.token.about
+    assert small.first_token.about == pytest.approx(small.prepare.about + small.encode.about + small.prefill.about)
+
+
+def test_what_is_known_is_not_charged(engine):
+    meter = Meter(engine.model, engine.decoder)
+    cold, warm = meter.times(work(length=2000)), meter.times(work(length=2000, known=1999, grids=()))
+    assert warm.encode.about == 0
+    assert warm.prefill.about < cold.prefill.about / 3
+    assert meter.memory(work(length=2000, known=1999, grids=()), None).activations < (
+        meter.memory(work(length=2000), None).activations
+    )
+
+
+def test_predictions_follow_what_answers_took(engine):
+    """A device that is three times as slow as calibrated in every phase: after a few answers that is what is said, and
+    with less doubt; it forgets when the device is fast again."""
+    meter = Meter(engine.model, engine.decoder)
+    job = work()
+    before = meter.times(job)
+    slow = {
+        "prepare": 3 * before.prepare.about,
+        "encode": 3 * before.encode.about,
+        "prefill": 3 * before.prefill.about,
+        "decode": 30 * before.token.about,
+    }
+    for _ in range(10):
+        meter.observe(job, slow, new_tokens=10)
+    after = meter.times(job)
+    for phase in PHASES:
+        was, now = getattr(before, phase), getattr(after, phase)
+        assert now.about == pytest.approx(3 * was.about, rel=0.25)
+        assert now.low <= 3 * was.about <= now.high
+        assert now.high / now.low < was.high / was.low
+    assert "last 10 answers" in meter.basis
+    for _ in range(16):
+        meter.observe(job, {k: v / 3 for k, v in slow.items()}, new_tokens=10)
+    assert meter.times(job).prefill.about == pytest.approx(before.prefill.about, rel=0.25)
+
+
+def test_answers_that_differ_widen_the_range(engine):
+    steady, wild = (Meter(engine.model, engine.decoder) for _ in range(2))
+    job = work()
+    for index in range(8):
+        for meter, factor in ((steady, 1.0), (wild, 4.0 if index % 2 else 0.25)):
+            said = meter._raw(job, meter.calibrate())
+            meter.observe(job, {"prefill": factor * said["prefill"]}, new_tokens=1)
+    ranges = [meter.times(job).prefill for meter in (steady, wild)]
+    assert ranges[1].high / ranges[1].low > 3 * ranges[0].high / ranges[0].low
+
+
+def test_the_engine_measures_its_own_answers(fresh):
+    get_ready(fresh)
+    assert "no answer" in fresh.estimate(fresh.prepare(ask(), OPTIONS), OPTIONS).basis
+    answer(fresh, ask(Image(picture(1))))
+    answer(fresh, ask(Image(picture(2))))
+    basis = fresh.estimate(fresh.prepare(ask(), OPTIONS), OPTIONS).basis
+    assert "corrected by the last 2 answers" in basis
+
+
+def test_an_answer_never_waits_for_a_calibration(fresh):
+    """Without get_ready nothing is measured, and an answer comes all the same."""
+    answer(fresh, ask(Image(picture(3))))
+    assert not fresh._meter.ready
+
+
+def test_an_estimate_says_what_will_be_reused_and_leaves_it_in_its_place(fresh):
+    first = ask(Image(picture(5)), Image(picture(6)))
+    cold = fresh.estimate(fresh.prepare(first, OPTIONS), OPTIONS)
+    assert (cold.reused_tokens, cold.reused_media, cold.media) == (0, 0, 2)
+    said = answer(fresh, first)
+    second = [*first, Message("assistant", said.text), *ask(Image(picture(7)), question="And now?")]
+    trace = fresh.prepare(second, OPTIONS)
+    warm = fresh.estimate(trace, OPTIONS)
+    assert fresh.estimate(trace, OPTIONS) == replace(warm, memory=fresh.estimate(trace, OPTIONS).memory)
+    assert warm.reused_media == 2 and warm.media == 3
+    result = answer(fresh, second)
+    assert warm.reused_tokens == result.reused_tokens > cold.prompt_tokens
+    third = [Message("user", [Image(picture(6)), Text("Only the second again")])]
+    again = fresh.estimate(fresh.prepare(third, OPTIONS), OPTIONS)
+    assert again.reused_media == 1  # its merged tokens are kept, although its place in the prompt is another
+
+
+def test_tokens_are_exact_and_of_the_turn(engine):
+    messages = [
+        *ask(Image(picture(1)), question="One <|im_start|>user two"),
+        Message("assistant", "Yes."),
+        *ask(Image(picture(2)), question="<|im_start|>user three"),
+    ]
+    trace = engine.prepare(messages, OPTIONS)
+    estimate = engine.estimate(trace, OPTIONS)
+    before = engine.prepare([*messages[:1]], OPTIONS)
+    assert estimate.prompt_tokens == len(trace)
+    assert estimate.media_tokens == sum(m.merged_tokens for m in trace.media)
+    assert estimate.turn_tokens == len(trace) - last_question(trace)
+    tokens = trace.tokens[last_question(trace) :]
+    assert tokens[:2] == ("<|im_start|>", "user") and tokens.count("<|im_start|>") == 2
+    assert tokens.count("<|image_pad|>") == trace.media[1].merged_tokens
+    assert estimate.room == trace.context_length - len(trace) < before.context_length - len(before)
+
+
+def test_memory_is_that_of_the_tensors(engine):
+    trace = engine.prepare(ask(Image(picture(1))), OPTIONS)
+    memory = engine.estimate(trace, OPTIONS).memory
+    assert memory.weights == sum(p.nbytes for p in engine.model.state_dict().values())
+    assert memory.kv_cache == cost.kv_bytes(engine.model.config.text, len(trace) + 12, 4)
+    assert memory.free and memory.fits and memory.total > memory.weights
+    assert replace(memory, free=10).fits is False
+
+
+def test_other_engines_say_tokens_and_why_no_more(checkpoint, monkeypatch):
+    monkeypatch.setattr("qwen2vl_demo.engine.processors.NANO", checkpoint)
+    engine = ProcessorOnlyEngine.load()
+    trace = engine.prepare(ask(Image(picture(1))), OPTIONS)
+    estimate = estimate_of(engine, trace, OPTIONS)
+    assert estimate == tokens_only(trace, estimate.basis)
+    assert estimate.times is None and estimate.memory is None and "No model" in estimate.basis
+    assert config_of(engine) == (RELEASED["2B"], False)
+    get_ready(engine)  # nothing to find out, and no error
+
+    class Plain:
+        name = "an engine of an older kind"
+
+    assert estimate_of(Plain(), trace, OPTIONS) == tokens_only(trace)
+
+
+def test_the_loaded_configuration_is_told_apart_from_a_released_one(engine):
+    assert config_of(engine) == (engine.model.config, True)
+
+
+def test_spans_add_up_and_stay_in_order():
+    one = Span.around(2.0, math.log(2))
+    assert (one.low, one.about, one.high) == pytest.approx((1, 2, 4))
+    both = one + one * 3
+    assert (both.low, both.about, both.high) == pytest.approx((4, 8, 16))
+
+
+def test_an_outcome_keeps_numbers_and_no_words(engine):
+    result = answer(engine, ask(Image(picture(8))))
+    estimate = engine.estimate(result.trace, OPTIONS)
+    outcome = Outcome.of(estimate, result)
+    assert isinstance(estimate, Estimate)
+    assert outcome.timings == result.timings and outcome.prompt_tokens == len(result.trace)
+    assert result.text not in repr(outcome) or not result.text
+
+
+def test_estimating_does_not_wait_for_a_running_answer(engine):
+    """The lock around the model is held; an estimate comes all the same."""
+    get_ready(engine)
+    trace = engine.prepare(ask(), OPTIONS)
+    found = []
+    with engine._lock:
+        thread = threading.Thread(target=lambda: found.append(engine.estimate(trace, OPTIONS)))
+        thread.start()
+        thread.join(20)
+    assert found and found[0].times is not None
+
+
+def test_a_device_that_cannot_be_calibrated_still_answers(fresh, monkeypatch):
+    def broken(*arguments):
+        raise torch.OutOfMemoryError("full")
+
+    monkeypatch.setattr("qwen2vl_demo.engine.cost.predictor.calibrate", broken)
+    get_ready(fresh)
+    estimate = fresh.estimate(fresh.prepare(ask(), OPTIONS), OPTIONS)
+    assert estimate.times is None and estimate.memory is not None and "could not be found out" in estimate.basis
+    assert answer(fresh, ask()).new_tokens > 0
+
+
+def test_calibrating_twice_at_once_measures_once(fresh, monkeypatch):
+    calls = []
+
+    def slow(*arguments):
+        calls.append(arguments)
+        time.sleep(0.2)
+        return calibrate(fresh.model, fresh.decoder)
+
+    monkeypatch.setattr("qwen2vl_demo.engine.cost.predictor.calibrate", slow)
+    threads = [threading.Thread(target=fresh.calibrate) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(calls) == 1 and fresh._meter.ready
+    assert torch.is_inference_mode_enabled() is False

@@ -1,0 +1,60 @@
+"""From settings to an engine: which one is chosen, and that every setting arrives."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from qwen2vl_demo.engine import factory as start
+from qwen2vl_demo.engine.local import LocalEngine
+from qwen2vl_demo.engine.processor_only import ProcessorOnlyEngine
+from qwen2vl_demo.engine.protocol import GenerationOptions
+from qwen2vl_demo.engine.remote.engine import RemoteEngine
+from qwen2vl_demo.errors import UserError
+from qwen2vl_demo.media import MediaLimits
+from qwen2vl_demo.processing.messages import Message
+from qwen2vl_demo.settings import Settings
+
+
+def test_a_directory_loads_the_model_here(checkpoint: Path) -> None:
+    engine = start.engine_of(Settings(model=str(checkpoint), device="cpu", dtype="float32"))
+    assert isinstance(engine, LocalEngine)
+    assert "cpu as asked for; float32 as asked for" in engine.description
+
+
+def test_none_prepares_prompts_and_answers_nothing() -> None:
+    engine = start.engine_of(Settings(model="none"))
+    assert isinstance(engine, ProcessorOnlyEngine)
+    assert len(engine.prepare([Message("user", "hello")], GenerationOptions())) > 0
+    with pytest.raises(UserError, match="--model none"):
+        list(engine.stream([Message("user", "hello")], GenerationOptions()))
+
+
+def test_an_address_means_the_server_behind_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: dict[str, Any] = {}
+
+    def connect(url: str, model: str | None, **how: Any) -> str:
+        heard.update(url=url, model=model, **how)
+        return "the engine"
+
+    monkeypatch.setattr(RemoteEngine, "connect", connect)
+    settings = Settings(engine_url="http://a", engine_model="m", engine_key="k", engine_timeout=9, max_file_mb=300)
+    assert start.engine_of(settings) == "the engine"
+    assert heard.pop("limits").max_file_bytes == 300 * 2**20
+    assert heard == {"url": "http://a", "model": "m", "key": "k", "timeout": 9, "checkpoint": "nano"}
+
+
+def test_the_upload_limit_only_ever_raises_what_files_are_opened(checkpoint: Path) -> None:
+    """The page refuses larger uploads by itself; a file on the command line may be larger."""
+    engine = start.engine_of(Settings(model=str(checkpoint), max_file_mb=1))
+    assert isinstance(engine, LocalEngine) and engine.processor.limits == MediaLimits()
+
+
+def test_every_default_of_an_answer_comes_from_the_settings() -> None:
+    options = start.options_of(
+        Settings(max_new_tokens=5, temperature=0.5, min_pixels=1000, max_pixels=2000, fps=1, max_frames=8)
+    )
+    assert (options.max_new_tokens, options.temperature) == (5, 0.5)
+    media = options.media
+    assert (media.min_pixels, media.max_pixels, media.fps, media.max_frames) == (1000, 2000, 1, 8)
+    assert start.options_of(Settings()) == GenerationOptions()

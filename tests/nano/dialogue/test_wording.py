@@ -1,0 +1,63 @@
+"""How questions are worded: what is held out, every way to write a wording, and good English."""
+
+import re
+
+import numpy as np
+
+from qwen2vl_demo.nano.dialogue.phrases import CHAT, PHRASES
+from qwen2vl_demo.nano.dialogue.wording import (
+    HELD_OUT,
+    count_sentence,
+    plain,
+    spellings,
+    split,
+    with_a_typo,
+    without_a_small_word,
+)
+
+
+def test_held_out_wordings_are_disjoint_and_every_question_has_some() -> None:
+    lists = {**PHRASES, **{answer: remarks for remarks, answer in CHAT}}
+
+    def written(options: tuple[str, ...], phrasings: str) -> set[str]:
+        return {plain(text) for spelt in split(options, phrasings) for text in spelt}
+
+    train = set().union(*(written(options, "train") for options in lists.values()))
+    for key, options in lists.items():
+        held = written(options, "held_out")
+        assert held, key
+        assert not held & train, key
+        assert written(options, "train") | held == written(options, "all"), key
+    wordings = set().union(*(written(options, "all") for options in lists.values()))
+    assert 0.1 < len(HELD_OUT) / len(wordings) < 0.2
+
+
+def test_a_wording_is_written_out_in_every_way() -> None:
+    assert spellings("Is {a} there?") == ("Is {a} there?",)
+    assert spellings("Read (it/this) (aloud/).") == ("Read it aloud.", "Read it.", "Read this aloud.", "Read this.")
+    for options in (*PHRASES.values(), *(remarks for remarks, _ in CHAT)):
+        for text in (text for option in options for text in spellings(option)):
+            assert not re.search(r"[()/|]|  | [.?!,]", text), text
+
+
+def test_a_small_word_may_be_missing_and_what_is_asked_for_stays() -> None:
+    rng = np.random.default_rng(0)
+    said = {without_a_small_word(rng, "Where is the cat?") for _ in range(30)}
+    assert said == {"Where the cat?", "Where is cat?"}
+    assert without_a_small_word(rng, "Is A higher than B?") in ("A higher than B?", "Is A higher than B?")
+    assert without_a_small_word(rng, "How much is A") == "How much A"
+    assert without_a_small_word(rng, "Describe the picture.") == "Describe the picture."
+
+
+def test_a_typo_spares_short_words_and_what_is_filled_in() -> None:
+    rng = np.random.default_rng(0)
+    said = {with_a_typo(rng, "Is {name} here?") for _ in range(30)}
+    assert said == {"Is {name} here?"}  # "here?" ends with a question mark and is left alone
+    said = {with_a_typo(rng, "Find the {name}.") for _ in range(60)}
+    assert said == {"Fnid the {name}.", "Fidn the {name}.", "Fnd the {name}.", "Fid the {name}."}
+
+
+def test_numbers_and_articles_are_good_english() -> None:
+    assert count_sentence(0, "star") == "There are no stars."
+    assert count_sentence(1, "red cross") == "There is 1 red cross."
+    assert count_sentence(2, "cross") == "There are 2 crosses."

@@ -1,0 +1,113 @@
+"""The evaluation of where words look: its questions, its counting, and that shipped nano is far above chance."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from qwen2vl_demo.attention_trace import AttentionTrace, Word
+from qwen2vl_demo.engine.local import LocalEngine
+from qwen2vl_demo.engine.protocol import Chunk, Result
+from qwen2vl_demo.geometry import grid_thw, merged_tokens
+from qwen2vl_demo.model.weights import NANO
+from qwen2vl_demo.nano.evaluation.grounding import evaluate, format_report, questions
+from qwen2vl_demo.trace import MediaTrace, PromptTrace
+
+
+@pytest.fixture(scope="module")
+def asked():
+    return list(questions(np.random.default_rng(3), 60))
+
+
+def test_questions_name_one_object_among_others_and_not_its_colour(asked):
+    for question in asked:
+        assert question.text.strip() and question.colour not in question.text.lower()
+        assert question.answer.endswith(f"is {question.colour}.")
+        shape = question.answer.split()[1]
+        assert shape in question.text.lower()
+        assert question.pixels.shape[:2] == tuple(28 * side for side in question.target.shape)
+        assert question.target.any() and (question.objects & ~question.target).any()
+        assert (question.objects | ~question.target).all()  # its cells are cells of an object
+
+
+def test_the_cells_of_the_object_have_its_colour(asked):
+    """Independent of the labels: the cells of a red star lean towards red, against the picture as a whole."""
+    leans = []
+    for question in asked:
+        if question.colour in ("red", "green", "blue"):
+            channel = ["red", "green", "blue"].index(question.colour)
+            mask = question.target.repeat(28, axis=0).repeat(28, axis=1)
+            lean = question.pixels[mask].mean(axis=0) - question.pixels.mean(axis=(0, 1))
+            leans.append(lean.argmax() == channel)
+    assert len(leans) > 10
+    assert np.mean(leans) > 0.9
+
+
+class Seer:
+    """An engine whose layer 1, head 0 looks at `place(question)` alone; every other head looks at the first token."""
+
+    def __init__(self, place, asked_of):
+        self.place, self.asked_of = place, asked_of
+
+    def prepare(self, messages, options):
+        pixels = np.asarray(messages[0].parts[0].source)
+        grid = grid_thw(1, *pixels.shape[:2])
+        length = merged_tokens(grid) + 5
+        medium = MediaTrace(
+            "image", "p", 0, 0, pixels.shape[:2], pixels.shape[:2], grid, (3, length - 2), 3136, 10**6, digest="d"
+        )
+        ids = np.arange(length)
+        return PromptTrace(ids, np.tile(ids, (3, 1)), 0, tuple(map(str, ids)), (medium,), 4096)
+
+    def words(self, prompt, answer):
+        return tuple(Word(text, i, i + 1) for i, text in enumerate(answer.replace(".", " .").split()))
+
+    def attend(self, messages, options, answer, word, cancel=None):
+        prompt = self.prepare(messages, options)
+        found = self.words(prompt, answer)[word]
+        weights = np.zeros((2, 2, len(prompt) + found.start), np.float32)
+        weights[..., 0] = 1
+        weights[1, 0] = 0
+        question = self.asked_of[np.asarray(messages[0].parts[0].source).tobytes(), messages[0].text]
+        assert found.text == question.colour
+        weights[1, 0, 3 + self.place(question)] = 1
+        return AttentionTrace(prompt, np.arange(found.end), tuple("x" * found.end), found, weights)
+
+    def stream(self, messages, options, cancel=None):
+        question = self.asked_of[np.asarray(messages[0].parts[0].source).tobytes(), messages[0].text]
+        text = question.answer if question.colour == "red" else "No."
+        yield Chunk(result=Result(text, "end", 1, 1, {}))
+
+
+@pytest.mark.parametrize("where", ["object", "elsewhere"])
+def test_a_head_that_sees_the_object_is_found_and_one_that_looks_away_is_not(where, monkeypatch):
+    known = {}
+    original = questions
+
+    def remember(rng, count):
+        for question in original(rng, count):
+            known[question.pixels.tobytes(), question.text] = question
+            yield question
+
+    monkeypatch.setattr("qwen2vl_demo.nano.evaluation.grounding.questions", remember)
+    place = (lambda q: q.target.argmax()) if where == "object" else (lambda q: (~q.target).argmax())
+    report = evaluate(Seer(place, known), count=12)
+    assert report.questions == 12
+    hit = 1.0 if where == "object" else 0.0
+    if where == "object":
+        assert (report.best_head.choice, report.best_head.hits, report.best_head.mass) == ("1.0", 1.0, 1.0)
+        assert report.best_layer.choice == "1"
+        assert report.best_layer.picture == pytest.approx(0.5)
+        assert report.average.picture == pytest.approx(0.25)
+    assert report.average.hits == hit
+    assert 0 < report.chance < report.chance_of_objects < 1
+    assert 0 <= report.right_answers < 1
+    assert f"{hit:.1%}" in format_report(report)
+
+
+@pytest.mark.skipif(not (Path(NANO) / "model.safetensors").exists(), reason="assets/nano has no weights")
+def test_behind_a_colours_name_shipped_nano_looks_at_the_object_far_more_often_than_by_chance():
+    """Of all cells the brightest, over all layers and heads: at least three times as often as a blind guess."""
+    report = evaluate(LocalEngine.load("nano", device="cpu", dtype="float32"), count=60)
+    assert report.average.hits > 3 * report.chance
+    assert report.best_head.hits > 3 * report.chance

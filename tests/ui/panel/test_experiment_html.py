@@ -1,0 +1,43 @@
+"""The guesses about a picture say what the arithmetic of Qwen2-VL says."""
+
+import numpy as np
+import PIL.Image
+import pytest
+
+from qwen2vl_demo.engine.processor_only import ProcessorOnlyEngine
+from qwen2vl_demo.engine.protocol import GenerationOptions
+from qwen2vl_demo.processing.messages import Image, MediaOptions, Message, Text
+from qwen2vl_demo.trace import PromptTrace
+from qwen2vl_demo.ui.panel.experiment_html import EMPTY, guesses_html
+
+
+@pytest.fixture(scope="module")
+def engine() -> ProcessorOnlyEngine:
+    return ProcessorOnlyEngine.load()
+
+
+def trace(engine: ProcessorOnlyEngine, height: int, width: int, most: int | None = None) -> PromptTrace:
+    picture = PIL.Image.fromarray(np.zeros((height, width, 3), np.uint8))
+    media = MediaOptions(max_pixels=most)
+    message = Message("user", [Image(picture, name="<b>.png"), Text("?")])
+    return engine.prepare([message], GenerationOptions(media=media))
+
+
+def test_twice_the_sides_are_four_times_the_tokens_where_the_budget_allows(engine: ProcessorOnlyEngine) -> None:
+    """280x560 px are 10x20 = 200 tokens; 560x1120 are 20x40 = 800. Positions go on by the longer side, 20."""
+    shown = guesses_html(trace(engine, 280, 560))
+    assert "takes 200 tokens" in shown and "800 tokens, instead of 200" in shown and "Four times the pixels" in shown
+    assert "200 tokens, as many" in shown
+    assert "By 20, the longest of 10 rows and 20 columns, though it takes 200 tokens" in shown
+    assert "<b>.png" not in shown and "&lt;b&gt;.png" in shown
+
+
+def test_a_budget_holds_back_and_a_tiny_picture_is_enlarged(engine: ProcessorOnlyEngine) -> None:
+    held = guesses_html(trace(engine, 280, 560, most=200 * 784))
+    assert "200 tokens, as many as now" in held and "at most 200 tokens a picture, holds it back" in held
+    tiny = guesses_html(trace(engine, 30, 30))  # enlarged to 2x2 tokens; 60x60 px are rounded to 2x2 as well
+    assert "4 tokens, as many as now" in tiny and "was enlarged" in tiny
+
+
+def test_without_a_picture_there_is_an_invitation(engine: ProcessorOnlyEngine) -> None:
+    assert guesses_html(None) == EMPTY == guesses_html(engine.prepare([Message("user", "Hi")], GenerationOptions()))

@@ -1,0 +1,74 @@
+"""The visitors' media on disk: kept by content, shown, swept."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import PIL.Image
+import pytest
+
+from qwen2vl_demo.errors import UserError
+from qwen2vl_demo.ui.chat.conversation import Medium
+from qwen2vl_demo.ui.media_store import DAY, MediaStore
+from qwen2vl_demo.viz.boxes import Box
+
+
+def test_equal_files_are_kept_once_under_their_hash(store: MediaStore, files: Callable[[str], str]) -> None:
+    (one,) = store.add(Path(files("cat.png")), "one.png")
+    (two,) = store.add(Path(files("cat.png")), "two.png")
+    assert one.file == two.file and (one.name, two.name) == ("one.png", "two.png")
+    assert len(list(store.folder.iterdir())) == 1
+
+
+def test_kinds_are_told_by_content(store: MediaStore, files: Callable[[str], str]) -> None:
+    kinds = {name: store.add(Path(files(name)), name) for name in ("cat.png", "clip.mp4", "wave.gif", "pages.pdf")}
+    assert [m.kind for m in kinds["cat.png"]] == ["image"]
+    assert [m.kind for m in kinds["clip.mp4"]] == ["video"]
+    assert [m.kind for m in kinds["wave.gif"]] == ["video"]  # an animation
+    assert [(m.kind, m.name) for m in kinds["pages.pdf"]] == [
+        ("image", "pages.pdf, page 1"),
+        ("image", "pages.pdf, page 2"),
+    ]
+
+
+def test_a_name_cannot_choose_the_ending(store: MediaStore, files: Callable[[str], str], tmp_path: Path) -> None:
+    disguised = tmp_path / "page.html"
+    disguised.write_bytes(Path(files("cat.png")).read_bytes())
+    (medium,) = store.add(disguised, "page.html")
+    assert medium.file.endswith(".png")
+
+
+def test_what_is_no_medium_leaves_nothing(store: MediaStore, files: Callable[[str], str]) -> None:
+    with pytest.raises(UserError):
+        store.add(Path(files("broken.png")), "broken.png")
+    assert list(store.folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["../secret", "x", "a" * 64, "a" * 64 + ".png/../../x", "/etc/passwd"])
+def test_a_wrong_name_is_nowhere(store: MediaStore, name: str) -> None:
+    medium = Medium("image", name, "x")
+    assert store.path(medium) is None and store.view(medium) is None
+    assert store.boxed(medium, [Box("", 0, 0, 1, 1)]) is None
+
+
+def test_what_a_browser_cannot_show_gets_a_view(store: MediaStore, tmp_path: Path) -> None:
+    path = tmp_path / "scan.tiff"
+    PIL.Image.new("RGB", (3000, 1000), "teal").save(path)
+    (medium,) = store.add(path, "scan.tiff")
+    view = store.view(medium)
+    assert view and view.suffix == ".webp"
+    assert PIL.Image.open(view).size == (1600, 533)
+
+
+def test_the_longest_unused_goes_first(store: MediaStore, files: Callable[[str], str]) -> None:
+    (cat,) = store.add(Path(files("cat.png")), "cat.png")
+    (dog,) = store.add(Path(files("dog.jpg")), "dog.jpg")
+    cat_path, dog_path = store.path(cat), store.path(dog)
+    assert cat_path and dog_path
+    now = cat_path.stat().st_mtime
+    os.utime(cat_path, (now - 100, now - 100))
+    store.max_bytes = dog_path.stat().st_size
+    store.sweep(now + 10_000)
+    assert store.path(cat) is None and store.path(dog)
+    store.sweep(now + 8 * DAY)
+    assert store.path(dog) is None
