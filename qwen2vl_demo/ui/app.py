@@ -14,7 +14,6 @@ from typing import Any
 
 import gradio as gr
 
-from qwen2vl_demo.engine.cost.estimate import get_ready
 from qwen2vl_demo.engine.protocol import Engine, GenerationOptions
 from qwen2vl_demo.ui import theme as style
 from qwen2vl_demo.ui.chat.controller import Chat
@@ -43,7 +42,7 @@ def build_demo(
     """
     store = MediaStore((data_dir or default_data_dir()) / "media")
     chat = Chat(engine, store, defaults)
-    get_ready(engine)
+    engine.warm_up()
     cards = load_examples() if examples is None else tuple(examples)
     # Served from where they lie: Gradio would hash and copy them again with every word of an answer.
     gr.set_static_paths([store.folder, *{file for card in cards for file in card.files}])

@@ -14,7 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from qwen2vl_demo.engine.cost.estimate import Estimate, Outcome
+from qwen2vl_demo.engine.cost.estimate import Estimate
+from qwen2vl_demo.engine.protocol import Outcome
 from qwen2vl_demo.trace import PromptTrace
 from qwen2vl_demo.ui.chat.conversation import Conversation
 

@@ -14,8 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from qwen2vl_demo.engine.cost.estimate import Outcome, estimate_of
-from qwen2vl_demo.engine.protocol import Engine, GenerationOptions, Result
+from qwen2vl_demo.engine.protocol import Engine, GenerationOptions, Outcome, Result
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.processing.messages import Message
 from qwen2vl_demo.ui.answer_settings import Choices, read_choices
@@ -134,7 +133,7 @@ class Answering:
             asked = replace(asked, system=choices.system)
             messages = to_messages(asked, self.store.path)
             trace = self.engine.prepare(messages, choices.options)
-            estimate = estimate_of(self.engine, trace, choices.options)
+            estimate = self.engine.estimate(trace, choices.options)
             with session.lock:
                 if run.cancel.is_set() or not session.owns(run):
                     raise _Stopped

@@ -50,7 +50,7 @@ class Attending(Looking):
             return NOTHING
         text = conversation.last.answer.text
         try:
-            words = self.engine.words(trace, text)
+            words = self.engine.answer_words(trace, text)
         except UserError as problem:
             return {**NOTHING, "note": str(problem)}
         except Exception as problem:
@@ -101,7 +101,8 @@ class Attending(Looking):
         last = conversation.last
         assert last is not None and last.answer is not None
         messages = to_messages(conversation.answered(None), self.store.path)
-        return self.engine.attend(messages, self.choices(values).options, last.answer.text, word, cancel)
+        prompt = self.engine.prompt(messages, self.choices(values).options)
+        return self.engine.word_attention(prompt, last.answer.text, word, cancel)
 
 
 def leave(session: Session) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from qwen2vl_demo.engine.cost.estimate import Estimate, estimate_of
+from qwen2vl_demo.engine.cost.estimate import Estimate
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.processing.messages import Message
 from qwen2vl_demo.trace import PromptTrace
@@ -101,7 +101,7 @@ class Looking(Answering):
         prompt = self.engine.prompt(messages, choices.options)
         pixels = tuple(medium.frames for medium in prompt.media)
         originals = tuple(self.originals.of(medium, messages[medium.message]) for medium in prompt.trace.media)
-        estimate = estimate_of(self.engine, prompt.trace, choices.options)
+        estimate = self.engine.estimate(prompt.trace, choices.options)
         return Sight(conversation, prompt.trace, pixels, originals, draft, estimate)
 
 

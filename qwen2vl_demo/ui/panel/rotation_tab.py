@@ -12,7 +12,7 @@ import gradio as gr
 from gradio.components import Component
 
 from qwen2vl_demo.engine.protocol import Engine
-from qwen2vl_demo.released import config_of
+from qwen2vl_demo.released import REFERENCE, RELEASED
 from qwen2vl_demo.trace import PromptTrace
 from qwen2vl_demo.ui.chat.controller import Chat
 from qwen2vl_demo.ui.panel.cost_html import says
@@ -79,9 +79,8 @@ TAKE_CLICKED = """(first, second, ...rest) => {
 
 def rope_of(engine: Engine) -> tuple[Rope, bool]:
     """The rotary embeddings of the loaded checkpoint, and True; else those of the released ones."""
-    config, loaded = config_of(engine)
-    text = config.text
-    return Rope(text.mrope_section, text.rope_theta, config.vision.head_dim), loaded
+    config = engine.config or RELEASED[REFERENCE]
+    return Rope(config.text.mrope_section, config.text.rope_theta, config.vision.head_dim), engine.config is not None
 
 
 def draw(engine: Engine) -> list[Component]:

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from qwen2vl_demo.engine.cost.estimate import Estimate, Outcome
+from qwen2vl_demo.engine.cost.estimate import Estimate
+from qwen2vl_demo.engine.protocol import Outcome
 from qwen2vl_demo.trace import PromptTrace
 from qwen2vl_demo.ui.chat.conversation import Conversation
 
