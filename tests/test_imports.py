@@ -33,7 +33,7 @@ ROOMS = {
     "model": Room({"errors", "config", "geometry", "model"}, {"torch", "numpy", "safetensors", "huggingface_hub"}),
     "engine": Room(
         BELOW_ENGINE | {"engine"},
-        {"torch", "numpy", "PIL", "tokenizers", "safetensors", "huggingface_hub", "httpx", "av"},
+        {"torch", "numpy", "PIL", "tokenizers", "safetensors", "huggingface_hub", "httpx", "httpx_sse", "av"},
     ),
     "viz": Room({"errors", "trace", "attention_trace", "geometry", "lru_cache", "viz"}, {"numpy", "plotly", "PIL"}),
     "report": Room(LEAVES | {"viz"}, {"numpy"}),
