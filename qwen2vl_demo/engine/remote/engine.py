@@ -77,8 +77,7 @@ class RemoteEngine:
         return self.processor.image.min_pixels, self.processor.image.max_pixels
 
     def warm_up(self) -> None:
-        """Reads the certificates, so that the first answer does not wait for that."""
-        _ = self.server.certificates
+        """Nothing can be measured of a server."""
 
     def prepare(self, messages: Sequence[Message], options: GenerationOptions) -> PromptTrace:
         return self.prompt(messages, options).trace

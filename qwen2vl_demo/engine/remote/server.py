@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import json
 import queue
 import ssl
@@ -40,16 +39,13 @@ class Server:
     timeout: float = 300.0  # seconds without any data from the server
     sampled_clips: bool = False  # accepts sampled frames (vLLM)
     context_length: int | None = None  # positions; None if the server does not tell
+    # The trusted certificates. Reading them takes a tenth of a second, so they are kept for all requests.
+    certificates: ssl.SSLContext = field(default_factory=httpx.create_ssl_context, repr=False, compare=False)
 
     @property
     def shown(self) -> str:
         """The address without a password that it may contain, for messages."""
         return _shown(self.url)
-
-    @functools.cached_property
-    def certificates(self) -> ssl.SSLContext:
-        """The trusted certificates. Reading them takes a tenth of a second, so this is done once for a server."""
-        return httpx.create_ssl_context()
 
 
 class Exchange:
