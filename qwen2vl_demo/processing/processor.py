@@ -16,7 +16,7 @@ from pathlib import Path
 
 from qwen2vl_demo import geometry
 from qwen2vl_demo.config import Qwen2VLConfig
-from qwen2vl_demo.errors import UserError
+from qwen2vl_demo.errors import Cancelled, UserError
 from qwen2vl_demo.geometry import PositionScheme, VisionSpan
 from qwen2vl_demo.media import MediaLimits, kind_of, open_pdf
 from qwen2vl_demo.processing.chat import ChatTemplate, MediaSpan, encode_chat
@@ -27,10 +27,6 @@ from qwen2vl_demo.trace import MediaTrace, PromptTrace
 
 CACHE_BYTES = 256 * 1024 * 1024  # resized pixels kept for follow-up questions: about 7 pictures of the largest size
 ROLES = ("system", "user", "assistant")
-
-
-class Cancelled(Exception):
-    """`cancel` was set while a prompt was being made."""
 
 
 @dataclass(frozen=True, eq=False)
