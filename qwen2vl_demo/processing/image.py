@@ -117,6 +117,7 @@ class VisionInput:
     timestamps: tuple[float, ...] = ()  # seconds of each sampled frame; empty for an image
     frame_indices: tuple[int, ...] = ()  # which frames of the clip were sampled
     total_frames: int = 1
+    thumbnail: np.ndarray | None = None
 
     @property
     def merged_tokens(self) -> int:

@@ -16,26 +16,19 @@ import gradio as gr
 
 from qwen2vl_demo.engine.protocol import Engine, GenerationOptions
 from qwen2vl_demo.ui import theme
-from qwen2vl_demo.ui.chat.answers import Answers
-from qwen2vl_demo.ui.chat.controller import ChatController, kept_conversation
-from qwen2vl_demo.ui.chat.prompts import Prompts
 from qwen2vl_demo.ui.events import PageEvents
 from qwen2vl_demo.ui.example_cards import Example, load_examples
 from qwen2vl_demo.ui.layout import draw_page
 from qwen2vl_demo.ui.media_store import DAY, MediaStore
-from qwen2vl_demo.ui.panel.attention import AnswerAttention
 from qwen2vl_demo.ui.panel.comparison_html import Comparisons
 from qwen2vl_demo.ui.panel.cost_tab import CostTab
-from qwen2vl_demo.ui.panel.experiments import Experiments
 from qwen2vl_demo.ui.panel.learn_tab import LearnTab
 from qwen2vl_demo.ui.panel.numbers_tab import NumbersTab
 from qwen2vl_demo.ui.panel.panel import Panel
 from qwen2vl_demo.ui.panel.picture_tab import PictureTab
-from qwen2vl_demo.ui.panel.preview import Preview
 from qwen2vl_demo.ui.panel.prompt_tab import PromptTab
 from qwen2vl_demo.ui.panel.rotation_tab import RotationTab
-from qwen2vl_demo.ui.sessions import Sessions
-from qwen2vl_demo.ui.settings_form import SettingsForm
+from qwen2vl_demo.ui.parts import Parts
 
 
 def default_data_dir() -> Path:
@@ -55,41 +48,26 @@ def build_demo(
     settings start with, `max_file_mb` what `launch_options` was told. The Blocks that is returned has the open tabs as
     its attribute `sessions`.
     """
-    store = MediaStore((data_dir or default_data_dir()) / "media")
-    form = SettingsForm(defaults or GenerationOptions(), engine.pixel_limits)
-    prompts = Prompts(engine, store)
-    preview = Preview(engine, store, prompts, form)
-    attention = AnswerAttention(engine, prompts)
-    experiments = Experiments(engine, prompts, form)
-    sessions = Sessions(lambda saved: kept_conversation(saved, store))
+    parts = Parts.build(engine, MediaStore((data_dir or default_data_dir()) / "media"), defaults)
     panel = Panel(
         [
-            PictureTab(engine.pixel_limits, preview, attention),
+            PictureTab(engine.pixel_limits, parts.preview, parts.attention),
             PromptTab(),
             RotationTab(engine.config),
             CostTab(Comparisons()),
-            LearnTab(experiments),
+            LearnTab(parts.experiments),
             NumbersTab(),
         ]
     )
     engine.warm_up()
     cards = load_examples() if examples is None else tuple(examples)
     # Served from where they lie: Gradio would hash and copy them again with every word of an answer.
-    gr.set_static_paths([store.folder, *{file for card in cards for file in card.files}])
+    gr.set_static_paths([parts.store.folder, *{file for card in cards for file in card.files}])
     # Uploads are Gradio's to delete; what a conversation needs was copied to the store.
     with gr.Blocks(title="Qwen2-VL", fill_width=True, analytics_enabled=False, delete_cache=(3600, DAY)) as demo:
-        events = PageEvents(
-            page=draw_page(engine, form, panel, cards, max_file_mb),
-            engine=engine,
-            store=store,
-            sessions=sessions,
-            controller=ChatController(Answers(engine, store, prompts, form), store),
-            preview=preview,
-            panel=panel,
-            cards=cards,
-        )
-        events.wire(demo)
-    demo.sessions = sessions
+        page = draw_page(engine, parts.form, panel, cards, max_file_mb)
+        PageEvents(page, parts, panel, cards).wire(demo)
+    demo.sessions = parts.sessions
     return demo.queue(max_size=64, default_concurrency_limit=8)
 
 

@@ -19,19 +19,16 @@ import gradio as gr
 from gradio.components import Component
 from gradio.events import Dependency
 
-from qwen2vl_demo.engine.protocol import Engine
 from qwen2vl_demo.errors import UserError
-from qwen2vl_demo.ui.chat.controller import ChatController
 from qwen2vl_demo.ui.chat.conversation import Conversation
 from qwen2vl_demo.ui.chat.export import export_html, export_json
 from qwen2vl_demo.ui.chat.page_update import FAILED, PageUpdate, report
 from qwen2vl_demo.ui.example_cards import Example
 from qwen2vl_demo.ui.layout import Page
-from qwen2vl_demo.ui.media_store import MediaStore
 from qwen2vl_demo.ui.panel.panel import Panel
-from qwen2vl_demo.ui.panel.preview import Preview
 from qwen2vl_demo.ui.panel.tab import AT_ONCE, QUEUED, PageContext, Updates
-from qwen2vl_demo.ui.sessions import Draft, Session, Sessions
+from qwen2vl_demo.ui.parts import Parts
+from qwen2vl_demo.ui.sessions import Draft, Session
 from qwen2vl_demo.ui.settings_form import MEDIA_FIELDS
 
 RECALL = """async () => {
@@ -49,11 +46,7 @@ class PageEvents:
     """The functions that Gradio calls, for one page."""
 
     page: Page
-    engine: Engine
-    store: MediaStore
-    sessions: Sessions
-    controller: ChatController
-    preview: Preview
+    parts: Parts
     panel: Panel
     cards: Sequence[Example]
 
@@ -108,7 +101,7 @@ class PageEvents:
         started = [chat.cost.input, page.settings["system"].blur, *changed]  # type: ignore[attr-defined]
         restoring: dict[str, Any] = {"inputs_kwargs": {"saved": page.saved, **page.settings}, **QUEUED}
         plain: dict[str, Any] = {"inputs_kwargs": page.settings, **QUEUED}
-        latest = {"trigger_mode": "always_last"}
+        latest: dict[str, Any] = {"trigger_mode": "always_last"}
         refreshed = [
             *(event(self.refresh, [chat.composer], outputs, **restoring, **latest) for event in started),
             page.prompt_sent.input(self.refresh, [chat.composer], outputs, **plain, **latest),
@@ -125,22 +118,22 @@ class PageEvents:
         )
 
     def begin(self, request: gr.Request, box: Any, saved: str) -> Any:
-        return self._whole(self.controller.begin(self._open(request, saved), _draft(box)))
+        return self._whole(self.parts.controller.begin(self._open(request, saved), _draft(box)))
 
     def begin_example(self, request: gr.Request, event: gr.SelectData, saved: str) -> Any:
         if not isinstance(event.index, int) or not 0 <= event.index < len(self.cards):
             return gr.skip()
         card = self.cards[event.index]  # the page says which one; what is in it is ours
         draft = Draft(card.text, tuple(str(file) for file in card.files))
-        return self._whole(self.controller.begin(self._open(request, saved), draft))
+        return self._whole(self.parts.controller.begin(self._open(request, saved), draft))
 
     def begin_retry(self, request: gr.Request, saved: str) -> Any:
-        return self._whole(self.controller.begin_retry(self._open(request, saved)))
+        return self._whole(self.parts.controller.begin_retry(self._open(request, saved)))
 
     async def respond(self, request: gr.Request, **settings: Any) -> AsyncGenerator[Any, None]:
         session = self._find(request)
         if session is not None:
-            updates = self.controller.answers.respond(session, settings)
+            updates = self.parts.controller.answers.respond(session, settings)
             try:
                 async for update in updates:
                     yield self._answer(update) or gr.skip()
@@ -150,43 +143,47 @@ class PageEvents:
 
     def finish(self, request: gr.Request) -> Any:
         session = self._find(request)
-        update = PageUpdate(busy=False) if session is None else self.controller.answers.finish(session)
+        update = PageUpdate(busy=False) if session is None else self.parts.controller.answers.finish(session)
         return self._whole(update)
 
     def stop(self, request: gr.Request) -> Any:
         session = self._find(request)
-        return self._whole(PageUpdate(busy=False) if session is None else self.controller.stop(session))
+        return self._whole(PageUpdate(busy=False) if session is None else self.parts.controller.stop(session))
 
     def undo(self, request: gr.Request, saved: str) -> Any:
-        return self._whole(self.controller.undo(self._open(request, saved)))
+        return self._whole(self.parts.controller.undo(self._open(request, saved)))
 
     def clear(self, request: gr.Request) -> Any:
-        return self._whole(self.controller.clear(self._open(request, "")))
+        return self._whole(self.parts.controller.clear(self._open(request, "")))
 
     def load(self, request: gr.Request, saved: str) -> Any:
         session = self._open(request, saved)
-        return self._whole(self.controller.restore(session)) | self._system(session)
+        return self._whole(self.parts.controller.restore(session)) | self._system(session)
 
     def open_file(self, request: gr.Request, path: str | None, saved: str) -> Any:
         session = self._open(request, saved)
-        update = self.controller.import_chat(session, Path(path).read_bytes() if path else b"")
+        update = self.parts.controller.import_chat(session, Path(path).read_bytes() if path else b"")
         return self._whole(update) | ({} if update.messages is None else self._system(session))
 
     def refresh(self, request: gr.Request, box: Any, saved: str | None = None, **settings: Any) -> Any:
         """The line of cost, and all tabs of the panel. Without `saved` a session that is gone stays gone."""
         session = (self._find(request) or Session()) if saved is None else self._open(request, saved)
-        update = self.preview.refresh(session, _draft(box), settings)
+        update = self.parts.preview.refresh(session, _draft(box), settings)
         updates: Updates = {} if update.cost is None else {self.page.chat.cost: html.escape(update.cost)}
         if update.panel is not None:
             updates |= self.panel.update(update.panel)
         return updates or gr.skip()
 
     def save_json(self, request: gr.Request, saved: str) -> Any:
-        return self._save(request, saved, "chat.json", lambda c: export_json(c, self.store, self.engine.name))
+        return self._save(
+            request, saved, "chat.json", lambda c: export_json(c, self.parts.store, self.parts.engine.name)
+        )
 
     def save_html(self, request: gr.Request, saved: str) -> Any:
-        name, description = self.engine.name, self.engine.description
-        return self._save(request, saved, "chat.html", lambda c: export_html(c, self.store, name, description))
+        store, engine = self.parts.store, self.parts.engine
+        return self._save(
+            request, saved, "chat.html", lambda chat: export_html(chat, store, engine.name, engine.description)
+        )
 
     def _save(self, request: gr.Request, saved: str, name: str, write: Callable[[Conversation], str]) -> Any:
         """Writes the chat to a file that only this visitor can name; it is deleted when the tab closes."""
@@ -216,7 +213,7 @@ class PageEvents:
 
     async def ask(self, file: str | None, question: str) -> AsyncGenerator[str, None]:
         """One question, with a picture, a clip or a PDF if you like; streams the answer. Keeps no conversation."""
-        answers = self.controller.answers.ask_once(Draft(question or "", (file,) if file else ()))
+        answers = self.parts.controller.answers.ask_once(Draft(question or "", (file,) if file else ()))
         try:
             async for answer in answers:
                 yield answer
@@ -224,18 +221,18 @@ class PageEvents:
             raise gr.Error(str(problem), print_exception=False) from None
         except Exception as problem:
             report(problem, "answering a call")
-            raise gr.Error(FAILED.format(self.engine.name), print_exception=False) from None
+            raise gr.Error(FAILED.format(self.parts.engine.name), print_exception=False) from None
         finally:
             await answers.aclose()
 
     def close(self, request: gr.Request) -> None:
-        self.sessions.drop(request.session_hash)
+        self.parts.sessions.drop(request.session_hash)
 
     def _open(self, request: gr.Request, saved: str) -> Session:
-        return self.sessions.open(request.session_hash, saved if isinstance(saved, str) else None)
+        return self.parts.sessions.open(request.session_hash, saved if isinstance(saved, str) else None)
 
     def _find(self, request: gr.Request) -> Session | None:
-        return self.sessions.find(request.session_hash)
+        return self.parts.sessions.find(request.session_hash)
 
     def _whole(self, update: PageUpdate) -> Updates:
         """The composer, and all that `_answer` changes."""

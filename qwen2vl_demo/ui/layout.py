@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
-from gradio.components import Component
+from gradio.blocks import Block
 
 from qwen2vl_demo.engine.protocol import Engine
 from qwen2vl_demo.ui.example_cards import Example
@@ -77,7 +77,7 @@ class ChatComponents:
 class Page:
     """Every component that an event reads or changes."""
 
-    settings: dict[str, Component]  # by the keys of the form's fields
+    settings: dict[str, Block]  # by the keys of the form's fields
     chat: ChatComponents
     settings_button: gr.Button
     theme: gr.Button

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import gradio as gr
+from gradio.blocks import Block
 from gradio.components import Component
 
 from qwen2vl_demo.engine.protocol import GenerationOptions
@@ -117,9 +118,10 @@ class SettingsForm:
         )
         self._fields = {field.key: field for field in _fields(defaults, *self._budget)}
 
-    def draw(self) -> dict[str, Component]:
+    def draw(self) -> dict[str, Block]:
         """Draws the settings into the open Gradio context; the components by their keys."""
-        fields, drawn = self._fields, {}
+        fields = self._fields
+        drawn: dict[str, Block] = {}
 
         def draw(*keys: str) -> None:
             drawn.update({key: fields[key].draw() for key in keys})

@@ -75,7 +75,7 @@ class App:
 
     @property
     def sessions(self) -> int:
-        return len(self.demo.chat.sessions)
+        return len(self.demo.sessions)
 
 
 @pytest.fixture(scope="session")

@@ -57,5 +57,7 @@ class Prompts:
 def _size(prepared: PreparedPrompt) -> int:
     """Bytes of the arrays that a prompt holds."""
     trace = prepared.trace
-    pixels = sum(m.frames.nbytes + (m.thumbnail.nbytes if m.thumbnail is not None else 0) for m in prepared.prompt.media)
+    pixels = sum(
+        m.frames.nbytes + (m.thumbnail.nbytes if m.thumbnail is not None else 0) for m in prepared.prompt.media
+    )
     return pixels + trace.input_ids.nbytes + trace.position_ids.nbytes

@@ -8,6 +8,7 @@ page: the reader takes whatever has arrived, however fast it came, or nothing af
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import threading
 import time
@@ -115,10 +116,8 @@ class StreamReader:
         self._tell(self._end.set)
 
     def _tell(self, callback: Callable[[], None]) -> None:
-        try:
+        with contextlib.suppress(RuntimeError):  # the loop was closed: nobody reads any more
             self._loop.call_soon_threadsafe(callback)
-        except RuntimeError:
-            pass  # the loop was closed: nobody reads any more
 
 
 async def in_turn(ticket: Ticket, cancel: threading.Event, run: Callable[[], T]) -> T | None:
@@ -144,7 +143,5 @@ async def in_turn(ticket: Ticket, cancel: threading.Event, run: Callable[[], T])
 async def _wait(event: asyncio.Event, seconds: float) -> None:
     """Until the event is set or the time has passed."""
     if seconds > 0 and not event.is_set():
-        try:
+        with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(event.wait(), seconds)
-        except TimeoutError:
-            pass

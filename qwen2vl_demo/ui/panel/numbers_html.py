@@ -1,8 +1,12 @@
 """temp"""
+
 from __future__ import annotations
+
 from html import escape
+
 from qwen2vl_demo.trace import MediaTrace, PromptTrace
 from qwen2vl_demo.ui.chat.conversation import WORD, Conversation, count
+
 TIMES_SHOWN = 24  # time stamps of a clip before "and so on"
 
 EMPTY = (

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import gradio as gr
 from gradio.components import Component
 
 from qwen2vl_demo.ui.panel.state import PanelState
-from qwen2vl_demo.ui.panel.tab import PageContext, Tab
+from qwen2vl_demo.ui.panel.tab import PageContext, Tab, Updates
 
 
 class Panel:
@@ -28,7 +27,7 @@ class Panel:
     def outputs(self) -> list[Component]:
         return [component for tab in self._tabs for component in tab.outputs()]
 
-    def update(self, state: PanelState) -> dict[Component, Any]:
+    def update(self, state: PanelState) -> Updates:
         return {component: value for tab in self._tabs for component, value in tab.update(state).items()}
 
     def wire(self, page: PageContext) -> None:

@@ -1,13 +1,15 @@
 """temp"""
+
 from __future__ import annotations
+
 from html import escape
-from typing import Any
-import gradio as gr
+
 from qwen2vl_demo.trace import PromptTrace
 from qwen2vl_demo.ui.panel.cost_html import says
-from qwen2vl_demo.ui.panel.token_pairs import NO_TOKEN, token_words
-from qwen2vl_demo.viz.bands import Rope, angle_figure, angle_words, vision_words
+from qwen2vl_demo.ui.panel.token_pairs import token_words
 from qwen2vl_demo.viz.angles import dials
+from qwen2vl_demo.viz.bands import Rope, angle_words, vision_words
+
 WHY = (
     "Attention compares a query with a key. Before it does, rotary embeddings turn both by their token's position, "
     "each pair of numbers at its own speed, so that the comparison depends on how far apart the two tokens stand.",
@@ -29,6 +31,7 @@ VISION_WHY = (
     "other there."
 )
 EMPTY = "Attach a picture or ask something, and two of its tokens can be compared here."
+
 
 def compared_html(rope: Rope, trace: PromptTrace, a: int, b: int) -> str:
     """The words with the dials, and the figure, of two tokens by their number in the prompt."""

@@ -20,7 +20,7 @@ from qwen2vl_demo.ui.panel.lazy import LazyDrawing
 from qwen2vl_demo.ui.panel.rotation_html import EMPTY, compared_html, vision_html, why_html
 from qwen2vl_demo.ui.panel.state import PanelState
 from qwen2vl_demo.ui.panel.tab import AT_ONCE, PageContext, Updates
-from qwen2vl_demo.ui.panel.token_pairs import Pair, pairs_of
+from qwen2vl_demo.ui.panel.token_pairs import NO_TOKEN, Pair, pairs_of
 from qwen2vl_demo.viz.bands import Rope, angle_figure, vision_figure, wave_figure, wave_words
 
 # The last two tokens that were clicked in the lens, oldest first; the button below asks for them.

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import gradio as gr
+from gradio.blocks import Block
 from gradio.components import Component
 from gradio.events import Dependency
 
 from qwen2vl_demo.ui.panel.state import PanelState
 from qwen2vl_demo.ui.sessions import Session
 
-Updates = dict[Component, Any]  # new values by component, as Gradio's event handlers may return them
+Updates = dict[Block, Any]  # new values by component, as Gradio's event handlers may return them
 
 # Events that are answered at once, beside the queue, and those that wait for their turn in it.
 AT_ONCE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "queue": False}
@@ -27,11 +28,11 @@ class PageContext:
     open_session: Callable[[gr.Request, str], Session]  # (request, saved): restored where it is not known
     find_session: Callable[[gr.Request], Session | None]  # None where the tab of the browser was closed
     saved: Component  # holds the conversation that the browser keeps; an input named `saved`
-    settings: Mapping[str, Component]  # the settings by key; inputs of the same names
+    settings: Mapping[str, Block]  # the settings by key; inputs of the same names
     refreshed: Sequence[Dependency]  # what the session holds may have changed: a preview was made, an answer ended
 
     @property
-    def inputs(self) -> dict[str, Component]:
+    def inputs(self) -> dict[str, Block]:
         """`saved` and all settings, for a handler `f(request, ..., *, saved, **settings)`."""
         return {"saved": self.saved, **self.settings}
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import gradio as gr
 
-from qwen2vl_demo.ui.panel.tab import AT_ONCE, QUEUED, PageContext
 from qwen2vl_demo.ui.panel.attention import NO_WORDS, AnswerAttention
+from qwen2vl_demo.ui.panel.tab import AT_ONCE, QUEUED, PageContext
 
 STATIC = Path(__file__).resolve().parent.parent / "static"
 TEMPLATE = """

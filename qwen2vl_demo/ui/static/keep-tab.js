@@ -1,7 +1,7 @@
 // Keeps a tab of the panel as one HTML file: what stands in it now, its figures as SVG, with the style it has here.
 // It opens without a network and holds no script. Knows the page's elements; nothing goes to the server.
 (() => {
-  const CONTROLS = "button, input, select, label, script, .modebar, .panel-gate, #rotation-choice, [aria-hidden=true]";
+  const CONTROLS = "button, input, select, label, script, .modebar, .panel-lazy, #rotation-choice, [aria-hidden=true]";
   const POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'";
 
   function rules() {
