@@ -31,7 +31,7 @@ def open_image(source: Source, limits: MediaLimits = DEFAULT_LIMITS, label: str 
     picture, is truncated, or exceeds `limits`; the number of pixels is checked before decoding.
     """
     if isinstance(source, PIL.Image.Image):
-        label = label or label_of(source)
+        label = label_of(source, label)
         with decode_errors(label, "picture"):
             return _upright_rgb(source, label, limits)
     with open_source(source, limits, label) as media, decode_errors(media.label, "picture"):

@@ -77,7 +77,7 @@ def open_source(
     `label` replaces the file's own name in error messages. Raises UserError for a URL, a missing file, a folder, a
     device, an empty file and a file above `limits.max_file_bytes`.
     """
-    label = _printable(label) or label_of(source)
+    label = label_of(source, label)
     file: BinaryIO
     file, size = (io.BytesIO(source), len(source)) if isinstance(source, bytes) else _open_path(source, label)
     with file:
@@ -113,8 +113,10 @@ def decode_errors(label: str, what: str) -> Iterator[None]:
         ) from error
 
 
-def label_of(source: Source) -> str:
-    """What error messages call a source: its file name without folders, "This file" or "This picture"."""
+def label_of(source: Source, name: str = "") -> str:
+    """What error messages call a source: `name`, its file name without folders, "This file" or "This picture"."""
+    if name := _printable(name):
+        return name
     if isinstance(source, bytes):
         return "This file"
     if isinstance(source, PIL.Image.Image):
