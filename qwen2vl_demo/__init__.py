@@ -10,7 +10,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from qwen2vl_demo.engine import load_engine
+    from qwen2vl_demo.engine.factory import load_engine
     from qwen2vl_demo.engine.protocol import GenerationOptions
     from qwen2vl_demo.errors import UserError
     from qwen2vl_demo.processing.messages import Image, MediaOptions, Message, Text, Video
@@ -25,7 +25,7 @@ _HOME = {
     "Text": "qwen2vl_demo.processing.messages",
     "UserError": "qwen2vl_demo.errors",
     "Video": "qwen2vl_demo.processing.messages",
-    "load_engine": "qwen2vl_demo.engine",
+    "load_engine": "qwen2vl_demo.engine.factory",
 }
 
 __all__ = [

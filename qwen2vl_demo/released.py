@@ -1,17 +1,12 @@
-"""The shapes of the released checkpoints, for what they would cost: no weights, no download.
+"""The configurations of the released checkpoints, for comparisons without weights or downloads.
 
-From their config.json files (Qwen/Qwen2-VL-2B, 7B and 72B, Instruct). Whoever runs one of them reads its own
-config.json; these are for comparing.
+Copied from the config.json files of Qwen/Qwen2-VL-2B, 7B and 72B (Instruct). A loaded checkpoint always uses its own
+config.json.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from qwen2vl_demo.config import Qwen2VLConfig, TextConfig, VisionConfig
-
-if TYPE_CHECKING:
-    from qwen2vl_demo.engine.protocol import Engine
 
 
 def _released(
@@ -40,10 +35,3 @@ RELEASED: dict[str, Qwen2VLConfig] = {
 }
 REFERENCE = "2B"  # stands for all where only what they share is asked for: their rotary embeddings are the same
 RELEASED_ITEMSIZE = 2  # bytes a number: bfloat16
-
-
-def config_of(engine: Engine) -> tuple[Qwen2VLConfig, bool]:
-    """The configuration of the checkpoint that an engine has loaded, and True; of a released one, and False, where it
-    has none here (a server's, or none at all)."""
-    config = getattr(getattr(engine, "model", None), "config", None)
-    return (config, True) if isinstance(config, Qwen2VLConfig) else (RELEASED[REFERENCE], False)

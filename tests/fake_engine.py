@@ -1,22 +1,26 @@
 """A stand-in for an engine: fast, exact and obedient, so that the page can be tested without a model.
 
-It answers with words about what it was sent, one a step, under a lock like the real one. A question that begins with
-a command makes it misbehave: "!boxes", "!markup", "!break", "!late-break", "!refuse", "!silent", "!slow-start".
+It answers with words about what it was sent, one a step, and runs one request at a time like the real one. A question
+that begins with a command makes it misbehave: "!boxes", "!markup", "!break", "!late-break", "!refuse", "!silent",
+"!slow-start".
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 import threading
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 
 import numpy as np
 
 from qwen2vl_demo.attention_trace import AttentionTrace, Word, split_words
+from qwen2vl_demo.engine.cost.estimate import Estimate, last_question, tokens_only
 from qwen2vl_demo.engine.protocol import Chunk, GenerationOptions, Result, StopReason
-from qwen2vl_demo.errors import UserError
+from qwen2vl_demo.engine.request_queue import RequestQueue, Ticket, waiting_text
+from qwen2vl_demo.errors import Cancelled, UserError
 from qwen2vl_demo.geometry import (
     MIN_PIXELS,
     Size,
@@ -49,13 +53,20 @@ class FakeEngine:
     name = "fake"
     description = "no model, on this CPU in words"
     pixel_limits = (MIN_PIXELS, MAX_PIXELS)
+    config = None
 
     def __init__(self, step: float = 0.02, encode: float = 0.05) -> None:
         self.step, self.encode = step, encode
-        self.lock = threading.Lock()
-        self.gate = threading.Event()  # opened by the test that sent "!slow-start"
+        self.queue = RequestQueue()
+        self.release = threading.Event()  # set by the test that sent "!slow-start"
         self.active = self.most_active = 0
         self.heard: list[tuple[list[Message], GenerationOptions]] = []  # what stream() was given
+
+    def warm_up(self) -> None:
+        """Nothing has to be measured."""
+
+    def estimate(self, trace: PromptTrace, options: GenerationOptions) -> Estimate:
+        return tokens_only(trace)
 
     def prepare(self, messages: Sequence[Message], options: GenerationOptions) -> PromptTrace:
         return self.prompt(messages, options).trace
@@ -85,34 +96,41 @@ class FakeEngine:
         return Prompt(trace, tuple(inputs))
 
     def stream(
-        self, messages: Sequence[Message], options: GenerationOptions, cancel: threading.Event | None = None
+        self,
+        messages: Sequence[Message],
+        options: GenerationOptions,
+        cancel: threading.Event | None = None,
+        *,
+        prompt: Prompt | None = None,
+        ticket: Ticket | None = None,
     ) -> Generator[Chunk, None, None]:
         cancel = cancel or threading.Event()
         started = time.perf_counter()
         self.heard.append((list(messages), options))
-        trace = self.prepare(messages, options)
+        trace = (prompt or self.prompt(messages, options)).trace
         words = answer_to(messages, options)
         question = messages[-1].text
         if question.startswith("!refuse"):
             raise UserError("The fake engine refuses this; ask something else.")
         if question.startswith("!break"):
             raise RuntimeError(f"a bug, with the visitor's words in it: {question}")
-        if not self.lock.acquire(blocking=False):
-            yield Chunk(status="Waiting for another answer to end")
-            while not self.lock.acquire(timeout=0.05):
-                if cancel.is_set():
-                    yield Chunk(result=self._result("", "cancelled", 0, started, None, trace))
-                    return
         text, count, first = "", 0, None
         reason: StopReason = "end"
-        try:
-            self.active += 1
-            self.most_active = max(self.most_active, self.active)
+        with contextlib.ExitStack() as stack:
+            ticket = ticket or stack.enter_context(self.queue.join())
+            try:
+                for position in ticket.positions(cancel):
+                    yield Chunk(status=waiting_text(position))
+                stack.enter_context(ticket.hold())
+            except Cancelled:
+                yield Chunk(result=self._result("", "cancelled", 0, started, None, trace))
+                return
+            stack.enter_context(self._activity())
             if trace.media:
                 yield Chunk(status=f"Encoding {len(trace.media)} picture" + "s" * (len(trace.media) > 1))
                 time.sleep(self.encode)
             if question.startswith("!slow-start"):
-                self.gate.wait(30)  # one step that cannot be stopped
+                self.release.wait(30)  # one step that cannot be stopped
             for word in words:
                 if cancel.is_set():
                     reason = "cancelled"
@@ -126,37 +144,45 @@ class FakeEngine:
                     raise RuntimeError("a bug after three words")
                 text, count = text + word, count + 1
                 yield Chunk(text=word)
-        finally:
-            self.active -= 1
-            self.lock.release()
         yield Chunk(result=self._result(text, reason, count, started, first, trace))
 
-    def words(self, prompt: PromptTrace, answer: str) -> tuple[Word, ...]:
+    @contextlib.contextmanager
+    def _activity(self) -> Iterator[None]:
+        self.active += 1
+        self.most_active = max(self.most_active, self.active)
+        try:
+            yield
+        finally:
+            self.active -= 1
+
+    def answer_words(self, trace: PromptTrace, answer: str) -> tuple[Word, ...]:
         """One token a word and the spaces behind it."""
         return split_words([piece.encode() for piece in _tokens(answer)])
 
-    def attend(
+    def word_attention(
         self,
-        messages: Sequence[Message],
-        options: GenerationOptions,
+        prompt: Prompt,
         answer: str,
         word: int,
         cancel: threading.Event | None = None,
+        *,
+        ticket: Ticket | None = None,
     ) -> AttentionTrace | None:
         """Two layers of three heads. Half of layer 1, head 2 lies on cell number `word` of each medium, counted round;
         the rest of it, and the other heads, see all places alike but the first, which gets as much as all others."""
-        prompt = self.prepare(messages, options)
-        found = self.words(prompt, answer)[word]
-        if "slow" in messages[-1].text and cancel is not None and cancel.wait(30):
+        trace = prompt.trace
+        found = self.answer_words(trace, answer)[word]
+        slow = any("slow" in token for token in trace.tokens[last_question(trace) :])
+        if slow and cancel is not None and cancel.wait(30):
             return None
-        weights = np.ones((2, 3, len(prompt) - 1 + found.end), np.float32)
+        weights = np.ones((2, 3, len(trace) - 1 + found.end), np.float32)
         weights[:, :, 0] = weights.shape[2] - 1
         weights /= weights.sum(-1, keepdims=True)
-        for medium in prompt.media:
-            weights[1, 2, medium.span[0] + word % medium.merged_tokens] += 1 / len(prompt.media)
+        for medium in trace.media:
+            weights[1, 2, medium.span[0] + word % medium.merged_tokens] += 1 / len(trace.media)
         weights[1, 2] /= weights[1, 2].sum()
         tokens = _tokens(answer)
-        return AttentionTrace(prompt, np.arange(len(tokens)), tuple(tokens), found, weights, 0.01, 1)
+        return AttentionTrace(trace, np.arange(len(tokens)), tuple(tokens), found, weights, 0.01, 1)
 
     @staticmethod
     def _result(

@@ -1,8 +1,10 @@
-"""From settings to what runs: the engine and the options that the settings ask for."""
+"""Creates engines: `load_engine` from arguments, `engine_of` and `options_of` from the app's settings.
+
+torch and httpx are imported only when an engine that needs them is loaded.
+"""
 
 from __future__ import annotations
 
-from qwen2vl_demo.engine import load_engine
 from qwen2vl_demo.engine.protocol import Engine, GenerationOptions
 from qwen2vl_demo.media import MediaLimits
 from qwen2vl_demo.processing.messages import MediaOptions
@@ -11,8 +13,42 @@ from qwen2vl_demo.settings import Settings
 MEGABYTE = 1024 * 1024  # bytes
 
 
+def load_engine(
+    model: str = "nano",
+    device: str = "auto",
+    dtype: str = "auto",
+    *,
+    quantize: str = "none",
+    engine_url: str | None = None,
+    engine_model: str | None = None,
+    engine_key: str | None = None,
+    engine_timeout: float = 300.0,
+    limits: MediaLimits | None = None,
+) -> Engine:
+    """Loads a model on this machine, or connects to the server at `engine_url`.
+
+    `model` is "nano", a checkpoint directory, a Hugging Face id, or "none" (prepares prompts, answers nothing).
+    With `engine_url` the server runs the model, and `model` only selects the tokenizer and the pixel limits with which
+    prompts are prepared. `quantize="int8"` decodes with 8-bit weights; prefill uses the full ones. `limits` bounds the
+    files that are opened. Raises UserError for a model that cannot be loaded and a server that does not answer.
+    """
+    if engine_url is not None:
+        from qwen2vl_demo.engine.remote.engine import RemoteEngine
+
+        return RemoteEngine.connect(
+            engine_url, engine_model, key=engine_key, timeout=engine_timeout, checkpoint=model, limits=limits
+        )
+    if model == "none":
+        from qwen2vl_demo.engine.processor_only import ProcessorOnlyEngine
+
+        return ProcessorOnlyEngine.load(limits)
+    from qwen2vl_demo.engine.local import LocalEngine
+
+    return LocalEngine.load(model, device=device, dtype=dtype, quantize=quantize, limits=limits)
+
+
 def engine_of(settings: Settings) -> Engine:
-    """Loads the model, or reaches the server. Raises UserError."""
+    """The engine that the settings ask for. Raises UserError as `load_engine` does."""
     return load_engine(
         settings.model,
         settings.device,
@@ -27,7 +63,7 @@ def engine_of(settings: Settings) -> Engine:
 
 
 def options_of(settings: Settings) -> GenerationOptions:
-    """How an answer is written and media become pixels, unless somebody asks otherwise."""
+    """The default generation and media options that the settings ask for."""
     return GenerationOptions(
         max_new_tokens=settings.max_new_tokens,
         temperature=settings.temperature,

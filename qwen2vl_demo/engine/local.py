@@ -11,7 +11,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from itertools import takewhile
 from pathlib import Path
@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from qwen2vl_demo.attention_trace import AttentionTrace, Word, query_places, split_words
+from qwen2vl_demo.config import Qwen2VLConfig
 from qwen2vl_demo.engine.answer_tokens import WrittenAnswers
 from qwen2vl_demo.engine.attention import going_on, look_again
 from qwen2vl_demo.engine.cost.estimate import Estimate
@@ -29,9 +30,10 @@ from qwen2vl_demo.engine.cuda_graph import WriteAhead
 from qwen2vl_demo.engine.generate import Sampler, prefill, tokens_one_by_one
 from qwen2vl_demo.engine.prefix_cache import PrefixCache, prompt_key
 from qwen2vl_demo.engine.protocol import Chunk, GenerationOptions
+from qwen2vl_demo.engine.request_queue import RequestQueue, Ticket, waiting_text
 from qwen2vl_demo.engine.result_builder import Answer, check_context, memory_errors
 from qwen2vl_demo.engine.vision_cache import VisionCache, encode_medium
-from qwen2vl_demo.errors import UserError
+from qwen2vl_demo.errors import Cancelled, UserError
 from qwen2vl_demo.geometry import FACTOR
 from qwen2vl_demo.media import MediaLimits
 from qwen2vl_demo.model.decoder import Decoder
@@ -40,13 +42,12 @@ from qwen2vl_demo.model.qwen2vl import Qwen2VL
 from qwen2vl_demo.model.weights import Placement, find_checkpoint, load_model, place
 from qwen2vl_demo.processing.chat import answer_ids
 from qwen2vl_demo.processing.messages import Message
-from qwen2vl_demo.processing.processor import Cancelled, Processor, Prompt
+from qwen2vl_demo.processing.processor import Processor, Prompt
 from qwen2vl_demo.processing.tokenizer import StreamDecoder
 from qwen2vl_demo.trace import PromptTrace
 
 CPU_MAX_PIXELS = 1280 * FACTOR * FACTOR  # a picture's budget on a CPU: the released limit would take minutes there
 TOO_LARGE = "Lower the image budget (max_pixels), the frames of a clip, or the answer's length."
-LOCK_POLL = 0.05  # s between two looks at `cancel` while waiting for the model
 
 
 class LocalEngine:
@@ -63,7 +64,7 @@ class LocalEngine:
         self.decoder = Decoder(model, placement.decode)
         # On a GPU the host would be the bottleneck: there tokens are written ahead of it, by a captured graph.
         self._ahead = WriteAhead(self.decoder, model.config.text.vocab_size) if model.device.type == "cuda" else None
-        self._lock = threading.Lock()
+        self.queue = RequestQueue()
         self._vision = VisionCache()
         self._prefixes = PrefixCache()
         self._written = WrittenAnswers()
@@ -95,6 +96,10 @@ class LocalEngine:
         return cls(weights, processor, name=model, placement=placement, end_tokens=_end_tokens(directory, processor))
 
     @property
+    def config(self) -> Qwen2VLConfig:
+        return self.model.config
+
+    @property
     def pixel_limits(self) -> tuple[int, int]:
         most = self.processor.image.max_pixels
         return self.processor.image.min_pixels, min(most, CPU_MAX_PIXELS) if self.model.device.type == "cpu" else most
@@ -111,15 +116,21 @@ class LocalEngine:
     def prompt(self, messages: Sequence[Message], options: GenerationOptions) -> Prompt:
         return self._process(messages, options, None)
 
-    def calibrate(self) -> None:
-        """Finds out how fast the device is, so that no estimate has to; a tenth of a second, once."""
+    def warm_up(self) -> None:
+        """Measures how fast the device is, about a tenth of a second, once."""
         self._meter.calibrate()
 
     def estimate(self, trace: PromptTrace, options: GenerationOptions) -> Estimate:
         return self._meter.estimate(trace, self._work(trace, options, self._prefixes.known(prompt_key(trace))))
 
     def stream(
-        self, messages: Sequence[Message], options: GenerationOptions, cancel: threading.Event | None = None
+        self,
+        messages: Sequence[Message],
+        options: GenerationOptions,
+        cancel: threading.Event | None = None,
+        *,
+        prompt: Prompt | None = None,
+        ticket: Ticket | None = None,
     ) -> Generator[Chunk, None, None]:
         cancel = cancel or threading.Event()
         answer = Answer(started=time.perf_counter())
@@ -129,31 +140,33 @@ class LocalEngine:
                 raise Cancelled
 
         try:
-            prompt = self._process(messages, options, cancel)
+            prompt = prompt or self._process(messages, options, cancel)
             check_context(prompt.trace)
             answer.prompt = prompt.trace
             answer.lap("prepare")
-            yield from self._wait(cancel)
-            try:
+            with ExitStack() as stack:
+                ticket = ticket or stack.enter_context(self.queue.join())
+                for position in ticket.positions(cancel):
+                    yield Chunk(status=waiting_text(position))
+                stack.enter_context(ticket.hold())
                 answer.lap("wait")
                 with memory_errors(TOO_LARGE, self._forget):
                     yield from self._write(prompt, options, answer, checkpoint)
-            finally:
-                self._lock.release()
         except Cancelled:
             answer.stop_reason = "cancelled"
         yield Chunk(result=answer.result())
 
-    def words(self, prompt: PromptTrace, answer: str) -> tuple[Word, ...]:
-        return self._words(self._tokens_of(prompt_key(prompt), answer)[0])
+    def answer_words(self, trace: PromptTrace, answer: str) -> tuple[Word, ...]:
+        return self._words(self._tokens_of(prompt_key(trace), answer)[0])
 
-    def attend(
+    def word_attention(
         self,
-        messages: Sequence[Message],
-        options: GenerationOptions,
+        prompt: Prompt,
         answer: str,
         word: int,
         cancel: threading.Event | None = None,
+        *,
+        ticket: Ticket | None = None,
     ) -> AttentionTrace | None:
         cancel = cancel or threading.Event()
 
@@ -161,24 +174,22 @@ class LocalEngine:
             if cancel.is_set():
                 raise Cancelled
 
+        key = prompt_key(prompt.trace)
+        ids, exact = self._tokens_of(key, answer)
+        words = self._words(ids)
+        if not 0 <= word < len(words):
+            raise UserError(f"The answer has {len(words)} words; choose one of them.")
+        sequence, places = going_on(prompt, ids[:-1]), query_places(len(prompt.trace), words[word])
         try:
-            prompt = self._process(messages, options, cancel)
-            key = prompt_key(prompt.trace)
-            ids, exact = self._tokens_of(key, answer)
-            words = self._words(ids)
-            if not 0 <= word < len(words):
-                raise UserError(f"The answer has {len(words)} words; choose one of them.")
-            for _ in self._wait(cancel):
-                pass
-            try:
+            with ExitStack() as stack:
+                ticket = ticket or stack.enter_context(self.queue.join())
+                ticket.wait(cancel)
+                stack.enter_context(ticket.hold())
                 started = time.perf_counter()
-                sequence, places = going_on(prompt, ids[:-1]), query_places(len(prompt.trace), words[word])
                 with memory_errors(TOO_LARGE, self._forget):
                     known, computed = self._known(sequence, np.concatenate([key, ids[:-1]]), places, checkpoint)
                     weights = look_again(self.model, sequence, places, known, checkpoint)
                 taken = time.perf_counter() - started
-            finally:
-                self._lock.release()
         except Cancelled:
             return None
         tokens = tuple(map(self.processor.tokenizer.token_text, ids.tolist()))
@@ -220,15 +231,6 @@ class LocalEngine:
         return self.processor.process(
             messages, media, add_vision_id=options.add_vision_id, positions=options.positions, cancel=cancel
         )
-
-    def _wait(self, cancel: threading.Event) -> Iterator[Chunk]:
-        """Takes the lock. Raises Cancelled without it."""
-        if self._lock.acquire(blocking=False):
-            return
-        yield Chunk(status="Waiting for another answer to end")
-        while not self._lock.acquire(timeout=LOCK_POLL):
-            if cancel.is_set():
-                raise Cancelled
 
     def _write(
         self, prompt: Prompt, options: GenerationOptions, answer: Answer, checkpoint: Callable[[], None]

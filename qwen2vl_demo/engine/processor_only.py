@@ -9,15 +9,16 @@ from qwen2vl_demo.attention_trace import AttentionTrace, Word
 from qwen2vl_demo.engine.cost.estimate import Estimate, tokens_only
 from qwen2vl_demo.engine.processors import reference_processor
 from qwen2vl_demo.engine.protocol import Chunk, GenerationOptions
+from qwen2vl_demo.engine.request_queue import RequestQueue, Ticket
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.media import MediaLimits
 from qwen2vl_demo.processing.messages import Message
 from qwen2vl_demo.processing.processor import Processor, Prompt
 from qwen2vl_demo.trace import PromptTrace
 
-NO_MODEL_LOOKED = "No model is loaded (--model none), so no word looked anywhere; start with --model nano for one."
+NO_MODEL_ATTENTION = "No model is loaded (--model none), so no word looked anywhere; start with --model nano for one."
 
-NO_MODEL_TIMED = (
+NO_MODEL_ESTIMATE = (
     "No model is loaded, so there is neither time nor memory to predict. The tokens of pictures are exact; those of "
     "words are counted with nano's tokenizer, which needs more of them."
 )
@@ -29,8 +30,11 @@ class ProcessorOnlyEngine:
     name = "none"
     description = "no weights: shows what pictures and words become, answers nothing"
 
+    config = None
+
     def __init__(self, processor: Processor) -> None:
         self.processor = processor
+        self.queue = RequestQueue(None)
 
     @classmethod
     def load(cls, limits: MediaLimits | None = None) -> ProcessorOnlyEngine:
@@ -39,6 +43,9 @@ class ProcessorOnlyEngine:
     @property
     def pixel_limits(self) -> tuple[int, int]:
         return self.processor.image.min_pixels, self.processor.image.max_pixels
+
+    def warm_up(self) -> None:
+        """Nothing is measured without a model."""
 
     def prepare(self, messages: Sequence[Message], options: GenerationOptions) -> PromptTrace:
         return self.prompt(messages, options).trace
@@ -49,22 +56,29 @@ class ProcessorOnlyEngine:
         )
 
     def estimate(self, trace: PromptTrace, options: GenerationOptions) -> Estimate:
-        return tokens_only(trace, NO_MODEL_TIMED)
+        return tokens_only(trace, NO_MODEL_ESTIMATE)
 
     def stream(
-        self, messages: Sequence[Message], options: GenerationOptions, cancel: threading.Event | None = None
-    ) -> Generator[Chunk, None, None]:
-        raise UserError("No model is loaded (--model none), so there is no answer; start with --model nano for one.")
-
-    def words(self, prompt: PromptTrace, answer: str) -> tuple[Word, ...]:
-        raise UserError(NO_MODEL_LOOKED)
-
-    def attend(
         self,
         messages: Sequence[Message],
         options: GenerationOptions,
+        cancel: threading.Event | None = None,
+        *,
+        prompt: Prompt | None = None,
+        ticket: Ticket | None = None,
+    ) -> Generator[Chunk, None, None]:
+        raise UserError("No model is loaded (--model none), so there is no answer; start with --model nano for one.")
+
+    def answer_words(self, trace: PromptTrace, answer: str) -> tuple[Word, ...]:
+        raise UserError(NO_MODEL_ATTENTION)
+
+    def word_attention(
+        self,
+        prompt: Prompt,
         answer: str,
         word: int,
         cancel: threading.Event | None = None,
+        *,
+        ticket: Ticket | None = None,
     ) -> AttentionTrace | None:
-        raise UserError(NO_MODEL_LOOKED)
+        raise UserError(NO_MODEL_ATTENTION)

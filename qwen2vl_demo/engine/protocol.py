@@ -1,23 +1,25 @@
-"""What an engine is: the protocol, its options and its chunks. Three exist: local, remote and the tests' fake.
+"""The engine protocol: what every engine offers, the options of an answer, and what an answer consists of.
 
-Knows messages and traces; knows neither torch nor the network nor the page.
+Implemented by LocalEngine, RemoteEngine, ProcessorOnlyEngine and the tests' FakeEngine. Imports no torch.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from qwen2vl_demo.attention_trace import AttentionTrace, Word
+from qwen2vl_demo.config import Qwen2VLConfig
+from qwen2vl_demo.engine.cost.estimate import Estimate
+from qwen2vl_demo.engine.request_queue import RequestQueue, Ticket
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.geometry import PositionScheme
 from qwen2vl_demo.processing.messages import MediaOptions, Message
 from qwen2vl_demo.trace import PromptTrace
 
 if TYPE_CHECKING:
-    from qwen2vl_demo.engine.cost.estimate import Estimate
     from qwen2vl_demo.processing.processor import Prompt
 
 StopReason = Literal["end", "length", "cancelled"]
@@ -72,14 +74,30 @@ class Chunk:
     result: Result | None = None  # set on the last chunk only
 
 
-class Engine(Protocol):
-    """Something that answers. Safe to call from several threads: it runs one conversation at a time."""
+@dataclass(frozen=True)
+class Outcome:
+    """What was predicted of an answer, beside what it took."""
 
-    name: str  # what the page calls it
+    estimate: Estimate
+    timings: Mapping[str, float]  # seconds, as in Result
+    prompt_tokens: int
+    new_tokens: int
+    reused_tokens: int
+
+    @classmethod
+    def of(cls, estimate: Estimate, result: Result) -> Outcome:
+        return cls(estimate, result.timings, result.prompt_tokens, result.new_tokens, result.reused_tokens)
+
+
+class Engine(Protocol):
+    """Answers conversations. Safe to call from several threads; `queue` bounds how many requests run at a time."""
+
+    name: str  # shown on the page
+    queue: RequestQueue
 
     @property
     def description(self) -> str:
-        """Parameters, device and dtype, and why these."""
+        """Parameters, device and dtype, and why these were chosen; for people."""
         ...
 
     @property
@@ -87,45 +105,64 @@ class Engine(Protocol):
         """(min_pixels, max_pixels) of a picture where the options leave them open."""
         ...
 
+    @property
+    def config(self) -> Qwen2VLConfig | None:
+        """The loaded checkpoint's configuration; None where no weights are loaded here."""
+        ...
+
+    def warm_up(self) -> None:
+        """Measures once what `estimate` needs, so that no later call has to. Does nothing where nothing is needed."""
+        ...
+
     def prepare(self, messages: Sequence[Message], options: GenerationOptions) -> PromptTrace:
-        """What the conversation becomes; computed without weights. Raises UserError."""
+        """The record of the prompt that the conversation becomes; needs no weights. Raises UserError."""
         ...
 
     def prompt(self, messages: Sequence[Message], options: GenerationOptions) -> Prompt:
-        """The same, together with the resized pixels that are cut into patches. Raises UserError."""
+        """The prompt itself: its record together with the resized pixels. Needs no weights. Raises UserError."""
         ...
 
     def estimate(self, trace: PromptTrace, options: GenerationOptions) -> Estimate:
-        """What an answer to it will cost. May be left out: then `estimate_of` counts the tokens."""
+        """What answering the prompt will cost, as far as the engine can predict it."""
         ...
 
     def stream(
-        self, messages: Sequence[Message], options: GenerationOptions, cancel: threading.Event | None = None
-    ) -> Generator[Chunk, None, None]:
-        """Answers the last message. Setting `cancel` ends it at the next step, with stop_reason "cancelled".
-
-        Raises UserError before the first chunk for whatever the caller can change.
-        """
-        ...
-
-    def words(self, prompt: PromptTrace, answer: str) -> tuple[Word, ...]:
-        """The words of an answer to a prompt, as `attend` numbers them. Cheap, and waits for nothing.
-
-        Raises UserError, with the reason, where the engine cannot see its model's attention.
-        """
-        ...
-
-    def attend(
         self,
         messages: Sequence[Message],
         options: GenerationOptions,
+        cancel: threading.Event | None = None,
+        *,
+        prompt: Prompt | None = None,
+        ticket: Ticket | None = None,
+    ) -> Generator[Chunk, None, None]:
+        """Answers the last message. Setting `cancel` ends the answer at the next step, with stop_reason "cancelled".
+
+        `prompt` is what `prompt()` returned for the same messages and options; with it nothing is prepared again.
+        `ticket` is a place in `queue` that the caller has joined and will leave; without one the engine joins and
+        leaves the queue itself, and yields a status while it waits. Raises UserError before the first chunk for
+        whatever the caller can change.
+        """
+        ...
+
+    def answer_words(self, trace: PromptTrace, answer: str) -> tuple[Word, ...]:
+        """The words of an answer to a prompt, as `word_attention` numbers them. Cheap, and never waits.
+
+        Raises UserError, with the reason, where the engine has no access to its model's attention.
+        """
+        ...
+
+    def word_attention(
+        self,
+        prompt: Prompt,
         answer: str,
         word: int,
         cancel: threading.Event | None = None,
+        *,
+        ticket: Ticket | None = None,
     ) -> AttentionTrace | None:
-        """Where word number `word` of an answer looked when it was written. None if `cancel` was set meanwhile.
+        """The attention from which word number `word` of an answer was generated. None if `cancel` was set.
 
-        Costs one step a token of the word while the conversation is still in memory, else its prompt is read again.
-        Raises UserError as `words` does.
+        Costs one step for each token of the word while the conversation is cached, else the prompt is prefilled again.
+        `ticket` is as in `stream`. Raises UserError as `answer_words` does.
         """
         ...

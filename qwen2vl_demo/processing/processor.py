@@ -17,7 +17,7 @@ from pathlib import Path
 
 from qwen2vl_demo import geometry
 from qwen2vl_demo.config import Qwen2VLConfig
-from qwen2vl_demo.errors import UserError
+from qwen2vl_demo.errors import Cancelled, UserError
 from qwen2vl_demo.geometry import PositionScheme, VisionSpan
 from qwen2vl_demo.lru_cache import LRUCache
 from qwen2vl_demo.media import MediaLimits, kind_of, open_pdf
@@ -31,10 +31,6 @@ CACHE_BYTES = 256 * 1024 * 1024  # decoded pixels kept for follow-up questions: 
 MAX_DIGESTS = 1024  # files whose digest is remembered
 DECODING_LOCKS = 32  # media decoded at the same time, at most
 ROLES = ("system", "user", "assistant")
-
-
-class Cancelled(Exception):
-    """`cancel` was set while a prompt was being made."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -57,13 +57,13 @@ def test_stop_keeps_the_words_and_the_next_turn_works(fake: Tab, fake_app: App) 
 
 
 def test_stop_in_a_long_step_frees_the_page_at_once(fake: Tab, fake_app: App) -> None:
-    fake_app.engine.gate.clear()
+    fake_app.engine.release.clear()
     fake_app.engine.most_active = 0
     fake.send("!slow-start")
     fake.button("Stop").click()
     expect(fake.chat).to_contain_text("Stopped before the first word")
     assert fake_app.engine.active == 1
-    fake_app.engine.gate.set()
+    fake_app.engine.release.set()
     assert fake.ask("Quick one").startswith("In turn 1")  # the stopped question is not told
     assert fake_app.engine.most_active == 1
 

@@ -181,7 +181,7 @@ def test_nanos_words_equal_what_its_engine_gives(nano: Tab, nano_app: Any) -> No
     shown = snapshot(nano)
     options = GenerationOptions()
     messages = [Message("user", [Image(file), Text(question)])]
-    trace = nano_app.engine.attend(messages, options, text.strip(), 2)
+    trace = nano_app.engine.word_attention(nano_app.engine.prompt(messages, options), text.strip(), 2)
     start, end = trace.prompt.media[0].span
     expected = trace.weights.mean((0, 1))[start:end]
     assert shown["media"][0]["merged_tokens"] == end - start

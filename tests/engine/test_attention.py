@@ -87,9 +87,9 @@ def test_it_equals_transformers_eager_attention(fresh, checkpoint, chat):
     """Of each of the word's tokens, the row one place before it; shorter rows count as zero where they see nothing."""
     engine, messages = fresh(), CHATS[chat]
     chosen = answer(engine, messages).text  # of random weights: it may be a single word
-    given = engine.words(engine.prepare(messages, GREEDY), SEVERAL_WORDS)
+    given = engine.answer_words(engine.prepare(messages, GREEDY), SEVERAL_WORDS)
     for text, number in ((chosen, 0), (SEVERAL_WORDS, 0), (SEVERAL_WORDS, longest(given))):
-        trace = engine.attend(messages, GREEDY, text, number)
+        trace = engine.word_attention(engine.prompt(messages, GREEDY), text, number)
         assert trace.exact_tokens == (text == chosen)
         rows = eager_attention(checkpoint, engine, messages, trace.answer_ids)
         begin = len(trace.prompt) - 1 + trace.word.start
@@ -103,8 +103,8 @@ def test_it_equals_transformers_eager_attention(fresh, checkpoint, chat):
 def test_right_after_an_answer_only_the_words_own_steps_are_run(fresh):
     engine, messages = fresh(), CHATS["pictures"]
     text = answer(engine, messages, WARM).text
-    words = engine.words(engine.prepare(messages, WARM), text)
-    trace = engine.attend(messages, WARM, text, longest(words))
+    words = engine.answer_words(engine.prepare(messages, WARM), text)
+    trace = engine.word_attention(engine.prompt(messages, WARM), text, longest(words))
     assert trace.exact_tokens
     assert trace.computed_tokens == trace.word.end - trace.word.start
     assert list(trace.queries) == list(query_places(len(trace.prompt), trace.word))
@@ -117,14 +117,14 @@ def test_with_nothing_in_memory_it_is_read_again_and_then_known(fresh, chat):
     """Another engine has never seen the conversation: same weights, and the second word costs one step."""
     text, warm, cold, messages = SEVERAL_WORDS, fresh(), fresh(), CHATS[chat]
     answer(warm, messages)
-    words = warm.words(warm.prepare(messages, GREEDY), text)
+    words = warm.answer_words(warm.prepare(messages, GREEDY), text)
     assert [w.text for w in words] == ["There", "are", "3", "red", "stars", "."]
     number = longest(words)
-    there, here = (engine.attend(messages, GREEDY, text, number) for engine in (warm, cold))
+    there, here = (engine.word_attention(engine.prompt(messages, GREEDY), text, number) for engine in (warm, cold))
     assert not here.exact_tokens
     assert there.computed_tokens < 30 < len(here.prompt) < here.computed_tokens
     np.testing.assert_allclose(here.weights, there.weights, atol=1e-5)
-    again = cold.attend(messages, GREEDY, text, number)
+    again = cold.word_attention(cold.prompt(messages, GREEDY), text, number)
     assert again.computed_tokens == again.word.end - again.word.start
     np.testing.assert_array_equal(again.weights, here.weights)
 
@@ -132,9 +132,9 @@ def test_with_nothing_in_memory_it_is_read_again_and_then_known(fresh, chat):
 def test_an_earlier_answer_is_found_behind_the_conversation_that_went_on(fresh):
     engine, first = fresh(), CHATS["picture"]
     text = answer(engine, first).text
-    before = engine.attend(first, GREEDY, text, 1)
+    before = engine.word_attention(engine.prompt(first, GREEDY), text, 1)
     answer(engine, [*first, Message("assistant", text), Message("user", "And now?")])
-    after = engine.attend(first, GREEDY, text, 1)
+    after = engine.word_attention(engine.prompt(first, GREEDY), text, 1)
     assert after.computed_tokens == before.computed_tokens
     np.testing.assert_allclose(after.weights, before.weights, atol=1e-6)
 
@@ -146,8 +146,8 @@ def test_looking_leaves_the_caches_as_they_are(fresh):
     assert answer(plain, messages).text == text
     entry = engine._prefixes._entries[0]
     key, keys, values = entry.key.copy(), entry.cache.keys.clone(), entry.cache.values.clone()
-    for word in range(len(engine.words(engine.prepare(messages, GREEDY), text))):
-        engine.attend(messages, GREEDY, text, word)
+    for word in range(len(engine.answer_words(engine.prepare(messages, GREEDY), text))):
+        engine.word_attention(engine.prompt(messages, GREEDY), text, word)
     assert [e.cache for e in engine._prefixes._entries] == [entry.cache]
     assert (entry.key == key).all()
     held = entry.cache.length
@@ -163,8 +163,8 @@ def test_an_answer_cut_at_its_length_keeps_its_last_word(fresh):
     options = GenerationOptions(max_new_tokens=3)
     result = answer(engine, messages, options)
     assert result.stop_reason == "length"
-    words = engine.words(engine.prepare(messages, options), result.text)
-    trace = engine.attend(messages, options, result.text, len(words) - 1)
+    words = engine.answer_words(engine.prepare(messages, options), result.text)
+    trace = engine.word_attention(engine.prompt(messages, options), result.text, len(words) - 1)
     assert len(trace.answer_ids) == 3
     assert trace.exact_tokens
 
@@ -176,9 +176,9 @@ def test_while_another_answer_is_written_it_waits_and_can_be_stopped(fresh):
     next(running)  # holds the model
     cancel = threading.Event()
     threading.Timer(0.2, cancel.set).start()
-    assert engine.attend(messages, GREEDY, text, 0, cancel) is None
+    assert engine.word_attention(engine.prompt(messages, GREEDY), text, 0, cancel) is None
     running.close()
-    assert engine.attend(messages, GREEDY, text, 0) is not None
+    assert engine.word_attention(engine.prompt(messages, GREEDY), text, 0) is not None
 
 
 def test_a_stop_while_the_prompt_is_read_again_leaves_a_right_cache(fresh):
@@ -187,22 +187,23 @@ def test_a_stop_while_the_prompt_is_read_again_leaves_a_right_cache(fresh):
     layer, cancel = engine.model.model.layers[2], threading.Event()
     original = layer.forward
     layer.forward = lambda *given: (cancel.set(), original(*given))[1]
-    assert engine.attend(messages, GREEDY, text, 1, cancel) is None
+    assert engine.word_attention(engine.prompt(messages, GREEDY), text, 1, cancel) is None
     layer.forward = original
-    assert not engine._lock.locked()
+    with engine.queue.join() as ticket:
+        assert ticket.position == 0
     assert answer(engine, messages).text == text
 
 
 def test_a_word_that_is_not_there_is_refused_in_words(fresh):
     engine, messages = fresh(), CHATS["words"]
     text = answer(engine, messages).text
-    count = len(engine.words(engine.prepare(messages, GREEDY), text))
+    count = len(engine.answer_words(engine.prepare(messages, GREEDY), text))
     for number in (-1, count):
         with pytest.raises(UserError, match=f"has {count} words"):
-            engine.attend(messages, GREEDY, text, number)
+            engine.word_attention(engine.prompt(messages, GREEDY), text, number)
     with pytest.raises(UserError, match="has 0 words"):
-        engine.attend(messages, GREEDY, "", 0)
-    assert engine.words(engine.prepare(messages, GREEDY), "") == ()
+        engine.word_attention(engine.prompt(messages, GREEDY), "", 0)
+    assert engine.answer_words(engine.prepare(messages, GREEDY), "") == ()
 
 
 @pytest.mark.parametrize("kind", ["none", "remote"])
@@ -213,8 +214,8 @@ def test_an_engine_that_cannot_see_it_says_why(checkpoint, monkeypatch, kind):
         engine = RemoteEngine(Server("http://localhost:1/v1", "m", None, 1.0), engine.processor, exact_text=False)
     advice = {"none": "--model nano", "remote": "without --engine-url"}[kind]
     for call in (
-        lambda: engine.words(engine.prepare(ask(), GREEDY), "Red."),
-        lambda: engine.attend(ask(), GREEDY, "Red.", 0),
+        lambda: engine.answer_words(engine.prepare(ask(), GREEDY), "Red."),
+        lambda: engine.word_attention(engine.prompt(ask(), GREEDY), "Red.", 0),
     ):
         with pytest.raises(UserError, match=advice):
             call()

@@ -35,6 +35,13 @@ def answer(engine, messages, options=GREEDY, cancel=None):
     return chunks[-1].result
 
 
+def wait_until(condition, seconds=20):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+
+
 @torch.no_grad()
 def slow_answer(engine, messages, options):
     """The obvious version: no cache, every step runs the whole sequence again, all pictures packed into one call."""
@@ -131,14 +138,72 @@ def test_a_stop_during_encoding_ends_before_the_first_word(engine):
 
 def test_waiting_for_the_model_can_be_stopped_and_a_closed_stream_frees_it(engine):
     running = engine.stream(ask(), GenerationOptions(max_new_tokens=200))
-    next(running)  # holds the lock from its first status on
+    next(running)  # holds the model from its first status on
     cancel = threading.Event()
     waiting = engine.stream(ask(), GREEDY, cancel)
-    assert next(waiting).status == "Waiting for another answer to end"
+    assert next(waiting).status == "1 before you"
     threading.Timer(0.1, cancel.set).start()
     assert next(waiting).result.stop_reason == "cancelled"
     running.close()
     assert answer(engine, ask()).stop_reason in ("end", "length")
+
+
+def test_six_requests_start_in_the_order_in_which_they_came(engine):
+    """With a lock in place of the queue six visitors once ended in the order 0, 1, 3, 4, 5, 2."""
+    first = engine.stream(ask(), GenerationOptions(max_new_tokens=40))
+    next(first)
+    ended, threads = [], []
+
+    def run(index):
+        for _ in engine.stream(ask(Text(f"{index}. ")), GenerationOptions(max_new_tokens=2)):
+            pass
+        ended.append(index)
+
+    for index in range(6):
+        threads.append(threading.Thread(target=run, args=(index,)))
+        threads[-1].start()
+        wait_until(lambda expected=index + 2: len(engine.queue._tickets) == expected)
+    first.close()
+    for thread in threads:
+        thread.join(60)
+    assert ended == [0, 1, 2, 3, 4, 5]
+
+
+def test_a_ticket_of_the_caller_is_honoured_and_left_to_the_caller(engine):
+    running, waiting = engine.queue.join(), engine.queue.join()
+    cancel = threading.Event()
+    stream = engine.stream(ask(), GREEDY, cancel, ticket=waiting)
+    assert next(stream).status == "1 before you"
+    cancel.set()
+    assert next(stream).result.stop_reason == "cancelled"
+    running.leave()
+    result = list(engine.stream(ask(), GREEDY, ticket=waiting))[-1].result
+    assert result.new_tokens > 0
+    with engine.queue.join() as other:
+        assert other.position == 1  # the caller's ticket is still in front
+        waiting.leave()
+        assert other.position == 0
+
+
+def test_a_caller_that_leaves_too_early_does_not_let_the_next_request_in(engine):
+    ticket = engine.queue.join()
+    stream = engine.stream(ask(), GREEDY, ticket=ticket)
+    next(stream)
+    ticket.leave()
+    with engine.queue.join() as other:
+        assert other.position == 1
+        stream.close()
+        assert other.position == 0
+
+
+def test_a_prompt_that_is_handed_in_is_not_prepared_again(engine, monkeypatch):
+    messages = ask(Image(picture(31)))
+    prompt = engine.prompt(messages, GREEDY)
+    expected = answer(engine, messages)
+    monkeypatch.setattr(engine.processor, "process", None)
+    *_, last = engine.stream(messages, GREEDY, prompt=prompt)
+    assert last.result.trace is prompt.trace
+    assert last.result.text == expected.text
 
 
 def test_conversations_in_several_threads_get_the_answers_they_get_alone(engine):

@@ -1,20 +1,15 @@
-"""What a prompt will cost here, said before it is sent: tokens exactly, memory nearly so, seconds as a range.
+"""The predicted cost of a prompt: token counts exactly, memory closely, seconds as a range.
 
-An `Estimate` is plain data for the page. An engine that can say more than the tokens has a method `estimate(trace,
-options)`; `estimate_of` asks it, or counts the tokens itself. Knows traces; knows neither a device nor torch.
+An `Estimate` is plain data, made by `Engine.estimate` and shown on the page. `tokens_only` makes one where no model
+can be measured. Imports no torch.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from qwen2vl_demo.trace import PromptTrace
-
-if TYPE_CHECKING:
-    from qwen2vl_demo.engine.protocol import Engine, GenerationOptions, Result
 
 USER_TURN = ("<|im_start|>", "user")  # the readable pieces with which a question begins
 
@@ -95,21 +90,6 @@ class Estimate:
         return max(0, self.context_length - self.prompt_tokens)
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What was predicted of an answer, beside what it took."""
-
-    estimate: Estimate
-    timings: Mapping[str, float]  # seconds, as in Result
-    prompt_tokens: int
-    new_tokens: int
-    reused_tokens: int
-
-    @classmethod
-    def of(cls, estimate: Estimate, result: Result) -> Outcome:
-        return cls(estimate, result.timings, result.prompt_tokens, result.new_tokens, result.reused_tokens)
-
-
 def tokens_only(trace: PromptTrace, why: str = "") -> Estimate:
     """All that can be said without a model; `why` is the sentence that says what is missing."""
     return Estimate(
@@ -132,16 +112,3 @@ def last_question(trace: PromptTrace) -> int:
         if (tokens[at], tokens[at + 1].strip()) == USER_TURN:
             return at
     return 0
-
-
-def estimate_of(engine: Engine, trace: PromptTrace, options: GenerationOptions) -> Estimate:
-    """What the engine says of a prompt, or the tokens alone."""
-    estimate = getattr(engine, "estimate", None)
-    return estimate(trace, options) if estimate is not None else tokens_only(trace)
-
-
-def get_ready(engine: Engine) -> None:
-    """Lets an engine that has to find something out before it can estimate do that now, off every request's path."""
-    calibrate = getattr(engine, "calibrate", None)
-    if calibrate is not None:
-        calibrate()

@@ -21,10 +21,11 @@ from qwen2vl_demo.engine.processors import processor_for, reference_processor
 from qwen2vl_demo.engine.protocol import Chunk, GenerationOptions, Result, StopReason
 from qwen2vl_demo.engine.remote.request import request_body
 from qwen2vl_demo.engine.remote.server import Exchange, Server, UnknownFields, base_url, broken, discover, refusal
-from qwen2vl_demo.errors import UserError
+from qwen2vl_demo.engine.request_queue import RequestQueue, Ticket
+from qwen2vl_demo.errors import Cancelled, UserError
 from qwen2vl_demo.media import MediaLimits
 from qwen2vl_demo.processing.messages import Message
-from qwen2vl_demo.processing.processor import Cancelled, Processor, Prompt
+from qwen2vl_demo.processing.processor import Processor, Prompt
 from qwen2vl_demo.trace import PromptTrace
 
 NO_ATTENTION = (
@@ -36,7 +37,9 @@ _END: Literal["[DONE]"] = "[DONE]"  # the data of the last event
 
 
 class RemoteEngine:
-    """Answers with the model of a server. Made by `connect`."""
+    """Answers with the model of a server. Created by `connect`."""
+
+    config = None  # the weights are the server's
 
     def __init__(self, server: Server, processor: Processor, *, exact_text: bool) -> None:
         """`exact_text` says that the processor's tokenizer is the server's, so that text tokens are counted exactly."""
@@ -44,6 +47,7 @@ class RemoteEngine:
         self.processor = processor
         self.exact_text = exact_text
         self.name = server.model
+        self.queue = RequestQueue(None)  # the server schedules requests itself
         counted = "" if exact_text else "; numbers of text tokens are estimates, made with nano's tokenizer"
         self.description = f"on {server.shown} (OpenAI-compatible server){counted}"
 
@@ -72,20 +76,28 @@ class RemoteEngine:
     def pixel_limits(self) -> tuple[int, int]:
         return self.processor.image.min_pixels, self.processor.image.max_pixels
 
+    def warm_up(self) -> None:
+        """Nothing can be measured of a server."""
+
     def prepare(self, messages: Sequence[Message], options: GenerationOptions) -> PromptTrace:
         """What the conversation becomes, with the server's context length where it says one."""
         return self.prompt(messages, options).trace
 
     def prompt(self, messages: Sequence[Message], options: GenerationOptions) -> Prompt:
-        prompt = self._process(messages, options)
-        return replace(prompt, trace=self._traced(prompt))
+        return self._process(messages, options)
 
     def estimate(self, trace: PromptTrace, options: GenerationOptions) -> Estimate:
         counted = "" if self.exact_text else " The tokens of words are counted with nano's tokenizer."
         return tokens_only(trace, f"{SERVER_TIMED}{counted}")
 
     def stream(
-        self, messages: Sequence[Message], options: GenerationOptions, cancel: threading.Event | None = None
+        self,
+        messages: Sequence[Message],
+        options: GenerationOptions,
+        cancel: threading.Event | None = None,
+        *,
+        prompt: Prompt | None = None,
+        ticket: Ticket | None = None,
     ) -> Generator[Chunk, None, None]:
         """Streams the server's answer. Setting `cancel`, or closing the generator, closes the connection at once."""
         if options.positions != "mrope":
@@ -94,12 +106,14 @@ class RemoteEngine:
             )
         answer = _Answer(time.monotonic())
         try:
-            prompt = self._process(messages, options, cancel)
+            prompt = prompt or self._process(messages, options, cancel)
+            if ticket is not None:
+                ticket.wait(cancel)
         except Cancelled:
             answer.stop_reason = "cancelled"
             yield Chunk(result=answer.result())
             return
-        trace = self._traced(prompt)
+        trace = prompt.trace
         answer.prepared(trace)
         frames = {(v.message, v.part): m.frames for v, m in zip(prompt.trace.media, prompt.media, strict=True)}
         if self.exact_text:  # servers refuse to be asked for more tokens than their context has room for
@@ -120,28 +134,28 @@ class RemoteEngine:
             break
         yield Chunk(result=answer.result())
 
-    def words(self, prompt: PromptTrace, answer: str) -> tuple[Word, ...]:
+    def answer_words(self, trace: PromptTrace, answer: str) -> tuple[Word, ...]:
         raise UserError(NO_ATTENTION)
 
-    def attend(
+    def word_attention(
         self,
-        messages: Sequence[Message],
-        options: GenerationOptions,
+        prompt: Prompt,
         answer: str,
         word: int,
         cancel: threading.Event | None = None,
+        *,
+        ticket: Ticket | None = None,
     ) -> AttentionTrace | None:
         raise UserError(NO_ATTENTION)
 
     def _process(
         self, messages: Sequence[Message], options: GenerationOptions, cancel: threading.Event | None = None
     ) -> Prompt:
-        return self.processor.process(messages, options.media, add_vision_id=options.add_vision_id, cancel=cancel)
-
-    def _traced(self, prompt: Prompt) -> PromptTrace:
+        """The prompt, with the server's context length where it is known."""
+        prompt = self.processor.process(messages, options.media, add_vision_id=options.add_vision_id, cancel=cancel)
         if self.server.context_length is None:
-            return prompt.trace
-        return replace(prompt.trace, context_length=self.server.context_length)
+            return prompt
+        return replace(prompt, trace=replace(prompt.trace, context_length=self.server.context_length))
 
     def _converse(self, body: dict[str, Any], answer: _Answer, cancel: threading.Event | None) -> Iterator[Chunk]:
         exchange = Exchange(self.server, body)

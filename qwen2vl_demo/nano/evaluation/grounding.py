@@ -97,8 +97,9 @@ def questions(rng: np.random.Generator, count: int) -> Iterator[Question]:
 def look(engine: LocalEngine, question: Question, options: GenerationOptions) -> AttentionTrace:
     """The attention behind the colour's name in the right answer."""
     messages = _messages(question)
-    words = [word.text for word in engine.words(engine.prepare(messages, options), question.answer)]
-    found = engine.attend(messages, options, question.answer, words.index(question.colour))
+    prompt = engine.prompt(messages, options)
+    words = [word.text for word in engine.answer_words(prompt.trace, question.answer)]
+    found = engine.word_attention(prompt, question.answer, words.index(question.colour))
     assert found is not None  # nothing cancels it
     return found
 

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from html import escape
 
 from qwen2vl_demo.engine.cost import flops as cost
-from qwen2vl_demo.engine.cost.estimate import Estimate, Outcome, Span
+from qwen2vl_demo.engine.cost.estimate import Estimate, Span
+from qwen2vl_demo.engine.protocol import Outcome
 from qwen2vl_demo.released import RELEASED, RELEASED_ITEMSIZE
 from qwen2vl_demo.trace import PromptTrace
 from qwen2vl_demo.ui.chat.conversation import count, duration

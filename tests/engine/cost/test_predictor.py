@@ -12,22 +12,13 @@ import torch
 
 from qwen2vl_demo.engine.cost import flops as cost
 from qwen2vl_demo.engine.cost.calibration import Curve, calibrate
-from qwen2vl_demo.engine.cost.estimate import (
-    Estimate,
-    Outcome,
-    Span,
-    estimate_of,
-    get_ready,
-    last_question,
-    tokens_only,
-)
+from qwen2vl_demo.engine.cost.estimate import Estimate, Span, last_question, tokens_only
 from qwen2vl_demo.engine.cost.predictor import Meter, Work
 from qwen2vl_demo.engine.local import LocalEngine
 from qwen2vl_demo.engine.processor_only import ProcessorOnlyEngine
-from qwen2vl_demo.engine.protocol import GenerationOptions
+from qwen2vl_demo.engine.protocol import GenerationOptions, Outcome
 from qwen2vl_demo.model.decoder import Decoder
 from qwen2vl_demo.processing.messages import Image, Message, Text
-from qwen2vl_demo.released import RELEASED, config_of
 
 OPTIONS = GenerationOptions(max_new_tokens=12)
 PHASES = ("prepare", "encode", "prefill", "token")
@@ -143,7 +134,7 @@ def test_answers_that_differ_widen_the_range(engine):
 
 
 def test_the_engine_measures_its_own_answers(fresh):
-    get_ready(fresh)
+    fresh.warm_up()
     assert "no answer" in fresh.estimate(fresh.prepare(ask(), OPTIONS), OPTIONS).basis
     answer(fresh, ask(Image(picture(1))))
     answer(fresh, ask(Image(picture(2))))
@@ -152,7 +143,7 @@ def test_the_engine_measures_its_own_answers(fresh):
 
 
 def test_an_answer_never_waits_for_a_calibration(fresh):
-    """Without get_ready nothing is measured, and an answer comes all the same."""
+    """Without warm_up nothing is measured, and an answer comes all the same."""
     answer(fresh, ask(Image(picture(3))))
     assert not fresh._meter.ready
 
@@ -205,20 +196,15 @@ def test_other_engines_say_tokens_and_why_no_more(checkpoint, monkeypatch):
     monkeypatch.setattr("qwen2vl_demo.engine.processors.NANO", checkpoint)
     engine = ProcessorOnlyEngine.load()
     trace = engine.prepare(ask(Image(picture(1))), OPTIONS)
-    estimate = estimate_of(engine, trace, OPTIONS)
+    estimate = engine.estimate(trace, OPTIONS)
     assert estimate == tokens_only(trace, estimate.basis)
     assert estimate.times is None and estimate.memory is None and "No model" in estimate.basis
-    assert config_of(engine) == (RELEASED["2B"], False)
-    get_ready(engine)  # nothing to find out, and no error
-
-    class Plain:
-        name = "an engine of an older kind"
-
-    assert estimate_of(Plain(), trace, OPTIONS) == tokens_only(trace)
+    assert engine.config is None
+    engine.warm_up()  # nothing to measure, and no error
 
 
-def test_the_loaded_configuration_is_told_apart_from_a_released_one(engine):
-    assert config_of(engine) == (engine.model.config, True)
+def test_only_an_engine_with_weights_has_a_configuration(engine):
+    assert engine.config is engine.model.config
 
 
 def test_spans_add_up_and_stay_in_order():
@@ -238,11 +224,11 @@ def test_an_outcome_keeps_numbers_and_no_words(engine):
 
 
 def test_estimating_does_not_wait_for_a_running_answer(engine):
-    """The lock around the model is held; an estimate comes all the same."""
-    get_ready(engine)
+    """Another request holds the model; an estimate comes all the same."""
+    engine.warm_up()
     trace = engine.prepare(ask(), OPTIONS)
     found = []
-    with engine._lock:
+    with engine.queue.join() as ticket, ticket.hold():
         thread = threading.Thread(target=lambda: found.append(engine.estimate(trace, OPTIONS)))
         thread.start()
         thread.join(20)
@@ -254,7 +240,7 @@ def test_a_device_that_cannot_be_calibrated_still_answers(fresh, monkeypatch):
         raise torch.OutOfMemoryError("full")
 
     monkeypatch.setattr("qwen2vl_demo.engine.cost.predictor.calibrate", broken)
-    get_ready(fresh)
+    fresh.warm_up()
     estimate = fresh.estimate(fresh.prepare(ask(), OPTIONS), OPTIONS)
     assert estimate.times is None and estimate.memory is not None and "could not be found out" in estimate.basis
     assert answer(fresh, ask()).new_tokens > 0
@@ -269,7 +255,7 @@ def test_calibrating_twice_at_once_measures_once(fresh, monkeypatch):
         return calibrate(fresh.model, fresh.decoder)
 
     monkeypatch.setattr("qwen2vl_demo.engine.cost.predictor.calibrate", slow)
-    threads = [threading.Thread(target=fresh.calibrate) for _ in range(4)]
+    threads = [threading.Thread(target=fresh.warm_up) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:

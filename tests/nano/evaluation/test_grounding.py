@@ -1,6 +1,7 @@
 """The evaluation of where words look: its questions, its counting, and that shipped nano is far above chance."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -59,19 +60,21 @@ class Seer:
         ids = np.arange(length)
         return PromptTrace(ids, np.tile(ids, (3, 1)), 0, tuple(map(str, ids)), (medium,), 4096)
 
-    def words(self, prompt, answer):
+    def prompt(self, messages, options):
+        question = self.asked_of[np.asarray(messages[0].parts[0].source).tobytes(), messages[0].text]
+        return SimpleNamespace(trace=self.prepare(messages, options), question=question)
+
+    def answer_words(self, trace, answer):
         return tuple(Word(text, i, i + 1) for i, text in enumerate(answer.replace(".", " .").split()))
 
-    def attend(self, messages, options, answer, word, cancel=None):
-        prompt = self.prepare(messages, options)
-        found = self.words(prompt, answer)[word]
-        weights = np.zeros((2, 2, len(prompt) + found.start), np.float32)
+    def word_attention(self, prompt, answer, word, cancel=None):
+        found = self.answer_words(prompt.trace, answer)[word]
+        weights = np.zeros((2, 2, len(prompt.trace) + found.start), np.float32)
         weights[..., 0] = 1
         weights[1, 0] = 0
-        question = self.asked_of[np.asarray(messages[0].parts[0].source).tobytes(), messages[0].text]
-        assert found.text == question.colour
-        weights[1, 0, 3 + self.place(question)] = 1
-        return AttentionTrace(prompt, np.arange(found.end), tuple("x" * found.end), found, weights)
+        assert found.text == prompt.question.colour
+        weights[1, 0, 3 + self.place(prompt.question)] = 1
+        return AttentionTrace(prompt.trace, np.arange(found.end), tuple("x" * found.end), found, weights)
 
     def stream(self, messages, options, cancel=None):
         question = self.asked_of[np.asarray(messages[0].parts[0].source).tobytes(), messages[0].text]

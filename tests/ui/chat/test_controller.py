@@ -202,7 +202,7 @@ def test_stop_in_a_long_step_does_not_keep_the_visitor_waiting(store: MediaStore
     _, stop = stopped(chat, session, "!slow-start", lambda: engine.active == 1)
     assert stop.busy is False and words(stop)[-1].startswith("*Stopped before the first word")
     assert engine.active == 1
-    threading.Timer(0.3, engine.gate.set).start()
+    threading.Timer(0.3, engine.release.set).start()
     last = final(ask(chat, session, "next"))
     assert words(last)[-1].startswith("In turn 1")  # the stopped question was not told
     assert engine.most_active == 1

@@ -9,8 +9,8 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from qwen2vl_demo.engine.cost.estimate import Estimate, Memory, Outcome, Span, Times
-from qwen2vl_demo.engine.protocol import GenerationOptions
+from qwen2vl_demo.engine.cost.estimate import Estimate, Memory, Span, Times
+from qwen2vl_demo.engine.protocol import GenerationOptions, Outcome
 from qwen2vl_demo.geometry import VisionSpan, grid_thw, mrope_position_ids, smart_resize
 from qwen2vl_demo.trace import MediaTrace, PromptTrace
 from qwen2vl_demo.ui.chat.controller import Chat

@@ -140,9 +140,9 @@ def test_a_bug_and_an_engine_that_cannot_see_are_said_in_words(
     def refuse(*_: object) -> None:
         raise UserError("This engine sees no attention.")
 
-    monkeypatch.setattr(chat.engine, "attend", bug)
+    monkeypatch.setattr(chat.engine, "word_attention", bug)
     assert "Something went wrong" in pick(chat, session, 0)["note"]
-    monkeypatch.setattr(chat.engine, "words", refuse)
+    monkeypatch.setattr(chat.engine, "answer_words", refuse)
     assert chat.words(session) == {**NOTHING, "note": "This engine sees no attention."}
 
 
