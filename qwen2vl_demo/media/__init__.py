@@ -8,7 +8,7 @@ from qwen2vl_demo.media.file_type import ENDINGS, FileType, Kind, identify_file,
 from qwen2vl_demo.media.images import open_image
 from qwen2vl_demo.media.pdf import open_pdf
 from qwen2vl_demo.media.source import MediaLimits, Source
-from qwen2vl_demo.media.thumbnail import image_thumbnail, load_thumbnail
+from qwen2vl_demo.media.thumbnail import image_thumbnail
 from qwen2vl_demo.media.video import Clip, read_video
 
 __all__ = [
@@ -21,7 +21,6 @@ __all__ = [
     "identify_file",
     "image_thumbnail",
     "kind_of",
-    "load_thumbnail",
     "open_image",
     "open_pdf",
     "read_video",

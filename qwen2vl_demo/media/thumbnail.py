@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import PIL.Image
 
 from qwen2vl_demo.geometry import Size
-from qwen2vl_demo.media.images import open_image
-from qwen2vl_demo.media.source import Source
 
 MAX_SIDE = 1280  # px, the longer side
 
@@ -24,14 +20,3 @@ def thumbnail_size(size: Size) -> Size:
     """The size of the thumbnail of a frame of this size."""
     scale = min(1.0, MAX_SIDE / max(size))
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
-
-
-def load_thumbnail(source: Source, *, video: bool = False) -> np.ndarray:
-    """Decodes a file for its thumbnail alone; `Processor.process(thumbnails=True)` returns it from the same decode."""
-    from qwen2vl_demo.media.video import read_video
-
-    if video and isinstance(source, str | Path | bytes):
-        return read_video(
-            source, fps=1.0, min_frames=2, max_frames=2, resize=lambda count, size: thumbnail_size(size)
-        ).frames[0]
-    return image_thumbnail(open_image(source))
