@@ -1,7 +1,7 @@
-"""A chat as a file: JSON that this page can read again, and HTML that anyone can. Both hold their media inside.
+"""A chat as a file with its media embedded: JSON, which the page can import again, and HTML for reading.
 
-The HTML needs nothing but itself: no script, no address, every word escaped. The JSON is checked on its way in by
-`record.py`, and each medium must have the hash that it is named by and open as a picture or clip. Knows the store.
+Imported JSON is untrusted: the conversation is checked by `saved_chat.py`, its media by the store. The HTML is
+self-contained, without scripts and links, and all text in it is escaped.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ MAX_IMPORT_BYTES = 256 * 2**20
 
 
 def export_json(conversation: Conversation, store: MediaStore, engine: str) -> str:
-    """The whole chat, media included, as text."""
+    """The conversation and its media as JSON text. `engine` is the name of what answered."""
     record = to_record(conversation) | {"engine": engine}
     record["media"] = {
         file: base64.b64encode(path.read_bytes()).decode("ascii")
@@ -69,7 +69,7 @@ def import_json(text: str | bytes, store: MediaStore) -> Conversation:
 
 
 def export_html(conversation: Conversation, store: MediaStore, engine: str, description: str) -> str:
-    """The chat as one page that needs no other file."""
+    """The conversation as one self-contained HTML page."""
     turns = "\n".join(_turn(conversation, index, store) for index in range(len(conversation.turns)))
     system = f'<p class="system"><b>System prompt</b> {_words(conversation.system)}</p>' if conversation.system else ""
     style = (Path(__file__).parent.parent / "static" / "export.css").read_text(encoding="utf-8")
@@ -117,7 +117,7 @@ def _words(text: str) -> str:
 
 
 def _media(conversation: Conversation) -> dict[str, Medium]:
-    """Every medium once, by file name."""
+    """Every medium of a conversation, by file name."""
     return {medium.file: medium for turn in conversation.turns for medium in turn.media}
 
 
