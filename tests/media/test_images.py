@@ -247,7 +247,7 @@ def png(width: int, height: int, data: bytes, *, depth: int = 8, colour: int = 2
 def test_a_decompression_bomb_is_refused_before_it_is_decoded() -> None:
     """60000 x 60000 claimed by 60 bytes of data: were it decoded, it would be an error of another kind."""
     text = sentence(open_image, png(60_000, 60_000, b""))
-    assert "max_image_pixels" in text and "60000x60000" in text and "120000000" in text
+    assert "60000x60000" in text and "120000000" in text
 
 
 @pytest.mark.parametrize("size", [(0xFFFFFFF, 0xFFFFFFF), (0, 5)])
@@ -263,9 +263,11 @@ def test_the_limit_is_ours_and_not_pils(photo: np.ndarray, monkeypatch: pytest.M
         warnings.simplefilter("error")
         assert open_image(data).size == (120, 90)
     assert PIL.Image.MAX_IMAGE_PIXELS == 100
-    assert "max_image_pixels" in sentence(open_image, data, MediaLimits(max_image_pixels=10_799))
+    assert "the limit of 10799" in sentence(open_image, data, MediaLimits(max_image_pixels=10_799))
     assert open_image(data, MediaLimits(max_image_pixels=10_800)).size == (120, 90)
-    assert "max_image_pixels" in sentence(open_image, Image.fromarray(photo), MediaLimits(max_image_pixels=10_799))
+    assert "more than the limit of" in sentence(
+        open_image, Image.fromarray(photo), MediaLimits(max_image_pixels=10_799)
+    )
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "HEIF", "AVIF", "JPEG2000", "PPM"])
@@ -336,7 +338,7 @@ def test_a_file_above_the_limit_is_not_read(photo: np.ndarray, tmp_path: Path) -
     path = tmp_path / "large.png"
     path.write_bytes(saved(Image.fromarray(photo), "PNG"))
     for source in (path, path.read_bytes()):
-        assert "max_file_bytes" in sentence(open_image, source, MediaLimits(max_file_bytes=1000))
+        assert "--max-file-mb" in sentence(open_image, source, MediaLimits(max_file_bytes=1000))
 
 
 def test_unprintable_names_stay_on_one_line(tmp_path: Path) -> None:
@@ -372,7 +374,7 @@ def test_a_huge_page_is_drawn_smaller(pdf: bytes) -> None:
 
 
 def test_too_many_pages(pdf: bytes) -> None:
-    assert "max_pdf_pages" in sentence(open_pdf, pdf, MediaLimits(max_pdf_pages=2))
+    assert "more than the limit of 2" in sentence(open_pdf, pdf, MediaLimits(max_pdf_pages=2))
     assert len(open_pdf(pdf, MediaLimits(max_pdf_pages=3))) == 3
 
 

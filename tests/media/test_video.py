@@ -203,8 +203,8 @@ def test_the_caller_chooses_the_size(tmp_path: Path) -> None:
 
 def test_only_sampled_frames_are_scaled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     painted = []
-    paint = decoding.FramePainter.paint
-    monkeypatch.setattr(decoding.FramePainter, "paint", lambda *a: (painted.append(a[1]), paint(*a)))
+    paint = decoding.FrameWriter.write
+    monkeypatch.setattr(decoding.FrameWriter, "write", lambda *a: (painted.append(a[1]), paint(*a)))
     for codec in ("h264.mkv", "vp8.webm"):
         painted.clear()
         read(write(tmp_path / codec, **CONTAINERS[codec]))  # type: ignore[arg-type]
@@ -340,8 +340,8 @@ def test_seeking_and_skipping_change_no_pixel(
         pytest.skip(f"this FFmpeg cannot write {CONTAINERS[name]['codec']}")
     path = write(tmp_path / name, count=200, **CONTAINERS[name])  # type: ignore[arg-type]
     counted = []
-    by_count = decoding.Movie._read_by_count
-    monkeypatch.setattr(decoding.Movie, "_read_by_count", lambda *a: (counted.append(1), by_count(*a))[1])
+    by_count = decoding.VideoFile._read_by_count
+    monkeypatch.setattr(decoding.VideoFile, "_read_by_count", lambda *a: (counted.append(1), by_count(*a))[1])
     fast = read(path, fps=10, max_frames=max_frames)
     check_numbers(fast)
     assert not counted
@@ -370,22 +370,22 @@ def packets(text: str) -> list[decoding._Packet]:
 def test_the_plan_starts_at_the_key_before_and_joins_what_is_close(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decoding, "MIN_SKIP", 2)
     line = packets("K0 P1 P2 P3 K4 P5 P6 P7 K8 P9 P10 P11")
-    assert decoding._runs(line, [0, 11]) == [(0, 0), (8, 11)]  # seeks over 1..7
-    assert decoding._runs(line, [2, 5]) == [(0, 5)]  # key 4 is one packet away: decoding 3 costs less
-    assert decoding._runs(line, [5, 6, 7]) == [(4, 7)]
+    assert decoding._decode_ranges(line, [0, 11]) == [(0, 0), (8, 11)]  # seeks over 1..7
+    assert decoding._decode_ranges(line, [2, 5]) == [(0, 5)]  # key 4 is one packet away: decoding 3 costs less
+    assert decoding._decode_ranges(line, [5, 6, 7]) == [(4, 7)]
     leading = packets("K0 P3 b1 b2 K6 b4 b5 P9 b7 b8")
-    assert decoding._runs(leading, [5]) == [(0, 5)]  # b4 follows K6 in the file but is shown before it
-    assert decoding._runs(leading, [8]) == [(4, 8)]
-    assert decoding._runs(leading, [4, 5]) == [(0, 5)]
+    assert decoding._decode_ranges(leading, [5]) == [(0, 5)]  # b4 follows K6 in the file but is shown before it
+    assert decoding._decode_ranges(leading, [8]) == [(4, 8)]
+    assert decoding._decode_ranges(leading, [4, 5]) == [(0, 5)]
     late = packets("K0 P1 P2 P3 K4 P5 P6 P7 K10 b8 b9")
-    assert decoding._runs(late, [0, 8, 9]) == [(0, 0), (4, 9)]  # K10 alone would begin at 8, b8 needs K4
+    assert decoding._decode_ranges(late, [0, 8, 9]) == [(0, 0), (4, 9)]  # K10 alone would begin at 8, b8 needs K4
 
 
 def test_a_plan_that_fails_is_replaced_by_counting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Were decoding begun in the middle of a group, or packets missed, the result must still be right."""
     path = write(tmp_path / "a.mkv", count=100, gop=50)
     for plan in ([(7, 99)], [(0, 20), (70, 99)], [(0, 500)]):
-        monkeypatch.setattr(decoding, "_runs", lambda *_, plan=plan: plan)
+        monkeypatch.setattr(decoding, "_decode_ranges", lambda *_, plan=plan: plan)
         clip = read(path)
         check_numbers(clip)
         assert clip.total_frames == 100
@@ -626,23 +626,24 @@ def test_an_mp4_that_keeps_its_data_in_another_file_cannot_have_it(tmp_path: Pat
         check_numbers(read(bytes(data)))  # ... or the reference is ignored
 
 
-def test_limits_are_named(tmp_path: Path) -> None:
+def test_a_limit_is_stated_and_only_a_setting_that_exists_is_named(tmp_path: Path) -> None:
     path = write(tmp_path / "a.mp4")
     size = path.stat().st_size
-    for options, name in (
-        ({"max_file_bytes": size - 1}, "max_file_bytes"),
-        ({"max_video_seconds": 1.5}, "max_video_seconds"),
-        ({"max_video_frames": 49}, "max_video_frames"),
-        ({"max_video_frame_pixels": HEIGHT * WIDTH - 1}, "max_video_frame_pixels"),
+    for options, limit in (
+        ({"max_file_bytes": size - 1}, "MiB (--max-file-mb);"),
+        ({"max_video_seconds": 1.5}, "the limit of 2 s;"),
+        ({"max_video_frames": 49}, "the limit of 49;"),
+        ({"max_video_frame_pixels": HEIGHT * WIDTH - 1}, f"the limit of {HEIGHT * WIDTH - 1};"),
     ):
         text = sentence(path, limits=MediaLimits(**options))  # type: ignore[arg-type]
-        assert text.startswith("a.mp4 ") and name in text
+        assert text.startswith("a.mp4 ") and limit in text and "max_" not in text
+        assert sentence(path, limits=MediaLimits(**options), label="my film.mov").startswith("my film.mov ")  # type: ignore[arg-type]
     inside = MediaLimits(size, max_video_seconds=2, max_video_frames=50, max_video_frame_pixels=HEIGHT * WIDTH)
     check_numbers(read(path, limits=inside))
     frames = [PIL.Image.fromarray(drawn(i)) for i in range(9)]
     frames[0].save(tmp_path / "a.webp", save_all=True, append_images=frames[1:])
-    assert "max_video_frames" in sentence(tmp_path / "a.webp", limits=MediaLimits(max_video_frames=8))
-    assert "max_image_pixels" in sentence(tmp_path / "a.webp", limits=MediaLimits(max_image_pixels=99))
+    assert "the limit of 8;" in sentence(tmp_path / "a.webp", limits=MediaLimits(max_video_frames=8))
+    assert "the limit of 99;" in sentence(tmp_path / "a.webp", limits=MediaLimits(max_image_pixels=99))
 
 
 def test_not_enough_memory_is_said(tmp_path: Path) -> None:

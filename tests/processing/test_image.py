@@ -183,6 +183,7 @@ class FakeClip:
         self.total_frames = count * 15
         self.source_fps = 30.0
         self.original_size = size
+        self.thumbnail = None
 
 
 def load_clip(

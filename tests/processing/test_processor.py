@@ -131,7 +131,7 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         real = getattr(processor_module, name)
 
         def counted(part: Any, *args: Any, _real: Any = real) -> Any:
-            seen.append(args[-1])
+            seen.append(args[-2])
             return _real(part, *args)
 
         monkeypatch.setattr(processor_module, name, counted)
@@ -217,7 +217,7 @@ def test_a_cancelled_prompt_stops_before_the_next_medium(
     loaded: list[str] = []
 
     def load_and_cancel(part: Any, *args: Any) -> Any:
-        loaded.append(args[-1])
+        loaded.append(args[-2])
         cancel.set()
         return real(part, *args)
 
