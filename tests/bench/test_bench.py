@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from qwen2vl_demo.bench import answers, models
-from qwen2vl_demo.bench.first_update import CHROMIUM, ROOT
+from qwen2vl_demo.bench.first_update import CHROMIUM
 from qwen2vl_demo.bench.measure import HEADER, Row, Series, in_turn, table
 from qwen2vl_demo.bench.run import ROWS
 from qwen2vl_demo.cli import main
@@ -155,7 +155,7 @@ def test_the_panel_of_a_large_photograph_travels_small_and_pointing_asks_nothing
     """A true run in a process of its own (this one may hold another browser). The bytes are those on the wire, whatever
     the machine does beside it; the run itself fails if pointing makes a request."""
     command = [sys.executable, "-m", "qwen2vl_demo", "bench", "--rounds", "1", "--json", "--rows", "panel_bytes"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
     (row,) = json.loads(done.stdout)["rows"]
     assert row["unit"] == "kB" and 50 < row["ours"] <= row["goal"] == 500
     assert row["check"] == "1 photograph, 3136 tokens each, no request while pointing"
