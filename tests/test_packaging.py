@@ -50,9 +50,9 @@ def test_the_test_group_is_what_the_tests_install() -> None:
 
 def test_groups_that_share_a_package_agree_on_its_version() -> None:
     pins: dict[str, set[str]] = {}
-    for requirement in [*PROJECT["dependencies"], *sum(PROJECT["optional-dependencies"].values(), [])]:
-        name, version = re.split(r"==|>=", requirement)
-        pins.setdefault(name, set()).add(version)
+    for group in [PROJECT["dependencies"], *PROJECT["optional-dependencies"].values()]:
+        for name, version in (re.split(r"==|>=", requirement) for requirement in group):
+            pins.setdefault(name, set()).add(version)
     assert {name: versions for name, versions in pins.items() if len(versions) > 1} == {}
 
 
