@@ -15,7 +15,14 @@ const make = (tag, attributes, ...children) => {
 const bytesOf = text => Uint8Array.from(atob(text), c => c.charCodeAt(0));
 const lens = () => window.qwen2vl && window.qwen2vl.lens;
 
-let answer = "", known = new Map(), word = -1, choice = "all", lifted = false, waiting = false, turn = false, buttons = [];
+let answer = "";
+let known = new Map();
+let word = -1;
+let choice = "all";
+let lifted = false;
+let waiting = false;
+let turn = false;
+let buttons = [];
 
 function load() {
   const value = props.value || {};
@@ -34,14 +41,20 @@ function load() {
 // Another answer, or none: the words are laid out anew and whatever was drawn goes.
 function begin(value) {
   if (known.size && lens()) lens().setOverlay(null);
-  answer = value.answer || ""; known = new Map(); word = -1; choice = "all"; waiting = false;
+  answer = value.answer || "";
+  known = new Map();
+  word = -1;
+  choice = "all";
+  waiting = false;
   buttons = (value.words || []).map((text, i) => {
     const button = make("button", { type: "button", "aria-pressed": "false", tabindex: i ? "-1" : "0" }, text);
     button.addEventListener("click", () => pick(i));
     return button;
   });
   const line = $("words");
-  line.replaceChildren(...buttons.flatMap((button, i) => (i && value.spaces && value.spaces[i] ? [" ", button] : [button])));
+  line.replaceChildren(
+    ...buttons.flatMap((button, i) => (i && value.spaces && value.spaces[i] ? [" ", button] : [button])),
+  );
   line.scrollTop = 0;
   $("pick").hidden = !buttons.length;
   $("caveat").textContent = value.caveat || "";
@@ -50,8 +63,11 @@ function begin(value) {
 
 function pick(i) {
   word = i === word ? -1 : i;
-  turn = word >= 0;  // the picture and the moment that got most come to the front, once
-  if (word < 0) { waiting = false; if (lens()) lens().setOverlay(null); }
+  turn = word >= 0; // the picture and the moment that got most come to the front, once
+  if (word < 0) {
+    waiting = false;
+    if (lens()) lens().setOverlay(null);
+  }
   ask();
 }
 
@@ -64,7 +80,8 @@ function ask() {
 }
 
 function show() {
-  const data = known.get(word), ready = Boolean(data && data.maps[choice]);
+  const data = known.get(word);
+  const ready = Boolean(data && data.maps[choice]);
   buttons.forEach((button, i) => {
     button.setAttribute("aria-pressed", String(i === word));
     if (word >= 0) button.tabIndex = i === word ? 0 : -1;
@@ -76,34 +93,51 @@ function show() {
   if (!data) return;
   choosers(data);
   if (!ready) return;
-  const media = data.grids.map(([t, h, w]) => t * h * w), cells = bytesOf(data.maps[choice].data), top = data.maps[choice].top;
+  const media = data.grids.map(([t, h, w]) => t * h * w);
+  const cells = bytesOf(data.maps[choice].data);
+  const top = data.maps[choice].top;
   let at = 0;
   const split = media.map(size => cells.subarray(at, (at += size)));
-  const best = brightest(split), strongest = told(data, best, top);
+  const best = brightest(split);
+  const strongest = told(data, best, top);
   say(data);
   $("cost").textContent = cost(data);
   if (lens() && media.length)
     lens().setOverlay({
-      caption: `Attention behind the word “${data.word}”, ${whose(data)}. ${strongest}`
-        + (lifted ? " Colours follow the square root, so that faint cells show." : ""),
+      caption:
+        `Attention behind the word “${data.word}”, ${whose(data)}. ${strongest}` +
+        (lifted ? " Colours follow the square root, so that faint cells show." : ""),
       media: lifted ? split.map(values => values.map(value => Math.round(Math.sqrt(value * 255)))) : split,
-      labels: ["0 %", percent(top)], open: true,
+      labels: ["0 %", percent(top)],
+      open: true,
     });
-  if (lens() && turn && best.value > 0) lens().set({ medium: best.medium, t: Math.floor(best.index / area(data, best.medium)) });
+  if (lens() && turn && best.value > 0)
+    lens().set({ medium: best.medium, t: Math.floor(best.index / area(data, best.medium)) });
   turn = false;
 }
 
-const whose = data => (choice === "all" ? `averaged over ${data.layers} layers of ${data.heads} heads`
-  : choice.includes(".") ? `in layer ${choice.split(".")[0]}, head ${choice.split(".")[1]}`
-    : `in layer ${choice}, averaged over its ${data.heads} heads`);
+const whose = data =>
+  choice === "all"
+    ? `averaged over ${data.layers} layers of ${data.heads} heads`
+    : choice.includes(".")
+      ? `in layer ${choice.split(".")[0]}, head ${choice.split(".")[1]}`
+      : `in layer ${choice}, averaged over its ${data.heads} heads`;
 
 const pieces = data => {
-  const shares = data.shares[choice], n = data.grids.length, kinds = data.kinds;
+  const shares = data.shares[choice];
+  const n = data.grids.length;
+  const kinds = data.kinds;
   const name = i => {
-    const what = kinds[i] === "video" ? "clip" : "picture", same = kinds.filter(k => k === kinds[i]).length;
+    const what = kinds[i] === "video" ? "clip" : "picture";
+    const same = kinds.filter(k => k === kinds[i]).length;
     return same === 1 ? `the ${what}` : `${what} ${kinds.slice(0, i + 1).filter(k => k === kinds[i]).length}`;
   };
-  return { media: shares.slice(0, n).map((share, i) => [name(i), share]), first: shares[n], text: shares[n + 1], answer: shares[n + 2] };
+  return {
+    media: shares.slice(0, n).map((share, i) => [name(i), share]),
+    first: shares[n],
+    text: shares[n + 1],
+    answer: shares[n + 2],
+  };
 };
 
 // The sentence and the bar say the same; the squares in the sentence are the bar's legend.
@@ -111,18 +145,32 @@ function say(data) {
   const { media: seen, first, text, answer: before } = pieces(data);
   const total = seen.reduce((sum, [, share]) => sum + share, 0);
   const pictures = seen.length > 4 ? [[`the ${seen.length} pictures and clips`, total]] : seen;
-  const parts = [...pictures.map(([name, share]) => ["pictures", name, share]), ["first", "the first token", first],
-    ["text", "the other tokens of the prompt", text], ...(before > 0 ? [["before", "the answer before it", before]] : [])];
+  const parts = [
+    ...pictures.map(([name, share]) => ["pictures", name, share]),
+    ["first", "the first token", first],
+    ["text", "the other tokens of the prompt", text],
+    ...(before > 0 ? [["before", "the answer before it", before]] : []),
+  ];
   const many = data.tokens > 1 ? ` (the mean of its ${data.tokens} tokens)` : "";
-  $("sentence").replaceChildren(`The word “${data.word}”${many} was produced while `, ...parts.flatMap(([name, where, share], i) => {
-    const key = make("span", { class: `key ${name}` }, `${percent(share)}${i ? "" : " of the attention lay"} on ${where}`);
-    return [i === 0 ? "" : i === parts.length - 1 ? " and " : ", ", key];
-  }), ".");
-  $("bar").replaceChildren(...parts.map(([name, , share]) => {
-    const piece = make("i", { class: name });
-    piece.style.width = `${100 * share}%`;
-    return piece;
-  }));
+  $("sentence").replaceChildren(
+    `The word “${data.word}”${many} was produced while `,
+    ...parts.flatMap(([name, where, share], i) => {
+      const key = make(
+        "span",
+        { class: `key ${name}` },
+        `${percent(share)}${i ? "" : " of the attention lay"} on ${where}`,
+      );
+      return [i === 0 ? "" : i === parts.length - 1 ? " and " : ", ", key];
+    }),
+    ".",
+  );
+  $("bar").replaceChildren(
+    ...parts.map(([name, , share]) => {
+      const piece = make("i", { class: name });
+      piece.style.width = `${100 * share}%`;
+      return piece;
+    }),
+  );
 }
 
 const area = (data, medium) => data.grids[medium][1] * data.grids[medium][2];
@@ -130,26 +178,33 @@ const area = (data, medium) => data.grids[medium][1] * data.grids[medium][2];
 // The cell with most: {value, medium, index}.
 function brightest(split) {
   const best = { value: 0, medium: 0, index: 0 };
-  split.forEach((cells, medium) => cells.forEach((value, index) => {
-    if (value > best.value) Object.assign(best, { value, medium, index });
-  }));
+  split.forEach((cells, medium) =>
+    cells.forEach((value, index) => {
+      if (value > best.value) Object.assign(best, { value, medium, index });
+    }),
+  );
   return best;
 }
 
 function told(data, { value, medium, index }, top) {
   if (!value) return "";
-  const [t, , w] = data.grids[medium], place = index % area(data, medium);
+  const [t, , w] = data.grids[medium];
+  const place = index % area(data, medium);
   const which = data.grids.length > 1 ? ` of ${pieces(data).media[medium][0]}` : "";
   const when = t > 1 ? `, t step ${Math.floor(index / area(data, medium)) + 1}` : "";
   return `The brightest cell${which} is row ${Math.floor(place / w)}, column ${place % w}${when}: ${percent(top)} of all attention.`;
 }
 
 function cost(data) {
-  const reread = data.exact ? "" : " The answer was not in memory any more, so its words were cut into tokens anew, "
-    + "with the present settings for pictures.";
-  return `The step that wrote the word was run once more: it took ${data.seconds < 0.995 ? data.seconds.toFixed(2) : data.seconds.toFixed(1)} s and ${number(data.computed)} `
-    + `${data.computed === 1 ? "token" : "tokens"} of work; the ${data.layers} x ${data.heads} rows of weights are `
-    + `${number(data.bytes / 1000)} kB, and nothing of them is kept.${reread}`;
+  const reread = data.exact
+    ? ""
+    : " The answer was not in memory any more, so its words were cut into tokens anew, " +
+      "with the present settings for pictures.";
+  return (
+    `The step that wrote the word was run once more: it took ${data.seconds < 0.995 ? data.seconds.toFixed(2) : data.seconds.toFixed(1)} s and ${number(data.computed)} ` +
+    `${data.computed === 1 ? "token" : "tokens"} of work; the ${data.layers} x ${data.heads} rows of weights are ` +
+    `${number(data.bytes / 1000)} kB, and nothing of them is kept.${reread}`
+  );
 }
 
 function options(select, entries, value) {
@@ -162,25 +217,46 @@ function options(select, entries, value) {
 function choosers(data) {
   const [layer, head = "all"] = choice.split(".");
   const last = data.layers - 1;
-  options($("layer"), [["all", `all ${data.layers}, averaged`], ...Array.from({ length: data.layers }, (_, i) =>
-    [String(i), `${i}${i === 0 ? " (first)" : i === last ? " (last)" : ""}`])], layer);
-  options($("head"), [["all", `all ${data.heads}, averaged`], ...Array.from({ length: data.heads }, (_, i) => [String(i), String(i)])], head);
+  options(
+    $("layer"),
+    [
+      ["all", `all ${data.layers}, averaged`],
+      ...Array.from({ length: data.layers }, (_, i) => [
+        String(i),
+        `${i}${i === 0 ? " (first)" : i === last ? " (last)" : ""}`,
+      ]),
+    ],
+    layer,
+  );
+  options(
+    $("head"),
+    [["all", `all ${data.heads}, averaged`], ...Array.from({ length: data.heads }, (_, i) => [String(i), String(i)])],
+    head,
+  );
   $("head").disabled = layer === "all";
 }
-$("layer").addEventListener("change", event => { choice = event.target.value; ask(); });
+$("layer").addEventListener("change", event => {
+  choice = event.target.value;
+  ask();
+});
 $("head").addEventListener("change", event => {
   const layer = choice.split(".")[0];
   choice = event.target.value === "all" ? layer : `${layer}.${event.target.value}`;
   ask();
 });
-$("lift").addEventListener("change", event => { lifted = event.target.checked; show(); });
+$("lift").addEventListener("change", event => {
+  lifted = event.target.checked;
+  show();
+});
 $("words").addEventListener("keydown", event => {
   const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1, Home: -1e9, End: 1e9 }[event.key];
   const at = buttons.indexOf(document.activeElement);
   if (!step || at < 0) return;
   event.preventDefault();
   const next = buttons[Math.max(0, Math.min(buttons.length - 1, at + step))];
-  buttons.forEach(button => { button.tabIndex = button === next ? 0 : -1; });
+  buttons.forEach(button => {
+    button.tabIndex = button === next ? 0 : -1;
+  });
   next.focus();
 });
 

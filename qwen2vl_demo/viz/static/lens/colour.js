@@ -9,9 +9,11 @@
   const scales = {};
   for (const [name, text] of Object.entries(STOPS)) {
     const hex = text.split(" ").map(c => [0, 2, 4].map(i => parseInt(c.slice(i, i + 2), 16)));
-    const table = scales[name] = new Uint8ClampedArray(256 * 3);
+    const table = (scales[name] = new Uint8ClampedArray(256 * 3));
     for (let i = 0; i < 256; i++) {
-      const at = (i / 255) * (hex.length - 1), low = Math.floor(at), high = Math.min(low + 1, hex.length - 1);
+      const at = (i / 255) * (hex.length - 1);
+      const low = Math.floor(at);
+      const high = Math.min(low + 1, hex.length - 1);
       for (let c = 0; c < 3; c++) table[3 * i + c] = hex[low][c] + (hex[high][c] - hex[low][c]) * (at - low);
     }
   }
@@ -25,7 +27,22 @@
   lens.inkOn = rgb => (0.299 * rgb[0] + 0.587 * rgb[1] + 0.114 * rgb[2] > 140 ? "#14161b" : "#ffffff");
 
   lens.AXES = ["t", "h", "w"];
-  const NAMES = ["ink", "soft", "line", "card", "wash", "accent", "text", "vision", "special", "t", "h", "w", "font", "mono"];
+  const NAMES = [
+    "ink",
+    "soft",
+    "line",
+    "card",
+    "wash",
+    "accent",
+    "text",
+    "vision",
+    "special",
+    "t",
+    "h",
+    "w",
+    "font",
+    "mono",
+  ];
   let colours = null;
   // The style sheet's --lens-..., read once for each theme.
   lens.colours = () => {
@@ -35,10 +52,18 @@
     }
     return colours;
   };
-  document.fonts?.addEventListener("loadingdone", () => forget());  // what was measured has another width now
-  const forget = () => { colours = null; lens.redraw("theme"); };
-  new MutationObserver(forget).observe(document.documentElement, { attributes: true, attributeFilter: ["class", "data-theme"] });
-  const watchBody = () => new MutationObserver(forget).observe(document.body, { attributes: true, attributeFilter: ["class"] });
-  if (document.body) watchBody(); else document.addEventListener("DOMContentLoaded", watchBody);
+  document.fonts?.addEventListener("loadingdone", () => forget()); // what was measured has another width now
+  const forget = () => {
+    colours = null;
+    lens.redraw("theme");
+  };
+  new MutationObserver(forget).observe(document.documentElement, {
+    attributes: true,
+    attributeFilter: ["class", "data-theme"],
+  });
+  const watchBody = () =>
+    new MutationObserver(forget).observe(document.body, { attributes: true, attributeFilter: ["class"] });
+  if (document.body) watchBody();
+  else document.addEventListener("DOMContentLoaded", watchBody);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", forget);
 })();

@@ -25,14 +25,17 @@
 //     It goes when another prompt is shown whose media are not the same; null takes it away.
 //     Returns whether it is shown.
 (() => {
-  const qwen2vl = window.qwen2vl ||= {};
-  const lens = qwen2vl.lens = { actions: {}, views: {} };
+  const qwen2vl = (window.qwen2vl ||= {});
+  const lens = (qwen2vl.lens = { actions: {}, views: {} });
   const LAYERS = ["original", "resized", "patches", "merged", "t", "h", "w", "attention"];
-  const state = lens.state = { data: null, medium: 0, layer: "merged", t: 0, at: null, held: false, overlay: null };
+  const state = (lens.state = { data: null, medium: 0, layer: "merged", t: 0, at: null, held: false, overlay: null });
   const listeners = { data: [], change: [] };
-  let changed = new Set(), due = false;
+  let changed = new Set();
+  let due = false;
 
-  lens.on = (event, listener) => { listeners[event].push(listener); };
+  lens.on = (event, listener) => {
+    listeners[event].push(listener);
+  };
   const tell = (event, value) => listeners[event].forEach(listener => listener(value));
 
   // One frame later everything that changed is drawn, once.
@@ -41,11 +44,15 @@
     due = true;
     requestAnimationFrame(() => {
       const names = changed;
-      due = false; changed = new Set();
+      due = false;
+      changed = new Set();
       tell("change", names);
     });
   }
-  lens.redraw = name => { changed.add(name || "size"); soon(); };
+  lens.redraw = name => {
+    changed.add(name || "size");
+    soon();
+  };
 
   lens.set = changes => {
     for (const [name, value] of Object.entries(changes)) {
@@ -71,10 +78,11 @@
   };
 
   lens.show = payload => {
-    const old = state.data, kept = lens.medium()?.digest;
+    const old = state.data;
+    const kept = lens.medium()?.digest;
     state.data = payload ? lens.decode(payload) : null;
     const media = state.data?.media || [];
-    const newest = media.length - 1;  // the one that was just attached or asked about
+    const newest = media.length - 1; // the one that was just attached or asked about
     const again = old && media.length === old.media.length ? media.findIndex(m => m.digest === kept) : -1;
     Object.assign(state, { medium: Math.max(0, again >= 0 ? again : newest), at: null, held: false });
     if (again < 0) state.t = 0;
@@ -86,17 +94,21 @@
   };
 
   const bytes = values => (typeof values === "string" ? Uint8Array.from(atob(values), c => c.charCodeAt(0)) : values);
-  const fits = (overlay, media) => overlay.media.length === media.length
-    && media.every((m, i) => overlay.digests[i] === m.digest
-      && (!overlay.media[i] || overlay.media[i].length === m.merged_tokens));
+  const fits = (overlay, media) =>
+    overlay.media.length === media.length &&
+    media.every(
+      (m, i) => overlay.digests[i] === m.digest && (!overlay.media[i] || overlay.media[i].length === m.merged_tokens),
+    );
 
   lens.setOverlay = overlay => {
     const media = state.data?.media || [];
     let next = null;
     if (overlay && (!overlay.key || overlay.key === state.data?.key)) {
       next = {
-        caption: String(overlay.caption || ""), labels: overlay.labels || ["none", "most"],
-        media: overlay.media.map(v => v && bytes(v)), digests: media.map(m => m.digest),
+        caption: String(overlay.caption || ""),
+        labels: overlay.labels || ["none", "most"],
+        media: overlay.media.map(v => v && bytes(v)),
+        digests: media.map(m => m.digest),
       };
       if (!fits(next, media)) next = null;
     }
@@ -115,10 +127,23 @@
     const { data, medium, layer, t, at, overlay } = state;
     if (!data) return null;
     return {
-      key: data.key, draft: data.draft, rope_delta: data.rope_delta, context_length: data.context_length,
-      input_ids: [...data.input_ids], position_ids: data.position_ids.map(axis => [...axis]), tokens: [...data.tokens],
-      media: data.media.map(({ picture, base, details, ...numbers }) => ({ ...numbers, shown: undefined, original: undefined })),
-      medium, layer, t, at: at && { ...at }, overlay: overlay && overlay.media.map(v => v && [...v]),
+      key: data.key,
+      draft: data.draft,
+      rope_delta: data.rope_delta,
+      context_length: data.context_length,
+      input_ids: [...data.input_ids],
+      position_ids: data.position_ids.map(axis => [...axis]),
+      tokens: [...data.tokens],
+      media: data.media.map(({ picture, base, details, ...numbers }) => ({
+        ...numbers,
+        shown: undefined,
+        original: undefined,
+      })),
+      medium,
+      layer,
+      t,
+      at: at && { ...at },
+      overlay: overlay && overlay.media.map(v => v && [...v]),
     };
   };
 

@@ -8,7 +8,8 @@
     for (const [name, value] of Object.entries(attributes)) {
       if (value === undefined || value === null || value === false) continue;
       if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
-      else if (name === "style" || name in { value: 1, checked: 1 }) Object.assign(name === "style" ? element.style : element, name === "style" ? value : { [name]: value });
+      else if (name === "style" || name in { value: 1, checked: 1 })
+        Object.assign(name === "style" ? element.style : element, name === "style" ? value : { [name]: value });
       else element.setAttribute(name, value === true ? "" : value);
     }
     element.append(...children.flat().filter(child => child !== null && child !== undefined && child !== false));
@@ -17,7 +18,9 @@
 
   // Puts children into an element in the place of those it has.
   lens.fill = (element, ...children) =>
-    element.replaceChildren(...children.flat().filter(child => child !== null && child !== undefined && child !== false));
+    element.replaceChildren(
+      ...children.flat().filter(child => child !== null && child !== undefined && child !== false),
+    );
 
   // Other words in an element that holds nothing else. The text node stays: nobody who watches for new elements wakes.
   lens.write = (element, text) => {
@@ -36,25 +39,42 @@
   lens.visible = piece => piece.replace(/ /g, "·").replace(/\n/g, "↵").replace(/\t/g, "⇥").replace(/\r/g, "␍");
 
   // Arrow keys move to the next button of a row and press it; the last is followed by the first.
-  lens.arrows = row => row.addEventListener("keydown", event => {
-    const shown = [...row.querySelectorAll("button")].filter(button => !button.hidden), at = shown.indexOf(document.activeElement);
-    const last = shown.length - 1, to = { ArrowRight: at + 1, ArrowDown: at + 1, ArrowLeft: at - 1, ArrowUp: at - 1, Home: 0, End: last }[event.key];
-    if (at < 0 || to === undefined) return;
-    const next = shown[to < 0 ? last : to > last ? 0 : to];
-    event.preventDefault(); next.focus(); next.click();
-  });
+  lens.arrows = row =>
+    row.addEventListener("keydown", event => {
+      const shown = [...row.querySelectorAll("button")].filter(button => !button.hidden);
+      const at = shown.indexOf(document.activeElement);
+      const last = shown.length - 1;
+      const to = { ArrowRight: at + 1, ArrowDown: at + 1, ArrowLeft: at - 1, ArrowUp: at - 1, Home: 0, End: last }[
+        event.key
+      ];
+      if (at < 0 || to === undefined) return;
+      const next = shown[to < 0 ? last : to > last ? 0 : to];
+      event.preventDefault();
+      next.focus();
+      next.click();
+    });
 
   // A row of buttons of which one is pressed. choices: [[value, label, title], ...]
   lens.segmented = (label, choices, pick) => {
-    const buttons = new Map(choices.map(([value, text, title]) => [
-      value, lens.el("button", { type: "button", role: "radio", title, "data-value": value, onclick: () => pick(value) }, text),
-    ]));
-    const row = lens.el("div", { class: "lens-segmented", role: "radiogroup", "aria-label": label }, [...buttons.values()]);
+    const buttons = new Map(
+      choices.map(([value, text, title]) => [
+        value,
+        lens.el(
+          "button",
+          { type: "button", role: "radio", title, "data-value": value, onclick: () => pick(value) },
+          text,
+        ),
+      ]),
+    );
+    const row = lens.el("div", { class: "lens-segmented", role: "radiogroup", "aria-label": label }, [
+      ...buttons.values(),
+    ]);
     lens.arrows(row);
-    row.choose = value => buttons.forEach((button, key) => {
-      button.setAttribute("aria-checked", key === value);
-      button.tabIndex = key === value ? 0 : -1;
-    });
+    row.choose = value =>
+      buttons.forEach((button, key) => {
+        button.setAttribute("aria-checked", key === value);
+        button.tabIndex = key === value ? 0 : -1;
+      });
     row.button = value => buttons.get(value);
     return row;
   };
@@ -64,10 +84,13 @@
 
   // A canvas as sharp as the screen: sets its size in CSS pixels; draws in CSS pixels.
   lens.sharp = (canvas, width, height) => {
-    const k = Math.min(3, window.devicePixelRatio || 1), W = Math.max(1, Math.round(width * k)), H = Math.max(1, Math.round(height * k));
+    const k = Math.min(3, window.devicePixelRatio || 1);
+    const W = Math.max(1, Math.round(width * k));
+    const H = Math.max(1, Math.round(height * k));
     if (canvas.width !== W) canvas.width = W;
     if (canvas.height !== H) canvas.height = H;
-    canvas.style.width = `${width}px`; canvas.style.height = `${height}px`;
+    canvas.style.width = `${width}px`;
+    canvas.style.height = `${height}px`;
     const context = canvas.getContext("2d");
     context.setTransform(k, 0, 0, k, 0, 0);
     return context;

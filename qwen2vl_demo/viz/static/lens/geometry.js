@@ -2,20 +2,28 @@
 // A test holds each function equal to its twin over many sizes.
 (() => {
   const lens = window.qwen2vl.lens;
-  const PATCH = 14, MERGE = 2, FACTOR = PATCH * MERGE, TOKEN = FACTOR * FACTOR;
-  const FRAME_MIN = 128 * TOKEN, FRAME_MAX = 768 * TOKEN, CLIP_TOTAL = 24576 * TOKEN;
-  const g = lens.geometry = { PATCH, MERGE, FACTOR };
+  const PATCH = 14;
+  const MERGE = 2;
+  const FACTOR = PATCH * MERGE;
+  const TOKEN = FACTOR * FACTOR;
+  const FRAME_MIN = 128 * TOKEN;
+  const FRAME_MAX = 768 * TOKEN;
+  const CLIP_TOTAL = 24576 * TOKEN;
+  const g = (lens.geometry = { PATCH, MERGE, FACTOR });
 
   // Python's round: halves go to the even neighbour, where Math.round takes them up.
   g.roundHalfEven = value => {
-    const down = Math.floor(value), rest = value - down;
+    const down = Math.floor(value);
+    const rest = value - down;
     if (rest !== 0.5) return Math.round(value);
     return down % 2 === 0 ? down : down + 1;
   };
 
   // {height, width, acted}: the size a picture is resized to, and which end of the budget acted ("max", "min" or null).
   g.smartResize = (height, width, min, max) => {
-    let h = g.roundHalfEven(height / FACTOR) * FACTOR, w = g.roundHalfEven(width / FACTOR) * FACTOR, acted = null;
+    let h = g.roundHalfEven(height / FACTOR) * FACTOR;
+    let w = g.roundHalfEven(width / FACTOR) * FACTOR;
+    let acted = null;
     if (h * w > max) {
       const beta = Math.sqrt((height * width) / max);
       h = Math.max(FACTOR, Math.floor(height / beta / FACTOR) * FACTOR);
@@ -42,16 +50,20 @@
 
   // What a picture becomes with at most `tokens`; `least` is the checkpoint's floor in pixels, `chosen` another one.
   g.pictureSize = (height, width, tokens, least, chosen = null) => {
-    const max = tokens * TOKEN, lowered = chosen === null && max < least, min = lowered ? max : chosen ?? least;
+    const max = tokens * TOKEN;
+    const lowered = chosen === null && max < least;
+    const min = lowered ? max : (chosen ?? least);
     return { ...g.fit(height, width, min, max, lowered), min, max };
   };
 
   // What each of `frames` frames of a clip becomes: no more than `tokens`, than its share of the clip's own, and than the
   // checkpoint's `most` pixels (which a picture may be allowed to exceed, a frame not).
   g.frameSize = (height, width, frames, tokens, least, most, chosen = null) => {
-    const floor = chosen ?? FRAME_MIN, share = Math.min(FRAME_MAX, (CLIP_TOTAL / frames) * 2);
+    const floor = chosen ?? FRAME_MIN;
+    const share = Math.min(FRAME_MAX, (CLIP_TOTAL / frames) * 2);
     const max = Math.min(Math.trunc(Math.max(share, 1.05 * floor)), tokens * TOKEN, most);
-    const lowered = chosen === null && max < floor, min = lowered ? Math.min(least, max) : floor;
+    const lowered = chosen === null && max < floor;
+    const min = lowered ? Math.min(least, max) : floor;
     return { ...g.fit(height, width, min, max, lowered), min, max };
   };
 
@@ -59,7 +71,9 @@
   g.blockPlace = (row, column, columns) =>
     ((row >> 1) * (columns >> 1) + (column >> 1)) * 4 + (row & 1) * 2 + (column & 1);
   g.blockPatch = (place, columns) => {
-    const cell = place >> 2, inside = place & 3, across = columns >> 1;
+    const cell = place >> 2;
+    const inside = place & 3;
+    const across = columns >> 1;
     return { row: Math.floor(cell / across) * 2 + (inside >> 1), column: (cell % across) * 2 + (inside & 1) };
   };
 })();
