@@ -1,5 +1,5 @@
-// Keeps the figures of a tab as one PNG: each plot, the dials and the pictures compared, below the words that stand above
-// them on the page. Drawn from what the page holds; nothing goes to the server.
+// Saves the figures of a tab as one PNG: every plot, angle diagram and compared picture, each below the text that
+// precedes it on the page. Drawn from the page's own elements, without a request to the server.
 (() => {
   const KINDS = "h4, .lens-says, .bands-dials, .cost-views, .js-plotly-plot";
   const SVG = ["fill", "fill-opacity", "stroke", "stroke-opacity", "stroke-width", "stroke-linecap", "font"];
@@ -16,7 +16,7 @@
     });
   const boxOf = element => element.getBoundingClientRect();
 
-  // An SVG of the page as an image, with the colours that its style sheet gives it here.
+  // An SVG element as an image, with its computed colours written into it: style sheets do not apply in an image.
   function drawn(svg) {
     const copy = svg.cloneNode(true);
     const originals = svg.querySelectorAll("*");
@@ -34,7 +34,7 @@
     return loaded(`data:image/svg+xml,${encodeURIComponent(new XMLSerializer().serializeToString(copy))}`);
   }
 
-  // A plot, laid out again in the system's font: an image cannot use the page's, and a legend must fit what is drawn.
+  // A plot, laid out again in the system font: an image cannot load the page's font, and the legend must fit its text.
   async function plotted({ data, layout }, width, height) {
     const font = { ...layout.font, family: "system-ui, sans-serif" };
     return loaded(
@@ -45,7 +45,7 @@
     );
   }
 
-  // The pictures as they stand in their frames, enlarged pixel by pixel like there, with their captions.
+  // The compared pictures as the page shows them, enlarged without smoothing, with their captions.
   function compared(c, views, left, top, lens) {
     const whole = boxOf(views);
     const colours = lens.colours();
@@ -73,7 +73,7 @@
     }
   }
 
-  // One piece of the tab: how high it is, and how it is drawn at (x, y).
+  // One element of the tab: {height, draw(x, y)}.
   async function piece(c, element, width, lens) {
     if (element.matches("h4, p")) {
       const colours = lens.colours();

@@ -1,5 +1,5 @@
-// Keeps a tab of the panel as one HTML file: what stands in it now, its figures as SVG, with the style it has here.
-// It opens without a network and holds no script. Knows the page's elements; nothing goes to the server.
+// Saves a tab of the panel as one HTML file: its current content, figures as SVG, with the page's style rules. The file
+// opens offline and contains no script. Built from the page's own elements, without a request to the server.
 (() => {
   const CONTROLS = "button, input, select, label, script, .modebar, .panel-gate, #rotation-choice, [aria-hidden=true]";
   const POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'";
@@ -8,10 +8,10 @@
     const kept = [];
     for (const sheet of document.styleSheets) {
       try {
-        // A font file would have to be fetched; without its rule the system's font is taken.
+        // A font file would have to be fetched; without its rule the system font is used.
         for (const rule of sheet.cssRules) if (!(rule instanceof CSSFontFaceRule)) kept.push(rule.cssText);
       } catch {
-        /* a style sheet that may not be read */
+        /* a style sheet of another origin, which may not be read */
       }
     }
     return kept
@@ -28,9 +28,9 @@
       element.open = true;
     });
     copy.style.display = "block";
-    // The system's font is wider than the page's: a legend must not be cut to what it measured here.
+    // The system font is wider than the page's: a legend must not be clipped to the width it has here.
     copy.querySelectorAll(".legend[clip-path]").forEach(element => element.removeAttribute("clip-path"));
-    // Plotly names its clips by the address of this page; in the file they stand beside what they clip.
+    // Plotly refers to clip paths by the URL of this page; in the file they are in the same document.
     for (const element of copy.querySelectorAll("[clip-path], [mask], [fill^=url], [style*='url(']"))
       for (const { name, value } of [...element.attributes])
         if (value.includes("url("))

@@ -1,8 +1,9 @@
-// The browser's side of the page: it remembers the chat of this tab, names what Gradio leaves unnamed, keeps the theme.
+// The client side of the page: stores the chat of this tab, labels elements that Gradio leaves unlabelled, and stores
+// the chosen theme.
 //
-// Memory: each tab has an id in sessionStorage, which a reload keeps, and its chat lies in localStorage under that id.
-// A new tab takes over the newest chat only if no other tab is open (each open tab holds a Web Lock on its id), so that
-// two open tabs never share one. Where there are no Web Locks (plain http from another machine) a new tab starts empty.
+// Each tab has an id in sessionStorage, which survives a reload, and its chat is in localStorage under that id. A new
+// tab takes over the newest chat only if no other tab is open (each open tab holds a Web Lock on its id), so two open
+// tabs never share a chat. Without Web Locks (plain http from another machine) a new tab starts empty.
 (() => {
   const CHAT = "qwen2vl.chat.";
   const TAB = "qwen2vl.tab";
@@ -13,7 +14,7 @@
   const locks = navigator.locks;
   let tab = null;
 
-  // True once this tab holds the lock of the id; it lets go of it when it closes.
+  // Resolves to whether this tab got the lock on the id; the lock is held until the tab is closed.
   const hold = id =>
     new Promise(done => {
       locks
@@ -41,11 +42,11 @@
     if (!locks) return mine || fresh();
     if (mine) {
       for (let i = 0; i < 10; i++) {
-        // after a reload the old page may need a moment to let go
+        // after a reload the old page may need a moment to release its lock
         if (await hold(mine)) return mine;
         await sleep(60);
       }
-      return fresh(); // the tab was duplicated: the other one goes on with the chat
+      return fresh(); // this tab is a duplicate, and the original one keeps the chat
     }
     const others = (await locks.query()).held.some(lock => lock.name.startsWith(OPEN));
     const newest = chats()[0];
@@ -68,8 +69,8 @@
         .forEach(({ key }) => key !== CHAT + tab && localStorage.removeItem(key));
       return JSON.parse(localStorage.getItem(CHAT + tab) || "{}").chat || "";
     } catch {
-      return "";
-    } // storage is blocked: the chat lives as long as the page
+      return ""; // storage is blocked: the chat is lost when the page is closed
+    }
   }
 
   function remember(chat) {
@@ -109,7 +110,7 @@
     link.remove();
   }
 
-  // The panel over the whole page, and back.
+  // Expands the panel to the width of the page, or restores it.
   function toggleWide() {
     const wide = document.body.classList.toggle("wide");
     const button = document.querySelector("#wide");

@@ -1,8 +1,9 @@
-// "Where it looked": the words of the answer, and what one of them attended to, drawn by the lens as the layer "Attention".
+// "Where it looked": the words of the answer, and the attention of the selected one, drawn by the lens as the layer
+// "Attention".
 //
-// props.value (ui/attending.py): {answer, words: [text], spaces: [bool], note, caveat, map: {of, ...page_data} | null}.
-// A word that was asked for once, and every layer and head that came along with it, is shown again without a request.
-// Words come from the model: they are only ever text nodes here.
+// props.value (ui/panel/attention.py): {answer, words: [text], spaces: [bool], note, caveat,
+// map: {of, ...page_data} | null}. The maps of a word, with all layers and heads that came with them, are cached, so
+// selecting it again makes no request. Words come from the model and are only ever inserted as text nodes.
 const $ = name => element.querySelector(`[data-part=${name}]`);
 const percent = share => `${(100 * share).toFixed(share < 0.0995 ? 1 : 0)} %`;
 const number = value => Math.round(value).toLocaleString("en");
@@ -16,12 +17,12 @@ const bytesOf = text => Uint8Array.from(atob(text), c => c.charCodeAt(0));
 const lens = () => window.qwen2vl && window.qwen2vl.lens;
 
 let answer = "";
-let known = new Map();
+let cached = new Map();
 let word = -1;
-let choice = "all";
+let selection = "all";
 let lifted = false;
 let waiting = false;
-let turn = false;
+let bringToFront = false;
 let buttons = [];
 
 function load() {
@@ -31,20 +32,20 @@ function load() {
   if (value.answer !== answer) begin(value);
   element.querySelector(".where").hidden = !answer && !value.note;
   if (value.map && value.answer === answer) {
-    const old = known.get(value.map.of);
-    known.set(value.map.of, { ...value.map, maps: { ...(old ? old.maps : {}), ...value.map.maps } });
+    const old = cached.get(value.map.of);
+    cached.set(value.map.of, { ...value.map, maps: { ...(old ? old.maps : {}), ...value.map.maps } });
   }
   if (!value.map || value.map.of === word) waiting = false;
   if (word >= 0) show();
 }
 
-// Another answer, or none: the words are laid out anew and whatever was drawn goes.
+// Another answer, or none: lists its words and removes the attention drawn for the previous one.
 function begin(value) {
-  if (known.size && lens()) lens().setOverlay(null);
+  if (cached.size && lens()) lens().setOverlay(null);
   answer = value.answer || "";
-  known = new Map();
+  cached = new Map();
   word = -1;
-  choice = "all";
+  selection = "all";
   waiting = false;
   buttons = (value.words || []).map((text, i) => {
     const button = make("button", { type: "button", "aria-pressed": "false", tabindex: i ? "-1" : "0" }, text);
@@ -63,25 +64,25 @@ function begin(value) {
 
 function pick(i) {
   word = i === word ? -1 : i;
-  turn = word >= 0; // the picture and the moment that got most come to the front, once
+  bringToFront = word >= 0; // once: show the picture, and the moment of a clip, with the highest attention
   if (word < 0) {
     waiting = false;
     if (lens()) lens().setOverlay(null);
   }
-  ask();
+  update();
 }
 
-// Draws what is known already, else asks.
-function ask() {
-  const data = known.get(word);
-  waiting = word >= 0 && !(data && data.maps[choice]);
+// Shows the selected word from the cache, or requests its map.
+function update() {
+  const data = cached.get(word);
+  waiting = word >= 0 && !(data && data.maps[selection]);
   show();
-  if (waiting) trigger("select", { index: word, value: { answer, word, choice } });
+  if (waiting) trigger("select", { index: word, value: { answer, word, choice: selection } });
 }
 
 function show() {
-  const data = known.get(word);
-  const ready = Boolean(data && data.maps[choice]);
+  const data = cached.get(word);
+  const ready = Boolean(data && data.maps[selection]);
   buttons.forEach((button, i) => {
     button.setAttribute("aria-pressed", String(i === word));
     if (word >= 0) button.tabIndex = i === word ? 0 : -1;
@@ -94,13 +95,13 @@ function show() {
   choosers(data);
   if (!ready) return;
   const media = data.grids.map(([t, h, w]) => t * h * w);
-  const cells = bytesOf(data.maps[choice].data);
-  const top = data.maps[choice].top;
+  const cells = bytesOf(data.maps[selection].data);
+  const top = data.maps[selection].top;
   let at = 0;
   const split = media.map(size => cells.subarray(at, (at += size)));
   const best = brightest(split);
-  const strongest = told(data, best, top);
-  say(data);
+  const strongest = brightestCell(data, best, top);
+  describe(data);
   $("cost").textContent = cost(data);
   if (lens() && media.length)
     lens().setOverlay({
@@ -111,20 +112,20 @@ function show() {
       labels: ["0 %", percent(top)],
       open: true,
     });
-  if (lens() && turn && best.value > 0)
+  if (lens() && bringToFront && best.value > 0)
     lens().set({ medium: best.medium, t: Math.floor(best.index / area(data, best.medium)) });
-  turn = false;
+  bringToFront = false;
 }
 
 const whose = data =>
-  choice === "all"
+  selection === "all"
     ? `averaged over ${data.layers} layers of ${data.heads} heads`
-    : choice.includes(".")
-      ? `in layer ${choice.split(".")[0]}, head ${choice.split(".")[1]}`
-      : `in layer ${choice}, averaged over its ${data.heads} heads`;
+    : selection.includes(".")
+      ? `in layer ${selection.split(".")[0]}, head ${selection.split(".")[1]}`
+      : `in layer ${selection}, averaged over its ${data.heads} heads`;
 
 const pieces = data => {
-  const shares = data.shares[choice];
+  const shares = data.shares[selection];
   const n = data.grids.length;
   const kinds = data.kinds;
   const name = i => {
@@ -140,8 +141,8 @@ const pieces = data => {
   };
 };
 
-// The sentence and the bar say the same; the squares in the sentence are the bar's legend.
-function say(data) {
+// The sentence and the bar show the same shares; the coloured squares in the sentence are the bar's legend.
+function describe(data) {
   const { media: seen, first, text, answer: before } = pieces(data);
   const total = seen.reduce((sum, [, share]) => sum + share, 0);
   const pictures = seen.length > 4 ? [[`the ${seen.length} pictures and clips`, total]] : seen;
@@ -175,7 +176,7 @@ function say(data) {
 
 const area = (data, medium) => data.grids[medium][1] * data.grids[medium][2];
 
-// The cell with most: {value, medium, index}.
+// The cell with the highest attention: {value, medium, index}.
 function brightest(split) {
   const best = { value: 0, medium: 0, index: 0 };
   split.forEach((cells, medium) =>
@@ -186,13 +187,14 @@ function brightest(split) {
   return best;
 }
 
-function told(data, { value, medium, index }, top) {
+function brightestCell(data, { value, medium, index }, top) {
   if (!value) return "";
   const [t, , w] = data.grids[medium];
   const place = index % area(data, medium);
   const which = data.grids.length > 1 ? ` of ${pieces(data).media[medium][0]}` : "";
   const when = t > 1 ? `, t step ${Math.floor(index / area(data, medium)) + 1}` : "";
-  return `The brightest cell${which} is row ${Math.floor(place / w)}, column ${place % w}${when}: ${percent(top)} of all attention.`;
+  const cell = `row ${Math.floor(place / w)}, column ${place % w}${when}`;
+  return `The brightest cell${which} is ${cell}: ${percent(top)} of all attention.`;
 }
 
 function cost(data) {
@@ -200,8 +202,9 @@ function cost(data) {
     ? ""
     : " The answer was not in memory any more, so its words were cut into tokens anew, " +
       "with the present settings for pictures.";
+  const seconds = data.seconds.toFixed(data.seconds < 0.995 ? 2 : 1);
   return (
-    `The step that wrote the word was run once more: it took ${data.seconds < 0.995 ? data.seconds.toFixed(2) : data.seconds.toFixed(1)} s and ${number(data.computed)} ` +
+    `The step that wrote the word was run once more: it took ${seconds} s and ${number(data.computed)} ` +
     `${data.computed === 1 ? "token" : "tokens"} of work; the ${data.layers} x ${data.heads} rows of weights are ` +
     `${number(data.bytes / 1000)} kB, and nothing of them is kept.${reread}`
   );
@@ -215,7 +218,7 @@ function options(select, entries, value) {
   select.value = value;
 }
 function choosers(data) {
-  const [layer, head = "all"] = choice.split(".");
+  const [layer, head = "all"] = selection.split(".");
   const last = data.layers - 1;
   options(
     $("layer"),
@@ -236,13 +239,13 @@ function choosers(data) {
   $("head").disabled = layer === "all";
 }
 $("layer").addEventListener("change", event => {
-  choice = event.target.value;
-  ask();
+  selection = event.target.value;
+  update();
 });
 $("head").addEventListener("change", event => {
-  const layer = choice.split(".")[0];
-  choice = event.target.value === "all" ? layer : `${layer}.${event.target.value}`;
-  ask();
+  const layer = selection.split(".")[0];
+  selection = event.target.value === "all" ? layer : `${layer}.${event.target.value}`;
+  update();
 });
 $("lift").addEventListener("change", event => {
   lifted = event.target.checked;

@@ -1,6 +1,6 @@
-// Every token of the prompt in order, as chips: a line of its own for each turn, words as words, a picture as one chip
-// that unfolds into all its tokens. One canvas over a scrolled area; only the rows in view are drawn, so that thousands
-// of tokens stay smooth.
+// All tokens of the prompt in order, as chips: a new line for each turn, a chip for each token of text, and one chip
+// for a picture, which unfolds into all its tokens. One canvas over a scrolled area, of which only the visible rows are
+// drawn, so that thousands of tokens scroll smoothly.
 (() => {
   const lens = window.qwen2vl.lens;
   const ROW = 30;
@@ -8,8 +8,8 @@
   const CELL = 24;
   const GAP = 3;
   const THUMB = 22;
-  const PAD = 10;
-  const MOST = 5000; // px; MOST: how high a kept picture may be
+  const PAD = 10; // px, like those above
+  const MAX_HEIGHT = 5000; // px of a saved figure
 
   lens.views.chips = () => {
     const canvas = lens.el("canvas", { "aria-hidden": "true" });
@@ -77,7 +77,8 @@
           const medium = data.media[index];
           const end = medium.span[1];
           const unfolded = open.has(medium.digest);
-          const label = `${unfolded ? "▾" : "▸"} ${medium.name || lens.word(medium)}  ${lens.count(medium.merged_tokens, "token")}`;
+          const tokens = lens.count(medium.merged_tokens, "token");
+          const label = `${unfolded ? "▾" : "▸"} ${medium.name || lens.word(medium)}  ${tokens}`;
           place(Math.min(width - left - PAD, c.measureText(label).width + THUMB + 26), {
             i,
             medium,
@@ -94,9 +95,9 @@
       room.style.height = `${height}px`;
     }
 
-    lens.chipPlaces = () => items; // for tests: where each chip lies
+    lens.chipPlaces = () => items; // positions of all chips, for tests
 
-    // First item of a row at or below y; items lie in rising rows.
+    // Index of the first item whose row ends below y. Items are sorted by row.
     const from = y => {
       let low = 0;
       let high = items.length;
@@ -116,7 +117,7 @@
       canvas.style.transform = `translateY(${top}px)`;
       paint(canvas, top, view);
     }
-    // The rows from `top` on that fit into `view` px.
+    // Paints the rows between `top` and `top + view` px.
     function paint(canvas, top, view) {
       const { data, at } = lens.state;
       const width = laid;
@@ -208,7 +209,7 @@
       laid = 0;
       draw();
     };
-    // Scrolls to what another view points at.
+    // Scrolls to the token that another view points at.
     function reveal() {
       const { at, data } = lens.state;
       if (!at || !data) return;
@@ -263,10 +264,10 @@
     });
     new ResizeObserver(() => draw()).observe(root);
 
-    // All rows for a picture that is kept, as far as a canvas goes.
+    // All rows on one canvas, to be saved, up to MAX_HEIGHT.
     root.figure = () => {
       const out = document.createElement("canvas");
-      paint(out, 0, Math.min(height, MOST));
+      paint(out, 0, Math.min(height, MAX_HEIGHT));
       return out;
     };
     return root;

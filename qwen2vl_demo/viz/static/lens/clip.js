@@ -1,24 +1,24 @@
-// A clip in time: which of its frames were taken, when, and how they fuse in pairs; a slider over the pairs.
+// A clip over time: which frames were sampled, when they are shown, how they form pairs, and a slider over the pairs.
 (() => {
   const lens = window.qwen2vl.lens;
-  const PAIR_MS = 650;
-  const THUMB = 52;
-  const GAP = 2; // px: how high a frame is shown, and what lies between the two of a pair
+  const PAIR_MS = 650; // each pair is shown while the clip plays
+  const THUMB = 52; // px, height of a frame
+  const GAP = 2; // px between the two frames of a pair
 
-  // Frames that stand for more than one of the sampled ones: a clip too short repeats its last.
+  // How many of the sampled frames are repetitions: a clip that is too short repeats its last frame.
   const repeated = medium =>
     medium.frame_indices.filter((frame, i) => i && frame === medium.frame_indices[i - 1]).length;
 
-  // What the sampling did, in words: what was taken, what was left out, how long a step is, what is repeated.
+  // The sampling in one sentence: frames taken and left out, the length of a step, repeated frames.
   lens.sampled = medium => {
     const taken = new Set(medium.frame_indices).size;
     const all = medium.total_frames;
     const left = all - taken;
     const twice = repeated(medium);
     const every = taken > 1 ? (all - 1) / (taken - 1) : all;
-    const gap = left
-      ? `, about one in ${Number(every.toFixed(every < 10 ? 1 : 0))}; the other ${lens.number(left)} ${left === 1 ? "is" : "are"} never seen`
-      : "";
+    const ratio = Number(every.toFixed(every < 10 ? 1 : 0));
+    const unseen = `the other ${lens.number(left)} ${left === 1 ? "is" : "are"} never seen`;
+    const gap = left ? `, about one in ${ratio}; ${unseen}` : "";
     const again = twice ? ` The last one is repeated ${twice === 1 ? "once" : `${twice} times`} to fill its pair.` : "";
     const T = medium.merged_grid[0];
     const spans = T > 1 ? (medium.timestamps[2 * T - 2] - medium.timestamps[0]) / (T - 1) : 0;
@@ -30,7 +30,7 @@
   };
 
   const thumbWidth = medium => Math.max(20, Math.min(110, (THUMB * medium.resized_size[1]) / medium.resized_size[0]));
-  // The two frames of a step, side by side from (x, y).
+  // Draws the two frames of a step side by side at (x, y).
   function drawPair(c, medium, t, x, y) {
     const width = thumbWidth(medium);
     lens.drawFrame(c, medium, 2 * t, x, y, width, THUMB);
@@ -171,8 +171,8 @@
       lens.state.frame = 0;
     });
 
-    // For a picture that is kept: all pairs with their times, in lines of `width` px, and the time line below; null where
-    // there is no clip to see.
+    // A canvas to be saved: all pairs with their times, in lines of `width` px, and the time line below them. null
+    // unless a clip is shown.
     root.figure = width => {
       const medium = lens.medium();
       if (root.hidden || medium?.kind !== "video") return null;

@@ -1,7 +1,7 @@
-// Colours: scales that colour-blind people can read, and the page's own, read from its style sheet.
+// Colours: scales that are safe for colour-blind readers, and the page's own colours, read from its style sheet.
 (() => {
   const lens = window.qwen2vl.lens;
-  // Ten colours of matplotlib's viridis and inferno (CC0), from low to high; between two it is mixed evenly.
+  // Ten colours of matplotlib's viridis and inferno (CC0), from low to high, with linear interpolation between them.
   const STOPS = {
     viridis: "440154 482878 3e4989 31688e 26828e 1f9e89 35b779 6ece58 b5de2b fde725",
     inferno: "000004 1b0c41 4a0c6b 781c6d a52c60 cf4446 ed6925 fb9b06 f7d13d fcffa4",
@@ -18,7 +18,7 @@
     }
   }
   lens.scales = scales;
-  // [r, g, b] of a share between 0 and 1
+  // [r, g, b] of a value between 0 and 1
   lens.scaled = (name, share) => {
     const i = Math.round(Math.max(0, Math.min(1, share)) * 255);
     return scales[name].subarray(3 * i, 3 * i + 3);
@@ -44,7 +44,7 @@
     "mono",
   ];
   let colours = null;
-  // The style sheet's --lens-..., read once for each theme.
+  // The values of the --lens-* variables, read once for each theme.
   lens.colours = () => {
     if (!colours) {
       const style = getComputedStyle(document.querySelector(".lens"));
@@ -52,7 +52,7 @@
     }
     return colours;
   };
-  document.fonts?.addEventListener("loadingdone", () => forget()); // what was measured has another width now
+  document.fonts?.addEventListener("loadingdone", () => forget()); // the width of text has changed
   const forget = () => {
     colours = null;
     lens.redraw("theme");

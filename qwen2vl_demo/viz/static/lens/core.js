@@ -1,12 +1,12 @@
-// The lens: what the panel shows of a prompt, and the one state that its views share.
+// The lens: the panel's views of a prompt, and the state that they share.
 //
-// A page gives it a payload (viz/payload.py) with `lens.show(payload)`; views are mounted with `lens.mount(name, root)`.
-// Pointing at a token anywhere sets `state.at`, and every view draws itself again in the next frame: no view knows
-// another, and nothing asks the server. The scripts of this folder are read in the order that ui/lens.py gives, in the
-// app and in saved pages alike; they need nothing but a browser.
+// A page passes a payload (viz/lens_payload.py) to `lens.show(payload)` and mounts views with `lens.mount(name, root)`.
+// Pointing at a token in any view sets `state.at`, and all views are redrawn in the next frame. Views do not refer to
+// one another, and nothing is requested from a server. The scripts of this folder are concatenated in the order of
+// SCRIPTS in viz/lens_page.py, for the app and for saved pages.
 //
 // window.qwen2vl.lens
-//   show(payload | null)        another prompt to look at; null empties the views
+//   show(payload | null)        shows another prompt; null empties the views
 //   snapshot()                  plain copies of what is shown: {input_ids, position_ids, tokens, media, medium, layer,
 //                               t, at, overlay}; tests compare them with the trace
 //   set({medium, layer, t, at, held})
@@ -15,15 +15,14 @@
 //                               the index in input_ids, patch 0..3 inside its cell or -1
 //   on(event, listener)         "data": another prompt; "change": (set of changed names) => ...
 //   setOverlay(overlay | null)  values over the merged tokens, drawn as the layer "Attention":
-//        {caption: string,                 one sentence that says what is seen; shown as text, never as HTML
+//        {caption: string,                 one sentence that describes the overlay; shown as text, never as HTML
 //         media: [bytes | null, ...]}      for each medium of the payload, in its order: a Uint8Array of its merged
-//                                          tokens (t * h * w of them, t outermost, then rows), 0 = none, 255 = most;
-//                                          the same as base64 will do; null leaves a medium without values
-//        optional: key                     the `key` of the payload that it belongs to; another one is ignored
-//                  labels: [low, high]     what stands at the ends of the colour bar, instead of "none" and "most"
+//                                          tokens (t * h * w of them, t outermost, then rows), 0 = none, 255 = most,
+//                                          or the same bytes as base64; null for a medium without values
+//        optional: key                     the `key` of the payload that it belongs to; ignored if another is shown
+//                  labels: [low, high]     labels of the colour bar, instead of "none" and "most"
 //                  open: true              switches to the layer and to the first medium that has values
-//     It goes when another prompt is shown whose media are not the same; null takes it away.
-//     Returns whether it is shown.
+//     null removes it, and so does showing a prompt with other media. Returns whether it is shown.
 (() => {
   const qwen2vl = (window.qwen2vl ||= {});
   const lens = (qwen2vl.lens = { actions: {}, views: {} });
@@ -38,7 +37,7 @@
   };
   const tell = (event, value) => listeners[event].forEach(listener => listener(value));
 
-  // One frame later everything that changed is drawn, once.
+  // Collects changes and notifies the views once, in the next frame.
   function soon() {
     if (due) return;
     due = true;
@@ -69,7 +68,7 @@
 
   lens.medium = () => state.data?.media[state.medium] || null;
 
-  // Points at a token of the prompt; where it belongs to a picture, that picture and its moment come to the front.
+  // Points at a token of the prompt; if it belongs to a medium, that medium and its moment are shown.
   lens.point = (token, patch = -1) => {
     if (token === null || token < 0) return lens.set({ at: null });
     const place = state.data?.place(token);

@@ -1,4 +1,4 @@
-// Small helpers: elements without innerHTML (words from outside stay words), and numbers as people write them.
+// Helpers: elements without innerHTML, so that text is never parsed as HTML, and formatted numbers.
 (() => {
   const lens = window.qwen2vl.lens;
 
@@ -16,13 +16,13 @@
     return element;
   };
 
-  // Puts children into an element in the place of those it has.
+  // Replaces the children of an element.
   lens.fill = (element, ...children) =>
     element.replaceChildren(
       ...children.flat().filter(child => child !== null && child !== undefined && child !== false),
     );
 
-  // Other words in an element that holds nothing else. The text node stays: nobody who watches for new elements wakes.
+  // Replaces the text of an element, keeping its text node, so that no MutationObserver of child lists is notified.
   lens.write = (element, text) => {
     const node = element.firstChild;
     if (!node) element.textContent = text;
@@ -35,10 +35,10 @@
   lens.seconds = value => `${value.toFixed(value < 10 ? 2 : 1)} s`;
   lens.range = (first, last) => (first === last ? lens.number(first) : `${lens.number(first)}–${lens.number(last)}`);
 
-  // A piece of text as it can be shown: what is invisible gets a sign.
+  // Text with visible symbols for white space.
   lens.visible = piece => piece.replace(/ /g, "·").replace(/\n/g, "↵").replace(/\t/g, "⇥").replace(/\r/g, "␍");
 
-  // Arrow keys move to the next button of a row and press it; the last is followed by the first.
+  // Arrow keys focus and press the next button of a row, wrapping around.
   lens.arrows = row =>
     row.addEventListener("keydown", event => {
       const shown = [...row.querySelectorAll("button")].filter(button => !button.hidden);
@@ -54,7 +54,7 @@
       next.click();
     });
 
-  // A row of buttons of which one is pressed. choices: [[value, label, title], ...]
+  // A row of buttons, one of which is pressed. choices: [[value, label, title], ...]
   lens.segmented = (label, choices, pick) => {
     const buttons = new Map(
       choices.map(([value, text, title]) => [
@@ -79,10 +79,10 @@
     return row;
   };
 
-  // Whether the panel has the whole width: then it is looked at from afar.
+  // Whether the panel is expanded to the whole width.
   lens.isWide = () => !document.querySelector("#talk")?.offsetParent;
 
-  // A canvas as sharp as the screen: sets its size in CSS pixels; draws in CSS pixels.
+  // Sets a canvas to the device's resolution; returns its context, which draws in CSS pixels.
   lens.sharp = (canvas, width, height) => {
     const k = Math.min(3, window.devicePixelRatio || 1);
     const W = Math.max(1, Math.round(width * k));

@@ -1,5 +1,5 @@
-// Takes a view along: the figure as PNG, the whole view as one HTML file that opens offline, the trace as JSON.
-// The file holds these very scripts, this style sheet and the payload; nothing is asked of any server.
+// Saves a view: the figure as PNG, the whole view as one HTML file that opens offline, the trace as JSON. The HTML file
+// contains these scripts, the style sheet and the payload; no request is made.
 (() => {
   const lens = window.qwen2vl.lens;
 
@@ -20,7 +20,7 @@
     return `${stem || "view"}-${ending}`;
   };
 
-  // Words in lines of at most `width` px, in the font of the context.
+  // Wraps text into lines of at most `width` px in the font of the context.
   lens.wrapped = (c, words, width) => {
     const lines = [];
     for (const word of words.split(/\s+/).filter(Boolean)) {
@@ -31,7 +31,7 @@
     return lines;
   };
 
-  // Canvases below each other with a sentence under them, on the colour of the page.
+  // Stacks canvases, with a sentence below them, on the background colour of the page.
   function figure(canvases, sentence) {
     const k = canvases[0].width / Math.max(1, canvases[0].clientWidth || canvases[0].width);
     const pad = 16 * k;
@@ -58,7 +58,7 @@
     return out;
   }
 
-  // The trace as `inspect --json` writes it.
+  // The trace in the format of `inspect --json`.
   lens.traceJson = () => {
     const { data } = lens.state;
     const media = data.media.map(m => ({
@@ -85,7 +85,7 @@
     });
   };
 
-  // What is looked at, so that a file opens on it: the medium, its layer and moment, the token that is held, the attention.
+  // The state that a saved file opens with: medium, layer, moment, the token that is held, and the attention.
   function stateOf() {
     const { medium, layer, t, at, held, overlay } = lens.state;
     const text = bytes => btoa(Array.from(bytes, byte => String.fromCharCode(byte)).join(""));
@@ -108,7 +108,7 @@
     lens.set(state);
   };
 
-  // The same view as one file: page.html with its marks filled in one pass, so that nothing put in is searched again.
+  // The view as one file: page.html, filled in a single pass so that inserted text is not searched for placeholders.
   lens.standalone = () => {
     const source = id => document.getElementById(id).textContent;
     const page = source("lens-page");
@@ -123,8 +123,8 @@
     return JSON.parse(page).replace(/<<([A-Z]+)>>/g, (mark, name) => parts[name] ?? mark);
   };
 
-  // canvas: the figure of the view; below(width): what stands below it in a kept picture, or null; others: more figures,
-  // [[button, file, () => canvas], ...]
+  // canvas: the figure of the view; below(width): a canvas that is appended to the saved figure, or null; others: more
+  // figures, [[button, file, () => canvas], ...]
   lens.views.keep = (view, canvas, { below = () => null, others = [] } = {}) => {
     const button = (text, title, act) =>
       lens.el("button", { type: "button", class: "lens-quiet", title, onclick: act }, text);

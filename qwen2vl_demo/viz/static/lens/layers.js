@@ -1,5 +1,5 @@
-// What stands over the picture: the grid of patches, the merged tokens, the three positions, the attention. Each layer
-// paints itself and says in one sentence what is seen, with the numbers of this very picture.
+// The layers over the picture: the grid of patches, the merged tokens, the three positions, the attention. Each layer
+// paints itself and has a caption, one sentence with the numbers of the picture that is shown.
 (() => {
   const lens = window.qwen2vl.lens;
   const { FACTOR, PATCH } = lens.geometry;
@@ -16,7 +16,7 @@
     c.filter = "none";
   }
 
-  // Lines every `step` pixels of the picture: white with a dark edge, so that they show on anything.
+  // Grid lines every `step` pixels of the picture, white with a dark edge so that they show on any background.
   function lines(c, box, step, strength) {
     const {
       width,
@@ -27,7 +27,7 @@
       },
     } = box;
     if (step * scale < 3.5) return;
-    strength *= Math.min(1, 0.2 + (step * scale) / 26); // a fine grid must not hide the picture
+    strength *= Math.min(1, 0.2 + (step * scale) / 26); // so that a fine grid does not hide the picture
     const half = 0.5 / (window.devicePixelRatio || 1);
     for (const [shift, colour] of [
       [half * 2, `rgba(0,0,0,${0.55 * strength})`],
@@ -61,7 +61,7 @@
     }
     return [low, high];
   };
-  // The same colours on t, h and w of a medium, so that they can be compared.
+  // One range of colours for t, h and w of a medium, so that they can be compared.
   lens.positionRange = medium => {
     medium.positionRange ||= (() => {
       const all = [0, 1, 2].map(axis => axisRange(medium, axis));
@@ -77,12 +77,13 @@
       lines(c, box, PATCH, 0.5);
       lines(c, box, FACTOR, 1);
     },
-    says(medium) {
+    caption(medium) {
       const [t, h, w] = medium.grid_thw;
       const slices = t > 1 ? `, the same for each of its ${t} pairs of frames` : "";
       return (
         `Cut into ${lens.number(w)} x ${lens.number(h)} = ${lens.number(w * h)} patches of 14x14 pixels${slices}. ` +
-        "They enter the model block by block, four patches at a time, so that those which will be merged stand together."
+        "They enter the model block by block, four patches at a time, so that those which will be merged stand " +
+        "together."
       );
     },
   };
@@ -92,12 +93,12 @@
       picture(c, box);
       lines(c, box, FACTOR, 0.9);
     },
-    says(medium) {
+    caption(medium) {
       const [t, h, w] = medium.merged_grid;
       const product = t > 1 ? `${t} x ${w} x ${h}` : `${w} x ${h}`;
       return (
-        `Four patches become one token: ${product} = ${lens.number(medium.merged_tokens)} tokens, each for 28x28 pixels` +
-        `${t > 1 ? " of two frames" : ""}. They are ${where(medium)}.`
+        `Four patches become one token: ${product} = ${lens.number(medium.merged_tokens)} tokens, each for 28x28 ` +
+        `pixels${t > 1 ? " of two frames" : ""}. They are ${where(medium)}.`
       );
     },
   };
@@ -143,21 +144,23 @@
           c.fillText(values[start + i], ((i % w) + 0.5) * side, (Math.floor(i / w) + 0.5) * side, side - 2);
         }
       },
-      says(medium) {
+      caption(medium) {
         const { axes } = lens.positionRange(medium);
         const [low, high] = axes[axis];
         const start = axes[0][0];
         const [t, h, w] = medium.merged_grid;
         if (name === "t") {
           return medium.kind === "video" && t > 1
-            ? `t counts pairs of frames, not seconds: from ${low} to ${high}, and here it is ${axes[0][0] + lens.state.t} for every cell.`
-            : `t is ${low} for every token of this picture: it is one moment, and ${low} is the first position that was free before it.`;
+            ? `t counts pairs of frames, not seconds: from ${low} to ${high}, ` +
+                `and here it is ${start + lens.state.t} for every cell.`
+            : `t is ${low} for every token of this picture: it is one moment, ` +
+                `and ${low} is the first position that was free before it.`;
         }
         const what =
           name === "h" ? `${lens.count(h, "row")}, top to bottom` : `${lens.count(w, "column")}, left to right`;
         return (
-          `${name} counts the ${what}: from ${low} to ${high}. It begins at ${start} and not at 0, because positions 0 to ` +
-          `${start - 1} stand before the ${lens.word(medium)}.`
+          `${name} counts the ${what}: from ${low} to ${high}. It begins at ${start} and not at 0, because positions ` +
+          `0 to ${start - 1} stand before the ${lens.word(medium)}.`
         );
       },
       bar(medium) {
@@ -183,11 +186,11 @@
         box,
         i => values[start + i] / 255,
         "inferno",
-        share => 0.8 - 0.38 * share,
-      ); // what was looked at stays to be seen
+        share => 0.8 - 0.38 * share, // cells with high attention are more transparent, so that the picture shows
+      );
       lines(c, box, FACTOR, 0.2);
     },
-    says(medium) {
+    caption(medium) {
       const values = lens.state.overlay?.media[lens.state.medium];
       return values ? lens.state.overlay.caption : `There are no values for this ${lens.word(medium)}.`;
     },

@@ -1,11 +1,11 @@
-// The order in which patches enter the model, to be played, stepped through and scrubbed. The first patches come slowly
-// enough to be followed; then it goes faster, so that any picture is through in a quarter of a minute.
+// Animates the order in which patches enter the model; it can be played, stepped and scrubbed. The first patches enter
+// slowly enough to follow, then the animation accelerates, so that any picture takes at most a quarter of a minute.
 (() => {
   const lens = window.qwen2vl.lens;
   const { PATCH, FACTOR } = lens.geometry;
-  const SLOW = 3.2;
-  const SECONDS = 14;
-  const FOLLOWED = 16; // patches a second at first; how long all take; how many are slow
+  const SLOW = 3.2; // patches a second at the start
+  const SECONDS = 14; // for all patches
+  const FOLLOWED = 16; // patches that enter at the slow rate
   const order = (lens.order = { shown: null }); // shown: how many patches have entered; null: no animation
   let playing = false;
   let from = 0;
@@ -14,7 +14,7 @@
   const count = medium => medium.grid_thw[1] * medium.grid_thw[2]; // of one temporal slice
   const columns = medium => medium.grid_thw[2];
 
-  // Darkens what has not entered yet.
+  // Darkens the patches that have not entered yet.
   order.dim = (c, box) => {
     if (order.shown === null) return;
     const { medium, scale } = box;
@@ -36,7 +36,7 @@
     c.fill();
   };
 
-  // The way through the last patches, drawn over everything.
+  // Draws the path through the latest patches over everything else.
   order.trail = (c, box) => {
     if (order.shown === null || lens.state.layer !== "patches" || !order.shown) return;
     const fine = PATCH * box.scale;
@@ -67,14 +67,14 @@
     c.strokeRect(column * fine, row * fine, fine, fine);
   };
 
-  // Seconds since the start -> patches that have entered.
+  // Number of patches that have entered after `seconds`.
   const entered = (seconds, all) => {
     const slowly = seconds * SLOW;
     if (slowly <= FOLLOWED || all <= FOLLOWED) return Math.floor(slowly);
     const late = seconds - FOLLOWED / SLOW;
     const rest = all - FOLLOWED;
     const T = Math.max(1, SECONDS - FOLLOWED / SLOW);
-    const linear = SLOW * late; // begins as fast as it was, then grows with the square of time
+    const linear = SLOW * late; // continues at the slow rate; the rest grows with the square of time
     return FOLLOWED + Math.floor(linear + Math.max(0, rest - SLOW * T) * (late / T) ** 2);
   };
 
@@ -82,7 +82,7 @@
     const medium = lens.medium();
     order.shown = shown === null || !medium ? null : Math.max(0, Math.min(count(medium), Math.round(shown)));
     if (order.shown) {
-      // the patch that entered last is pointed at, so that every view follows
+      // point at the patch that entered last, so that every view follows
       const last = order.shown - 1;
       const cells = count(medium) / 4;
       lens.set({ at: { token: medium.span[0] + lens.state.t * cells + (last >> 2), patch: last & 3 } });

@@ -1,4 +1,4 @@
-// The tab "Picture": which medium, which layer, the stage, what is pointed at, and what can be kept.
+// The tab "Picture": selection of medium and layer, the stage, the readout of the cell pointed at, and the downloads.
 (() => {
   const lens = window.qwen2vl.lens;
   const LAYERS = [
@@ -16,7 +16,7 @@
     const chooser = lens.el("div", { class: "lens-chooser", role: "radiogroup", "aria-label": "Picture or clip" });
     const title = lens.el("p", { class: "lens-title" });
     const layers = lens.segmented("What is shown", LAYERS, layer => lens.set({ layer }));
-    const says = lens.el("p", { class: "lens-says", "aria-live": "polite" });
+    const caption = lens.el("p", { class: "lens-says", "aria-live": "polite" });
     const stage = lens.stage({
       paint: (c, box) => {
         lens.layers[lens.state.layer].paint?.(c, box);
@@ -39,7 +39,7 @@
       chooser,
       title,
       layers,
-      says,
+      caption,
       lens.el("div", { class: "lens-columns" }, main, clip, aside),
       keep,
     );
@@ -112,7 +112,7 @@
       layers.button("attention").hidden = !overlay;
       const pane = layer === "original" || layer === "resized";
       stage.root.hidden = pane;
-      says.textContent = lens.layers[layer].says(medium);
+      caption.textContent = lens.layers[layer].caption(medium);
       bar.update(lens.layers[layer].bar?.(medium));
       aside.hidden = pane;
       whole.classList.toggle("lens-pane", pane);
@@ -121,7 +121,7 @@
       if (names.has("at") || names.has("layer")) bar.mark();
     });
 
-    // The scale of a heatmap, with a mark where the pointed cell stands.
+    // The colour bar of a heatmap, with a mark at the value of the cell pointed at.
     function colourBar() {
       const low = lens.el("span");
       const high = lens.el("span");

@@ -1,5 +1,5 @@
-// The positions of every token: three lines t, h, w over the place in the prompt, and what plain 1-D positions would be.
-// Drag to move, pinch or the buttons to zoom.
+// The positions of all tokens: t, h and w over the index in the prompt, and for comparison plain 1-D positions. Drag to
+// move; pinch or use the buttons to zoom.
 (() => {
   const lens = window.qwen2vl.lens;
   const HEIGHT = 300;
@@ -7,7 +7,7 @@
   const RIGHT = 14;
   const TOP = 34;
   const BOTTOM = 34;
-  const CLOSEST = 8; // CLOSEST: tokens in view at least
+  const CLOSEST = 8; // tokens in view at the highest zoom
   const DASHES = { t: [], h: [7, 3], w: [2, 3] };
 
   const nice = (low, high, wanted) => {
@@ -19,8 +19,8 @@
     return ticks;
   };
 
-  // Which of the places first..last to draw: all where there is room, else the first, the least, the most and the last of
-  // each of `columns` stretches, so that no peak is lost between two that are drawn.
+  // The indices of first..last to draw: all if they fit, else the first, lowest, highest and last of each of `columns`
+  // intervals, so that no peak is lost.
   lens.envelope = (axis, first, last, columns) => {
     const count = last - first + 1;
     const all = count <= 4 * columns;
@@ -202,7 +202,7 @@
       if (b - a <= 60) pieces(c, data, first, last, colours);
     }
 
-    // How far below plain counting the prompt ends.
+    // The difference between plain counting and the last position of the prompt.
     function saving(c, data, colours) {
       const saved = data.length - 1 - data.largest;
       const y0 = yOf(data.length - 1);
@@ -210,7 +210,7 @@
       const x = xOf(data, data.length - 0.5) - 3;
       if (saved < 1 || y1 - y0 < 40) return;
       if (y0 < TOP) {
-        // plain counting leaves the figure: say where to
+        // plain counting leaves the figure: write its last position
         const at = top;
         const gone = Math.min(xOf(data, at), x - 10);
         c.fillStyle = colours.soft;
@@ -243,7 +243,7 @@
       c.font = `11px ${colours.mono}`;
     }
 
-    // One axis: a point a token where there is room, else from the least to the most of each pixel column.
+    // One axis: a point for each token if they fit, else the range of each pixel column.
     function line(c, data, axis, first, last, colour, dash, name) {
       c.strokeStyle = c.fillStyle = colour;
       c.lineWidth = { t: 2.6, h: 2, w: 1.6 }[name];
@@ -314,7 +314,8 @@
         : `“${lens.visible(data.tokens[i])}”`;
       lens.write(
         readout,
-        `Token ${lens.number(i)}, ${piece}: t ${values[0]}, h ${values[1]}, w ${values[2]}; plain 1-D would be ${lens.number(i)}.`,
+        `Token ${lens.number(i)}, ${piece}: t ${values[0]}, h ${values[1]}, w ${values[2]}; ` +
+          `plain 1-D would be ${lens.number(i)}.`,
       );
       if (x < LEFT - 1 || x > width - RIGHT + 1) return;
       c.strokeStyle = "#ffd60a";

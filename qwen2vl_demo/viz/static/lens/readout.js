@@ -1,10 +1,10 @@
-// What is known of the cell that is pointed at: its pixels enlarged, its patches, its place in the prompt, its (t, h, w).
-// The same in words for those who hear the page.
+// The cell that is pointed at: its pixels enlarged, its patches, its index in the prompt, its (t, h, w), and the same
+// as a sentence for screen readers.
 (() => {
   const lens = window.qwen2vl.lens;
   const { FACTOR, PATCH, blockPlace } = lens.geometry;
 
-  // Everything about a token of a picture, as numbers.
+  // Everything about a token of a medium, as numbers.
   lens.facts = at => {
     const { data } = lens.state;
     const place = at && data?.place(at.token);
@@ -42,7 +42,7 @@
       "div",
       { class: "lens-readout" },
       loupe,
-      lens.el("div", { class: "lens-told" }, hint, list),
+      lens.el("div", { class: "lens-details" }, hint, list),
       live,
     );
     const rows = new Map();
@@ -54,7 +54,7 @@
     }
     const axes = lens.AXES.map(name => lens.el("span", { class: `lens-axis lens-axis-${name}` }));
     rows.get("Position").dd.append(...axes.flatMap(axis => [axis, " "]));
-    let telling = null;
+    let announcement = null;
 
     function put(name, text) {
       const { dt, dd } = rows.get(name);
@@ -77,7 +77,8 @@
         const clip = medium.merged_grid[0] > 1 ? `step ${facts.t}, ` : "";
         put(
           "Token",
-          `no. ${lens.number(facts.token)} of the prompt, no. ${lens.number(facts.local)} of ${lens.number(span[1] - span[0])} here`,
+          `no. ${lens.number(facts.token)} of the prompt, ` +
+            `no. ${lens.number(facts.local)} of ${lens.number(span[1] - span[0])} here`,
         );
         put("Cell", `${clip}row ${facts.row} of ${h}, column ${facts.column} of ${w}`);
         put("Pixels", `x ${facts.x}–${facts.x + FACTOR - 1}, y ${facts.y}–${facts.y + FACTOR - 1}`);
@@ -85,26 +86,26 @@
           const p = facts.patches[facts.patch];
           put(
             "Patches",
-            `row ${p.row}, column ${p.column}: place ${lens.number(p.block)} in block order, ${lens.number(p.raster)} in raster order`,
+            `row ${p.row}, column ${p.column}: ` +
+              `place ${lens.number(p.block)} in block order, ${lens.number(p.raster)} in raster order`,
           );
-        } else
-          put(
-            "Patches",
-            `${facts.patches.map(p => lens.number(p.block)).join(" ")} in block order, ${facts.patches.map(p => lens.number(p.raster)).join(" ")} in raster order`,
-          );
+        } else {
+          const places = order => facts.patches.map(p => lens.number(p[order])).join(" ");
+          put("Patches", `${places("block")} in block order, ${places("raster")} in raster order`);
+        }
         put("Position", true);
         axes.forEach((span, i) => lens.write(span, `${lens.AXES[i]} ${facts.position[i]}`));
         const share = layer === "attention" && overlay ? lens.layers.attention.share(medium, facts.token) : null;
         put("Value", share === null ? "" : `${Math.round(share * 100)} % of the most`);
       }
       paint(facts, medium);
-      clearTimeout(telling);
-      telling = setTimeout(() => {
+      clearTimeout(announcement);
+      announcement = setTimeout(() => {
         lens.write(live, facts ? spoken(facts) : "");
       }, 180);
     }
 
-    // The cell's pixels, enlarged, with its four patches; of a clip both frames, side by side.
+    // Draws the cell enlarged, divided into its four patches; for a clip both frames, side by side.
     function paint(facts, medium) {
       const two = medium.kind === "video";
       const side = lens.isWide() && root.clientWidth >= 360 ? (two ? 170 : 224) : 112;
@@ -147,8 +148,8 @@
       c.stroke();
     };
     const spoken = f =>
-      `${f.name}, ${lens.medium()?.merged_grid[0] > 1 ? `step ${f.t}, ` : ""}row ${f.row}, column ${f.column}: token ${f.token}, ` +
-      `t ${f.position[0]}, h ${f.position[1]}, w ${f.position[2]}, pixels from x ${f.x}, y ${f.y}.`;
+      `${f.name}, ${lens.medium()?.merged_grid[0] > 1 ? `step ${f.t}, ` : ""}row ${f.row}, column ${f.column}: ` +
+      `token ${f.token}, t ${f.position[0]}, h ${f.position[1]}, w ${f.position[2]}, pixels from x ${f.x}, y ${f.y}.`;
 
     lens.on("change", draw);
     return root;

@@ -1,4 +1,4 @@
-// Original and resized side by side, and a slider of the budget that draws at once what another one would do.
+// Original and resized picture side by side, and a slider that previews another budget of tokens.
 (() => {
   const lens = window.qwen2vl.lens;
   const { FACTOR } = lens.geometry;
@@ -11,20 +11,20 @@
   const toSlider = tokens => Math.log2(tokens / LEAST) / Math.log2(MOST / LEAST);
   const fromSlider = value => Math.round(LEAST * (MOST / LEAST) ** value);
 
-  // What a picture, or a frame of a clip, becomes within a budget of at most `tokens`.
+  // The size of a picture, or of a frame of a clip, within a budget of at most `tokens`.
   lens.preview = (medium, tokens) => {
     const [h, w] = medium.original_size;
     const [least, most] = lens.state.data.limits;
     const { min_pixels: min, max_pixels: max } = medium;
     const clip = medium.kind === "video";
     const usual = clip ? 128 * TOKEN : least;
-    const chosen = min !== usual && min !== Math.min(least, max) ? min : null; // the visitor's own floor
+    const chosen = min !== usual && min !== Math.min(least, max) ? min : null; // the visitor's own minimum
     return clip
       ? lens.geometry.frameSize(h, w, medium.frame_indices.length, tokens, least, most, chosen)
       : lens.geometry.pictureSize(h, w, tokens, least, chosen);
   };
 
-  // How the size came about, in one sentence.
+  // Explains the size in one sentence.
   function account(medium, { height, width, acted, min, max }) {
     const tokens = Math.floor(max / TOKEN);
     const fewest = Math.ceil(min / TOKEN);
@@ -35,9 +35,15 @@
     if (height === h && width === w)
       return "Both sides are multiples of 28 already and within the budget, so not a pixel changes.";
     if (acted === "max")
-      return `Rounded to multiples of 28 it would be ${rounded} px, more than the budget of ${lens.count(tokens, "token")} ${of}, so it is made smaller.`;
+      return (
+        `Rounded to multiples of 28 it would be ${rounded} px, more than the budget of ` +
+        `${lens.count(tokens, "token")} ${of}, so it is made smaller.`
+      );
     if (acted === "min")
-      return `Rounded to multiples of 28 it would be ${rounded} px, less than the ${lens.count(fewest, "token")} ${of} must have, so it is enlarged.`;
+      return (
+        `Rounded to multiples of 28 it would be ${rounded} px, less than the ` +
+        `${lens.count(fewest, "token")} ${of} must have, so it is enlarged.`
+      );
     return "Each side goes to the nearest multiple of 28; the budget does not act.";
   }
 
@@ -83,7 +89,7 @@
       lens.el("div", { class: "lens-apply" }, hint, apply, reset),
       facts,
     );
-    let tried = null; // tokens; null: what was really done
+    let tried = null; // budget being previewed, in tokens; null: the real one
     const small = document.createElement("canvas");
 
     function pane(title) {
@@ -92,7 +98,7 @@
       return { root: lens.el("figure", {}, lens.el("h4", {}, title), canvas, caption), canvas, caption };
     }
 
-    // The picture drawn at (w, h) px and shown at the size of its pane: what is lost is seen.
+    // Draws the picture at (w, h) px and scales that to the pane, so that the loss of detail shows.
     function paint(canvas, medium, source, [h, w], room) {
       const most = Math.max(180, window.innerHeight * 0.42);
       const k = Math.min(room / w, most / h);
@@ -138,11 +144,14 @@
       after.root.hidden = !both;
       const half = both && room > 520 ? (room - 16) / 2 : room;
       paint(before.canvas, medium, came, medium.original_size, half);
-      before.caption.textContent = `${size(medium.original_size)}, ${((h * w) / 1e6).toFixed(h * w < 1e5 ? 3 : 2)} million pixels`;
+      const millions = ((h * w) / 1e6).toFixed(h * w < 1e5 ? 3 : 2);
+      before.caption.textContent = `${size(medium.original_size)}, ${millions} million pixels`;
       before.canvas.setAttribute("aria-label", `${medium.name} as it came`);
       if (both) {
         paint(after.canvas, medium, real ? exact : came, [rh, rw], half);
-        after.caption.textContent = `${size([rh, rw])} = ${lens.number(rw / FACTOR)} x ${lens.number(rh / FACTOR)} = ${lens.count(cells, "token")}${T > 1 ? ` a pair of frames, ${lens.number(cells * T)} in all` : ""}`;
+        after.caption.textContent =
+          `${size([rh, rw])} = ${lens.number(rw / FACTOR)} x ${lens.number(rh / FACTOR)} = ` +
+          `${lens.count(cells, "token")}${T > 1 ? ` a pair of frames, ${lens.number(cells * T)} in all` : ""}`;
         after.canvas.setAttribute("aria-label", `${medium.name} resized to ${rw} by ${rh} pixels`);
       }
       root.querySelectorAll(".lens-player, .lens-apply").forEach(part => {
@@ -178,7 +187,8 @@
               ],
               [
                 "Budget",
-                `${lens.number(Math.ceil(guess.min / TOKEN))} to ${lens.number(Math.floor(guess.max / TOKEN))} tokens; ` +
+                `${lens.number(Math.ceil(guess.min / TOKEN))} to ${lens.number(Math.floor(guess.max / TOKEN))} ` +
+                  "tokens; " +
                   ({ max: "the upper end acted", min: "the lower end acted" }[guess.acted] || "neither end acted"),
               ],
             ]
@@ -199,7 +209,7 @@
   };
   const unchanged = ({ original_size: [h, w], resized_size }) => resized_size[0] === h && resized_size[1] === w;
   lens.layers.original = {
-    says: medium => {
+    caption: medium => {
       const [h, w] = medium.original_size;
       const came = `${medium.name} came with ${lens.number(w)} x ${lens.number(h)} pixels`;
       return unchanged(medium)
@@ -208,11 +218,12 @@
     },
   };
   lens.layers.resized = {
-    says: medium => {
+    caption: medium => {
       const [h, w] = medium.resized_size;
       return unchanged(medium)
         ? `It stays ${lens.number(w)} x ${lens.number(h)} pixels: what came is what the model gets.`
-        : `Before anything else it is resized to ${lens.number(w)} x ${lens.number(h)} pixels, both multiples of 28, the side of a token.`;
+        : `Before anything else it is resized to ${lens.number(w)} x ${lens.number(h)} pixels, ` +
+            "both multiples of 28, the side of a token.";
     },
   };
 })();

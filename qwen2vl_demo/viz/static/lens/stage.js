@@ -1,15 +1,16 @@
-// The stage: a canvas with the picture and a layer over it, and pointing at its cells by pointer, touch and keys.
+// The stage: a canvas with the picture and a layer over it, whose cells can be pointed at by pointer, touch and keys.
 //
-// The picture and its layer are painted once, at the size of the screen (a grid that is painted large and then shrunk
-// has moiré). The cell that is pointed at is a frame of its own above the canvas, so that moving it paints nothing anew.
+// The picture and its layer are painted once, at the resolution of the screen (a grid that is painted larger and then
+// scaled down shows moiré). The cell pointed at is marked by an element above the canvas, so that moving it repaints
+// nothing.
 (() => {
   const lens = window.qwen2vl.lens;
   const { FACTOR, PATCH } = lens.geometry;
-  const WIDE = 980;
-  const ASIDE = 388; // px, as in lens.css: from when on there are two columns, and what the second one takes
+  const WIDE = 980; // px from which there are two columns, as in lens.css
+  const ASIDE = 388; // px that the second column takes
 
-  // options: {paint(context, box): the picture and its layer; patches(): whether patches are pointed at}
-  // box: {width, height: CSS px of the picture on the screen, scale: CSS px a pixel of the resized picture, medium}
+  // options: {paint(context, box) draws the picture and its layer, patches() tells whether patches can be pointed at}
+  // box: {width, height: CSS px of the picture on the screen, scale: CSS px per pixel of the resized picture, medium}
   lens.stage = ({ paint, patches }) => {
     const canvas = lens.el("canvas", { "aria-hidden": "true" });
     const cell = lens.el("i", { class: "lens-mark" });
@@ -41,7 +42,7 @@
       return { width, height, scale: width / W, medium };
     }
 
-    // How much height is left for the picture where the panel scrolls by itself, with its readout below.
+    // The height that is left for the picture above its readout, if the panel has its own scroll bar.
     function below() {
       const side = document.querySelector("#side");
       if (!side || getComputedStyle(side).overflowY !== "auto") return window.innerHeight * 0.6;
@@ -74,7 +75,7 @@
       mark();
     }
 
-    // The frame around the cell that is pointed at, and in the layer of patches around the patch that is meant.
+    // Moves the mark to the cell pointed at and, in the layer of patches, to the patch.
     function mark() {
       const { at, data, medium, t, held } = lens.state;
       const place = at && data.place(at.token);
@@ -94,7 +95,7 @@
       element.style.transform = `translate(${x}px,${y}px)`;
     };
 
-    // What lies under a pointer: {token, patch}, or null.
+    // The cell under the pointer: {token, patch}, or null.
     function under(event) {
       if (!box) return null;
       const r = canvas.getBoundingClientRect();
@@ -174,7 +175,7 @@
     lens.on("change", draw);
     const watch = new ResizeObserver(() => draw());
     watch.observe(root);
-    requestAnimationFrame(() => watch.observe(root.closest(".tabitem") || root)); // what stands above it may grow
+    requestAnimationFrame(() => watch.observe(root.closest(".tabitem") || root)); // elements above it may grow
     return { root, canvas, box: () => box };
   };
 
@@ -189,7 +190,7 @@
     return true;
   };
 
-  // Draws the pixels of one cell (28 x 28 px, or one patch of it) of a frame.
+  // Draws the pixels of one cell (28 x 28 px, or one of its patches) of a frame.
   lens.drawCell = (context, medium, frame, row, column, x, y, side) => {
     const { image, picture, frame: at } = lens.source(medium, frame);
     if (!picture?.complete || !picture.naturalWidth) return false;

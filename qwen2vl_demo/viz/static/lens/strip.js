@@ -1,5 +1,5 @@
-// The prompt below the picture, as a strip of chips around the token that is pointed at: words as words, merged tokens
-// as the pixels they stand for. Pointing works in both directions.
+// The prompt below the picture, as a strip of chips around the token that is pointed at: text tokens as text, merged
+// tokens as the pixels they cover. Pointing works in both directions.
 (() => {
   const lens = window.qwen2vl.lens;
   const HEIGHT = 58;
@@ -26,7 +26,7 @@
       c.clearRect(0, 0, width, HEIGHT);
       c.font = `12px ${colours.mono}`;
       c.textBaseline = "middle";
-      // While the pointer is on the strip it stands still; else what is pointed at comes to its middle.
+      // The strip does not move while the pointer is on it; otherwise the token pointed at is centred.
       if (!hovering || centre === null || names?.has("data") || names?.has("medium"))
         centre = at ? at.token : Math.max(0, medium.span[0] + Math.floor(width / (2 * (CELL + GAP))) - 4);
       centre = Math.min(centre, data.length - 1);

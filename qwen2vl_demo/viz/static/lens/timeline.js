@@ -1,14 +1,13 @@
-// The time line of a clip: every frame as a tick over its second, those that were taken joined in pairs under one bracket
-// that bears the pair's t.
+// The time line of a clip: a tick for every frame, and a bracket with its t for every pair of sampled frames.
 (() => {
   const lens = window.qwen2vl.lens;
-  const HEIGHT = (lens.TIMELINE = 58);
-  const SIDE = 14;
-  const TOP = 15;
-  const FOOT = 33; // px: whole, at the sides, brackets, ticks
+  const HEIGHT = (lens.TIMELINE = 58); // px
+  const SIDE = 14; // px of margin at both sides
+  const TOP = 15; // px, top of the brackets
+  const FOOT = 33; // px, their foot and the end of the ticks
   const STEPS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200]; // seconds between two labels
 
-  // When a frame is shown: known of those that were taken; between two of them as if evenly spread.
+  // The time at which a frame is shown, in seconds: exact for sampled frames, interpolated between them.
   lens.secondOf = (medium, frame) => {
     const { frame_indices: taken, timestamps } = medium;
     const next = taken.findIndex(index => index >= frame);
@@ -23,7 +22,7 @@
       ? `${Number(seconds.toFixed(1))} s`
       : `${Math.floor(seconds / 60)}:${String(Math.round(seconds % 60)).padStart(2, "0")}`;
 
-  // Draws it on a canvas of `width` px; `first` is the t of the first pair.
+  // Draws the time line on a canvas of `width` px; `first` is the t of the first pair.
   lens.timeline = (canvas, medium, width, first) => {
     const c = lens.sharp(canvas, width, HEIGHT);
     const colours = lens.colours();
@@ -53,7 +52,7 @@
       c.fillRect(x(second) - 0.5, FOOT, 1, 5);
       c.fillText(clock(second, step), Math.max(12, Math.min(width - 12, x(second))), FOOT + 14);
     }
-    let free = -Infinity; // up to where t has been written
+    let free = -Infinity; // x from which there is room for the next label
     for (let t = 0; t < medium.merged_grid[0]; t++) {
       const [a, b] = [2 * t, 2 * t + 1].map(i => x(medium.timestamps[Math.min(i, medium.timestamps.length - 1)]));
       const chosen = t === lens.state.t;
