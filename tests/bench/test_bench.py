@@ -53,7 +53,6 @@ def work(engine, monkeypatch, messages):
 
 
 def test_both_sides_choose_the_same_tokens_on_the_same_tensors(model, engine):
-    pytest.importorskip("transformers")
     peer = models.transformers_of(model)
     ours, theirs = model.model.embed_tokens.weight, peer.model.language_model.embed_tokens.weight
     assert ours.data_ptr() == theirs.data_ptr(), "the weights are held twice"
@@ -121,7 +120,6 @@ def test_sides_take_turns_after_one_run_each_that_is_not_timed():
 
 def test_the_command_prints_the_rows_that_were_asked_for(capsys):
     """A true run, on the small shape; what it measures is looked at for being there, not for being fast."""
-    pytest.importorskip("transformers")
     rows = ["turn1_448", "turn2_prefix", "decode_int8"]
     assert main(["bench", "--shape", "small", "--rounds", "1", "--json", "--rows", ",".join(rows)]) == 0
     out, told = capsys.readouterr()
