@@ -1,4 +1,5 @@
-"""The command line: `ask` streams an answer, `inspect` shows how media are preprocessed, `bench` measures.
+"""The command line: `ask` streams an answer, `inspect` shows how media are preprocessed without any weights, `bench`
+measures, `serve` starts the page.
 
 Only answers and JSON go to standard output. Status messages go to standard error, and only if that is a terminal. Exit
 status: 0; 2 with one line on standard error for an error that the caller can correct; 130 after Ctrl-C.
@@ -57,7 +58,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = Parser(prog="python -m qwen2vl_demo", description="Qwen2-VL on the command line.")
+    as_module = Path(sys.argv[0]).name == "__main__.py"  # otherwise the console script of the installed package
+    parser = Parser(
+        prog="python -m qwen2vl_demo" if as_module else "qwen2vl-demo", description="Qwen2-VL on the command line."
+    )
+    parser.add_version_flag()
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
 
     ask = commands.add_parser(
@@ -104,7 +109,22 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--growth", action="store_true", help="how cost grows with pixels, pictures, turns and frames")
     bench.add_argument("--json", action="store_true", help="print one JSON object")
     bench.set_defaults(run=_bench)
+
+    serve = commands.add_parser(
+        "serve",
+        help="start the page, as python app.py does",
+        description="Chat with Qwen2-VL about pictures and videos, and see what it sees.",
+    )
+    add_flags(serve)
+    serve.set_defaults(run=_serve)
     return parser
+
+
+def _serve(given: argparse.Namespace) -> int:
+    from qwen2vl_demo.serve import serve
+
+    serve(Settings.from_namespace(given))
+    return 0
 
 
 def _bench(given: argparse.Namespace) -> int:

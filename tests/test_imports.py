@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "qwen2vl_demo"
 
-LEAVES = {"errors", "config", "geometry", "trace", "attention_trace", "settings", "released", "lru_cache"}
+LEAVES = {"errors", "config", "geometry", "trace", "attention_trace", "settings", "released", "resources", "lru_cache"}
 BELOW_ENGINE = LEAVES | {"media", "processing", "model"}
 BELOW_UI = BELOW_ENGINE | {"engine", "viz", "nano", "report"}
 
@@ -30,7 +30,9 @@ ROOMS = {
     "lru_cache": Room(set(), {"cachetools"}),
     "media": Room(LEAVES | {"media"}, {"PIL", "av", "numpy", "pillow_heif", "pypdfium2"}),
     "processing": Room(LEAVES | {"media", "processing"}, {"numpy", "torch", "tokenizers", "jinja2", "PIL"}),
-    "model": Room({"errors", "config", "geometry", "model"}, {"torch", "numpy", "safetensors", "huggingface_hub"}),
+    "model": Room(
+        {"errors", "config", "geometry", "resources", "model"}, {"torch", "numpy", "safetensors", "huggingface_hub"}
+    ),
     "engine": Room(
         BELOW_ENGINE | {"engine"},
         {"torch", "numpy", "PIL", "tokenizers", "safetensors", "huggingface_hub", "httpx", "av"},
@@ -46,10 +48,11 @@ ROOMS = {
         BELOW_UI | {"bench"},
         {"torch", "numpy", "PIL", "av", "transformers", "torchvision", "qwen_vl_utils", "playwright"},
     ),
-    "cli": Room(BELOW_UI | {"bench"}, set()),
+    "cli": Room(BELOW_UI | {"bench", "serve"}, set()),
     "__main__": Room({"cli"}, set()),
     "__init__": Room(set(), set()),
-    "app": Room({"errors", "settings", "engine", "ui", "media", "processing.messages"}, set()),
+    "serve": Room({"errors", "settings", "engine", "ui"}, set()),
+    "app": Room({"serve"}, set()),
 }
 
 

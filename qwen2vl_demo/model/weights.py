@@ -22,8 +22,8 @@ from qwen2vl_demo.config import Qwen2VLConfig, TextConfig
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.model.decoder import WeightKind
 from qwen2vl_demo.model.qwen2vl import Qwen2VL
+from qwen2vl_demo.resources import NANO
 
-NANO = Path(__file__).resolve().parents[2] / "assets" / "nano"
 SMALL_FILES = ["*.json", "*.jinja"]  # what is downloaded of a repository to prepare prompts ...
 FILES = [*SMALL_FILES, "*.safetensors"]  # ... and to answer
 
