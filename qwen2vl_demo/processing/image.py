@@ -34,7 +34,7 @@ CHUNK_PATCHES = 1024  # reordered and normalised at a time: a few MB, so that ea
 BICUBIC = 3  # PIL's number, `resample` in the checkpoints' preprocessor_config.json
 
 
-def _need(ok: bool, sentence: str) -> None:
+def _require(ok: bool, sentence: str) -> None:
     if not ok:
         raise UserError(f"This preprocessor_config.json is not one for Qwen2-VL: {sentence}.")
 
@@ -50,26 +50,26 @@ class ImageConfig:
     rescale: float = 1 / 255  # from 0..255 to 0..1
 
     def __post_init__(self) -> None:
-        _need(
+        _require(
             0 < self.min_pixels <= self.max_pixels,
             f"min_pixels is {self.min_pixels} and max_pixels is {self.max_pixels}",
         )
-        _need(len(self.image_mean) == 3 and len(self.image_std) == 3, "image_mean and image_std need 3 numbers each")
-        _need(min(self.image_std) > 0, f"image_std {list(self.image_std)} must be above 0")
+        _require(len(self.image_mean) == 3 and len(self.image_std) == 3, "image_mean and image_std need 3 numbers each")
+        _require(min(self.image_std) > 0, f"image_std {list(self.image_std)} must be above 0")
 
     @classmethod
     def from_dict(cls, raw: dict[str, Any], vision: VisionConfig | None = None) -> ImageConfig:
         """Reads both layouts: `min_pixels`/`max_pixels`, and `size` with `shortest_edge`/`longest_edge` (areas in
         pixels, despite their names). Raises UserError, also for patch sizes that differ from those of `vision`."""
         size = raw.get("size") or {}
-        _need(isinstance(size, dict), f"its size is {size!r}")
-        _need(
+        _require(isinstance(size, dict), f"its size is {size!r}")
+        _require(
             raw.get("resample", BICUBIC) == BICUBIC, f"its resample is {raw.get('resample')}, not {BICUBIC} (bicubic)"
         )
         if vision is not None:
             for key in ("patch_size", "temporal_patch_size", "merge_size"):
                 value, expected = raw.get(key, getattr(vision, key)), getattr(vision, key)
-                _need(value == expected, f"its {key} is {value} but config.json says {expected}")
+                _require(value == expected, f"its {key} is {value} but config.json says {expected}")
 
         def budget(old: str, new: str, default: int) -> int:
             candidates = (raw.get(old), size.get(old), size.get(new))
@@ -97,7 +97,7 @@ class ImageConfig:
             ) from None
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
             raise UserError(f"{path} is not valid JSON ({error}); take the file again from its source.") from None
-        _need(isinstance(raw, dict), "it is not a JSON object")
+        _require(isinstance(raw, dict), "it is not a JSON object")
         return cls.from_dict(raw.get("image_processor", raw), vision)
 
 
@@ -215,21 +215,21 @@ def patchify(frames: np.ndarray, vision: VisionConfig, image: ImageConfig, *, on
     count, height, width, channels = frames.shape
     p, m, span = vision.patch_size, vision.merge_size, vision.temporal_patch_size
     gt, gh, gw = geometry.grid_thw(count, height, width, patch_size=p)
-    together = 1 if count == 1 else span  # frames in a uint8 row; those of a still image are equal
+    row_frames = 1 if count == 1 else span  # frames in a uint8 row; those of a still image are equal
     once = once and count == 1
-    doubled = span if count == 1 and not once else 1
-    if missing := gt * together - count:
+    repeats = span if count == 1 and not once else 1  # of the uint8 row in the float row
+    if missing := gt * row_frames - count:
         frames = np.concatenate([frames, np.repeat(frames[-1:], missing, axis=0)])
     # p pixels of a row stay adjacent, so they are one item. Reordering bytes moves a quarter of what floats would take.
-    items = np.ascontiguousarray(frames).reshape(gt, together, gh // m, m, p, gw // m, m, p * channels)
+    items = np.ascontiguousarray(frames).reshape(gt, row_frames, gh // m, m, p, gw // m, m, p * channels)
     items = items.view(f"V{p * channels}")[..., 0].transpose(0, 2, 5, 3, 6, 1, 4)  # (gt, gh/m, gw/m, m, m, T, p)
-    area = together * p * p  # values per channel of a patch
+    area = row_frames * p * p  # values per channel of a patch
     std = np.asarray(image.image_std)
     scale = torch.tensor(image.rescale / std, dtype=torch.float32)
     shift = torch.tensor(-np.asarray(image.image_mean) / std, dtype=torch.float32)
     scale, shift = (x.repeat(area) if once else x.repeat_interleave(area) for x in (scale, shift))
     # numpy requests huge pages, torch does not: a third of the time for a large picture
-    patches = np.empty((gt, gh // m, gw * m, doubled * area * channels), dtype=np.float32)
+    patches = np.empty((gt, gh // m, gw * m, repeats * area * channels), dtype=np.float32)
     step = max(1, CHUNK_PATCHES // (gw * m))  # rows of blocks, across the picture
     for t, top in product(range(gt), range(0, gh // m, step)):
         pixels = np.ascontiguousarray(items[t, top : top + step]).view(np.uint8).reshape(-1, area, channels)
@@ -237,10 +237,10 @@ def patchify(frames: np.ndarray, vision: VisionConfig, image: ImageConfig, *, on
             pixels = np.ascontiguousarray(pixels.transpose(0, 2, 1))
         rows = torch.from_numpy(patches[t, top : top + step]).view(len(pixels), -1)
         numbers = torch.from_numpy(pixels).flatten(1)
-        if doubled == 1:
+        if repeats == 1:
             rows.copy_(numbers).mul_(scale).add_(shift)
         else:
-            halves = rows.view(-1, channels, doubled, area)
+            halves = rows.view(-1, channels, repeats, area)
             halves[:] = numbers.float().mul_(scale).add_(shift).view(-1, channels, 1, area)
     return torch.from_numpy(patches).view(gt * gh * gw, -1)
 

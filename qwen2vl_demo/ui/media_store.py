@@ -21,6 +21,7 @@ import PIL.Image
 
 from qwen2vl_demo import media
 from qwen2vl_demo.errors import UserError
+from qwen2vl_demo.lru_cache import LRUCache
 from qwen2vl_demo.media import MediaLimits
 from qwen2vl_demo.ui.chat.conversation import Conversation, Medium, MediumKind
 from qwen2vl_demo.ui.chat.saved_chat import FILE_NAME, MAX_NAME, clean
@@ -32,6 +33,7 @@ DAY = 24 * 3600
 VIEW_SIDE = 1600  # px, the longer side of a picture made for the browser
 DIRECT_BYTES = 6 * 2**20  # a picture above this is shown reduced
 SWEEP_INTERVAL = 600  # seconds between two sweeps, at least
+MAX_DOCUMENTS = 256  # PDFs whose pages are remembered
 TOUCH_INTERVAL = 3600  # seconds; the time of last use is no more precise than this
 PLAYABLE = {"mp4", "webm", "mov", "m4v"}  # endings of what browsers play; of any other clip a frame is shown
 OLD_ENDINGS = ("bin", "tif", "mpeg", "m4v")  # given by earlier versions in place of those of media.ENDINGS
@@ -57,6 +59,7 @@ class MediaStore:
         self.limits = limits if limits is not None else MediaLimits()
         self.max_bytes, self.max_age = max_bytes, max_age
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._pages: LRUCache[str, tuple[str, ...]] = LRUCache(MAX_DOCUMENTS)  # digest of a PDF: its pages' file names
         self._last_sweep = 0.0
         self.sweep()
 
@@ -68,8 +71,7 @@ class MediaStore:
         """
         found = media.identify_file(path, self.limits, name)
         if found.kind == "pdf":
-            pages = media.open_pdf(path, self.limits, name)
-            return tuple(self._add_page(page, f"{name}, page {number}") for number, page in enumerate(pages, 1))
+            return self._add_pages(path, name)
         return (self._store(path, found.kind, found.ending, name),)
 
     def add_bytes(self, data: bytes, expected: Medium) -> Medium:
@@ -156,8 +158,7 @@ class MediaStore:
                 total -= size
 
     def _store(self, path: Path, kind: MediumKind, ending: str, name: str) -> Medium:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        digest = _digest_of_file(path)
         target = self.folder / f"{digest}.{ending}"
         stored = target if target.is_file() else self._find(digest)
         if stored is not None:
@@ -175,6 +176,19 @@ class MediaStore:
         """The stored file with this digest, whatever its ending."""
         paths = (self.folder / f"{digest}.{ending}" for ending in (*media.ENDINGS, *OLD_ENDINGS))
         return next((path for path in paths if path.is_file()), None)
+
+    def _add_pages(self, path: Path, name: str) -> tuple[Medium, ...]:
+        """Renders the pages of a PDF, unless they were rendered before and are still stored."""
+        digest = _digest_of_file(path)
+        files = self._pages.get(digest)
+        if files is None or not all((self.folder / file).is_file() for file in files):
+            files = tuple(self._add_page(page, name).file for page in media.open_pdf(path, self.limits, name))
+            self._pages.put(digest, files)
+        for file in files:
+            _touch(self.folder / file)
+        return tuple(
+            Medium("image", file, clean(f"{name}, page {number}")[:MAX_NAME]) for number, file in enumerate(files, 1)
+        )
 
     def _add_page(self, page: PIL.Image.Image, name: str) -> Medium:
         part = self._part()
@@ -211,6 +225,11 @@ def _view_size(size: tuple[int, int]) -> tuple[int, int]:
 
 def _digest_of(medium: Medium) -> str:
     return medium.file.partition(".")[0]
+
+
+def _digest_of_file(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _touch(path: Path) -> None:

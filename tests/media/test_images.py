@@ -15,7 +15,7 @@ import pytest
 import skimage.data
 
 from qwen2vl_demo.errors import UserError
-from qwen2vl_demo.media import MediaLimits, kind_of, open_image, open_pdf
+from qwen2vl_demo.media import FileType, MediaLimits, identify_file, kind_of, open_image, open_pdf
 
 Image = PIL.Image
 ORIENTATION = 0x0112
@@ -65,6 +65,30 @@ def test_lossy_formats_come_out_nearly_as_they_went_in(photo: np.ndarray, format
     data = saved(Image.fromarray(photo), format, quality=95)
     assert kind_of(data) == "image"
     assert np.abs(pixels(data).astype(int) - photo).mean() < 4
+
+
+@pytest.mark.parametrize(
+    ("format", "ending"),
+    [
+        ("PNG", "png"),
+        ("JPEG", "jpg"),
+        ("MPO", "jpg"),
+        ("WEBP", "webp"),
+        ("GIF", "gif"),
+        ("TIFF", "tiff"),
+        ("BMP", "bmp"),
+        ("PPM", "ppm"),
+        ("HEIF", "heic"),
+        ("AVIF", "avif"),
+        ("JPEG2000", "jp2"),
+    ],
+)
+def test_the_ending_is_found_from_the_content(photo: np.ndarray, tmp_path: Path, format: str, ending: str) -> None:
+    """A name without an ending, as uploads and imported files may have, says nothing."""
+    path = tmp_path / "part"
+    path.write_bytes(saved(Image.fromarray(photo), format))
+    for source in (path, str(path), path.read_bytes()):
+        assert identify_file(source) == FileType("image", ending)
 
 
 def test_a_pil_image_is_taken_and_left_alone(photo: np.ndarray) -> None:

@@ -17,7 +17,7 @@ import pytest
 
 from qwen2vl_demo import geometry
 from qwen2vl_demo.errors import UserError
-from qwen2vl_demo.media import Clip, MediaLimits, kind_of, read_video, timeline
+from qwen2vl_demo.media import ENDINGS, Clip, FileType, MediaLimits, identify_file, kind_of, read_video, timeline
 from qwen2vl_demo.media import video_decoding as decoding
 from qwen2vl_demo.media.frames import SCALING
 
@@ -149,6 +149,25 @@ def encodes(codec: str) -> bool:
     except av.codec.codec.UnknownCodecError:
         return False
     return True
+
+
+@pytest.mark.parametrize("name", CONTAINERS)
+def test_the_ending_is_found_from_the_content(tmp_path: Path, name: str) -> None:
+    """The file is called .bin; a fragmented MP4 and a Matroska file say what they are in their first 64 bytes."""
+    if not encodes(str(CONTAINERS[name]["codec"])):
+        pytest.skip(f"this FFmpeg cannot write {CONTAINERS[name]['codec']}")
+    data = write(tmp_path / name, count=4, **CONTAINERS[name]).read_bytes()  # type: ignore[arg-type]
+    (tmp_path / "a.bin").write_bytes(data)
+    for source in (data, tmp_path / "a.bin"):
+        assert identify_file(source) == FileType("video", name.rpartition(".")[2])
+        assert identify_file(source).ending in ENDINGS
+
+
+def test_a_quicktime_file_may_begin_without_a_brand(tmp_path: Path) -> None:
+    """Older files have no ftyp atom: they begin with the movie or its data."""
+    data = write(tmp_path / "a.mov", count=4).read_bytes()
+    assert data[4:8] == b"ftyp"
+    assert identify_file(b"\0\0\0\x08wide" + data[int.from_bytes(data[:4], "big") :]) == FileType("video", "mov")
 
 
 @pytest.mark.parametrize("name", CONTAINERS)

@@ -14,6 +14,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
+from qwen2vl_demo import media
 from qwen2vl_demo.engine.processors import reference_processor
 from qwen2vl_demo.media import images as images_module
 from qwen2vl_demo.media import open_image, read_video, video_decoding
@@ -153,6 +154,22 @@ def test_attaching_a_picture_reads_its_header_only(
 ) -> None:
     store.add(Path(files("cat.png")), "cat.png")
     assert decodes == {}
+
+
+def test_the_pages_of_a_pdf_are_rendered_once(
+    store: MediaStore, files: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each look rendered and compressed every page again. A page that the sweep deleted is rendered once more."""
+    rendered, open_pdf = [], media.open_pdf
+    monkeypatch.setattr(media, "open_pdf", lambda *args: (rendered.append(1), open_pdf(*args))[1])
+    first = store.add(Path(files("pages.pdf")), "pages.pdf")
+    assert [m.name for m in first] == ["pages.pdf, page 1", "pages.pdf, page 2"]
+    second = store.add(Path(files("pages.pdf")), "other.pdf")
+    assert [m.name for m in second] == ["other.pdf, page 1", "other.pdf, page 2"]
+    assert [m.file for m in first] == [m.file for m in second] and len(rendered) == 1
+    (store.folder / first[1].file).unlink()
+    assert store.add(Path(files("pages.pdf")), "pages.pdf") == first and len(rendered) == 2
+    assert all(store.path(page) for page in first)
 
 
 def test_a_damaged_picture_is_reported_under_the_name_the_visitor_gave_it(
