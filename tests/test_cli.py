@@ -1,4 +1,4 @@
-"""The command line: what goes to which stream, which exit status, and that the order of the media is kept."""
+"""The command line: output streams, exit status and the order of the media."""
 
 from __future__ import annotations
 
@@ -231,7 +231,7 @@ def test_ask_opens_documents_within_the_same_limit(
 
 
 @pytest.mark.parametrize(
-    ("argv", "words"),
+    ("argv", "expected"),
     [
         ([], "COMMAND"),
         (["dance"], "dance"),
@@ -250,12 +250,12 @@ def test_ask_opens_documents_within_the_same_limit(
     ],
 )
 def test_an_error_is_one_line_on_standard_error_and_status_2(
-    fake: FakeEngine, capsys: Any, argv: list[str], words: str
+    fake: FakeEngine, capsys: Any, argv: list[str], expected: str
 ) -> None:
     assert cli.main(argv) == 2
     out, err = capsys.readouterr()
     assert out == "" and err.startswith("error: ") and err.count("\n") == 1
-    assert words in err
+    assert expected in err
 
 
 def run(*argv: str, **how: Any) -> subprocess.CompletedProcess[str]:

@@ -1,4 +1,4 @@
-"""Clips: every frame bears its own number as bars, so that a sampled index can be proved by reading the picture."""
+"""Clips: every frame shows its own number as bars, so that a sampled index can be verified by reading the frame."""
 
 import contextlib
 import itertools
@@ -110,7 +110,7 @@ def sentence(source: object, **options: object) -> str:
 
 
 def check_numbers(clip: Clip) -> None:
-    """What every honest clip has: an even count, one size, rising times, and pictures that bear their indices."""
+    """The invariants of a clip: an even count, one size, ascending times, and frames that show their indices."""
     assert clip.frames.dtype == np.uint8 and clip.frames.ndim == 4 and clip.frames.shape[3] == 3
     assert len(clip.frames) == len(clip.timestamps) == len(clip.indices)
     assert len(clip.frames) % 2 == 0
@@ -180,7 +180,7 @@ def test_the_sampled_frames_are_the_ones_it_says(tmp_path: Path, name: str) -> N
     for source in (path, str(path), path.read_bytes()):
         clip = read(source)
         check_numbers(clip)
-        if name in ("h264.ts", "mpeg2.mpg"):  # nothing in these tells that the last frame is complete: it is left out
+        if name in ("h264.ts", "mpeg2.mpg"):  # the last frame is left out, as these do not record where it ends
             assert (clip.indices, clip.total_frames) == ((0, 16, 32, 48), 49)
             continue
         assert clip.indices == (0, 16, 33, 49)
@@ -208,16 +208,16 @@ def test_more_frames_a_second_and_a_cap(tmp_path: Path) -> None:
 
 def test_the_caller_chooses_the_size(tmp_path: Path) -> None:
     path = write(tmp_path / "a.mp4")
-    asked = []
+    calls = []
 
     def resize(count: int, size: geometry.Size) -> geometry.Size:
-        asked.append((count, size))
+        calls.append((count, size))
         return 28, 84
 
     clip = read(path, resize=resize)
     check_numbers(clip)
     assert clip.frames.shape == (4, 28, 84, 3)
-    assert asked == [(4, (HEIGHT, WIDTH))]
+    assert calls == [(4, (HEIGHT, WIDTH))]
 
 
 def test_only_sampled_frames_are_scaled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -551,8 +551,8 @@ def test_a_file_that_is_cut_off_is_read_as_far_as_it_goes(tmp_path: Path, name: 
     path = with_index_first(path) if name.endswith("mp4") else path
     with av.open(str(path)) as box:
         everything = list(box.decode(video=0))
-        look = {"format": "rgb24", "interpolation": SCALING, "dst_color_range": 2}
-        whole = {f.time - everything[0].time: f.reformat(**look).to_ndarray() for f in everything}
+        conversion = {"format": "rgb24", "interpolation": SCALING, "dst_color_range": 2}
+        whole = {f.time - everything[0].time: f.reformat(**conversion).to_ndarray() for f in everything}
     cut = tmp_path / ("cut_" + name)
     cut.write_bytes(path.read_bytes()[: int(path.stat().st_size * part)])
     try:

@@ -55,9 +55,9 @@ def processor() -> Processor:
 
 def prepare(store: MediaStore, processor: Processor, path: str, **options: Any) -> Prompt:
     """What happens when the panel shows a draft, and again when it is sent."""
-    asked = Conversation((Turn("?", store.add(Path(path), Path(path).name)),))
-    store.touch(asked)
-    return processor.process(to_messages(asked, store.path), **options)
+    conversation = Conversation((Turn("?", store.add(Path(path), Path(path).name)),))
+    store.touch(conversation)
+    return processor.process(to_messages(conversation, store.path), **options)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The visitors' media on disk: kept by content, shown, swept."""
+"""The visitors' media on disk: stored by content, shown, cleaned up."""
 
 import hashlib
 import os
@@ -22,7 +22,7 @@ def test_equal_files_are_kept_once_under_their_hash(store: MediaStore, files: Ca
     assert len(list(store.folder.iterdir())) == 1
 
 
-def test_kinds_are_told_by_content(store: MediaStore, files: Callable[[str], str]) -> None:
+def test_kinds_are_found_from_the_content(store: MediaStore, files: Callable[[str], str]) -> None:
     kinds = {name: store.add(Path(files(name)), name) for name in ("cat.png", "clip.mp4", "wave.gif", "pages.pdf")}
     assert [m.kind for m in kinds["cat.png"]] == ["image"]
     assert [m.kind for m in kinds["clip.mp4"]] == ["video"]
@@ -63,7 +63,7 @@ def test_what_a_browser_cannot_show_gets_a_view(store: MediaStore, tmp_path: Pat
 
 
 def test_the_limits_of_the_page_are_those_of_its_store(tmp_path: Path, files: Callable[[str], str]) -> None:
-    """Whatever --max-file-mb said, files were opened within the default limits."""
+    """Files were opened within the default limits, even if --max-file-mb was higher."""
     assert MediaLimits.for_uploads(50) == MediaLimits()  # raises the default, never lowers it
     assert MediaLimits.for_uploads(1000).max_file_bytes == 1000 * 2**20
     small = MediaStore(tmp_path / "small", limits=MediaLimits(max_file_bytes=500))

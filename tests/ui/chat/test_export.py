@@ -1,4 +1,4 @@
-"""A chat as a file: what goes out comes back, and what comes in from outside is checked."""
+"""A chat as a file: it can be exported and imported again, and untrusted input is checked."""
 
 import json
 import re
