@@ -1,4 +1,4 @@
-"""`python -m qwen2vl_demo ask | inspect | bench`"""
+"""`python -m qwen2vl_demo ask | inspect | bench | serve`"""
 
 import sys
 

@@ -1,7 +1,8 @@
-"""The command line: `ask` streams an answer, `inspect` shows what media become without any weights, `bench` measures.
+"""The command line: `ask` streams an answer, `inspect` shows how media are preprocessed without any weights, `bench`
+measures, `serve` starts the page.
 
-Answers and JSON go to standard output and nothing else does. Statuses go to standard error, and only if that is a
-terminal. Exit status: 0, 2 with one line on standard error for whatever the caller can change, 130 after Ctrl-C.
+Only answers and JSON go to standard output. Status messages go to standard error, and only if that is a terminal. Exit
+status: 0; 2 with one line on standard error for an error that the caller can correct; 130 after Ctrl-C.
 """
 
 from __future__ import annotations
@@ -20,19 +21,18 @@ from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.settings import NO_MODEL, Parser, Settings, add_flags, variable_name
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from qwen2vl_demo.engine.protocol import Engine, GenerationOptions, Result
+    from qwen2vl_demo.media import MediaLimits
     from qwen2vl_demo.processing.messages import Message
-    from qwen2vl_demo.trace import MediaTrace, PromptTrace
+    from qwen2vl_demo.trace import PromptTrace
 
-_MEDIA_FLAGS = ("model", "min_pixels", "max_pixels", "fps", "max_frames")
+_MEDIA_FLAGS = ("model", "min_pixels", "max_pixels", "fps", "max_frames", "max_file_mb")
 _ENGINE_FLAGS = ("device", "dtype", "quantize", "engine_url", "engine_model", "engine_key", "engine_timeout")
 _ANSWER_FLAGS = ("max_new_tokens", "temperature")
 
 
 class _AddMedium(argparse.Action):
-    """Keeps the order in which pictures and clips stand on the command line, whichever flag brought them."""
+    """Collects --image and --video in the order in which they are given, as (kind, path) in `namespace.media`."""
 
     def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
         namespace.media = [*namespace.media, ((option_string or "").lstrip("-"), values)]
@@ -52,13 +52,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(file=sys.stderr)
         return 130
-    except BrokenPipeError:  # the reader, `head` say, has enough
+    except BrokenPipeError:  # the reader, such as `head`, has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = Parser(prog="python -m qwen2vl_demo", description="Qwen2-VL on the command line.")
+    as_module = Path(sys.argv[0]).name == "__main__.py"  # otherwise the console script of the installed package
+    parser = Parser(
+        prog="python -m qwen2vl_demo" if as_module else "qwen2vl-demo", description="Qwen2-VL on the command line."
+    )
+    parser.add_version_flag()
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
 
     ask = commands.add_parser(
@@ -105,7 +109,22 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--growth", action="store_true", help="how cost grows with pixels, pictures, turns and frames")
     bench.add_argument("--json", action="store_true", help="print one JSON object")
     bench.set_defaults(run=_bench)
+
+    serve = commands.add_parser(
+        "serve",
+        help="start the page, as python app.py does",
+        description="Chat with Qwen2-VL about pictures and videos, and see what it sees.",
+    )
+    add_flags(serve)
+    serve.set_defaults(run=_serve)
     return parser
+
+
+def _serve(given: argparse.Namespace) -> int:
+    from qwen2vl_demo.serve import serve
+
+    serve(Settings.from_namespace(given))
+    return 0
 
 
 def _bench(given: argparse.Namespace) -> int:
@@ -123,13 +142,14 @@ def _add_media(command: argparse.ArgumentParser) -> None:
 
 def _ask(given: argparse.Namespace) -> int:
     from qwen2vl_demo.engine.factory import engine_of, options_of
+    from qwen2vl_demo.media import MediaLimits
 
     settings = Settings.from_namespace(given)
     options = options_of(settings)
     if given.top_p is not None:
         options = replace(options, top_p=given.top_p)
     options = replace(options, seed=given.seed)
-    messages = _messages(given)
+    messages = _messages(given, MediaLimits.for_uploads(settings.max_file_mb))
     status = _Status()
     status.show("Loading the model")
     result = _stream(engine_of(settings), messages, options, status, quiet=given.json)
@@ -141,7 +161,7 @@ def _ask(given: argparse.Namespace) -> int:
 def _stream(
     engine: Engine, messages: list[Message], options: GenerationOptions, status: _Status, *, quiet: bool
 ) -> Result:
-    """Prints the answer as it comes (unless quiet) and returns the last chunk's result."""
+    """Prints the answer as it is generated (unless quiet) and returns the result of the last chunk."""
     result = None
     for chunk in engine.stream(messages, options):
         if chunk.status is not None:
@@ -175,10 +195,12 @@ def _inspect(given: argparse.Namespace) -> int:
         raise UserError("There is nothing to inspect; give at least one --image or --video.")
     from qwen2vl_demo.engine.factory import options_of
     from qwen2vl_demo.engine.processors import processor_for
+    from qwen2vl_demo.media import MediaLimits
 
     settings = Settings.from_namespace(given, {variable_name("model"): NO_MODEL, **os.environ})
-    processor, messages = processor_for(settings.model), _messages(given)
-    prompt = processor.process(messages, options_of(settings).media)
+    limits = MediaLimits.for_uploads(settings.max_file_mb)
+    processor = processor_for(settings.model, limits)
+    prompt = processor.process(_messages(given, limits), options_of(settings).media, thumbnails=given.html is not None)
     if given.json:
         _print_json(prompt.trace.to_dict())
     elif given.html:
@@ -187,7 +209,7 @@ def _inspect(given: argparse.Namespace) -> int:
         page = report_page(
             prompt.trace,
             [medium.frames for medium in prompt.media],
-            [_as_it_came(messages, medium) for medium in prompt.trace.media],
+            [medium.thumbnail for medium in prompt.media],
             limits=(processor.image.min_pixels, processor.image.max_pixels),
         )
         try:
@@ -200,19 +222,8 @@ def _inspect(given: argparse.Namespace) -> int:
     return 0
 
 
-def _as_it_came(messages: list[Message], medium: MediaTrace) -> np.ndarray | None:
-    """The picture of a trace before it was resized; None where resizing changed nothing."""
-    from qwen2vl_demo.media import load_thumbnail
-    from qwen2vl_demo.processing.messages import Text
-
-    part = messages[medium.message].parts[medium.part]
-    if isinstance(part, Text) or medium.original_size == medium.resized_size:
-        return None
-    return load_thumbnail(part.source, video=medium.kind == "video")
-
-
 def _summary(trace: PromptTrace) -> str:
-    """The trace as a few lines for people."""
+    """A human-readable summary of a trace, several lines."""
     lines = []
     for medium in trace.media:
         (height, width), (new_height, new_width), (t, h, w) = medium.original_size, medium.resized_size, medium.grid_thw
@@ -231,7 +242,8 @@ def _summary(trace: PromptTrace) -> str:
     return "\n".join(lines)
 
 
-def _messages(given: argparse.Namespace) -> list[Message]:
+def _messages(given: argparse.Namespace, limits: MediaLimits) -> list[Message]:
+    """The conversation that the arguments describe."""
     from qwen2vl_demo.processing.messages import Image, Message, Part, Text, Video
     from qwen2vl_demo.processing.processor import expand_documents
 
@@ -240,7 +252,7 @@ def _messages(given: argparse.Namespace) -> list[Message]:
     if question:
         parts.append(Text(question))
     system = [Message("system", given.system)] if given.system is not None else []
-    return expand_documents([*system, Message("user", parts)])
+    return expand_documents([*system, Message("user", parts)], limits)
 
 
 def _print_json(record: dict[str, Any]) -> None:
@@ -248,19 +260,19 @@ def _print_json(record: dict[str, Any]) -> None:
 
 
 class _Status:
-    """The line on a terminal that says what goes on, until the answer begins; nothing elsewhere."""
+    """A status line on a terminal, until the answer begins; nothing where standard error is not a terminal."""
 
     def __init__(self) -> None:
-        self._useful = sys.stderr.isatty()
+        self._enabled = sys.stderr.isatty()
         self._shown = False
 
     def show(self, text: str) -> None:
-        if self._useful:
+        if self._enabled:
             print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
             self._shown = True
 
     def clear(self) -> None:
-        """Removes the line, and shows no other: from now on the terminal belongs to the answer."""
+        """Removes the status line. No other is shown after it, so that the answer is not overwritten."""
         if self._shown:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
-        self._shown = self._useful = False
+        self._shown = self._enabled = False

@@ -1,8 +1,7 @@
-"""`inspect --html`: the panel of the app as one page that needs nothing but itself.
+"""`inspect --html`: the panel of the app as one self-contained HTML page.
 
-Pure: a trace and its pixels in, HTML out. Opens no file of a visitor and knows no model. The page holds the scripts of
-the panel, asks no server for anything, and everything that comes from outside (file names, words) is data in it, never
-markup.
+The page embeds the panel's scripts and makes no requests. File names and words from outside are embedded as JSON data,
+never as markup.
 """
 
 from __future__ import annotations
@@ -23,6 +22,9 @@ def report_page(
     *,
     limits: tuple[int, int] | None = None,
 ) -> str:
-    """The whole page. `frames` holds the resized pixels (n, H, W, 3) uint8 of each of `trace.media`, in order,
-    `originals` each as it came, (H, W, 3) uint8, or None; `limits` is the checkpoint's (min_pixels, max_pixels)."""
+    """Returns the page.
+
+    `frames` are the resized pixels (n, H, W, 3) uint8 of each of `trace.media`, `originals` the same media before
+    resizing, (H, W, 3) uint8, or None; `limits` is the checkpoint's (min_pixels, max_pixels).
+    """
     return standalone(payload(trace, frames, originals, limits=limits))

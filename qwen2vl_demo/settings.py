@@ -15,6 +15,7 @@ from dataclasses import Field, dataclass, field, fields
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
+from qwen2vl_demo import __version__
 from qwen2vl_demo.errors import UserError
 
 PREFIX = "QWEN2VL_"
@@ -32,6 +33,10 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{"allow_abbrev": False, **kwargs})
+
+    def add_version_flag(self) -> None:
+        """Adds `--version`, which prints `qwen2vl-demo X.Y.Z` and exits."""
+        self.add_argument("--version", action="version", version=f"qwen2vl-demo {__version__}")
 
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{message[:1].upper()}{message[1:]} (see {self.prog} --help).")
@@ -182,6 +187,7 @@ class Settings:
         parser = Parser(
             prog="app.py", description="Chat with Qwen2-VL about pictures and videos, and see what it sees."
         )
+        parser.add_version_flag()
         add_flags(parser)
         return cls.from_namespace(parser.parse_args(list(argv)), environ)
 

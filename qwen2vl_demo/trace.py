@@ -1,7 +1,6 @@
-"""What one prompt became: a plain record of the numbers that went into the model.
+"""The record of a prompt: every number that goes into the model, as plain data.
 
-Written by the engine's `prepare`, read by the pictures, the command line and the tests. Knows arrays and
-numbers only; it is complete without weights.
+Created by `Processor.process`, without weights; read by the figures, the command line and the tests.
 """
 
 from __future__ import annotations
@@ -13,10 +12,12 @@ import numpy as np
 
 from qwen2vl_demo.geometry import MERGE_SIZE, Grid, Size, merged_grid, merged_tokens
 
+MEDIA_NOUN = {"image": "picture", "video": "clip"}  # what people read in place of `MediaTrace.kind`
+
 
 @dataclass(frozen=True)
 class MediaTrace:
-    """One picture or clip of the conversation, as the model gets it."""
+    """One picture or clip of a prompt."""
 
     kind: str  # "image" or "video"
     name: str  # the file's name, or "picture 2"
@@ -26,9 +27,9 @@ class MediaTrace:
     resized_size: Size  # px, both sides multiples of 28
     grid_thw: Grid  # in patches
     span: tuple[int, int]  # [start, end) of its placeholders in input_ids
-    min_pixels: int  # the budget that acted, px a picture or frame
+    min_pixels: int  # the budget that was applied, px per picture or frame
     max_pixels: int
-    timestamps: tuple[float, ...] = ()  # seconds of each sampled frame; empty for an image
+    timestamps: tuple[float, ...] = ()  # s, of each sampled frame; empty for an image
     frame_indices: tuple[int, ...] = ()  # which frames of the clip were sampled
     total_frames: int = 1
     digest: str = ""  # of the resized pixels: equal pictures have equal digests
@@ -42,7 +43,7 @@ class MediaTrace:
         return merged_grid(self.grid_thw, MERGE_SIZE)
 
     def to_dict(self) -> dict[str, Any]:
-        """The stable part, as `inspect --json` and `ask --json` print it."""
+        """JSON-ready; the stable part of the record, which `inspect --json` and `ask --json` print."""
         record: dict[str, Any] = {
             "kind": self.kind,
             "name": self.name,
@@ -61,14 +62,14 @@ class MediaTrace:
 
 @dataclass(frozen=True)
 class PromptTrace:
-    """The whole prompt as one sequence."""
+    """A whole prompt as one sequence of L tokens."""
 
     input_ids: np.ndarray  # (L,) int64, placeholders expanded
     position_ids: np.ndarray  # (3, L) int64: t, h, w
     rope_delta: int
-    tokens: tuple[str, ...]  # a readable piece a token; a placeholder shows as its special token
+    tokens: tuple[str, ...]  # the readable text of each token; a placeholder is its special token
     media: tuple[MediaTrace, ...]
-    context_length: int  # most positions the model was trained for
+    context_length: int  # the number of positions that the model was trained for
 
     def __len__(self) -> int:
         return len(self.input_ids)

@@ -1,4 +1,4 @@
-"""The command line: what goes to which stream, which exit status, and that the order of the media is kept."""
+"""The command line: output streams, exit status and the order of the media."""
 
 from __future__ import annotations
 
@@ -199,11 +199,39 @@ def test_a_file_name_cannot_write_into_the_page(tmp_path: Path) -> None:
     assert "<img src=x" not in (tmp_path / "page.html").read_text("utf-8")
 
 
+def test_inspect_opens_what_the_file_limit_allows(cat: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A picture of 257 MiB (bytes behind the end of a PNG are ignored) was refused whatever the limit, and the sentence
+    named a flag that does not exist."""
+    os.truncate(cat, 257 * 2**20)
+    assert cli.main(["inspect", "--json", "--image", str(cat)]) == 2
+    assert "more than the limit of 256.0 MiB (--max-file-mb)" in capsys.readouterr().err
+    assert cli.main(["inspect", "--json", "--max-file-mb", "300", "--image", str(cat)]) == 0
+    monkeypatch.setenv("QWEN2VL_MAX_FILE_MB", "300")
+    assert cli.main(["inspect", "--json", "--image", str(cat)]) == 0
+
+
+def test_ask_opens_documents_within_the_same_limit(
+    fake: FakeEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pages are rendered before the engine is loaded; they were rendered within the default limits."""
+    found = []
+
+    def open_pdf(source: Any, limits: Any, label: str) -> list[Any]:
+        found.append(limits.max_file_bytes)
+        return [PIL.Image.new("RGB", (56, 56))]
+
+    monkeypatch.setattr("qwen2vl_demo.processing.processor.open_pdf", open_pdf)
+    PIL.Image.new("RGB", (200, 100)).save(tmp_path / "one.pdf")
+    for flags in ([], ["--max-file-mb", "300"]):
+        assert cli.main(["ask", *flags, "--image", str(tmp_path / "one.pdf"), "?"]) == 0
+    assert found == [256 * 2**20, 300 * 2**20]
+
+
 # errors
 
 
 @pytest.mark.parametrize(
-    ("argv", "words"),
+    ("argv", "expected"),
     [
         ([], "COMMAND"),
         (["dance"], "dance"),
@@ -222,12 +250,12 @@ def test_a_file_name_cannot_write_into_the_page(tmp_path: Path) -> None:
     ],
 )
 def test_an_error_is_one_line_on_standard_error_and_status_2(
-    fake: FakeEngine, capsys: Any, argv: list[str], words: str
+    fake: FakeEngine, capsys: Any, argv: list[str], expected: str
 ) -> None:
     assert cli.main(argv) == 2
     out, err = capsys.readouterr()
     assert out == "" and err.startswith("error: ") and err.count("\n") == 1
-    assert words in err
+    assert expected in err
 
 
 def run(*argv: str, **how: Any) -> subprocess.CompletedProcess[str]:

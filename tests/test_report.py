@@ -1,4 +1,4 @@
-"""The page of `inspect --html`: the panel and its numbers in one file. What it draws, tests/browser looks at."""
+"""The page of `inspect --html`: the panel and its numbers in one file. Its rendering is tested in tests/browser."""
 
 from __future__ import annotations
 

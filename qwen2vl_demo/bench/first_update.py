@@ -18,7 +18,6 @@ from qwen2vl_demo.bench.measure import Row, Series
 from qwen2vl_demo.bench.packages import needed
 from qwen2vl_demo.errors import UserError
 
-ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = os.environ.get("CHROMIUM_PATH", "/usr/bin/chromium")
 
 # From the key press to the first frame painted after the chat changed.
@@ -82,8 +81,8 @@ def browser(row: str) -> Iterator[Any]:
 def app(model: str) -> Iterator[str]:
     """The app on a free port; its address."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-u", str(ROOT / "app.py"), "--model", model, "--data-dir", folder]
-        server = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        command = [sys.executable, "-u", "-m", "qwen2vl_demo", "serve", "--model", model, "--data-dir", folder]
+        server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         try:
             assert server.stdout is not None
             for line in server.stdout:
@@ -91,7 +90,7 @@ def app(model: str) -> Iterator[str]:
                     yield line.split()[1]
                     break
             else:
-                raise UserError("The app did not start; run python app.py to see why.")
+                raise UserError("The page did not start; run python -m qwen2vl_demo serve to see why.")
         finally:
             server.terminate()
             server.wait(timeout=30)

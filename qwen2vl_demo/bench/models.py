@@ -25,13 +25,14 @@ from qwen2vl_demo.engine.protocol import GenerationOptions, Result
 from qwen2vl_demo.model.decoder import WeightKind
 from qwen2vl_demo.model.kv_cache import KVCache
 from qwen2vl_demo.model.qwen2vl import Qwen2VL
-from qwen2vl_demo.model.weights import NANO, Placement
+from qwen2vl_demo.model.weights import Placement
 from qwen2vl_demo.processing.chat import ChatTemplate
 from qwen2vl_demo.processing.image import ImageConfig, patchify
 from qwen2vl_demo.processing.messages import Message
 from qwen2vl_demo.processing.processor import Processor, Prompt
 from qwen2vl_demo.processing.tokenizer import Tokenizer
 from qwen2vl_demo.released import RELEASED
+from qwen2vl_demo.resources import NANO
 
 BLOCK = 16_777_259  # random numbers that are drawn; a prime, so that the rows of a matrix do not repeat in step
 GAIN = 1.5  # of a product with random weights: enough for attention that is not uniform and answers of different tokens

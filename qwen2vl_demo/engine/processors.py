@@ -6,11 +6,12 @@ from dataclasses import replace
 
 from qwen2vl_demo.geometry import MAX_PIXELS, MIN_PIXELS
 from qwen2vl_demo.media import MediaLimits
-from qwen2vl_demo.model.weights import NANO, find_checkpoint
+from qwen2vl_demo.model.weights import find_checkpoint
 from qwen2vl_demo.processing.chat import ChatTemplate
 from qwen2vl_demo.processing.image import ImageConfig
 from qwen2vl_demo.processing.processor import Processor
 from qwen2vl_demo.released import REFERENCE, RELEASED
+from qwen2vl_demo.resources import NANO
 
 
 def reference_processor(limits: MediaLimits | None = None) -> Processor:

@@ -1,4 +1,4 @@
-"""Reads an animated WebP, which FFmpeg cannot. Knows PIL and the WebP container; the counterpart of Movie."""
+"""Reading animated WebP, which FFmpeg cannot decode. Same interface as `video_decoding.VideoFile`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from fractions import Fraction
 from itertools import accumulate
 
 import numpy as np
+import PIL.Image
 from PIL.Image import Resampling
 
 from qwen2vl_demo.errors import UserError
@@ -17,8 +18,8 @@ from qwen2vl_demo.media.source import MediaFile, MediaLimits
 from qwen2vl_demo.media.timeline import Timeline, from_times
 
 
-class Animation:
-    """An animated WebP; a still one is a clip of one frame."""
+class AnimatedWebP:
+    """An animated WebP file; a still one is a clip of one frame."""
 
     timeline: Timeline
     original_size: Size
@@ -31,34 +32,44 @@ class Animation:
             frames = getattr(image, "n_frames", 1)
         if frames > limits.max_video_frames:
             raise UserError(
-                f"{media.label} has {frames} frames, more than the limit of {limits.max_video_frames} "
-                "(max_video_frames); cut it and send a shorter piece."
+                f"{media.label} has {frames} frames, more than the limit of {limits.max_video_frames}; "
+                "cut it and send a shorter piece."
             )
-        shown = _durations(media.rewound().read()) or [0]
-        if len(shown) != frames:
-            raise ValueError(f"{frames} frames but {len(shown)} durations")
-        starts = [Fraction(ms, 1000) for ms in accumulate(shown[:-1], initial=0)]
-        self.timeline = from_times(starts, Fraction(shown[-1], 1000), None, Fraction(1, 1000))
+        durations = _durations(media.rewound().read()) or [0]
+        if len(durations) != frames:
+            raise ValueError(f"{frames} frames but {len(durations)} durations")
+        starts = [Fraction(ms, 1000) for ms in accumulate(durations[:-1], initial=0)]
+        self.timeline = from_times(starts, Fraction(durations[-1], 1000), None, Fraction(1, 1000))
 
-    def read(self, timeline: Timeline, indices: Sequence[int], out: np.ndarray) -> Timeline:
-        height, width = out.shape[1:3]
+    def read(
+        self, timeline: Timeline, indices: Sequence[int], out: np.ndarray, first: np.ndarray | None = None
+    ) -> Timeline:
+        """See `VideoFile.read`. The frames of a WebP file are always those of its timeline."""
         with identify_image(self._media) as image:
             for slot, index in enumerate(indices):
                 image.seek(index)
-                out[slot] = np.asarray(to_rgb(image).resize((width, height), Resampling.BICUBIC))
+                frame = to_rgb(image)
+                out[slot] = _resized(frame, out)
+                if slot == 0 and first is not None:
+                    first[0] = _resized(frame, first)
         return timeline
 
 
-def _durations(data: bytes) -> list[int]:
-    """Milliseconds for which each frame is shown, from the file's ANMF chunks (PIL tells only after decoding).
+def _resized(frame: PIL.Image.Image, out: np.ndarray) -> np.ndarray:
+    height, width = out.shape[1:3]
+    return np.asarray(frame.resize((width, height), Resampling.BICUBIC))
 
-    RIFF: every chunk is a name, a little-endian length and that many bytes, padded to an even count. Bytes 12 to 14
-    of ANMF are the duration. (WebP container specification, "Animation".)
+
+def _durations(data: bytes) -> list[int]:
+    """The duration of each frame in ms, from the file's ANMF chunks. PIL knows it only after decoding the frame.
+
+    A RIFF chunk is a name, a little-endian length and that many bytes, padded to an even count. Bytes 12 to 14 of
+    ANMF are the duration. (WebP container specification, section "Animation".)
     """
-    durations, at = [], 12
-    while at + 8 <= len(data):
-        name, length = data[at : at + 4], int.from_bytes(data[at + 4 : at + 8], "little")
+    durations, offset = [], 12
+    while offset + 8 <= len(data):
+        name, length = data[offset : offset + 4], int.from_bytes(data[offset + 4 : offset + 8], "little")
         if name == b"ANMF":
-            durations.append(int.from_bytes(data[at + 20 : at + 23], "little"))
-        at += 8 + length + length % 2
+            durations.append(int.from_bytes(data[offset + 20 : offset + 23], "little"))
+        offset += 8 + length + length % 2
     return durations

@@ -1,14 +1,16 @@
-"""What a file is, by its content and never by its name: a picture, a video or a PDF.
+"""Identifying a file by its content, never by its name: a picture, a video or a PDF, and in which format.
 
-Also the only two doors through which PIL and FFmpeg get at a file (`identify_image`, `container`): both are handed
-an open file, never a name, and accept only the formats listed here. Formats that run other programs (EPS) or
-refer to other files (playlists, concatenation scripts) are on neither list.
+PIL and FFmpeg get at files only through the two functions of this module, `identify_image` and `open_container`. Both
+pass an open file instead of a name and accept only the formats listed here. Formats that run other programs (EPS) or
+refer to other files (playlists, concatenation scripts) are not listed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Literal
 
@@ -30,66 +32,108 @@ from PIL import (  # noqa: F401  (importing a plugin registers its format)
 )
 
 from qwen2vl_demo.errors import UserError
-from qwen2vl_demo.media.source import MediaFile, MediaLimits, Source, opened
+from qwen2vl_demo.media.source import DEFAULT_LIMITS, MediaFile, MediaLimits, Source, open_source
 
 Kind = Literal["image", "video", "pdf"]
 
-IMAGE_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "HEIF", "AVIF", "JPEG2000", "PPM")
+# PIL's format name: the ending of a file of that format. To accept another format, import its plugin and list it here.
+IMAGE_ENDINGS = {
+    "JPEG": "jpg",
+    "PNG": "png",
+    "WEBP": "webp",
+    "GIF": "gif",
+    "TIFF": "tiff",
+    "BMP": "bmp",
+    "HEIF": "heic",
+    "AVIF": "avif",
+    "JPEG2000": "jp2",
+    "PPM": "ppm",
+}
 ANIMATIONS = ("GIF", "WEBP")  # a video if they have more than one frame; an animated PNG counts as its first frame
-DEMUXERS = "mov,matroska,webm,avi,gif,mpegts,mpeg,ogg,flv,asf"  # FFmpeg's names; files that hold all their data
-KNOWN = "PNG, JPEG, WebP, GIF, HEIC, TIFF, BMP, MP4, MOV, WebM, MKV, AVI or PDF"
+# FFmpeg's demuxer name: the ending. Only formats that hold all their data themselves.
+VIDEO_ENDINGS = {
+    "mov": "mp4",  # or mov, by its brand
+    "matroska": "mkv",  # or webm, by its document type
+    "webm": "webm",
+    "avi": "avi",
+    "gif": "gif",
+    "mpegts": "ts",
+    "mpeg": "mpg",
+    "ogg": "ogv",
+    "flv": "flv",
+    "asf": "wmv",
+}
+ENDINGS = tuple(dict.fromkeys([*IMAGE_ENDINGS.values(), *VIDEO_ENDINGS.values(), "mov"]))
+SUPPORTED = "PNG, JPEG, WebP, GIF, HEIC, TIFF, BMP, MP4, MOV, WebM, MKV, AVI or PDF"
 NOUNS: dict[Kind, str] = {"image": "a picture", "video": "a video", "pdf": "a PDF"}
-READ_BYTES = 256 * 1024  # a read of FFmpeg's; its default of 32 KiB costs a Python call eight times as often
-# ID3 (mp3), FLAC, Core Audio, AMR, AIFF, and the frame headers of bare mp3 and AAC
-SOUND = (b"ID3", b"fLaC", b"caff", b"#!AMR", b"FORM", b"\xff\xfb", b"\xff\xf3", b"\xff\xf2", b"\xff\xf1", b"\xff\xf9")
+READ_BYTES = 256 * 1024  # size of FFmpeg's reads; its default of 32 KiB calls into Python eight times as often
+QUICKTIME_ATOMS = (b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")  # a QuickTime file may begin without a brand
+# Signatures of audio: ID3 (mp3), FLAC, Core Audio, AMR, AIFF, and the frame headers of raw mp3 and AAC
+AUDIO = (b"ID3", b"fLaC", b"caff", b"#!AMR", b"FORM", b"\xff\xfb", b"\xff\xf3", b"\xff\xf2", b"\xff\xf1", b"\xff\xf9")
 
 pillow_heif.register_heif_opener()
 
 
-def kind_of(source: Source) -> Kind:
-    """Whether a source is a picture, a video (an animated GIF or WebP too) or a PDF. UserError for anything else."""
-    if isinstance(source, PIL.Image.Image):
-        return "image"
-    with opened(source) as media:
-        return kind_of_file(media)
+@dataclass(frozen=True)
+class FileType:
+    """What a file is, by content alone."""
+
+    kind: Kind
+    ending: str  # for a file name, without the dot: "jpg", "mkv"
 
 
-def kind_of_file(media: MediaFile) -> Kind:
-    """The same for an opened file."""
-    if image_format(media):
+def kind_of(source: Source, limits: MediaLimits = DEFAULT_LIMITS, label: str = "") -> Kind:
+    """The kind of a source; a PIL image is a picture. Raises UserError like `identify_file`."""
+    return "image" if isinstance(source, PIL.Image.Image) else identify_file(source, limits, label).kind
+
+
+def identify_file(source: str | Path | bytes, limits: MediaLimits = DEFAULT_LIMITS, label: str = "") -> FileType:
+    """Identifies a file from its headers, without decoding pixels.
+
+    An animated GIF or WebP is a video. `label` replaces the file's name in error messages. Raises UserError for a file
+    that cannot be opened and for anything that is not a picture, a video or a PDF.
+    """
+    with open_source(source, limits, label) as media:
+        return identify(media)
+
+
+def identify(media: MediaFile) -> FileType:
+    """`identify_file` for an open file."""
+    if name := image_format(media):
         try:
             image = identify_image(media)
-            return "video" if image.format in ANIMATIONS and getattr(image, "is_animated", False) else "image"
+            animated = image.format in ANIMATIONS and getattr(image, "is_animated", False)
+            return FileType("video" if animated else "image", IMAGE_ENDINGS[name])
         except Exception as error:
             raise _unknown(media) from error
     if b"%PDF-" in media.head[:1024]:
-        return "pdf"
+        return FileType("pdf", "pdf")
     try:
-        with container(media, MediaLimits()) as box:
-            stream = video_stream(box)
+        with open_container(media, DEFAULT_LIMITS) as container:
+            stream, ending = video_stream(container), _video_ending(container.format.name, media.head)
     except Exception as error:
         raise _unknown(media) from error
     if stream is None:
-        raise no_picture(media)
-    return "video"
+        raise no_video_stream(media)
+    return FileType("video", ending)
 
 
-def check_kind(media: MediaFile, wanted: Kind) -> None:
-    """Raises the UserError that says what the file is instead of `wanted`; returns if it is that."""
-    kind = kind_of_file(media)
-    if kind != wanted:
+def check_kind(media: MediaFile, expected: Kind) -> None:
+    """Raises a UserError that states what the file is if that is not `expected`."""
+    kind = identify(media).kind
+    if kind != expected:
         raise UserError(
-            f"{media.label} is {NOUNS[kind]}, not {NOUNS[wanted]}; send it as {NOUNS[kind]} or choose another file."
+            f"{media.label} is {NOUNS[kind]}, not {NOUNS[expected]}; send it as {NOUNS[kind]} or choose another file."
         )
 
 
-def no_picture(media: MediaFile) -> UserError:
+def no_video_stream(media: MediaFile) -> UserError:
     return UserError(f"{media.label} holds no video, only sound or nothing at all; send a file that has a picture.")
 
 
 def image_format(media: MediaFile) -> str | None:
-    """The picture format whose signature the file carries."""
-    for name in IMAGE_FORMATS:
+    """PIL's name of the picture format whose signature the file has, or None."""
+    for name in IMAGE_ENDINGS:
         accept = PIL.Image.OPEN[name][1]
         if accept is not None and accept(media.head[:16]) is True:
             return name
@@ -97,61 +141,71 @@ def image_format(media: MediaFile) -> str | None:
 
 
 def identify_image(media: MediaFile) -> ImageFile.ImageFile:
-    """Reads a picture's header, decodes nothing. Raises whatever PIL raises.
+    """Reads a picture's header without decoding it. Raises whatever PIL raises.
 
-    Goes past `PIL.Image.open` because that compares the size with the process-wide PIL.Image.MAX_IMAGE_PIXELS, and
-    silencing its warning (warnings.catch_warnings) would not be thread-safe. The caller checks the size.
+    This bypasses `PIL.Image.open`, which compares the size with the process-wide PIL.Image.MAX_IMAGE_PIXELS and warns;
+    suppressing the warning (warnings.catch_warnings) is not thread-safe. The caller has to check the size.
     """
     name = image_format(media)
     if name is None:
-        raise ValueError("no picture's signature")
+        raise ValueError("no signature of a picture format")
     return PIL.Image.OPEN[name][0](media.rewound(), "")  # type: ignore[arg-type]
 
 
 @contextmanager
-def container(media: MediaFile, limits: MediaLimits) -> Iterator[av.container.InputContainer]:
-    """The file opened by FFmpeg, and closed. Raises whatever PyAV raises, also for a demuxer that is not listed."""
+def open_container(media: MediaFile, limits: MediaLimits) -> Iterator[av.container.InputContainer]:
+    """Context manager that opens the file with FFmpeg. Raises whatever PyAV raises, also for a demuxer not listed."""
     file = media.rewound()
-    nameless = SimpleNamespace(read=file.read, seek=file.seek, tell=file.tell)  # only the content may count
+    unnamed = SimpleNamespace(read=file.read, seek=file.seek, tell=file.tell)  # keeps the name from being considered
     with av.open(
-        nameless,
+        unnamed,
         mode="r",
-        options={"format_whitelist": DEMUXERS, **decoder_options(limits)},
-        metadata_errors="ignore",  # a title in an old encoding is no reason to refuse the video
+        options={"format_whitelist": ",".join(VIDEO_ENDINGS), **decoder_options(limits)},
+        metadata_errors="ignore",  # a title in a legacy encoding does not matter here
         buffer_size=READ_BYTES,
         io_open=_refuse_other_files,
-    ) as box:
-        yield box
+    ) as container:
+        yield container
 
 
 def decoder_options(limits: MediaLimits) -> dict[str, str]:
-    """Makes FFmpeg refuse a frame larger than its header said. It counts padding too, hence the room; the exact
-    check is the caller's."""
+    """Options that make FFmpeg refuse a frame larger than its header said. FFmpeg counts padding as well, hence the
+    margin; the exact check is the caller's."""
     return {"max_pixels": str(2 * limits.max_video_frame_pixels + 65_536)}
 
 
-def video_stream(box: av.container.InputContainer) -> av.VideoStream | None:
-    """The stream to watch; a cover picture in a music file is none."""
-    streams = [s for s in box.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
-    best = box.streams.best("video")
+def video_stream(container: av.container.InputContainer) -> av.VideoStream | None:
+    """The main video stream, if any. The cover picture of an audio file is not one."""
+    streams = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
+    best = container.streams.best("video")
     return next((s for s in streams if s is best), streams[0] if streams else None)
 
 
+def _video_ending(demuxer: str, head: bytes) -> str:
+    """The ending for a file that FFmpeg opened; `demuxer` may be a list of aliases, as in "matroska,webm"."""
+    name = demuxer.partition(",")[0]
+    if name == "mov" and (head[8:12] == b"qt  " if head[4:8] == b"ftyp" else head[4:8] in QUICKTIME_ATOMS):
+        return "mov"
+    if name == "matroska" and b"webm" in head[:64]:
+        return "webm"
+    return VIDEO_ENDINGS[name]
+
+
 def _refuse_other_files(url: str, flags: int, options: dict[str, str]) -> None:
-    raise PermissionError("a media file may not open other files")
+    raise PermissionError("a media file must not open other files")
 
 
 def _unknown(media: MediaFile) -> UserError:
-    """Why a file is none of the three kinds, as far as its first bytes tell."""
+    """The error for a file of no supported type, as specific as its first bytes allow."""
     label, start = media.label, media.head.lstrip()[:1024].lower()
     if _is_text(media.head):
         if start.startswith((b"<!doctype html", b"<html")):
             return UserError(f"{label} is a web page, not a picture or video; download the file itself and send that.")
         if b"<svg" in start:
             return UserError(f"{label} is an SVG drawing, which cannot be opened here; export it as PNG and send that.")
-        return UserError(f"{label} is a text file, whatever its name says; send {KNOWN}.")
-    if media.head.startswith(SOUND) or (media.head[:4] == b"RIFF" and media.head[8:12] == b"WAVE"):
-        return no_picture(media)
+        return UserError(f"{label} is a text file, whatever its name says; send {SUPPORTED}.")
+    if media.head.startswith(AUDIO) or (media.head[:4] == b"RIFF" and media.head[8:12] == b"WAVE"):
+        return no_video_stream(media)
     looks_like = image_format(media)
     if looks_like is None and (media.head[4:8] == b"ftyp" or media.head[:4] in (b"\x1aE\xdf\xa3", b"RIFF")):
         looks_like = "video"
@@ -160,11 +214,11 @@ def _unknown(media: MediaFile) -> UserError:
             f"{label} begins like a {looks_like} file but cannot be read: it is damaged, cut off or of an unknown "
             "variant. Save or export it again and send the new file."
         )
-    return UserError(f"{label} is not a picture, video or PDF that can be opened here; send {KNOWN}.")
+    return UserError(f"{label} is not a picture, video or PDF that can be opened here; send {SUPPORTED}.")
 
 
 def _is_text(head: bytes) -> bool:
-    """UTF-8 without control characters; a character cut off at the end of the sample is forgiven."""
+    """Whether this is UTF-8 without control characters. A character truncated at the end of the sample is allowed."""
     try:
         text = head.decode("utf-8")
     except UnicodeDecodeError as error:

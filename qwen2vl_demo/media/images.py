@@ -1,7 +1,4 @@
-"""Opens a picture as what a person would see: upright, RGB, on white, eight bits a channel.
-
-Knows PIL and numpy; does not know what the picture is for, and never resizes it.
-"""
+"""Decoding pictures: upright, RGB, transparency composited on white, 8 bits per channel, original size."""
 
 from __future__ import annotations
 
@@ -11,10 +8,10 @@ from PIL.Image import Transpose
 
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.media.file_type import check_kind, identify_image
-from qwen2vl_demo.media.source import MediaLimits, Source, label_of, opened, readable
+from qwen2vl_demo.media.source import DEFAULT_LIMITS, MediaLimits, Source, decode_errors, label_of, open_source
 
 EXIF_ORIENTATION = 0x0112
-# What makes a picture with that EXIF orientation upright (1 is upright already).
+# The transposition that makes a picture with this EXIF orientation upright (1 is upright already).
 UPRIGHT = {
     2: Transpose.FLIP_LEFT_RIGHT,
     3: Transpose.ROTATE_180,
@@ -24,23 +21,24 @@ UPRIGHT = {
     7: Transpose.TRANSVERSE,
     8: Transpose.ROTATE_90,
 }
-DEFAULT_LIMITS = MediaLimits()
 
 
-def open_image(source: Source, limits: MediaLimits = DEFAULT_LIMITS) -> PIL.Image.Image:
-    """A picture in RGB, loaded, turned by its EXIF orientation, transparent parts composited on white.
+def open_image(source: Source, limits: MediaLimits = DEFAULT_LIMITS, label: str = "") -> PIL.Image.Image:
+    """Decodes a picture to RGB, rotated by its EXIF orientation, transparent parts composited on white.
 
-    Takes the first frame of an animation. A PIL image is left as it is and copied. Raises UserError for whatever is
-    not a picture, is cut off, or has more than `limits.max_image_pixels`, which is checked before decoding.
+    Of an animation the first frame is taken. The result is a new image also where `source` is a PIL image, which is
+    not modified. `label` replaces the file's name in error messages. Raises UserError for anything that is not a
+    picture, is truncated, or exceeds `limits`; the number of pixels is checked before decoding.
     """
     if isinstance(source, PIL.Image.Image):
-        with readable(label_of(source), "picture"):
-            return _upright_rgb(source, label_of(source), limits)
-    with opened(source, limits.max_file_bytes) as media, readable(media.label, "picture"):
+        label = label_of(source, label)
+        with decode_errors(label, "picture"):
+            return _upright_rgb(source, label, limits)
+    with open_source(source, limits, label) as media, decode_errors(media.label, "picture"):
         try:
             image = identify_image(media)
         except Exception:
-            check_kind(media, "image")  # says what it is instead
+            check_kind(media, "image")  # raises a UserError that states the actual type
             raise
         with image:
             return _upright_rgb(image, media.label, limits)
@@ -50,42 +48,43 @@ def _upright_rgb(image: PIL.Image.Image, label: str, limits: MediaLimits) -> PIL
     check_size(label, image.height, image.width, limits)
     image.load()
     picture = to_rgb(image)
-    # Only now: formats that turn the picture while they decode it (HEIC, TIFF) have taken the mark away.
-    turn = UPRIGHT.get(_orientation(image))
-    picture = picture.transpose(turn) if turn is not None else picture
-    picture.info.clear()  # profile, EXIF and transparency described the file, not this picture
+    # Read after decoding: plugins that rotate while they decode (HEIC, TIFF) remove the tag then.
+    transposition = UPRIGHT.get(_orientation(image))
+    picture = picture.transpose(transposition) if transposition is not None else picture
+    picture.info.clear()  # profile, EXIF and transparency describe the file, not the converted picture
     return picture
 
 
 def check_size(label: str, height: int, width: int, limits: MediaLimits) -> None:
-    """Raises UserError for a picture without pixels and for one with more than `limits.max_image_pixels`."""
+    """Raises UserError for an empty picture and for one with more than `limits.max_image_pixels`."""
     if height < 1 or width < 1:
         raise UserError(f"{label} is {height}x{width} pixels; send one that has at least one pixel a side.")
     if height * width > limits.max_image_pixels:
         raise UserError(
             f"{label} has {height}x{width} = {height * width} pixels, more than the limit of "
-            f"{limits.max_image_pixels} (max_image_pixels); make it smaller and send it again."
+            f"{limits.max_image_pixels}; make it smaller and send it again."
         )
 
 
 def to_rgb(image: PIL.Image.Image) -> PIL.Image.Image:
-    """A loaded picture of any mode as a new RGB one; transparent parts become white."""
+    """Converts a loaded picture of any mode to a new RGB picture; transparent parts become white."""
     if image.mode == "F" or image.mode.startswith("I"):
-        return _from_numbers(image)
+        return _grey_from_wide(image)
     if not image.has_transparency_data:
-        return image.convert("RGB")  # a copy if it is RGB already
-    straight = image.convert("LA") if image.mode == "La" else image  # PIL converts La to nothing else
-    rgba = straight.convert("RGBA")
+        return image.convert("RGB")  # returns a copy where the mode is RGB already
+    unpremultiplied = image.convert("LA") if image.mode == "La" else image  # the only conversion PIL has for La
+    rgba = unpremultiplied.convert("RGBA")
     picture = PIL.Image.new("RGB", rgba.size, (255, 255, 255))
     picture.paste(rgba.convert("RGB"), mask=rgba.getchannel("A"))
     return picture
 
 
-def _from_numbers(image: PIL.Image.Image) -> PIL.Image.Image:
-    """Grey pictures of 16 or 32 bits or floats, which PIL would clip at 255.
+def _grey_from_wide(image: PIL.Image.Image) -> PIL.Image.Image:
+    """Converts grey pictures with 16-bit, 32-bit or float samples, which PIL would clip at 255.
 
-    16 bits are scaled from 0..65535. 32 bits and floats have no agreed white: values within 0..1 (floats only),
-    0..255 or 0..65535 are taken to use that range, anything else is stretched from its least to its greatest.
+    16-bit samples are scaled from 0..65535. For 32-bit and float samples there is no agreed white level: values
+    within 0..1 (floats only), 0..255 or 0..65535 are taken to use that range, any other range is stretched from its
+    minimum to its maximum.
     """
     values = np.asarray(image).astype(np.float64)
     finite = values[np.isfinite(values)]
@@ -107,5 +106,5 @@ def _from_numbers(image: PIL.Image.Image) -> PIL.Image.Image:
 def _orientation(image: PIL.Image.Image) -> int:
     try:
         return image.getexif().get(EXIF_ORIENTATION, 1)
-    except Exception:  # a broken EXIF block (PIL raises half a dozen types) is no reason to refuse the picture
+    except Exception:  # broken EXIF data (PIL raises several types) is ignored
         return 1

@@ -1,7 +1,7 @@
-"""Where media come from: a path, the bytes of a file or a PIL image, opened within limits.
+"""Opening media sources: a path, the bytes of a file or a PIL image, within limits.
 
-Turns every way in which a file can be missing, too large or broken into a `UserError` of one sentence. Knows
-files, names and errors; does not know what is inside them.
+Every way in which a file can be missing, too large or broken becomes a `UserError` of one sentence that starts with
+the file's label. What is inside the file is handled by the other modules of this package.
 """
 
 from __future__ import annotations
@@ -23,66 +23,82 @@ from qwen2vl_demo.errors import UserError
 Source = str | Path | bytes | PIL.Image.Image
 
 MIB = 1024 * 1024
-HEAD_BYTES = 4096  # what is looked at to tell what a file is
-# Two letters or more before the colon, so that a Windows drive is not an address.
+HEAD_BYTES = 4096  # read to identify the file type
+# A scheme has at least two letters, so that a Windows drive letter is not taken for a URL.
 ADDRESS = re.compile(r"(?i)([a-z][a-z0-9+.-]+:/|data:)")
 
 
 @dataclass(frozen=True)
 class MediaLimits:
-    """The most that is opened; beyond it the visitor gets a sentence that names the limit."""
+    """Upper bounds on what is opened. Exceeding one raises a `UserError` that states the limit."""
 
-    max_file_bytes: int = 256 * MIB  # bytes of one file
-    max_image_pixels: int = 120_000_000  # height x width of a picture, checked before it is decoded
+    max_file_bytes: int = 256 * MIB  # size of one file
+    max_image_pixels: int = 120_000_000  # height x width of a picture, checked before decoding
     max_pdf_pages: int = 12  # every page becomes a picture
-    pdf_dpi: int = 144  # dots an inch at which a page is drawn ...
-    max_pdf_page_pixels: int = 16_000_000  # ... unless it is so large that it has to be drawn smaller than that
+    pdf_dpi: int = 144  # resolution at which a page is rendered ...
+    max_pdf_page_pixels: int = 16_000_000  # ... reduced where the page would have more pixels than this
     max_video_seconds: float = 2 * 3600  # length of a clip, by its timestamps
     max_video_frames: int = 500_000  # frames in a clip, whatever its length: 2 h at 60 frames a second fit
     max_video_frame_pixels: int = 36_000_000  # height x width of one frame: 8K (4320x7680) fits
 
+    @classmethod
+    def for_uploads(cls, max_file_mb: int) -> MediaLimits:
+        """The limits that go with `--max-file-mb`.
+
+        The setting raises `max_file_bytes` but never lowers it below the default: larger uploads are refused where
+        they arrive, and what is derived from an upload (the rendered page of a PDF) may be larger than the upload.
+        """
+        return cls(max_file_bytes=max(cls.max_file_bytes, max_file_mb * MIB))
+
+
+DEFAULT_LIMITS = MediaLimits()
+
 
 @dataclass(frozen=True)
 class MediaFile:
-    """An opened file of bytes. Whoever reads it rewinds it first."""
+    """An open binary file. The position is undefined between uses; read through `rewound()`."""
 
     file: BinaryIO
-    label: str  # its name, or words for a file without one; every sentence begins with it
-    head: bytes  # its first bytes
+    label: str  # the file's name, or a phrase for a file without one; error messages start with it
+    head: bytes  # the first HEAD_BYTES
 
     def rewound(self) -> BinaryIO:
+        """The file, positioned at its start."""
         self.file.seek(0)
         return self.file
 
 
 @contextmanager
-def opened(source: str | Path | bytes, max_bytes: int | None = None) -> Iterator[MediaFile]:
-    """Opens a path or the bytes of a file for reading, and closes it.
+def open_source(
+    source: str | Path | bytes, limits: MediaLimits = DEFAULT_LIMITS, label: str = ""
+) -> Iterator[MediaFile]:
+    """Context manager that opens a path, or the bytes of a file, for reading.
 
-    Raises UserError for an address, a missing file, a folder, a device, an empty file and one above `max_bytes`.
+    `label` replaces the file's own name in error messages. Raises UserError for a URL, a missing file, a folder, a
+    device, an empty file and a file above `limits.max_file_bytes`.
     """
-    label = label_of(source)
+    label = label_of(source, label)
     file: BinaryIO
     file, size = (io.BytesIO(source), len(source)) if isinstance(source, bytes) else _open_path(source, label)
     with file:
         if size == 0:
             raise UserError(f"{label} is empty (0 bytes); save it again and send the new file.")
-        if max_bytes is not None and size > max_bytes:
+        if size > limits.max_file_bytes:
             raise UserError(
-                f"{label} has {size / MIB:.1f} MiB, more than the limit of {max_bytes / MIB:.1f} MiB (max_file_bytes); "
-                "send a smaller or shorter one."
+                f"{label} has {size / MIB:.1f} MiB, more than the limit of {limits.max_file_bytes / MIB:.1f} MiB "
+                "(--max-file-mb); send a smaller or shorter one."
             )
-        with readable(label, "file"):
+        with decode_errors(label, "file"):
             head = file.read(HEAD_BYTES)
         yield MediaFile(file, label, head)
 
 
 @contextmanager
-def readable(label: str, what: str) -> Iterator[None]:
-    """The one place where an exception of PIL, FFmpeg, pdfium or the system becomes a sentence.
+def decode_errors(label: str, what: str) -> Iterator[None]:
+    """Context manager that turns any exception of PIL, FFmpeg, pdfium or the system into a `UserError`.
 
     The libraries raise almost every built-in exception for a broken file, so all of them are caught here; the
-    original one stays attached as the cause.
+    original exception is kept as the cause. A UserError passes through unchanged.
     """
     try:
         yield
@@ -97,8 +113,10 @@ def readable(label: str, what: str) -> Iterator[None]:
         ) from error
 
 
-def label_of(source: Source) -> str:
-    """The file's name without its folders and unprintable characters; "This file" or "This picture" without one."""
+def label_of(source: Source, name: str = "") -> str:
+    """What error messages call a source: `name`, its file name without folders, "This file" or "This picture"."""
+    if name := _printable(name):
+        return name
     if isinstance(source, bytes):
         return "This file"
     if isinstance(source, PIL.Image.Image):
@@ -122,12 +140,12 @@ def _open_path(source: str | Path, label: str) -> tuple[BinaryIO, int]:
         status = os.stat(path)
         if stat.S_ISDIR(status.st_mode):
             raise UserError(f"{label} is a folder; choose a file in it.")
-        if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
+        if not stat.S_ISREG(status.st_mode):  # opening a named pipe would block
             raise UserError(f"{label} is not an ordinary file; choose a picture, a video or a PDF.")
         return open(path, "rb", buffering=0), status.st_size
     except FileNotFoundError as error:
         raise UserError(f"{label} does not exist; check the path.") from error
     except PermissionError as error:
         raise UserError(f"{label} may not be read; change its permissions or choose another file.") from error
-    except (OSError, ValueError) as error:  # a name that is too long, a null character in it
+    except (OSError, ValueError) as error:  # the name is too long or contains a null character
         raise UserError(f"{label} cannot be opened; check the path.") from error

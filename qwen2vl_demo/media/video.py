@@ -1,6 +1,6 @@
-"""Reads a clip: how many frames, which ones, scaled to the size that the caller chooses.
+"""Reading a clip: sampling frames and scaling them to a size that the caller chooses.
 
-The count and the indices are geometry's; what is in the file is Movie's or Animation's to find out.
+`geometry` determines how many frames are sampled and which ones, as the reference does.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ import PIL.Image
 from qwen2vl_demo import geometry
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.geometry import Size
-from qwen2vl_demo.media.animated_webp import Animation
+from qwen2vl_demo.media.animated_webp import AnimatedWebP
 from qwen2vl_demo.media.file_type import check_kind, image_format
-from qwen2vl_demo.media.source import MediaFile, MediaLimits, opened, readable
+from qwen2vl_demo.media.source import DEFAULT_LIMITS, MediaFile, MediaLimits, decode_errors, open_source
+from qwen2vl_demo.media.thumbnail import thumbnail_size
 from qwen2vl_demo.media.timeline import Timeline
-from qwen2vl_demo.media.video_decoding import Movie
+from qwen2vl_demo.media.video_decoding import VideoFile
 
-DEFAULT_LIMITS = MediaLimits()
-ATTEMPTS = 3  # a file that shows another number of frames each time is not read
+ATTEMPTS = 3  # at reading a file whose frames turn out not to be those of its timeline
 
 
 @dataclass(frozen=True)
@@ -31,18 +31,21 @@ class Clip:
     """The sampled frames of a video. n is even; a clip of one frame has it twice."""
 
     frames: np.ndarray  # (n, h, w, 3) uint8 RGB, resized
-    timestamps: tuple[float, ...]  # s after the clip's first frame at which each is shown
-    indices: tuple[int, ...]  # which of the clip's frames they are, in the order in which they are shown
-    total_frames: int  # frames in the clip
-    source_fps: float  # frames a second in the clip, on average
-    original_size: Size  # of its frames, after rotation, with square pixels
+    timestamps: tuple[float, ...]  # presentation time of each sampled frame, s after the clip's first frame
+    indices: tuple[int, ...]  # index of each sampled frame among the clip's frames in presentation order
+    total_frames: int  # in the clip
+    source_fps: float  # frames per second in the clip, on average
+    original_size: Size  # of the clip's frames, after rotation, with square pixels
+    thumbnail: np.ndarray | None = None  # (H, W, 3) uint8, the first frame; None if not requested or not resized
 
 
 class _Reader(Protocol):
     timeline: Timeline
     original_size: Size
 
-    def read(self, timeline: Timeline, indices: Sequence[int], out: np.ndarray) -> Timeline: ...
+    def read(
+        self, timeline: Timeline, indices: Sequence[int], out: np.ndarray, first: np.ndarray | None = None
+    ) -> Timeline: ...
 
 
 def read_video(
@@ -53,18 +56,21 @@ def read_video(
     max_frames: int = geometry.VIDEO_MAX_FRAMES,
     resize: Callable[[int, Size], Size],
     limits: MediaLimits = DEFAULT_LIMITS,
+    label: str = "",
+    thumbnail: bool = False,
 ) -> Clip:
-    """Samples `fps` frames a second from a video, an animated GIF or an animated WebP.
+    """Samples `fps` frames per second from a video, an animated GIF or an animated WebP.
 
-    `resize(count, original_size)` gives the (height, width) that every one of `count` frames gets. Only sampled
-    frames are scaled and kept. Raises UserError for whatever is not a video, has no frame that can be decoded or
-    goes beyond `limits`. A file that is cut off is read as far as it goes.
+    `resize(count, original_size)` returns the (height, width) to which each of the `count` sampled frames is scaled.
+    With `thumbnail` the first frame is also returned at the size of a thumbnail, from the same decoding pass. `label`
+    replaces the file's name in error messages. A truncated file is read as far as possible. Raises UserError for
+    anything that is not a video, has no frame that can be decoded, or exceeds `limits`.
     """
     if isinstance(source, PIL.Image.Image):
         raise UserError("A PIL image is a picture, not a video; send it as a picture.")
     if fps <= 0:
         raise UserError(f"Frames a second must be above 0, not {fps}; change fps.")
-    with opened(source, limits.max_file_bytes) as media:
+    with open_source(source, limits, label) as media:
         reader = _reader(media, limits)
         timeline = reader.timeline
         for _ in range(ATTEMPTS):
@@ -75,25 +81,34 @@ def read_video(
             indices = geometry.sample_indices(timeline.total, count).tolist()
             height, width = resize(count, reader.original_size)
             distinct = sorted(set(indices))
-            with readable(media.label, "video"):
+            wanted = thumbnail and (height, width) != reader.original_size
+            with decode_errors(media.label, "video"):
                 frames = np.empty((count, height, width, 3), np.uint8)
-                found = reader.read(timeline, distinct, frames[: len(distinct)])
+                first = np.empty((1, *thumbnail_size(reader.original_size), 3), np.uint8) if wanted else None
+                found = reader.read(timeline, distinct, frames[: len(distinct)], first)
             if found == timeline:
                 frames[len(distinct) :] = frames[len(distinct) - 1]  # only the last frame is ever repeated
-                times = tuple(timeline.times[i] for i in indices)
-                return Clip(frames, times, tuple(indices), timeline.total, timeline.fps, reader.original_size)
+                return Clip(
+                    frames=frames,
+                    timestamps=tuple(timeline.times[i] for i in indices),
+                    indices=tuple(indices),
+                    total_frames=timeline.total,
+                    source_fps=timeline.fps,
+                    original_size=reader.original_size,
+                    thumbnail=None if first is None else first[0],
+                )
             timeline = found
     raise UserError(f"{media.label} shows other frames each time it is decoded; convert it to MP4 (H.264).")
 
 
 def _reader(media: MediaFile, limits: MediaLimits) -> _Reader:
-    with readable(media.label, "video"):
+    with decode_errors(media.label, "video"):
         try:
-            return Animation(media, limits) if image_format(media) == "WEBP" else Movie(media, limits)
+            return AnimatedWebP(media, limits) if image_format(media) == "WEBP" else VideoFile(media, limits)
         except UserError:
             raise
         except Exception:
-            check_kind(media, "video")  # says what it is instead
+            check_kind(media, "video")  # raises a UserError that states the actual type
             raise
 
 
@@ -101,6 +116,6 @@ def _check_length(media: MediaFile, timeline: Timeline, limits: MediaLimits) -> 
     seconds = timeline.times[-1]
     if seconds > limits.max_video_seconds:
         raise UserError(
-            f"{media.label} lasts {seconds:.0f} s, more than the limit of {limits.max_video_seconds:.0f} s "
-            "(max_video_seconds); cut it and send a shorter piece."
+            f"{media.label} lasts {seconds:.0f} s, more than the limit of {limits.max_video_seconds:.0f} s; "
+            "cut it and send a shorter piece."
         )

@@ -21,8 +21,8 @@ from qwen2vl_demo.config import Qwen2VLConfig, TextConfig, read_json_object
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.model.decoder import WeightKind
 from qwen2vl_demo.model.qwen2vl import Qwen2VL
+from qwen2vl_demo.resources import NANO
 
-NANO = Path(__file__).resolve().parents[2] / "assets" / "nano"
 SMALL_FILES = ["*.json", "*.jinja"]  # of a repository: enough to prepare prompts
 FILES = [*SMALL_FILES, "*.safetensors"]  # ... and to generate answers
 

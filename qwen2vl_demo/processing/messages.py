@@ -1,4 +1,4 @@
-"""The conversation as plain data: messages of parts. What the model gets is made from these and from nothing else."""
+"""A conversation as plain data: messages made of parts. The prompt is built from these and from nothing else."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Role = Literal["system", "user", "assistant"]
 
 @dataclass(frozen=True)
 class Text:
-    """Words. Whatever stands in them stays text: a typed `<|image_pad|>` never becomes a special token."""
+    """Text. It is never parsed for special tokens: a typed `<|image_pad|>` stays text."""
 
     text: str
 
@@ -27,7 +27,7 @@ class Image:
     """A picture: a path, the bytes of a file, or a PIL image."""
 
     source: Source
-    name: str = ""
+    name: str = ""  # used in traces and error messages; "" means the file's own name
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Video:
     """A clip: a path or the bytes of a file."""
 
     source: str | Path | bytes
-    name: str = ""
+    name: str = ""  # as for Image
 
 
 Part = Text | Image | Video
@@ -43,7 +43,7 @@ Part = Text | Image | Video
 
 @dataclass(frozen=True)
 class Message:
-    """One turn of one speaker. A bare string stands for a single Text."""
+    """One message of one role. A bare string is short for a single Text part."""
 
     role: Role
     parts: tuple[Part, ...] = field(default=())
@@ -54,16 +54,17 @@ class Message:
 
     @property
     def text(self) -> str:
+        """The text parts, joined."""
         return "".join(p.text for p in self.parts if isinstance(p, Text))
 
 
 @dataclass(frozen=True)
 class MediaOptions:
-    """How pictures and clips become pixels. None means: what the checkpoint and the device say."""
+    """How pictures and clips are resized and sampled. None means the default of the checkpoint and the device."""
 
-    min_pixels: int | None = None  # px a picture, at least
-    max_pixels: int | None = None  # px a picture (and a frame), at most
-    fps: float = VIDEO_FPS  # frames taken from a second of video
+    min_pixels: int | None = None  # px of a picture, minimum
+    max_pixels: int | None = None  # px of a picture or frame, maximum
+    fps: float = VIDEO_FPS  # frames sampled per second of video
     min_frames: int = VIDEO_MIN_FRAMES
     max_frames: int = VIDEO_MAX_FRAMES
 

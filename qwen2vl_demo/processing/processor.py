@@ -1,16 +1,17 @@
-"""A conversation becomes a prompt: pixels, ids, positions and the record of them. Needs no weights.
+"""Turns a conversation into a prompt: pixels, token ids, positions and the record of them. Needs no weights.
 
-Contract: `process` is pure but for a small cache of resized pictures and clips, so that a follow-up question does not
-decode a video again; safe to call from several threads. Does not know the model, nor whether a prompt fits
-into the context or the memory: those checks are the engine's.
+`Processor.process` has no side effects except for a bounded cache of decoded pictures and clips, so that a follow-up
+question does not decode a video again. It is safe to call from several threads. Whether a prompt fits into the context
+or into memory is checked by the engine.
 """
 
 from __future__ import annotations
 
 import hashlib
+import stat
 import threading
-from collections import Counter, OrderedDict
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from qwen2vl_demo import geometry
 from qwen2vl_demo.config import Qwen2VLConfig
 from qwen2vl_demo.errors import Cancelled, UserError
 from qwen2vl_demo.geometry import PositionScheme, VisionSpan
+from qwen2vl_demo.lru_cache import LRUCache
 from qwen2vl_demo.media import MediaLimits, kind_of, open_pdf
 from qwen2vl_demo.processing.chat import ChatTemplate, MediaSpan, encode_chat
 from qwen2vl_demo.processing.image import ImageConfig, VisionInput, load_image, load_video
@@ -25,20 +27,22 @@ from qwen2vl_demo.processing.messages import Image, MediaOptions, Message, Sourc
 from qwen2vl_demo.processing.tokenizer import IMAGE_PAD, VIDEO_PAD, Tokenizer
 from qwen2vl_demo.trace import MediaTrace, PromptTrace
 
-CACHE_BYTES = 256 * 1024 * 1024  # resized pixels kept for follow-up questions: about 7 pictures of the largest size
+CACHE_BYTES = 256 * 1024 * 1024  # decoded pixels kept for follow-up questions: about 7 pictures of the largest size
+MAX_DIGESTS = 1024  # files whose digest is remembered
+DECODING_LOCKS = 32  # media decoded at the same time, at most
 ROLES = ("system", "user", "assistant")
 
 
 @dataclass(frozen=True, eq=False)
 class Prompt:
-    """What goes into the model, and the record of it."""
+    """The input of the model, and the record of it."""
 
     trace: PromptTrace
     media: tuple[VisionInput, ...]  # in the order of trace.media
 
 
 class Processor:
-    """Everything of a checkpoint but its weights: configuration, tokenizer, template, pixel budget."""
+    """A checkpoint without its weights: configuration, tokenizer, chat template and image preprocessing."""
 
     def __init__(
         self,
@@ -49,7 +53,8 @@ class Processor:
         limits: MediaLimits | None = None,
         cache_bytes: int = CACHE_BYTES,
     ) -> None:
-        """Refuses parts that do not belong together: a tokenizer whose placeholders are not the configuration's."""
+        """Raises UserError for parts that do not match, such as a tokenizer with other placeholder ids than the
+        configuration. `cache_bytes` bounds the pixels that are kept for follow-up questions."""
         for token, expected in (
             (IMAGE_PAD, config.image_token_id),
             (VIDEO_PAD, config.video_token_id),
@@ -75,14 +80,17 @@ class Processor:
         self.tokenizer = tokenizer
         self.template = template
         self.limits = limits if limits is not None else MediaLimits()
-        self._cache = _MediaCache(cache_bytes)
+        self._cache: LRUCache[Hashable, VisionInput] = LRUCache(cache_bytes, weight=_nbytes)
+        # Two threads that need the same medium at the same time decode it once. A lock serves several keys.
+        self._decoding = tuple(threading.Lock() for _ in range(DECODING_LOCKS))
+        self._digests = _FileDigests()
 
     @classmethod
     def from_directory(
         cls, path: str | Path, limits: MediaLimits | None = None, cache_bytes: int = CACHE_BYTES
     ) -> Processor:
-        """Reads config.json, preprocessor_config.json (or processor_config.json), the tokenizer and the template of a
-        checkpoint directory. Raises UserError for whatever is missing or broken."""
+        """Reads config.json, preprocessor_config.json (or processor_config.json), the tokenizer and the chat template
+        of a checkpoint directory. Raises UserError for files that are missing or invalid."""
         directory = Path(path)
         config = Qwen2VLConfig.from_file(directory / "config.json")
         image_file = directory / "preprocessor_config.json"
@@ -106,10 +114,12 @@ class Processor:
         add_vision_id: bool = False,
         positions: PositionScheme = "mrope",
         cancel: threading.Event | None = None,
+        thumbnails: bool = False,
     ) -> Prompt:
-        """The prompt that asks for an answer to the last message.
+        """The prompt for an answer to the last message.
 
-        Raises UserError for whatever the caller can change, and Cancelled when `cancel` is set between two media.
+        With `thumbnails`, media that were resized also have a `VisionInput.thumbnail`, from the same decode. Raises
+        UserError for whatever the caller can change, and Cancelled when `cancel` is set between two media.
         """
         check_messages(messages)
         options = options if options is not None else MediaOptions()
@@ -117,7 +127,8 @@ class Processor:
         for part, default_name in _media_parts(messages):
             if cancel is not None and cancel.is_set():
                 raise Cancelled
-            media.append(self._load(part, options, part.name or _file_name(part.source) or default_name))
+            name = part.name or _file_name(part.source) or default_name
+            media.append(self._load(part, options, name, thumbnails))
         chat = encode_chat(
             messages,
             self.template,
@@ -139,26 +150,42 @@ class Processor:
         )
         return Prompt(trace, tuple(media))
 
-    def _load(self, part: Image | Video, options: MediaOptions, name: str) -> VisionInput:
-        settings = (self.config.vision, self.image, options, self.limits, name)
+    def _load(self, part: Image | Video, options: MediaOptions, name: str, thumbnail: bool) -> VisionInput:
+        """The decoded medium, from the cache where the same content was decoded with the same options before."""
 
-        def load() -> VisionInput:
+        def decode() -> VisionInput:
+            settings = (self.config.vision, self.image, options, self.limits, name, thumbnail)
             return load_video(part, *settings) if isinstance(part, Video) else load_image(part, *settings)
 
-        source = _source_key(part.source)
-        if source is None:
-            return load()
-        return replace(self._cache.get((type(part).__name__, source, options), load), name=name)
+        digest = self._digest(part.source)
+        if digest is None:
+            return decode()
+        key = (type(part), digest, options)
+        with self._decoding[hash(key) % len(self._decoding)]:
+            item = self._cache.get(key)
+            if item is None or (thumbnail and item.thumbnail is None and item.original_size != item.resized_size):
+                item = decode()
+                self._cache.put(key, item)
+        return replace(item, name=name)
+
+    def _digest(self, source: Source) -> bytes | None:
+        """Identifies the content of a source; None for a PIL image, which its owner may change at any time, and for a
+        file that cannot be opened, for which decoding raises the proper error."""
+        if isinstance(source, bytes):
+            return hashlib.sha256(source).digest()
+        if isinstance(source, str | Path):
+            return self._digests.get(source, self.limits.max_file_bytes)
+        return None
 
 
 def check_messages(messages: Sequence[Message]) -> None:
-    """Raises UserError for a conversation that cannot be answered."""
+    """Raises UserError for a conversation to which no answer can be generated."""
     if not messages:
         raise UserError("There is no message yet; ask something first.")
     for message in messages:
         if message.role not in ROLES:
             raise UserError(f'A message is from "{message.role}"; only {", ".join(ROLES)} can speak.')
-        # An assistant's turn may be empty (stopped before its first word), and so may a system prompt (none wanted).
+        # An assistant message may be empty (stopped before its first word), and so may a system prompt.
         if message.role == "user" and all(isinstance(part, Text) and not part.text.strip() for part in message.parts):
             raise UserError("The message is empty; write something or add a picture or a video.")
     if messages[-1].role != "user":
@@ -166,18 +193,18 @@ def check_messages(messages: Sequence[Message]) -> None:
 
 
 def expand_documents(messages: Iterable[Message], limits: MediaLimits | None = None) -> list[Message]:
-    """The same messages, with each picture that is a PDF replaced by its pages, one picture a page.
+    """Replaces each picture that is a PDF by its pages, one picture per page, as PIL images. Raises UserError.
 
-    Do this once, before a conversation is kept: a page is a PIL image from then on. Raises UserError.
+    Rendering is not cached: expand the messages once, before the conversation is stored.
     """
     limits = limits if limits is not None else MediaLimits()
     expanded = []
     for message in messages:
         parts: list[Text | Image | Video] = []
         for part in message.parts:
-            if isinstance(part, Image) and _is_pdf(part.source):
+            if isinstance(part, Image) and kind_of(part.source, limits, part.name) == "pdf":
                 name = part.name or _file_name(part.source) or "document"
-                pages = open_pdf(part.source, limits)
+                pages = open_pdf(part.source, limits, part.name)
                 parts += [Image(page, f"{name}, page {number}") for number, page in enumerate(pages, start=1)]
             else:
                 parts.append(part)
@@ -185,32 +212,35 @@ def expand_documents(messages: Iterable[Message], limits: MediaLimits | None = N
     return expanded
 
 
-class _MediaCache:
-    """The least recently used go first once the pixels exceed the budget. Thread-safe; loading happens unlocked."""
+def _nbytes(item: VisionInput) -> int:
+    return item.frames.nbytes + (item.thumbnail.nbytes if item.thumbnail is not None else 0)
 
-    def __init__(self, most_bytes: int) -> None:
-        self._most_bytes = most_bytes
-        self._items: OrderedDict[Hashable, VisionInput] = OrderedDict()
-        self._bytes = 0
-        self._lock = threading.Lock()
 
-    def get(self, key: Hashable, load: Callable[[], VisionInput]) -> VisionInput:
-        with self._lock:
-            if (item := self._items.get(key)) is not None:
-                self._items.move_to_end(key)
-                return item
-        item = load()
-        with self._lock:
-            if key not in self._items and item.frames.nbytes <= self._most_bytes:
-                self._items[key] = item
-                self._bytes += item.frames.nbytes
-                while self._bytes > self._most_bytes:
-                    self._bytes -= self._items.popitem(last=False)[1].frames.nbytes
-        return item
+class _FileDigests:
+    """SHA-256 of files, remembered for as long as path, inode, size and modification time stay the same."""
+
+    def __init__(self) -> None:
+        self._digests: LRUCache[tuple[Path, int, int, int], bytes] = LRUCache(MAX_DIGESTS)
+
+    def get(self, path: str | Path, max_bytes: int) -> bytes | None:
+        """None for what is not a regular file of at most `max_bytes`, or cannot be read."""
+        try:
+            status = Path(path).stat()
+            if not stat.S_ISREG(status.st_mode) or status.st_size > max_bytes:
+                return None
+            key = (Path(path).absolute(), status.st_ino, status.st_size, status.st_mtime_ns)
+            digest = self._digests.get(key)
+            if digest is None:
+                with open(path, "rb") as file:
+                    digest = hashlib.file_digest(file, "sha256").digest()
+                self._digests.put(key, digest)
+            return digest
+        except (OSError, ValueError):
+            return None
 
 
 def _media_parts(messages: Sequence[Message]) -> Iterable[tuple[Image | Video, str]]:
-    """Each picture and clip, with the name it gets where it has none: "picture 2"."""
+    """Each picture and clip, with the name for one that has none: "picture 2"."""
     counts: Counter[str] = Counter()
     for message in messages:
         for part in message.parts:
@@ -239,22 +269,5 @@ def _media_trace(item: VisionInput, span: MediaSpan) -> MediaTrace:
     )
 
 
-def _source_key(source: Source) -> Hashable | None:
-    """What identifies the content of a source; None where that costs as much as loading it (a PIL image)."""
-    if isinstance(source, bytes):
-        return hashlib.sha256(source).digest()
-    if isinstance(source, str | Path):
-        try:
-            status = Path(source).stat()
-        except (OSError, ValueError):  # opening it says what is wrong, in words
-            return None
-        return str(Path(source).absolute()), status.st_mtime_ns, status.st_size
-    return None
-
-
 def _file_name(source: Source) -> str:
     return Path(source).name if isinstance(source, str | Path) else ""
-
-
-def _is_pdf(source: Source) -> bool:
-    return isinstance(source, str | Path | bytes) and kind_of(source) == "pdf"

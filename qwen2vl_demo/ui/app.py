@@ -15,12 +15,21 @@ from typing import Any
 import gradio as gr
 
 from qwen2vl_demo.engine.protocol import Engine, GenerationOptions
-from qwen2vl_demo.ui import theme as style
-from qwen2vl_demo.ui.chat.controller import Chat
-from qwen2vl_demo.ui.events import wire
+from qwen2vl_demo.media import MediaLimits
+from qwen2vl_demo.ui import theme
+from qwen2vl_demo.ui.events import PageEvents
 from qwen2vl_demo.ui.example_cards import Example, load_examples
-from qwen2vl_demo.ui.layout import draw
+from qwen2vl_demo.ui.layout import draw_page
 from qwen2vl_demo.ui.media_store import DAY, MediaStore
+from qwen2vl_demo.ui.panel.comparison_html import Comparisons
+from qwen2vl_demo.ui.panel.cost_tab import CostTab
+from qwen2vl_demo.ui.panel.learn_tab import LearnTab
+from qwen2vl_demo.ui.panel.numbers_tab import NumbersTab
+from qwen2vl_demo.ui.panel.panel import Panel
+from qwen2vl_demo.ui.panel.picture_tab import PictureTab
+from qwen2vl_demo.ui.panel.prompt_tab import PromptTab
+from qwen2vl_demo.ui.panel.rotation_tab import RotationTab
+from qwen2vl_demo.ui.parts import Parts
 
 
 def default_data_dir() -> Path:
@@ -37,29 +46,41 @@ def build_demo(
     defaults: GenerationOptions | None = None,
 ) -> gr.Blocks:
     """The page. `examples` are the cards of the empty chat (None: those in assets/examples), `defaults` what the
-    settings start with, `max_file_mb` what `launch_options` was told. The Blocks that comes back has its
-    Chat as `.chat`.
+    settings start with, `max_file_mb` what `launch_options` was told. The Blocks that is returned has the open tabs as
+    its attribute `sessions`.
     """
-    store = MediaStore((data_dir or default_data_dir()) / "media")
-    chat = Chat(engine, store, defaults)
+    limits = MediaLimits.for_uploads(max_file_mb)
+    store = MediaStore((data_dir or default_data_dir()) / "media", limits=limits)
+    parts = Parts.build(engine, store, defaults)
+    panel = Panel(
+        [
+            PictureTab(engine.pixel_limits, parts.preview, parts.attention),
+            PromptTab(),
+            RotationTab(engine.config),
+            CostTab(Comparisons()),
+            LearnTab(parts.experiments),
+            NumbersTab(),
+        ]
+    )
     engine.warm_up()
     cards = load_examples() if examples is None else tuple(examples)
     # Served from where they lie: Gradio would hash and copy them again with every word of an answer.
     gr.set_static_paths([store.folder, *{file for card in cards for file in card.files}])
-    # Uploads are Gradio's to forget; what a conversation needs was copied to the store.
+    # Uploads are Gradio's to delete; what a conversation needs was copied to the store.
     with gr.Blocks(title="Qwen2-VL", fill_width=True, analytics_enabled=False, delete_cache=(3600, DAY)) as demo:
-        wire(demo, draw(engine, chat.defaults, cards, max_file_mb), chat, cards)
-    demo.chat = chat
+        page = draw_page(engine, parts.form, panel, cards, max_file_mb)
+        PageEvents(page, parts, panel, cards).wire(demo)
+    demo.sessions = parts.sessions
     return demo.queue(max_size=64, default_concurrency_limit=8)
 
 
 def launch_options(*, max_file_mb: int = 50) -> dict[str, Any]:
     """Keyword arguments for `build_demo(...).launch()`: looks, limits, and everything that calls home switched off."""
     return {
-        "theme": style.theme(),
-        "js": style.js(),
-        "head": style.head(),
-        "favicon_path": style.STATIC / "favicon.svg",
+        "theme": theme.theme(),
+        "js": theme.js(),
+        "head": theme.head(),
+        "favicon_path": theme.STATIC / "favicon.svg",
         "max_file_size": f"{max_file_mb}mb",
         "footer_links": [],
         "run_history": False,

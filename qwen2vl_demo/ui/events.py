@@ -1,7 +1,8 @@
-"""Which handler answers which event, and how its View becomes components. `chat.py` knows what to do.
+"""Which handler answers which event, and how its PageUpdate becomes components.
 
-Every function here is thin: it finds the tab's session, calls the handler and translates. The key of a tab is the
-session hash that Gradio gives each page load.
+Every function here is thin: it finds the session of the tab, calls a handler and translates the result. The key of a
+tab is the session hash that Gradio gives each page load. The conversation that the browser keeps travels only with
+what a visitor starts, since only there a lost session has to be restored; what follows by itself finds it in place.
 """
 
 from __future__ import annotations
@@ -9,27 +10,26 @@ from __future__ import annotations
 import html
 import mimetypes
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 from gradio.components import Component
+from gradio.events import Dependency
 
 from qwen2vl_demo.errors import UserError
-from qwen2vl_demo.ui.answer_settings import FIELDS
-from qwen2vl_demo.ui.chat.controller import Chat
+from qwen2vl_demo.ui.chat.conversation import Conversation
 from qwen2vl_demo.ui.chat.export import export_html, export_json
-from qwen2vl_demo.ui.chat.page_update import LOST, View, report
+from qwen2vl_demo.ui.chat.page_update import FAILED, PageUpdate, report
 from qwen2vl_demo.ui.example_cards import Example
 from qwen2vl_demo.ui.layout import Page
-from qwen2vl_demo.ui.panel.tabs import update_panel, wire_panel
+from qwen2vl_demo.ui.panel.panel import Panel
+from qwen2vl_demo.ui.panel.tab import AT_ONCE, QUEUED, PageContext, Updates
+from qwen2vl_demo.ui.parts import Parts
 from qwen2vl_demo.ui.sessions import Draft, Session
-
-PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-AT_ONCE: dict[str, Any] = {**PRIVATE, "queue": False}
-# No limit: the engine itself takes one conversation at a time, and a question must show on the page while it waits.
-QUEUED: dict[str, Any] = {**PRIVATE, "concurrency_limit": None, "trigger_mode": "multiple"}
+from qwen2vl_demo.ui.settings_form import MEDIA_FIELDS
 
 RECALL = """async () => {
   for (let i = 0; i < 100 && !window.qwen2vl?.recall; i++) await new Promise(done => setTimeout(done, 20));
@@ -41,192 +41,233 @@ TOGGLE_WIDE = "() => { window.qwen2vl.toggleWide(); return []; }"
 TOGGLE_THEME = "() => { window.qwen2vl.toggleTheme(); return []; }"
 
 
-def wire(demo: gr.Blocks, page: Page, chat: Chat, cards: Sequence[Example]) -> None:
-    """Connects the components of a page to the handlers of its chat, inside the open gr.Blocks."""
-    on = _Handlers(page, chat, cards)
-    answer: list[Component] = [page.saved, page.chatbot, page.notice, page.numbers, page.asked]
-    whole: list[Component] = [page.composer, *answer]
-    state: list[Component] = [page.saved, *page.settings]
-    begun = [
-        page.composer.submit(on.begin, [page.composer, page.saved], whole, **AT_ONCE, trigger_mode="multiple"),
-        page.chatbot.example_select(on.begin_example, [page.saved], whole, **AT_ONCE),
-        page.retry.click(on.begin_retry, [page.saved], whole, **AT_ONCE),
-    ]
-    answered = []
-    for event in begun:
-        # Three steps, because what streams is sent as differences, which the browser applies to the very objects that
-        # are still waiting to be drawn: a composer that streamed would lose what came between two frames.
-        responded = event.then(on.respond, state, answer, **QUEUED)
-        answered.append(responded.then(on.finish, [page.saved], whole, **AT_ONCE))
-    page.composer.stop(on.stop, [page.saved], whole, **AT_ONCE)
-    undone = page.undo.click(on.undo, [page.saved], whole, **AT_ONCE)
-    cleared = gr.on([page.clear.click, page.chatbot.clear], on.clear, [page.saved], whole, **AT_ONCE)
-    loaded = demo.load(on.load, [page.saved], [*whole, page.settings[0]], js=RECALL, **AT_ONCE)
-    opened = page.load.upload(on.open_file, [page.load, page.saved], [*whole, page.settings[0]], **QUEUED)
-    _wire_panel(page, on, state, [undone, cleared, loaded, opened], answered)
-    for button, write in ((page.save_json, on.save_json), (page.save_html, on.save_html)):
-        written = button.click(write, [page.saved], [page.download, page.notice], **QUEUED)
-        written.success(None, [page.download], None, js=DOWNLOAD, **AT_ONCE)
-    page.webcam_button.click(on.webcam, None, [page.webcam], **AT_ONCE)
-    shot = [page.camera, page.composer]
-    page.camera.input(on.snapshot, shot, [*shot, page.webcam], **AT_ONCE)
-    page.settings_button.click(None, None, None, js=TOGGLE_SETTINGS, **AT_ONCE)
-    page.theme.click(None, None, None, js=TOGGLE_THEME, **AT_ONCE)
-    page.wide.click(None, None, None, js=TOGGLE_WIDE, **AT_ONCE)
-    file, question, reply, button = page.ask
-    button.click(on.ask, [file, question], [reply], api_name="ask", concurrency_limit=4)
-    demo.unload(on.close)
+@dataclass(frozen=True, eq=False)
+class PageEvents:
+    """The functions that Gradio calls, for one page."""
 
+    page: Page
+    parts: Parts
+    panel: Panel
+    cards: Sequence[Example]
 
-def _wire_panel(
-    page: Page, on: _Handlers, state: list[Component], events: Sequence[Any], answered: Sequence[Any]
-) -> None:
-    """The panel looks again when files come or go, when a question was sent (in a call of its own, so that pictures do
-    not travel with the words of an answer), behind `events`, and when a setting that changes the prompt does. Tabs that
-    follow the session are told behind each look, and when an answer ended."""
-    shown: list[Component] = [page.cost, *(component for tab in page.panel for component in tab)]
-    latest = {**QUEUED, "trigger_mode": "always_last"}
-    setting: dict[str, Any] = dict(zip(FIELDS, page.settings, strict=True))
-    changed = [setting[name].change for name in ("min_tokens", "max_tokens", "fps", "max_frames", "add_vision_id")]
-    look: list[Component] = [page.composer, *state]
-    looked = [
-        *(
-            listener(on.look, look, shown, **latest)
-            for listener in (page.cost.input, page.asked.input, setting["system"].blur, *changed)
-        ),
-        *(event.then(on.look, look, shown, **QUEUED) for event in events),
-    ]
-    wire_panel(on.chat, page.panel, state, [*looked, *answered])
+    def wire(self, demo: gr.Blocks) -> None:
+        """Connects the components of the page to their handlers, inside the open gr.Blocks."""
+        page, chat = self.page, self.page.chat
+        answer: list[Component] = [page.saved, chat.chatbot, chat.notice, chat.numbers, page.prompt_sent]
+        whole: list[Component] = [chat.composer, *answer]
+        saved: list[Component] = [page.saved]
+        begun = [
+            chat.composer.submit(self.begin, [chat.composer, *saved], whole, trigger_mode="multiple", **AT_ONCE),
+            chat.chatbot.example_select(self.begin_example, saved, whole, **AT_ONCE),
+            chat.retry.click(self.begin_retry, saved, whole, **AT_ONCE),
+        ]
+        finished = []
+        for event in begun:
+            # Three steps, because what streams is sent as differences, which the browser applies to the very objects
+            # that are still waiting to be drawn: a composer that streamed would lose what came between two frames.
+            responded = event.then(
+                self.respond, None, answer, inputs_kwargs=page.settings, trigger_mode="multiple", **QUEUED
+            )
+            finished.append(responded.then(self.finish, None, whole, **AT_ONCE))
+        chat.composer.stop(self.stop, None, whole, **AT_ONCE)
+        undone = chat.undo.click(self.undo, saved, whole, **AT_ONCE)
+        cleared = gr.on([chat.clear.click, chat.chatbot.clear], self.clear, None, whole, **AT_ONCE)
+        system = page.settings["system"]
+        loaded = demo.load(self.load, saved, [*whole, system], js=RECALL, **AT_ONCE)
+        opened = chat.load.upload(
+            self.open_file, [chat.load, *saved], [*whole, system], trigger_mode="multiple", **QUEUED
+        )
+        self._wire_panel([undone, cleared, loaded, opened], finished)
+        for button, write in ((chat.save_json, self.save_json), (chat.save_html, self.save_html)):
+            written = button.click(write, saved, [page.download, chat.notice], trigger_mode="multiple", **QUEUED)
+            written.success(None, [page.download], None, js=DOWNLOAD, **AT_ONCE)
+        chat.webcam_button.click(self.open_webcam, None, [chat.webcam], **AT_ONCE)
+        snapshot = [chat.camera, chat.composer]
+        chat.camera.input(self.attach_snapshot, snapshot, [*snapshot, chat.webcam], **AT_ONCE)
+        page.settings_button.click(None, None, None, js=TOGGLE_SETTINGS, **AT_ONCE)
+        page.theme.click(None, None, None, js=TOGGLE_THEME, **AT_ONCE)
+        page.wide.click(None, None, None, js=TOGGLE_WIDE, **AT_ONCE)
+        ask = page.ask
+        ask.button.click(self.ask, [ask.file, ask.question], [ask.answer], api_name="ask", concurrency_limit=4)
+        demo.unload(self.close)
 
-
-class _Handlers:
-    """The functions that Gradio calls."""
-
-    def __init__(self, page: Page, chat: Chat, cards: Sequence[Example]) -> None:
-        self.page, self.chat, self.cards = page, chat, cards
-
-    def begin(self, request: gr.Request, box: Any, saved: str) -> list[Any]:
-        return _whole(self.chat.begin(self._session(request, saved), _draft(box)))
-
-    def begin_example(self, request: gr.Request, event: gr.SelectData, saved: str) -> list[Any]:
-        if not isinstance(event.index, int) or not 0 <= event.index < len(self.cards):
-            return _whole(View())
-        card = self.cards[event.index]  # the page says which one; what is in it is ours
-        draft = Draft(card.text, tuple(str(file) for file in card.files))
-        return _whole(self.chat.begin(self._session(request, saved), draft))
-
-    def begin_retry(self, request: gr.Request, saved: str) -> list[Any]:
-        return _whole(self.chat.begin_retry(self._session(request, saved)))
-
-    def respond(self, request: gr.Request, saved: str, *values: Any) -> Iterator[list[Any]]:
-        for view in self.chat.respond(self._session(request, saved), values):
-            yield _answer(view)
-        yield _answer(View())  # Gradio sends the last update of a stream again when it ends
-
-    def finish(self, request: gr.Request, saved: str) -> list[Any]:
-        return _whole(self.chat.finish(self._session(request, saved)))
-
-    def stop(self, request: gr.Request, saved: str) -> list[Any]:
-        return _whole(self.chat.stop(self._session(request, saved)))
-
-    def undo(self, request: gr.Request, saved: str) -> list[Any]:
-        return _whole(self.chat.undo(self._session(request, saved)))
-
-    def clear(self, request: gr.Request, saved: str) -> list[Any]:
-        return _whole(self.chat.clear(self._session(request, saved)))
-
-    def load(self, request: gr.Request, saved: str) -> list[Any]:
-        session = self._session(request, saved)
-        return [*_whole(self.chat.restore(session)), session.conversation.system]
-
-    def open_file(self, request: gr.Request, path: str | None, saved: str) -> list[Any]:
-        session = self._session(request, saved)
-        view = self.chat.import_chat(session, Path(path).read_bytes() if path else b"")
-        return [*_whole(view), gr.skip() if view.messages is None else session.conversation.system]
-
-    def look(self, request: gr.Request, box: Any, saved: str, *values: Any) -> list[Any]:
-        """The line of cost, then the components of all tabs of the panel."""
-        look = self.chat.look(self._session(request, saved), _draft(box), values)
-        cost = gr.skip() if look.cost is None else html.escape(look.cost)
-        if look.sight is None:
-            return [cost, *(gr.skip() for tab in self.page.panel for _ in tab)]
-        return [cost, *update_panel(self.chat.engine, look.sight)]
-
-    def save_json(self, request: gr.Request, saved: str) -> tuple[Any, Any]:
-        return self._save(request, saved, "chat.json", lambda c: export_json(c, self.chat.store, self.chat.engine.name))
-
-    def save_html(self, request: gr.Request, saved: str) -> tuple[Any, Any]:
-        engine = self.chat.engine
-        return self._save(
-            request, saved, "chat.html", lambda c: export_html(c, self.chat.store, engine.name, engine.description)
+    def _wire_panel(self, events: Sequence[Dependency], finished: Sequence[Dependency]) -> None:
+        """The panel is refreshed when files come or go, when a question has entered the conversation (in a call of its
+        own, so that pictures do not travel with the words of an answer), behind `events`, and when a setting that
+        changes the prompt does."""
+        page, chat = self.page, self.page.chat
+        outputs = [chat.cost, *self.panel.outputs()]
+        changed = [page.settings[key].change for key in MEDIA_FIELDS]  # type: ignore[attr-defined]
+        started = [chat.cost.input, page.settings["system"].blur, *changed]  # type: ignore[attr-defined]
+        restoring: dict[str, Any] = {"inputs_kwargs": {"saved": page.saved, **page.settings}, **QUEUED}
+        plain: dict[str, Any] = {"inputs_kwargs": page.settings, **QUEUED}
+        latest: dict[str, Any] = {"trigger_mode": "always_last"}
+        refreshed = [
+            *(event(self.refresh, [chat.composer], outputs, **restoring, **latest) for event in started),
+            page.prompt_sent.input(self.refresh, [chat.composer], outputs, **plain, **latest),
+            *(event.then(self.refresh, [chat.composer], outputs, trigger_mode="multiple", **plain) for event in events),
+        ]
+        self.panel.wire(
+            PageContext(
+                open_session=self._open,
+                find_session=self._find,
+                saved=page.saved,
+                settings=page.settings,
+                refreshed=[*refreshed, *finished],
+            )
         )
 
-    def _save(self, request: gr.Request, saved: str, name: str, write: Callable[[Any], str]) -> tuple[Any, Any]:
-        """Writes the chat to a file that only this visitor can name; it goes when the tab closes."""
-        session = self._session(request, saved)
+    def begin(self, request: gr.Request, box: Any, saved: str) -> Any:
+        return self._whole(self.parts.controller.begin(self._open(request, saved), _draft(box)))
+
+    def begin_example(self, request: gr.Request, event: gr.SelectData, saved: str) -> Any:
+        if not isinstance(event.index, int) or not 0 <= event.index < len(self.cards):
+            return gr.skip()
+        card = self.cards[event.index]  # the page says which one; what is in it is ours
+        draft = Draft(card.text, tuple(str(file) for file in card.files))
+        return self._whole(self.parts.controller.begin(self._open(request, saved), draft))
+
+    def begin_retry(self, request: gr.Request, saved: str) -> Any:
+        return self._whole(self.parts.controller.begin_retry(self._open(request, saved)))
+
+    async def respond(self, request: gr.Request, **settings: Any) -> AsyncGenerator[Any, None]:
+        session = self._find(request)
+        if session is not None:
+            updates = self.parts.controller.answers.respond(session, settings)
+            try:
+                async for update in updates:
+                    yield self._answer(update) or gr.skip()
+            finally:
+                await updates.aclose()
+        yield gr.skip()  # Gradio sends the last update of a stream again when it ends
+
+    def finish(self, request: gr.Request) -> Any:
+        session = self._find(request)
+        update = PageUpdate(busy=False) if session is None else self.parts.controller.answers.finish(session)
+        return self._whole(update)
+
+    def stop(self, request: gr.Request) -> Any:
+        session = self._find(request)
+        return self._whole(PageUpdate(busy=False) if session is None else self.parts.controller.stop(session))
+
+    def undo(self, request: gr.Request, saved: str) -> Any:
+        return self._whole(self.parts.controller.undo(self._open(request, saved)))
+
+    def clear(self, request: gr.Request) -> Any:
+        return self._whole(self.parts.controller.clear(self._open(request, "")))
+
+    def load(self, request: gr.Request, saved: str) -> Any:
+        session = self._open(request, saved)
+        return self._whole(self.parts.controller.restore(session)) | self._system(session)
+
+    def open_file(self, request: gr.Request, path: str | None, saved: str) -> Any:
+        session = self._open(request, saved)
+        update = self.parts.controller.import_chat(session, Path(path).read_bytes() if path else b"")
+        return self._whole(update) | ({} if update.messages is None else self._system(session))
+
+    def refresh(self, request: gr.Request, box: Any, saved: str | None = None, **settings: Any) -> Any:
+        """The line of cost, and all tabs of the panel. Without `saved` a session that is gone stays gone."""
+        session = (self._find(request) or Session()) if saved is None else self._open(request, saved)
+        update = self.parts.preview.refresh(session, _draft(box), settings)
+        updates: Updates = {} if update.cost is None else {self.page.chat.cost: html.escape(update.cost)}
+        if update.panel is not None:
+            updates |= self.panel.update(update.panel)
+        return updates or gr.skip()
+
+    def save_json(self, request: gr.Request, saved: str) -> Any:
+        return self._save(
+            request, saved, "chat.json", lambda c: export_json(c, self.parts.store, self.parts.engine.name)
+        )
+
+    def save_html(self, request: gr.Request, saved: str) -> Any:
+        store, engine = self.parts.store, self.parts.engine
+        return self._save(
+            request, saved, "chat.html", lambda chat: export_html(chat, store, engine.name, engine.description)
+        )
+
+    def _save(self, request: gr.Request, saved: str, name: str, write: Callable[[Conversation], str]) -> Any:
+        """Writes the chat to a file that only this visitor can name; it is deleted when the tab closes."""
+        page, session = self.page, self._open(request, saved)
         if not session.conversation.turns:
-            return None, _notice("There is nothing to save yet.")
-        folder = Path(self.page.download.GRADIO_CACHE) / f"chat-{secrets.token_hex(16)}"
+            return {page.download: None, page.chat.notice: _notice("There is nothing to save yet.")}
+        folder = Path(page.download.GRADIO_CACHE) / f"chat-{secrets.token_hex(16)}"
         try:
             folder.mkdir(parents=True)
             file = folder / name
             file.write_text(write(session.conversation), encoding="utf-8")
         except Exception as problem:
             report(problem, "saving a chat")
-            return None, _notice(LOST.format("the export"))
+            return {page.download: None, page.chat.notice: _notice(FAILED.format("the export"))}
         session.exports.append(file)
-        return gr.DownloadButton(value=str(file)), ""
+        return {page.download: gr.DownloadButton(value=str(file)), page.chat.notice: ""}
 
-    def webcam(self) -> Any:
+    def open_webcam(self) -> Any:
         return gr.Group(visible=True)
 
-    def snapshot(self, path: str | None, box: Any) -> tuple[Any, Any, Any]:
-        draft = _draft(box)
+    def attach_snapshot(self, path: str | None, box: Any) -> Any:
+        draft, chat = _draft(box), self.page.chat
         if not path:
-            return gr.skip(), gr.skip(), gr.skip()
-        return None, {"text": draft.text, "files": [*draft.files, path]}, gr.Group(visible=False)
+            return gr.skip()
+        composer = {"text": draft.text, "files": [*draft.files, path]}
+        return {chat.camera: None, chat.composer: composer, chat.webcam: gr.Group(visible=False)}
 
-    def ask(self, file: str | None, question: str) -> Iterator[str]:
+    async def ask(self, file: str | None, question: str) -> AsyncGenerator[str, None]:
         """One question, with a picture, a clip or a PDF if you like; streams the answer. Keeps no conversation."""
+        answers = self.parts.controller.answers.ask_once(Draft(question or "", (file,) if file else ()))
         try:
-            yield from self.chat.ask(Draft(question or "", (file,) if file else ()))
+            async for answer in answers:
+                yield answer
         except UserError as problem:
             raise gr.Error(str(problem), print_exception=False) from None
         except Exception as problem:
             report(problem, "answering a call")
-            raise gr.Error(LOST.format(self.chat.engine.name), print_exception=False) from None
+            raise gr.Error(FAILED.format(self.parts.engine.name), print_exception=False) from None
+        finally:
+            await answers.aclose()
 
     def close(self, request: gr.Request) -> None:
-        self.chat.sessions.drop(request.session_hash)
+        self.parts.sessions.drop(request.session_hash)
 
-    def _session(self, request: gr.Request, saved: str) -> Session:
-        return self.chat.open(request.session_hash, saved if isinstance(saved, str) else None)
+    def _open(self, request: gr.Request, saved: str) -> Session:
+        return self.parts.sessions.open(request.session_hash, saved if isinstance(saved, str) else None)
+
+    def _find(self, request: gr.Request) -> Session | None:
+        return self.parts.sessions.find(request.session_hash)
+
+    def _whole(self, update: PageUpdate) -> Updates:
+        """The composer, and all that `_answer` changes."""
+        composer: dict[str, Any] = {}
+        if update.busy is not None:
+            composer |= {"submit_btn": not update.busy, "stop_btn": update.busy}
+        if update.draft is not None:
+            files = [_file(path) for path in update.draft.files]
+            composer["value"] = {"text": update.draft.text, "files": files}
+        chat = self.page.chat
+        changed: Updates = {chat.composer: gr.MultimodalTextbox(**composer) if composer else gr.skip()}
+        return changed | self._answer(update)
+
+    def _answer(self, update: PageUpdate) -> Updates:
+        page, chat = self.page, self.page.chat
+        changed: Updates = {}
+        if update.saved is not None:
+            changed[page.saved] = update.saved
+        if update.messages is not None:
+            changed[chat.chatbot] = update.messages
+        if update.notice is not None:
+            changed[chat.notice] = _notice(update.notice)
+        if update.numbers is not None:
+            changed[chat.numbers] = _line(update.numbers)
+        if update.prompt_sent:
+            changed[page.prompt_sent] = secrets.token_hex(8)  # any other value will do
+        return changed
+
+    def _system(self, session: Session) -> Updates:
+        return {self.page.settings["system"]: session.conversation.system}
 
 
 def _draft(box: Any) -> Draft:
     box = box if isinstance(box, dict) else {}
     return Draft(box.get("text") or "", tuple(box.get("files") or ()))
-
-
-def _whole(view: View) -> list[Any]:
-    """Composer first, then `_answer`."""
-    composer: dict[str, Any] = {}
-    if view.busy is not None:
-        composer |= {"submit_btn": not view.busy, "stop_btn": view.busy}
-    if view.draft is not None:
-        composer["value"] = {"text": view.draft.text, "files": [_file(path) for path in view.draft.files]}
-    return [gr.MultimodalTextbox(**composer) if composer else gr.skip(), *_answer(view)]
-
-
-def _answer(view: View) -> list[Any]:
-    """Saved, chat, notice, numbers, asked."""
-    return [
-        gr.skip() if view.saved is None else view.saved,
-        gr.skip() if view.messages is None else view.messages,
-        gr.skip() if view.notice is None else _notice(view.notice),
-        gr.skip() if view.numbers is None else _line(view.numbers),
-        gr.skip() if view.prompt is None else secrets.token_hex(8),  # another value, that is all it says
-    ]
 
 
 def _file(path: str) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The examples of the first page: questions with their files, read from assets/examples/examples.json.
 
 The file is a list of {"label", "text", "files": [names beside it]}. An example whose files are not there is left out,
-so that no card leads nowhere. Knows no gradio.
+so that no card leads nowhere.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-log = logging.getLogger(__name__)
+from qwen2vl_demo.resources import EXAMPLES
 
-FOLDER = Path(__file__).resolve().parents[2] / "assets" / "examples"
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Example:
     files: tuple[Path, ...] = ()
 
 
-def load_examples(folder: Path = FOLDER) -> tuple[Example, ...]:
+def load_examples(folder: Path = EXAMPLES) -> tuple[Example, ...]:
     """All usable examples, in the order of the file; none if there is no file."""
     try:
         records = json.loads((folder / "examples.json").read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""The components of the page and where they stand. Knows gradio and words; no handler, no session.
+"""The components of the page and where they stand.
 
 The chat component is an output only: what it shows is made from the state, and what it holds is never read.
 """
@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
-from gradio.components import Component
+from gradio.blocks import Block
 
-from qwen2vl_demo.engine.protocol import Engine, GenerationOptions
+from qwen2vl_demo.engine.protocol import Engine
 from qwen2vl_demo.ui.example_cards import Example
-from qwen2vl_demo.ui.panel.tabs import draw_panel
-from qwen2vl_demo.ui.settings_form import settings_panel
+from qwen2vl_demo.ui.panel.panel import Panel
+from qwen2vl_demo.ui.settings_form import SettingsForm
 
 SENTENCE = "Show it a picture, a clip or a page, and ask."
 WELCOME = (
@@ -44,10 +44,19 @@ TELL = "watch('value', () => trigger('input'));"
 
 
 @dataclass(frozen=True)
-class Page:
-    """Every component that an event reads or changes."""
+class AskComponents:
+    """The unseen components behind the API endpoint "ask"."""
 
-    settings: list[Component]  # in the order of choices.FIELDS; the system prompt is the first
+    file: gr.File
+    question: gr.Textbox
+    answer: gr.Textbox
+    button: gr.Button
+
+
+@dataclass(frozen=True)
+class ChatComponents:
+    """The chat and what stands around it."""
+
     chatbot: gr.Chatbot
     numbers: gr.HTML  # the line about the last answer
     notice: gr.HTML  # the sentence about what went wrong
@@ -62,21 +71,28 @@ class Page:
     save_json: gr.Button
     save_html: gr.Button
     load: gr.UploadButton
+
+
+@dataclass(frozen=True)
+class Page:
+    """Every component that an event reads or changes."""
+
+    settings: dict[str, Block]  # by the keys of the form's fields
+    chat: ChatComponents
     settings_button: gr.Button
     theme: gr.Button
-    panel: list[list[Component]]  # of each tab, what it changes
     wide: gr.Button
-    asked: gr.HTML  # unseen: another value whenever a prompt was sent
-    saved: gr.HTML  # the conversation as JSON, for the browser to keep
+    prompt_sent: gr.HTML  # unseen: another value whenever a question has entered the conversation
+    saved: gr.HTML  # unseen: the conversation as JSON, for the browser to keep
     download: gr.DownloadButton  # unseen: carries a file to the browser
-    ask: tuple[gr.File, gr.Textbox, gr.Textbox, gr.Button]  # unseen: file, question, answer, trigger of the endpoint
+    ask: AskComponents
 
 
-def draw(engine: Engine, defaults: GenerationOptions, cards: Sequence[Example], max_file_mb: int) -> Page:
+def draw_page(engine: Engine, form: SettingsForm, panel: Panel, cards: Sequence[Example], max_file_mb: int) -> Page:
     """Draws the page into the open gr.Blocks."""
     with gr.Sidebar(open=False, width=340, elem_id="settings"):
         gr.Markdown("## Settings")
-        settings = settings_panel(defaults, engine.pixel_limits)
+        settings = form.draw()
     with gr.Row(elem_id="header"):
         gr.HTML(
             f'<div class="brand"><h1>Qwen2-VL</h1><p>{SENTENCE}</p></div>'
@@ -87,32 +103,36 @@ def draw(engine: Engine, defaults: GenerationOptions, cards: Sequence[Example], 
         theme = gr.Button("Dark or light", elem_id="theme", scale=0, **SMALL)
     with gr.Row(elem_id="main"):
         with gr.Column(scale=5, min_width=320, elem_id="talk"):
-            talk = _draw_talk(cards, max_file_mb)
+            chat = _draw_chat(cards, max_file_mb)
         with gr.Column(scale=5, min_width=320, elem_id="side"):
             wide = gr.Button("Wide", elem_id="wide", **SMALL)
-            panel = draw_panel(engine)
-    saved = gr.HTML("", html_template="<i></i>", js_on_load=REMEMBER, visible="hidden", elem_id="saved")
-    asked = gr.HTML("", html_template="<i></i>", js_on_load=TELL, visible="hidden", elem_id="asked")
+            panel.draw()
+    unseen: dict[str, Any] = {"html_template": "<i></i>", "visible": "hidden"}
+    saved = gr.HTML("", js_on_load=REMEMBER, elem_id="saved", **unseen)
+    prompt_sent = gr.HTML("", js_on_load=TELL, elem_id="prompt-sent", **unseen)
     download = gr.DownloadButton("Download", visible=False)
     with gr.Group(visible=False):
-        ask = (gr.File(label="file"), gr.Textbox(label="question"), gr.Textbox(label="answer"), gr.Button("Ask"))
+        ask = AskComponents(
+            file=gr.File(label="file"),
+            question=gr.Textbox(label="question"),
+            answer=gr.Textbox(label="answer"),
+            button=gr.Button("Ask"),
+        )
     return Page(
         settings=settings,
+        chat=chat,
         settings_button=settings_button,
         theme=theme,
-        panel=panel,
         wide=wide,
-        asked=asked,
+        prompt_sent=prompt_sent,
         saved=saved,
         download=download,
         ask=ask,
-        **talk,
     )
 
 
-def _draw_talk(cards: Sequence[Example], max_file_mb: int) -> dict[str, Any]:
-    made: dict[str, Any] = {}
-    made["chatbot"] = gr.Chatbot(
+def _draw_chat(cards: Sequence[Example], max_file_mb: int) -> ChatComponents:
+    chatbot = gr.Chatbot(
         elem_id="chat",
         label="Conversation",
         show_label=False,
@@ -123,12 +143,12 @@ def _draw_talk(cards: Sequence[Example], max_file_mb: int) -> dict[str, Any]:
         placeholder=WELCOME.format(max_file_mb, TRY if cards else ""),
         examples=[{"text": c.text, "display_text": c.label, "files": [str(f) for f in c.files]} for c in cards],
     )
-    made["numbers"] = gr.HTML("", elem_id="numbers")
-    made["notice"] = gr.HTML("", elem_id="notice")
-    with gr.Group(visible=False, elem_id="webcam") as made["webcam"]:
-        made["camera"] = gr.Image(sources=["webcam"], type="filepath", label="Webcam", elem_id="camera", height=260)
-    made["cost"] = gr.HTML("", elem_id="cost", js_on_load=WATCH_FILES)
-    made["composer"] = gr.MultimodalTextbox(
+    numbers = gr.HTML("", elem_id="numbers")
+    notice = gr.HTML("", elem_id="notice")
+    with gr.Group(visible=False, elem_id="webcam") as webcam:
+        camera = gr.Image(sources=["webcam"], type="filepath", label="Webcam", elem_id="camera", height=260)
+    cost = gr.HTML("", elem_id="cost", js_on_load=WATCH_FILES)
+    composer = gr.MultimodalTextbox(
         elem_id="composer",
         label="Message",
         show_label=False,
@@ -142,11 +162,19 @@ def _draw_talk(cards: Sequence[Example], max_file_mb: int) -> dict[str, Any]:
         stop_btn=False,
     )
     with gr.Row(elem_id="tools"):
-        made["retry"] = gr.Button("Retry", elem_id="retry", **SMALL)
-        made["undo"] = gr.Button("Undo", elem_id="undo", **SMALL)
-        made["clear"] = gr.Button("Clear", elem_id="clear", **SMALL)
-        made["webcam_button"] = gr.Button("Webcam", elem_id="webcam-button", **SMALL)
-        made["save_json"] = gr.Button("Save JSON", elem_id="save-json", **SMALL)
-        made["save_html"] = gr.Button("Save HTML", elem_id="save-html", **SMALL)
-        made["load"] = gr.UploadButton("Open", file_types=[".json"], type="filepath", elem_id="open", **SMALL)
-    return made
+        return ChatComponents(
+            chatbot=chatbot,
+            numbers=numbers,
+            notice=notice,
+            cost=cost,
+            composer=composer,
+            webcam=webcam,
+            camera=camera,
+            retry=gr.Button("Retry", elem_id="retry", **SMALL),
+            undo=gr.Button("Undo", elem_id="undo", **SMALL),
+            clear=gr.Button("Clear", elem_id="clear", **SMALL),
+            webcam_button=gr.Button("Webcam", elem_id="webcam-button", **SMALL),
+            save_json=gr.Button("Save JSON", elem_id="save-json", **SMALL),
+            save_html=gr.Button("Save HTML", elem_id="save-html", **SMALL),
+            load=gr.UploadButton("Open", file_types=[".json"], type="filepath", elem_id="open", **SMALL),
+        )

@@ -1,9 +1,9 @@
-"""The visitors' media on disk: named by the hash of their bytes, kept apart from Gradio's cache, and swept.
+"""The visitors' media on disk, content-addressed, kept apart from Gradio's cache and cleaned up by age and size.
 
-Gradio's own cache is emptied when the app is shut down; a chat that survives a restart needs its pictures, so they
-are copied here. A name says nothing of its visitor and cannot be guessed without having the file. Files that nobody
-used for `max_age` seconds go, and the longest unused go first when all together exceed `max_bytes`. Knows media.py
-and the file system, neither gradio nor sessions. Safe for several threads and several processes.
+Gradio's own cache is emptied when the app shuts down; a chat that survives a restart needs its media, so they are
+copied here. A file is called `DIGEST.ENDING`: the SHA-256 of its bytes, which says nothing about the visitor and cannot
+be guessed without having the file, and the ending of its format, found from its content. Safe to use from several
+threads and several processes.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ import PIL.Image
 
 from qwen2vl_demo import media
 from qwen2vl_demo.errors import UserError
+from qwen2vl_demo.lru_cache import LRUCache
+from qwen2vl_demo.media import MediaLimits
 from qwen2vl_demo.ui.chat.conversation import Conversation, Medium, MediumKind
 from qwen2vl_demo.ui.chat.saved_chat import FILE_NAME, MAX_NAME, clean
 from qwen2vl_demo.viz.boxes import Box, draw_boxes
@@ -28,54 +30,81 @@ from qwen2vl_demo.viz.boxes import Box, draw_boxes
 log = logging.getLogger(__name__)
 
 DAY = 24 * 3600
-VIEW_SIDE = 1600  # px, the longer side of a picture made for looking at
-DIRECT_BYTES = 6 * 2**20  # a picture above this is shown smaller
-SWEEP_EVERY = 600  # seconds between two looks at the folder
-PLAYABLE = {"mp4", "webm", "mov", "m4v"}  # what browsers play; of anything else a frame is shown
+VIEW_SIDE = 1600  # px, the longer side of a picture made for the browser
+DIRECT_BYTES = 6 * 2**20  # a picture above this is shown reduced
+SWEEP_INTERVAL = 600  # seconds between two sweeps, at least
+MAX_DOCUMENTS = 256  # PDFs whose pages are remembered
+TOUCH_INTERVAL = 3600  # seconds; the time of last use is no more precise than this
+PLAYABLE = {"mp4", "webm", "mov", "m4v"}  # endings of what browsers play; of any other clip a frame is shown
+OLD_ENDINGS = ("bin", "tif", "mpeg", "m4v")  # given by earlier versions in place of those of media.ENDINGS
 SHOWABLE = {"png", "jpg", "gif", "webp"}
 
 
 class MediaStore:
-    """A folder of media and of what was drawn from them."""
+    """A folder of media and of the views that were made of them.
 
-    def __init__(self, folder: Path, *, max_bytes: int = 4 * 2**30, max_age: float = 7 * DAY) -> None:
+    Files unused for `max_age` seconds are deleted, and the least recently used ones while all files together exceed
+    `max_bytes`. `limits` bounds the files that are opened.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        limits: MediaLimits | None = None,
+        max_bytes: int = 4 * 2**30,
+        max_age: float = 7 * DAY,
+    ) -> None:
         self.folder = folder
+        self.limits = limits if limits is not None else MediaLimits()
         self.max_bytes, self.max_age = max_bytes, max_age
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._swept = 0.0
+        self._pages: LRUCache[str, tuple[str, ...]] = LRUCache(MAX_DOCUMENTS)  # digest of a PDF: its pages' file names
+        self._last_sweep = 0.0
         self.sweep()
 
     def add(self, path: Path, name: str) -> tuple[Medium, ...]:
-        """Keeps an uploaded file; a PDF becomes one picture a page. Raises UserError for what is none of these."""
-        kind = media.kind_of(path)
-        if kind == "pdf":
-            pages = media.open_pdf(path)
-            return tuple(self._add_page(page, f"{name}, page {number}") for number, page in enumerate(pages, 1))
-        if kind == "image":
-            media.open_image(path)  # a picture that cannot be opened is refused here, before it is anywhere
-        return (self._keep(path, kind, name),)
+        """Stores an uploaded file; a PDF becomes one picture per page.
+
+        The type is found from the file's headers; pixels are not decoded, which processing does anyway. Raises
+        UserError for anything that is not a picture, a clip or a PDF.
+        """
+        found = media.identify_file(path, self.limits, name)
+        if found.kind == "pdf":
+            return self._add_pages(path, name)
+        return (self._store(path, found.kind, found.ending, name),)
 
     def add_bytes(self, data: bytes, expected: Medium) -> Medium:
-        """Keeps a medium of an imported chat; it must be what its name says. Raises UserError."""
-        if hashlib.sha256(data).hexdigest() != expected.file.partition(".")[0]:
+        """Stores a medium of an imported chat. Raises UserError unless it has the digest and the kind of `expected` and
+        can be opened. The ending of `expected.file` is not considered; the result has the right one."""
+        if hashlib.sha256(data).hexdigest() != _digest_of(expected):
             raise UserError(f"This saved chat cannot be read: {expected.name} is not the file that it was saved with.")
+        found = media.identify_file(data, self.limits, expected.name)
+        if found.kind == "pdf":
+            raise UserError(f"This saved chat cannot be read: {expected.name} is not one picture or clip.")
+        if found.kind != expected.kind:
+            raise UserError(f"This saved chat cannot be read: {expected.name} is not what it is said to be.")
+        if found.kind == "image":
+            media.open_image(data, self.limits, expected.name)
         part = self._part()
         try:
             part.write_bytes(data)
-            (added,) = self.add(part, expected.name)
-            return added
-        except ValueError:
-            raise UserError(f"This saved chat cannot be read: {expected.name} is not one picture or clip.") from None
+            return self._store(part, found.kind, found.ending, expected.name)
         finally:
             part.unlink(missing_ok=True)
 
     def path(self, medium: Medium) -> Path | None:
-        """Where its bytes lie, or None if they are gone."""
+        """The stored file of a medium, or None if it is no longer there.
+
+        Chats saved by earlier versions may name it with another ending, so it is looked up by its digest as well.
+        """
+        if not FILE_NAME.fullmatch(medium.file):
+            return None
         path = self.folder / medium.file
-        return path if FILE_NAME.fullmatch(medium.file) and path.is_file() else None
+        return path if path.is_file() else self._find(_digest_of(medium))
 
     def view(self, medium: Medium) -> Path | None:
-        """A file that a browser can show for it."""
+        """A file that a browser can show for a medium, made once where the stored one is of another format."""
         path = self.path(medium)
         if path is None:
             return None
@@ -87,21 +116,21 @@ class MediaStore:
         view = self.folder / f"{path.stem}.view.webp"
         if not view.is_file():
             try:
-                self._save_view(_still(path, medium.kind), view)
+                self._save_view(self._still(path, medium.kind), view)
             except (UserError, OSError):
                 log.warning("no view of a stored %s (%s)", medium.kind, path.suffix)
                 return None
         return view
 
     def boxed(self, medium: Medium, boxes: Sequence[Box]) -> Path | None:
-        """The picture with these boxes drawn on it; drawn once."""
+        """A picture with boxes drawn on it, made once."""
         path = self.path(medium)
         if path is None:
             return None
         drawn = self.folder / f"{path.stem}.{hashlib.sha256(repr(boxes).encode()).hexdigest()[:16]}.webp"
         if not drawn.is_file():
             try:
-                picture = media.open_image(path)
+                picture = media.open_image(path, self.limits)
             except UserError:
                 return None
             picture.thumbnail((VIEW_SIDE, VIEW_SIDE))
@@ -109,18 +138,18 @@ class MediaStore:
         return drawn
 
     def touch(self, conversation: Conversation) -> None:
-        """Marks the media of a chat as in use, so that the sweep takes others first."""
+        """Marks the media of a chat as used now, so that the sweep deletes others first."""
         for turn in conversation.turns:
             for medium in turn.media:
                 if path := self.path(medium):
-                    os.utime(path)
+                    _touch(path)
 
     def sweep(self, now: float | None = None) -> None:
-        """Deletes what is too old, then the longest unused while there is too much. Looks at most every 10 minutes."""
+        """Deletes what is too old, then the least recently used while there is too much; at most every 10 minutes."""
         now = time.time() if now is None else now
-        if now - self._swept < SWEEP_EVERY:
+        if now - self._last_sweep < SWEEP_INTERVAL:
             return
-        self._swept = now
+        self._last_sweep = now
         found = sorted(_files(self.folder))
         total = sum(size for _, size, _ in found)
         for used, size, path in found:
@@ -128,16 +157,13 @@ class MediaStore:
                 path.unlink(missing_ok=True)
                 total -= size
 
-    def _keep(self, path: Path, kind: MediumKind, name: str) -> Medium:
-        digest = hashlib.sha256()
-        with path.open("rb") as stream:
-            head = stream.read(64)
-            digest.update(head)
-            while block := stream.read(1 << 20):
-                digest.update(block)
-        target = self.folder / f"{digest.hexdigest()}.{_ending(head, path)}"
-        if target.is_file():
-            os.utime(target)
+    def _store(self, path: Path, kind: MediumKind, ending: str, name: str) -> Medium:
+        digest = _digest_of_file(path)
+        target = self.folder / f"{digest}.{ending}"
+        stored = target if target.is_file() else self._find(digest)
+        if stored is not None:
+            stored.replace(target)  # an earlier version may have stored it under another ending
+            _touch(target)
         else:
             self.sweep()
             part = self._part()
@@ -146,13 +172,40 @@ class MediaStore:
             part.replace(target)
         return Medium(kind, target.name, clean(name)[:MAX_NAME])
 
+    def _find(self, digest: str) -> Path | None:
+        """The stored file with this digest, whatever its ending."""
+        paths = (self.folder / f"{digest}.{ending}" for ending in (*media.ENDINGS, *OLD_ENDINGS))
+        return next((path for path in paths if path.is_file()), None)
+
+    def _add_pages(self, path: Path, name: str) -> tuple[Medium, ...]:
+        """Renders the pages of a PDF, unless they were rendered before and are still stored."""
+        digest = _digest_of_file(path)
+        files = self._pages.get(digest)
+        if files is None or not all((self.folder / file).is_file() for file in files):
+            files = tuple(self._add_page(page, name).file for page in media.open_pdf(path, self.limits, name))
+            self._pages.put(digest, files)
+        for file in files:
+            _touch(self.folder / file)
+        return tuple(
+            Medium("image", file, clean(f"{name}, page {number}")[:MAX_NAME]) for number, file in enumerate(files, 1)
+        )
+
     def _add_page(self, page: PIL.Image.Image, name: str) -> Medium:
         part = self._part()
         try:
             page.save(part, "PNG")
-            return self._keep(part, "image", name)
+            return self._store(part, "image", "png", name)
         finally:
             part.unlink(missing_ok=True)
+
+    def _still(self, path: Path, kind: MediumKind) -> PIL.Image.Image:
+        """A picture, or the first frame of a clip."""
+        if kind == "image":
+            return media.open_image(path, self.limits)
+        clip = media.read_video(
+            path, fps=1.0, min_frames=2, max_frames=2, resize=lambda count, size: _view_size(size), limits=self.limits
+        )
+        return PIL.Image.fromarray(clip.frames[0])
 
     def _save_view(self, picture: PIL.Image.Image, target: Path) -> None:
         picture.thumbnail((VIEW_SIDE, VIEW_SIDE))
@@ -165,43 +218,32 @@ class MediaStore:
         return self.folder / f"{secrets.token_hex(16)}.part"
 
 
-def _still(path: Path, kind: MediumKind) -> PIL.Image.Image:
-    """A picture, or the first sampled frame of a clip."""
-    if kind == "image":
-        return media.open_image(path)
-    clip = media.read_video(path, fps=1.0, min_frames=2, max_frames=2, resize=lambda count, size: _even(size))
-    return PIL.Image.fromarray(clip.frames[0])
-
-
-def _even(size: tuple[int, int]) -> tuple[int, int]:
+def _view_size(size: tuple[int, int]) -> tuple[int, int]:
     scale = min(1.0, VIEW_SIDE / max(size))
     return max(2, round(size[0] * scale)), max(2, round(size[1] * scale))
 
 
-def _ending(head: bytes, path: Path) -> str:
-    """The file's ending by its first bytes, so that a name cannot make the browser take it for something else."""
-    for magic, ending in ((b"\x89PNG", "png"), (b"\xff\xd8\xff", "jpg"), (b"GIF8", "gif")):
-        if head.startswith(magic):
-            return ending
-    if head[:4] == b"RIFF":
-        return {b"WEBP": "webp", b"AVI ": "avi"}.get(head[8:12], "bin")
-    if head[4:8] == b"ftyp":
-        brand = head[8:12]
-        if brand[:3] in (b"hei", b"hev", b"mif", b"msf", b"avi"):
-            return "avif" if brand[:3] == b"avi" else "heic"
-        return "mov" if brand == b"qt  " else "mp4"
-    if head.startswith(b"\x1a\x45\xdf\xa3"):
-        return "webm" if b"webm" in head else "mkv"
-    suffix = path.suffix[1:].lower()
-    return suffix if suffix in ("bmp", "tif", "tiff", "ppm", "mpg", "mpeg", "ts", "flv", "wmv") else "bin"
+def _digest_of(medium: Medium) -> str:
+    return medium.file.partition(".")[0]
+
+
+def _digest_of_file(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _touch(path: Path) -> None:
+    """Updates the time of last use, but rarely: a new time stamp makes a processor read the file again."""
+    if time.time() - path.stat().st_mtime > TOUCH_INTERVAL:
+        os.utime(path)
 
 
 def _files(folder: Path) -> Iterable[tuple[float, int, Path]]:
-    """(last use, bytes, path) of every file."""
+    """(time of last use, size in bytes, path) of every file."""
     for path in folder.iterdir():
         try:
             stat = path.stat()
-        except FileNotFoundError:  # another thread was quicker
+        except FileNotFoundError:  # deleted by another thread
             continue
         if path.is_file():
             yield stat.st_mtime, stat.st_size, path

@@ -1,8 +1,7 @@
-"""Who is here: one Session a browser tab, held in memory, freed when the tab closes.
+"""One Session for each browser tab, held in memory and freed when the tab closes.
 
-A session is found by the session hash that Gradio gives each page load. It may vanish while its page still stands (the
-app was restarted, a laptop slept): then it is made again from what the browser kept. Knows conversations and threads;
-neither gradio nor the engine nor any file.
+A session is found by the session hash that Gradio gives each page load. It may be gone while its page is still open
+(the app was restarted, a laptop slept); it is then restored from the conversation that the browser kept.
 """
 
 from __future__ import annotations
@@ -15,17 +14,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from qwen2vl_demo.engine.cost.estimate import Estimate
-from qwen2vl_demo.engine.protocol import Outcome
+from qwen2vl_demo.engine.protocol import GenerationOptions, Outcome
 from qwen2vl_demo.trace import PromptTrace
 from qwen2vl_demo.ui.chat.conversation import Conversation
 
-MOST = 2000  # sessions held at once
-OUTCOMES = 6  # answers of a session whose cost is remembered
+MAX_SESSIONS = 2000  # held at once
+MAX_OUTCOMES = 6  # answers of a session whose cost is remembered
 
 
 @dataclass(frozen=True)
 class Draft:
-    """What stands in the composer."""
+    """The content of the composer."""
 
     text: str = ""
     files: tuple[str, ...] = ()  # paths that Gradio has checked: uploads, or media of this page's store
@@ -33,83 +32,124 @@ class Draft:
 
 @dataclass
 class Run:
-    """One answer being written."""
+    """One answer that is being written."""
 
     draft: Draft | None = None  # what was sent; None for Retry
-    started: bool = False  # whether its answer is being made
+    started: bool = False  # whether the handler that writes the answer has taken it over
     cancel: threading.Event = field(default_factory=threading.Event)  # set: stop at the next step
-    done: threading.Event = field(default_factory=threading.Event)  # set: nothing more will come
-    text: str = ""  # what came so far
-    committed: bool = False  # whether its question stands in the conversation
+    done: threading.Event = field(default_factory=threading.Event)  # set: nothing more will follow
+    text: str = ""  # the answer so far
+    committed: bool = False  # whether the question is part of the conversation yet
+
+
+@dataclass(frozen=True)
+class ShownPrompt:
+    """What the panel shows: a conversation, the options it was prepared with, and the resulting trace."""
+
+    conversation: Conversation
+    options: GenerationOptions
+    trace: PromptTrace
+    draft: bool = False  # the last turn has not been sent yet
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What was predicted of a question when it was sent, before its answer was measured."""
+
+    conversation: Conversation
+    estimate: Estimate
 
 
 @dataclass
 class Session:
-    """What one tab holds. Read and change it under `lock`."""
+    """The state of one tab. Read and change it under `lock`."""
 
     conversation: Conversation = field(default_factory=Conversation)
-    run: Run | None = None  # None: nothing is being written
-    returned: Draft | None = None  # what failed before its first word, on its way back to the composer
-    trace: PromptTrace | None = None  # of the latest prompt that was sent
-    seen: PromptTrace | None = None  # of the prompt that the panel shows: sent, or about to be
-    predicted: tuple[Conversation, Estimate] | None = None  # of the latest prompt that was sent, before its answer
-    outcomes: deque[Outcome] = field(default_factory=lambda: deque(maxlen=OUTCOMES))  # of the last answers, newest last
-    shown: Conversation = field(default_factory=Conversation)  # what that prompt was made from
-    looks: int = 0  # how often the panel asked what there is to see
-    aside: threading.Event | None = None  # set it: the look at a word, or the experiment, that is going on ends
-    names: dict[str, str] = field(default_factory=dict)  # what a stored file was called, for Undo
+    run: Run | None = None  # None: no answer is being written
+    returned_draft: Draft | None = None  # a question that failed before its first word, to put back into the composer
+    shown: ShownPrompt | None = None  # what the panel shows; None: nothing
+    preview_number: int = 0  # of the latest preview that was asked for; older ones are dropped
+    prediction: Prediction | None = None  # for the latest question that was sent
+    outcomes: deque[Outcome] = field(default_factory=lambda: deque(maxlen=MAX_OUTCOMES))  # newest last
+    side_task: threading.Event | None = None  # cancels the experiment or attention map that is being computed
+    names: dict[str, str] = field(default_factory=dict)  # stored file -> what the visitor called it, for Undo
     exports: list[Path] = field(default_factory=list)  # files written for this visitor to download
     lock: threading.RLock = field(default_factory=threading.RLock)
 
-    def stop(self) -> Run | None:
-        """Asks the running answer to end; returns it."""
+    def cancel_run(self) -> Run | None:
+        """Asks the running answer, and whatever is computed beside it, to end. Returns the run."""
         with self.lock:
-            if self.aside is not None:
-                self.aside.set()
+            self.cancel_side_task()
             if self.run is not None:
                 self.run.cancel.set()
             return self.run
 
+    def cancel_side_task(self) -> None:
+        with self.lock:
+            if self.side_task is not None:
+                self.side_task.set()
+
+    def begin_side_task(self) -> threading.Event:
+        """Cancels the previous side task and returns the event that cancels the new one."""
+        with self.lock:
+            self.cancel_side_task()
+            self.side_task = threading.Event()
+            return self.side_task
+
+    def end_side_task(self, cancel: threading.Event) -> None:
+        with self.lock:
+            if self.side_task is cancel:
+                self.side_task = None
+
+    def replace_conversation(self, conversation: Conversation) -> None:
+        """Another conversation takes the place of this one; what was prepared for the old one no longer counts."""
+        with self.lock:
+            self.conversation = conversation
+            self.shown = self.prediction = None
+            self.preview_number += 1
+
     def owns(self, run: Run) -> bool:
-        """Whether `run` still speaks for this session. Ask under the lock."""
+        """Whether `run` may still change this session. Call it under the lock."""
         return self.run is run
 
 
 class Sessions:
-    """All tabs. Beyond MOST, the one that was quiet longest is let go; its browser still has the chat."""
+    """All sessions. Beyond MAX_SESSIONS, the least recently used is dropped; its browser still has the chat."""
 
-    def __init__(self) -> None:
-        self._sessions: dict[str, Session] = {}  # quiet longest first
+    def __init__(self, restore: Callable[[str], Conversation]) -> None:
+        """`restore` reads the conversation that a browser kept, as JSON; it must not raise."""
+        self._restore = restore
+        self._sessions: dict[str, Session] = {}  # least recently used first
         self._lock = threading.Lock()
 
-    def get(self, key: str | None, restore: Callable[[], Conversation] = Conversation) -> Session:
-        """The session of a tab; one that is not there starts from `restore()`. Without a key, one that nobody keeps."""
+    def open(self, key: str | None, saved: str | None) -> Session:
+        """The session of a tab, restored from `saved` if it is not known. Without a key: one that nobody keeps."""
+        if key and (session := self.find(key)) is not None:
+            return session
+        session = Session(self._restore(saved) if saved else Conversation())
         if not key:
-            return Session(restore())
+            return session
         with self._lock:
-            known = self._sessions.pop(key, None)
-            if known is not None:
-                self._sessions[key] = known
-                return known
-        fresh = Session(restore())
-        with self._lock:
-            session = self._sessions.setdefault(key, fresh)
-            surplus = [k for k in self._sessions if k != key][: max(0, len(self._sessions) - MOST)]
+            session = self._sessions.setdefault(key, session)
+            surplus = [k for k in self._sessions if k != key][: max(0, len(self._sessions) - MAX_SESSIONS)]
         for old in surplus:
             self.drop(old)
         return session
 
-    def known(self, key: str | None) -> Session | None:
-        """The session of a tab if it is open: for what follows by itself, which must not bring a closed tab back."""
+    def find(self, key: str | None) -> Session | None:
+        """The session of a tab if it is open; never creates one, so that a closed tab stays closed."""
         with self._lock:
-            return self._sessions.get(key or "")
+            session = self._sessions.pop(key or "", None)
+            if session is not None:
+                self._sessions[key or ""] = session
+            return session
 
     def drop(self, key: str | None) -> None:
-        """The tab is closed: its answer ends, what it held is freed."""
+        """The tab was closed: ends its answer and frees what it held."""
         with self._lock:
             session = self._sessions.pop(key or "", None)
         if session is not None:
-            session.stop()
+            session.cancel_run()
             for file in session.exports:
                 shutil.rmtree(file.parent, ignore_errors=True)
 

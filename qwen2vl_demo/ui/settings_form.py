@@ -1,129 +1,321 @@
-"""The settings beside the chat, drawn: what each does, in plain words. `choices.py` reads what they hold.
-
-Knows gradio and the defaults; no handler and no engine.
-"""
+"""The settings beside the chat: one table of fields that draws them, reads what they hold and checks it."""
 
 from __future__ import annotations
 
+import math
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
 import gradio as gr
+from gradio.blocks import Block
 from gradio.components import Component
 
 from qwen2vl_demo.engine.protocol import GenerationOptions
-from qwen2vl_demo.ui.answer_settings import FIELDS, RETRY_TEMPERATURE, budget
+from qwen2vl_demo.errors import UserError
+from qwen2vl_demo.geometry import FACTOR
+from qwen2vl_demo.ui.chat.saved_chat import MAX_TEXT, clean
+
+TOKEN_PIXELS = FACTOR * FACTOR  # one merged token stands for 28x28 px
+RETRY_TEMPERATURE = 0.8  # greedy decoding would write the same answer again
+MAX_SEED = 2**63 - 1  # what torch.Generator takes
+MEDIA_FIELDS = ("min_tokens", "max_tokens", "fps", "max_frames", "add_vision_id")  # those that change the prompt
+
+Kind = Literal["text", "integer", "number", "switch"]
 
 
-def settings_panel(defaults: GenerationOptions, pixel_limits: tuple[int, int]) -> list[Component]:
-    """Draws the settings into the open gradio context; the components, in the order of `choices.FIELDS`."""
+@dataclass(frozen=True)
+class AnswerSettings:
+    """How the next answer is to be written."""
+
+    system: str
+    options: GenerationOptions
+
+    def seeded(self) -> AnswerSettings:
+        """The same with a seed, if it samples and none was set, so that the answer can be reproduced."""
+        if self.options.temperature == 0 or self.options.seed is not None:
+            return self
+        return replace(self, options=replace(self.options, seed=new_seed()))
+
+    def for_retry(self) -> AnswerSettings:
+        """The same with a new seed and at least RETRY_TEMPERATURE, so that the answer can differ."""
+        temperature = max(self.options.temperature, RETRY_TEMPERATURE)
+        return replace(self, options=replace(self.options, temperature=temperature, seed=new_seed()))
+
+
+@dataclass(frozen=True)
+class Field:
+    """One setting."""
+
+    key: str  # its name in the values that the page sends
+    label: str
+    subject: str  # how a sentence about it begins: "The temperature"
+    kind: Kind
+    default: Any  # what it shows at first, and what an empty value stands for
+    info: str
+    elem_id: str
+    minimum: float = 0  # the limits, both allowed
+    maximum: float = 0
+    step: float | None = None  # None: a box to type into instead of a slider
+
+    def draw(self) -> Component:
+        """Draws the setting into the open Gradio context."""
+        if self.kind == "text":
+            placeholder = "You are a helpful assistant."
+            return gr.Textbox(
+                label=self.label, lines=2, max_lines=6, placeholder=placeholder, info=self.info, elem_id=self.elem_id
+            )
+        if self.kind == "switch":
+            return gr.Checkbox(self.default, label=self.label, info=self.info, elem_id=self.elem_id)
+        if self.step is None:
+            return gr.Number(
+                self.default, precision=0, minimum=0, label=self.label, info=self.info, elem_id=self.elem_id
+            )
+        return gr.Slider(
+            self.minimum,
+            self.maximum,
+            self.default,
+            step=self.step,
+            label=self.label,
+            info=self.info,
+            elem_id=self.elem_id,
+        )
+
+    def read(self, value: Any) -> Any:
+        """The value, checked; the default for an empty one. Raises UserError."""
+        if self.kind == "text":
+            text = value or ""
+            if not isinstance(text, str) or len(text) > MAX_TEXT:
+                raise UserError(f"{self.subject} must be text of at most {MAX_TEXT:,} characters.")
+            return clean(text.strip())
+        if value is None or value == "":
+            return self.default
+        if self.kind == "switch":
+            return bool(value)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise UserError(f"{self.subject} must be a number.")
+        if self.kind == "integer" and value != int(value):
+            raise UserError(f"{self.subject} must be a whole number, not {value:g}.")
+        if not self.minimum <= value <= self.maximum:
+            raise UserError(
+                f"{self.subject} must be between {self.minimum:,} and {self.maximum:,}, not {value:,}; "
+                "change it in the settings."
+            )
+        return int(value) if self.kind == "integer" else float(value)
+
+
+class SettingsForm:
+    """All settings of the page, for the options that the app was started with and the limits of its engine."""
+
+    def __init__(self, defaults: GenerationOptions, pixel_limits: tuple[int, int]) -> None:
+        """`pixel_limits` are the (min_pixels, max_pixels) of a picture where the options leave them open."""
+        self._defaults = defaults
+        media = defaults.media
+        self._budget = (
+            max(1, (media.min_pixels or pixel_limits[0]) // TOKEN_PIXELS),
+            max(1, (media.max_pixels or pixel_limits[1]) // TOKEN_PIXELS),
+        )
+        self._fields = {field.key: field for field in _fields(defaults, *self._budget)}
+
+    def draw(self) -> dict[str, Block]:
+        """Draws the settings into the open Gradio context; the components by their keys."""
+        fields = self._fields
+        drawn: dict[str, Block] = {}
+
+        def draw(*keys: str) -> None:
+            drawn.update({key: fields[key].draw() for key in keys})
+
+        gr.Markdown("### The answer")
+        draw("system", "max_new_tokens", "temperature")
+        with gr.Accordion("More about sampling", open=False):
+            draw("top_p", "top_k", "repetition_penalty", "seed")
+        gr.Markdown("### Pictures")
+        draw("max_tokens", "min_tokens", "add_vision_id")
+        gr.Markdown("### Clips")
+        draw("fps", "max_frames")
+        return drawn
+
+    def read(self, values: Mapping[str, Any]) -> AnswerSettings:
+        """What the page sent, by key; a missing value stands for its default. Raises UserError naming the setting.
+
+        A budget that stands at the engine's own limit stays open in the options, since for clips an open budget has
+        another value.
+        """
+        read = {key: field.read(values.get(key)) for key, field in self._fields.items()}
+        least, most = read["min_tokens"], read["max_tokens"]
+        if least > most:
+            raise UserError(
+                f"A picture cannot have at least {least} and at most {most} tokens; change one of them in the settings."
+            )
+        defaults, (lower, upper) = self._defaults, self._budget
+        return AnswerSettings(
+            system=read["system"],
+            options=replace(
+                defaults,
+                max_new_tokens=read["max_new_tokens"],
+                temperature=read["temperature"],
+                top_p=read["top_p"],
+                top_k=read["top_k"],
+                repetition_penalty=read["repetition_penalty"],
+                seed=read["seed"],
+                add_vision_id=read["add_vision_id"],
+                media=replace(
+                    defaults.media,
+                    min_pixels=defaults.media.min_pixels if least == lower else least * TOKEN_PIXELS,
+                    max_pixels=defaults.media.max_pixels if most == upper else most * TOKEN_PIXELS,
+                    fps=read["fps"],
+                    max_frames=read["max_frames"],
+                ),
+            ),
+        )
+
+
+def new_seed() -> int:
+    return secrets.randbelow(2**31)
+
+
+def _fields(defaults: GenerationOptions, lower: int, upper: int) -> Sequence[Field]:
+    """The table. Limits are widened where the app was started with a value outside of them."""
     media = defaults.media
-    lower, upper = budget(defaults, pixel_limits)
-    made: dict[str, Component] = {}
-    gr.Markdown("### The answer")
-    made["system"] = gr.Textbox(
-        label="System prompt",
-        lines=2,
-        max_lines=6,
-        placeholder="You are a helpful assistant.",
-        info="Tells the model how to behave. Empty: the sentence it was trained with.",
-        elem_id="system",
-    )
-    made["max_new_tokens"] = gr.Slider(
-        1,
-        max(4096, defaults.max_new_tokens),
-        defaults.max_new_tokens,
-        step=1,
-        label="Answer length",
-        info="The most tokens an answer may have. A token is a short word or a piece of one.",
-        elem_id="max-new-tokens",
-    )
-    made["temperature"] = gr.Slider(
-        0,
-        2,
-        defaults.temperature,
-        step=0.05,
-        label="Temperature",
-        info="0 always takes the likeliest token, so the same question gets the same answer. Higher is more varied. "
-        f"Retry uses at least {RETRY_TEMPERATURE}.",
-        elem_id="temperature",
-    )
-    with gr.Accordion("More about sampling", open=False):
-        made["top_p"] = gr.Slider(
-            0.01,
+    return (
+        Field(
+            "system",
+            "System prompt",
+            "The system prompt",
+            "text",
+            "",
+            "Tells the model how to behave. Empty: the sentence it was trained with.",
+            "system",
+        ),
+        Field(
+            "max_new_tokens",
+            "Answer length",
+            "The answer length",
+            "integer",
+            defaults.max_new_tokens,
+            "The most tokens an answer may have. A token is a short word or a piece of one.",
+            "max-new-tokens",
             1,
-            defaults.top_p,
-            step=0.01,
-            label="top_p",
-            info="Chooses among the likeliest tokens that together reach this probability. 1 is all of them.",
-            elem_id="top-p",
-        )
-        made["top_k"] = gr.Slider(
-            0,
-            200,
-            defaults.top_k,
+            max(4096, defaults.max_new_tokens),
             step=1,
-            label="top_k",
-            info="Chooses among this many likeliest tokens. 0 is all of them.",
-            elem_id="top-k",
-        )
-        made["repetition_penalty"] = gr.Slider(
-            0.5,
-            2,
-            defaults.repetition_penalty,
+        ),
+        Field(
+            "temperature",
+            "Temperature",
+            "The temperature",
+            "number",
+            defaults.temperature,
+            "0 always takes the likeliest token, so the same question gets the same answer. Higher is more varied. "
+            f"Retry uses at least {RETRY_TEMPERATURE}.",
+            "temperature",
+            0,
+            max(2, defaults.temperature),
+            step=0.05,
+        ),
+        Field(
+            "top_p",
+            "top_p",
+            "top_p",
+            "number",
+            defaults.top_p,
+            "Chooses among the likeliest tokens that together reach this probability. 1 is all of them.",
+            "top-p",
+            min(0.01, defaults.top_p),
+            1,
             step=0.01,
-            label="Repetition penalty",
-            info="Above 1, words that were already used become less likely.",
-            elem_id="repetition-penalty",
-        )
-        made["seed"] = gr.Number(
+        ),
+        Field(
+            "top_k",
+            "top_k",
+            "top_k",
+            "integer",
+            defaults.top_k,
+            "Chooses among this many likeliest tokens. 0 is all of them.",
+            "top-k",
+            0,
+            max(200, defaults.top_k),
+            step=1,
+        ),
+        Field(
+            "repetition_penalty",
+            "Repetition penalty",
+            "The repetition penalty",
+            "number",
+            defaults.repetition_penalty,
+            "Above 1, words that were already used become less likely.",
+            "repetition-penalty",
+            0.5,
+            max(2, defaults.repetition_penalty),
+            step=0.01,
+        ),
+        Field(
+            "seed",
+            "Seed",
+            "The seed",
+            "integer",
             defaults.seed,
-            precision=0,
-            minimum=0,
-            label="Seed",
-            info="The same seed gives the same answer. Empty: a new one each time, shown below the answer.",
-            elem_id="seed",
-        )
-    gr.Markdown("### Pictures")
-    made["max_tokens"] = gr.Slider(
-        1,
-        max(16_384, upper),
-        upper,
-        step=1,
-        label="Most tokens a picture",
-        info="A token stands for 28x28 pixels. Larger pictures are made smaller to fit; more tokens show finer detail "
-        "and take longer.",
-        elem_id="max-image-tokens",
+            "The same seed gives the same answer. Empty: a new one each time, shown below the answer.",
+            "seed",
+            0,
+            MAX_SEED,
+        ),
+        Field(
+            "max_tokens",
+            "Most tokens a picture",
+            "The most tokens a picture",
+            "integer",
+            upper,
+            "A token stands for 28x28 pixels. Larger pictures are made smaller to fit; more tokens show finer detail "
+            "and take longer.",
+            "max-image-tokens",
+            1,
+            max(16_384, upper),
+            step=1,
+        ),
+        Field(
+            "min_tokens",
+            "Fewest tokens a picture",
+            "The fewest tokens a picture",
+            "integer",
+            lower,
+            "Smaller pictures are enlarged to this.",
+            "min-image-tokens",
+            1,
+            max(1280, lower),
+            step=1,
+        ),
+        Field(
+            "add_vision_id",
+            "Number the pictures",
+            "Number the pictures",
+            "switch",
+            defaults.add_vision_id,
+            'Writes "Picture 1:" before each, so that you can ask about one by its number.',
+            "vision-id",
+        ),
+        Field(
+            "fps",
+            "Frames a second",
+            "Frames a second",
+            "number",
+            media.fps,
+            "How many frames are taken from each second of a clip.",
+            "fps",
+            min(0.1, media.fps),
+            max(10, media.fps),
+            step=0.1,
+        ),
+        Field(
+            "max_frames",
+            "Most frames",
+            "The most frames",
+            "integer",
+            media.max_frames,
+            "A longer clip gets its frames further apart.",
+            "max-frames",
+            2,
+            max(768, media.max_frames),
+            step=2,
+        ),
     )
-    made["min_tokens"] = gr.Slider(
-        1,
-        max(1280, lower),
-        lower,
-        step=1,
-        label="Fewest tokens a picture",
-        info="Smaller pictures are enlarged to this.",
-        elem_id="min-image-tokens",
-    )
-    made["add_vision_id"] = gr.Checkbox(
-        defaults.add_vision_id,
-        label="Number the pictures",
-        info='Writes "Picture 1:" before each, so that you can ask about one by its number.',
-        elem_id="vision-id",
-    )
-    gr.Markdown("### Clips")
-    made["fps"] = gr.Slider(
-        0.1,
-        10,
-        media.fps,
-        step=0.1,
-        label="Frames a second",
-        info="How many frames are taken from each second of a clip.",
-        elem_id="fps",
-    )
-    made["max_frames"] = gr.Slider(
-        2,
-        768,
-        media.max_frames,
-        step=2,
-        label="Most frames",
-        info="A longer clip gets its frames further apart.",
-        elem_id="max-frames",
-    )
-    return [made[name] for name in FIELDS]

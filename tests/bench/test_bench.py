@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from qwen2vl_demo.bench import answers, models
-from qwen2vl_demo.bench.first_update import CHROMIUM, ROOT
+from qwen2vl_demo.bench.first_update import CHROMIUM
 from qwen2vl_demo.bench.measure import HEADER, Row, Series, in_turn, table
 from qwen2vl_demo.bench.run import ROWS
 from qwen2vl_demo.cli import main
@@ -53,7 +53,6 @@ def work(engine, monkeypatch, messages):
 
 
 def test_both_sides_choose_the_same_tokens_on_the_same_tensors(model, engine):
-    pytest.importorskip("transformers")
     peer = models.transformers_of(model)
     ours, theirs = model.model.embed_tokens.weight, peer.model.language_model.embed_tokens.weight
     assert ours.data_ptr() == theirs.data_ptr(), "the weights are held twice"
@@ -121,7 +120,6 @@ def test_sides_take_turns_after_one_run_each_that_is_not_timed():
 
 def test_the_command_prints_the_rows_that_were_asked_for(capsys):
     """A true run, on the small shape; what it measures is looked at for being there, not for being fast."""
-    pytest.importorskip("transformers")
     rows = ["turn1_448", "turn2_prefix", "decode_int8"]
     assert main(["bench", "--shape", "small", "--rounds", "1", "--json", "--rows", ",".join(rows)]) == 0
     out, told = capsys.readouterr()
@@ -155,7 +153,7 @@ def test_the_panel_of_a_large_photograph_travels_small_and_pointing_asks_nothing
     """A true run in a process of its own (this one may hold another browser). The bytes are those on the wire, whatever
     the machine does beside it; the run itself fails if pointing makes a request."""
     command = [sys.executable, "-m", "qwen2vl_demo", "bench", "--rounds", "1", "--json", "--rows", "panel_bytes"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
     (row,) = json.loads(done.stdout)["rows"]
     assert row["unit"] == "kB" and 50 < row["ours"] <= row["goal"] == 500
     assert row["check"] == "1 photograph, 3136 tokens each, no request while pointing"

@@ -1,4 +1,4 @@
-"""Clips: every frame bears its own number as bars, so that a sampled index can be proved by reading the picture."""
+"""Clips: every frame shows its own number as bars, so that a sampled index can be verified by reading the frame."""
 
 import contextlib
 import itertools
@@ -17,7 +17,7 @@ import pytest
 
 from qwen2vl_demo import geometry
 from qwen2vl_demo.errors import UserError
-from qwen2vl_demo.media import Clip, MediaLimits, kind_of, read_video, timeline
+from qwen2vl_demo.media import ENDINGS, Clip, FileType, MediaLimits, identify_file, kind_of, read_video, timeline
 from qwen2vl_demo.media import video_decoding as decoding
 from qwen2vl_demo.media.frames import SCALING
 
@@ -110,7 +110,7 @@ def sentence(source: object, **options: object) -> str:
 
 
 def check_numbers(clip: Clip) -> None:
-    """What every honest clip has: an even count, one size, rising times, and pictures that bear their indices."""
+    """The invariants of a clip: an even count, one size, ascending times, and frames that show their indices."""
     assert clip.frames.dtype == np.uint8 and clip.frames.ndim == 4 and clip.frames.shape[3] == 3
     assert len(clip.frames) == len(clip.timestamps) == len(clip.indices)
     assert len(clip.frames) % 2 == 0
@@ -152,6 +152,25 @@ def encodes(codec: str) -> bool:
 
 
 @pytest.mark.parametrize("name", CONTAINERS)
+def test_the_ending_is_found_from_the_content(tmp_path: Path, name: str) -> None:
+    """The file is called .bin; a fragmented MP4 and a Matroska file say what they are in their first 64 bytes."""
+    if not encodes(str(CONTAINERS[name]["codec"])):
+        pytest.skip(f"this FFmpeg cannot write {CONTAINERS[name]['codec']}")
+    data = write(tmp_path / name, count=4, **CONTAINERS[name]).read_bytes()  # type: ignore[arg-type]
+    (tmp_path / "a.bin").write_bytes(data)
+    for source in (data, tmp_path / "a.bin"):
+        assert identify_file(source) == FileType("video", name.rpartition(".")[2])
+        assert identify_file(source).ending in ENDINGS
+
+
+def test_a_quicktime_file_may_begin_without_a_brand(tmp_path: Path) -> None:
+    """Older files have no ftyp atom: they begin with the movie or its data."""
+    data = write(tmp_path / "a.mov", count=4).read_bytes()
+    assert data[4:8] == b"ftyp"
+    assert identify_file(b"\0\0\0\x08wide" + data[int.from_bytes(data[:4], "big") :]) == FileType("video", "mov")
+
+
+@pytest.mark.parametrize("name", CONTAINERS)
 def test_the_sampled_frames_are_the_ones_it_says(tmp_path: Path, name: str) -> None:
     """50 frames at 25 a second are 2 s; 2 frames a second make 4: linspace(0, 49, 4) rounded is 0, 16, 33, 49."""
     if not encodes(str(CONTAINERS[name]["codec"])):
@@ -161,7 +180,7 @@ def test_the_sampled_frames_are_the_ones_it_says(tmp_path: Path, name: str) -> N
     for source in (path, str(path), path.read_bytes()):
         clip = read(source)
         check_numbers(clip)
-        if name in ("h264.ts", "mpeg2.mpg"):  # nothing in these tells that the last frame is complete: it is left out
+        if name in ("h264.ts", "mpeg2.mpg"):  # the last frame is left out, as these do not record where it ends
             assert (clip.indices, clip.total_frames) == ((0, 16, 32, 48), 49)
             continue
         assert clip.indices == (0, 16, 33, 49)
@@ -189,22 +208,22 @@ def test_more_frames_a_second_and_a_cap(tmp_path: Path) -> None:
 
 def test_the_caller_chooses_the_size(tmp_path: Path) -> None:
     path = write(tmp_path / "a.mp4")
-    asked = []
+    calls = []
 
     def resize(count: int, size: geometry.Size) -> geometry.Size:
-        asked.append((count, size))
+        calls.append((count, size))
         return 28, 84
 
     clip = read(path, resize=resize)
     check_numbers(clip)
     assert clip.frames.shape == (4, 28, 84, 3)
-    assert asked == [(4, (HEIGHT, WIDTH))]
+    assert calls == [(4, (HEIGHT, WIDTH))]
 
 
 def test_only_sampled_frames_are_scaled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     painted = []
-    paint = decoding.FramePainter.paint
-    monkeypatch.setattr(decoding.FramePainter, "paint", lambda *a: (painted.append(a[1]), paint(*a)))
+    paint = decoding.FrameWriter.write
+    monkeypatch.setattr(decoding.FrameWriter, "write", lambda *a: (painted.append(a[1]), paint(*a)))
     for codec in ("h264.mkv", "vp8.webm"):
         painted.clear()
         read(write(tmp_path / codec, **CONTAINERS[codec]))  # type: ignore[arg-type]
@@ -340,8 +359,8 @@ def test_seeking_and_skipping_change_no_pixel(
         pytest.skip(f"this FFmpeg cannot write {CONTAINERS[name]['codec']}")
     path = write(tmp_path / name, count=200, **CONTAINERS[name])  # type: ignore[arg-type]
     counted = []
-    by_count = decoding.Movie._read_by_count
-    monkeypatch.setattr(decoding.Movie, "_read_by_count", lambda *a: (counted.append(1), by_count(*a))[1])
+    by_count = decoding.VideoFile._read_by_count
+    monkeypatch.setattr(decoding.VideoFile, "_read_by_count", lambda *a: (counted.append(1), by_count(*a))[1])
     fast = read(path, fps=10, max_frames=max_frames)
     check_numbers(fast)
     assert not counted
@@ -370,22 +389,22 @@ def packets(text: str) -> list[decoding._Packet]:
 def test_the_plan_starts_at_the_key_before_and_joins_what_is_close(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decoding, "MIN_SKIP", 2)
     line = packets("K0 P1 P2 P3 K4 P5 P6 P7 K8 P9 P10 P11")
-    assert decoding._runs(line, [0, 11]) == [(0, 0), (8, 11)]  # seeks over 1..7
-    assert decoding._runs(line, [2, 5]) == [(0, 5)]  # key 4 is one packet away: decoding 3 costs less
-    assert decoding._runs(line, [5, 6, 7]) == [(4, 7)]
+    assert decoding._decode_ranges(line, [0, 11]) == [(0, 0), (8, 11)]  # seeks over 1..7
+    assert decoding._decode_ranges(line, [2, 5]) == [(0, 5)]  # key 4 is one packet away: decoding 3 costs less
+    assert decoding._decode_ranges(line, [5, 6, 7]) == [(4, 7)]
     leading = packets("K0 P3 b1 b2 K6 b4 b5 P9 b7 b8")
-    assert decoding._runs(leading, [5]) == [(0, 5)]  # b4 follows K6 in the file but is shown before it
-    assert decoding._runs(leading, [8]) == [(4, 8)]
-    assert decoding._runs(leading, [4, 5]) == [(0, 5)]
+    assert decoding._decode_ranges(leading, [5]) == [(0, 5)]  # b4 follows K6 in the file but is shown before it
+    assert decoding._decode_ranges(leading, [8]) == [(4, 8)]
+    assert decoding._decode_ranges(leading, [4, 5]) == [(0, 5)]
     late = packets("K0 P1 P2 P3 K4 P5 P6 P7 K10 b8 b9")
-    assert decoding._runs(late, [0, 8, 9]) == [(0, 0), (4, 9)]  # K10 alone would begin at 8, b8 needs K4
+    assert decoding._decode_ranges(late, [0, 8, 9]) == [(0, 0), (4, 9)]  # K10 alone would begin at 8, b8 needs K4
 
 
 def test_a_plan_that_fails_is_replaced_by_counting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Were decoding begun in the middle of a group, or packets missed, the result must still be right."""
     path = write(tmp_path / "a.mkv", count=100, gop=50)
     for plan in ([(7, 99)], [(0, 20), (70, 99)], [(0, 500)]):
-        monkeypatch.setattr(decoding, "_runs", lambda *_, plan=plan: plan)
+        monkeypatch.setattr(decoding, "_decode_ranges", lambda *_, plan=plan: plan)
         clip = read(path)
         check_numbers(clip)
         assert clip.total_frames == 100
@@ -532,8 +551,8 @@ def test_a_file_that_is_cut_off_is_read_as_far_as_it_goes(tmp_path: Path, name: 
     path = with_index_first(path) if name.endswith("mp4") else path
     with av.open(str(path)) as box:
         everything = list(box.decode(video=0))
-        look = {"format": "rgb24", "interpolation": SCALING, "dst_color_range": 2}
-        whole = {f.time - everything[0].time: f.reformat(**look).to_ndarray() for f in everything}
+        conversion = {"format": "rgb24", "interpolation": SCALING, "dst_color_range": 2}
+        whole = {f.time - everything[0].time: f.reformat(**conversion).to_ndarray() for f in everything}
     cut = tmp_path / ("cut_" + name)
     cut.write_bytes(path.read_bytes()[: int(path.stat().st_size * part)])
     try:
@@ -626,23 +645,24 @@ def test_an_mp4_that_keeps_its_data_in_another_file_cannot_have_it(tmp_path: Pat
         check_numbers(read(bytes(data)))  # ... or the reference is ignored
 
 
-def test_limits_are_named(tmp_path: Path) -> None:
+def test_a_limit_is_stated_and_only_a_setting_that_exists_is_named(tmp_path: Path) -> None:
     path = write(tmp_path / "a.mp4")
     size = path.stat().st_size
-    for options, name in (
-        ({"max_file_bytes": size - 1}, "max_file_bytes"),
-        ({"max_video_seconds": 1.5}, "max_video_seconds"),
-        ({"max_video_frames": 49}, "max_video_frames"),
-        ({"max_video_frame_pixels": HEIGHT * WIDTH - 1}, "max_video_frame_pixels"),
+    for options, limit in (
+        ({"max_file_bytes": size - 1}, "MiB (--max-file-mb);"),
+        ({"max_video_seconds": 1.5}, "the limit of 2 s;"),
+        ({"max_video_frames": 49}, "the limit of 49;"),
+        ({"max_video_frame_pixels": HEIGHT * WIDTH - 1}, f"the limit of {HEIGHT * WIDTH - 1};"),
     ):
         text = sentence(path, limits=MediaLimits(**options))  # type: ignore[arg-type]
-        assert text.startswith("a.mp4 ") and name in text
+        assert text.startswith("a.mp4 ") and limit in text and "max_" not in text
+        assert sentence(path, limits=MediaLimits(**options), label="my film.mov").startswith("my film.mov ")  # type: ignore[arg-type]
     inside = MediaLimits(size, max_video_seconds=2, max_video_frames=50, max_video_frame_pixels=HEIGHT * WIDTH)
     check_numbers(read(path, limits=inside))
     frames = [PIL.Image.fromarray(drawn(i)) for i in range(9)]
     frames[0].save(tmp_path / "a.webp", save_all=True, append_images=frames[1:])
-    assert "max_video_frames" in sentence(tmp_path / "a.webp", limits=MediaLimits(max_video_frames=8))
-    assert "max_image_pixels" in sentence(tmp_path / "a.webp", limits=MediaLimits(max_image_pixels=99))
+    assert "the limit of 8;" in sentence(tmp_path / "a.webp", limits=MediaLimits(max_video_frames=8))
+    assert "the limit of 99;" in sentence(tmp_path / "a.webp", limits=MediaLimits(max_image_pixels=99))
 
 
 def test_not_enough_memory_is_said(tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ def test_odd_sizes_equal_the_reference(reference: Any, size: tuple[int, int]) ->
     picture = PIL.Image.fromarray(pixels)
     ours = load(picture)
     limits = {"shortest_edge": CONFIG.min_pixels, "longest_edge": CONFIG.max_pixels}
-    # said outright: from an array of one row the reference would guess the channels' place wrong
+    # explicit, as the reference would infer the wrong channel axis from an array of one row
     theirs = reference(pixels, size=limits, input_data_format="channels_last", return_tensors="pt")
     assert list(ours.grid_thw) == theirs["image_grid_thw"][0].tolist()
     torch.testing.assert_close(patchify(ours.frames, VISION, CONFIG), theirs["pixel_values"], rtol=0, atol=1e-5)
@@ -161,7 +161,7 @@ def test_the_budget_that_acted_is_told(options: MediaOptions, budget: tuple[int,
     assert item.resized_size[0] * item.resized_size[1] <= budget[1]
 
 
-def test_an_impossible_budget_is_told_in_words() -> None:
+def test_an_impossible_budget_raises_a_sentence() -> None:
     with pytest.raises(UserError, match="min_pixels is 20000000 and max_pixels is 12845056"):
         load(PIL.Image.new("RGB", (64, 64)), MediaOptions(min_pixels=20_000_000))
     with pytest.raises(UserError, match="784 <= min_pixels"):
@@ -183,6 +183,7 @@ class FakeClip:
         self.total_frames = count * 15
         self.source_fps = 30.0
         self.original_size = size
+        self.thumbnail = None
 
 
 def load_clip(
@@ -292,7 +293,7 @@ def test_newer_layouts_are_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "expected"),
     [
         ({"min_pixels": 100, "max_pixels": 10}, "min_pixels is 100 and max_pixels is 10"),
         ({"image_std": [1, 1]}, "3 numbers"),
@@ -304,15 +305,17 @@ def test_newer_layouts_are_read(tmp_path: Path) -> None:
         ({"size": 224}, "size is 224"),
     ],
 )
-def test_a_file_that_does_not_add_up_is_refused(tmp_path: Path, change: dict[str, Any], words: str) -> None:
-    with pytest.raises(UserError, match=words):
+def test_a_file_that_does_not_add_up_is_refused(tmp_path: Path, change: dict[str, Any], expected: str) -> None:
+    with pytest.raises(UserError, match=expected):
         ImageConfig.from_file(write(tmp_path, {**RELEASED, **change}), VISION)
 
 
-@pytest.mark.parametrize(("content", "words"), [(None, "There is no"), ("{", "not valid JSON"), ("[]", "JSON object")])
-def test_a_missing_or_broken_file_is_told_in_words(tmp_path: Path, content: str | None, words: str) -> None:
+@pytest.mark.parametrize(
+    ("content", "expected"), [(None, "There is no"), ("{", "not valid JSON"), ("[]", "JSON object")]
+)
+def test_a_missing_or_broken_file_raises_a_sentence(tmp_path: Path, content: str | None, expected: str) -> None:
     file = tmp_path / "preprocessor_config.json"
     if content is not None:
         file.write_text(content)
-    with pytest.raises(UserError, match=words):
+    with pytest.raises(UserError, match=expected):
         ImageConfig.from_file(file)

@@ -1,4 +1,4 @@
-"""Conversations as prompts: media, placeholders, positions and names belong together; nothing is loaded twice."""
+"""The processor: media, placeholders, positions and names of a prompt are consistent; nothing is decoded twice."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     document = pypdfium2.PdfDocument.new()
     document.new_page(100, 200)
     document.new_page(200, 100)
-    document.save(directory / "paper.pdf")
+    document.save(directory / "document.pdf")
     return directory
 
 
@@ -97,7 +97,7 @@ def test_text_alone_needs_no_media(processor: Processor) -> None:
 def test_vision_ids_are_counted_by_kind(processor: Processor, files: Path) -> None:
     messages = [Message("user", [Image(files / "red.png"), Video(files / "clip.mp4"), Image(files / "red.png")])]
     text = "".join(processor.process(messages, add_vision_id=True).trace.tokens)
-    assert [text.count(words) for words in ("Picture 1: ", "Picture 2: ", "Video 1: ", "Picture 3: ")] == [1, 1, 1, 0]
+    assert [text.count(label) for label in ("Picture 1: ", "Picture 2: ", "Video 1: ", "Picture 3: ")] == [1, 1, 1, 0]
 
 
 def test_given_names_win_over_file_names(processor: Processor, files: Path) -> None:
@@ -131,7 +131,7 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         real = getattr(processor_module, name)
 
         def counted(part: Any, *args: Any, _real: Any = real) -> Any:
-            seen.append(args[-1])
+            seen.append(args[-2])
             return _real(part, *args)
 
         monkeypatch.setattr(processor_module, name, counted)
@@ -176,7 +176,7 @@ def test_equal_bytes_are_one_picture_under_two_names(processor: Processor, files
 
 
 def test_the_cache_is_bounded_in_bytes(checkpoint: Path, files: Path, loads: list[str]) -> None:
-    """56x112x3 = 18,816 bytes a picture: room for one of the two, so the first has gone when it is asked for again."""
+    """56x112x3 = 18,816 bytes a picture: room for one of the two, so the first was dropped when it is needed again."""
     small = Processor.from_directory(checkpoint, cache_bytes=20_000)
     other = io.BytesIO()
     PIL.Image.new("RGB", (100, 60), "blue").save(other, "png")
@@ -193,7 +193,7 @@ def test_a_picture_larger_than_the_cache_is_not_kept(checkpoint: Path, files: Pa
 
 
 def test_a_picture_in_memory_may_change(processor: Processor) -> None:
-    """A PIL image is never taken from the cache: its owner may have painted on it."""
+    """A PIL image is never cached: its owner may modify it."""
     picture = PIL.Image.new("RGB", (56, 56), "red")
     messages = [Message("user", [Image(picture)])]
     before = processor.process(messages).media[0].digest
@@ -217,7 +217,7 @@ def test_a_cancelled_prompt_stops_before_the_next_medium(
     loaded: list[str] = []
 
     def load_and_cancel(part: Any, *args: Any) -> Any:
-        loaded.append(args[-1])
+        loaded.append(args[-2])
         cancel.set()
         return real(part, *args)
 
@@ -232,19 +232,19 @@ def test_a_cancelled_prompt_stops_before_the_next_medium(
 
 
 def test_a_pdf_becomes_one_picture_a_page(processor: Processor, files: Path) -> None:
-    messages = [Message("user", [Text("a"), Image(files / "paper.pdf"), Text("b"), Image(files / "red.png")])]
+    messages = [Message("user", [Text("a"), Image(files / "document.pdf"), Text("b"), Image(files / "red.png")])]
     (message,) = expand_documents(messages)
     names = [part.name if isinstance(part, Image) else part.text for part in message.parts]
-    assert names == ["a", "paper.pdf, page 1", "paper.pdf, page 2", "b", ""]
+    assert names == ["a", "document.pdf, page 1", "document.pdf, page 2", "b", ""]
     trace = processor.process([message]).trace
-    assert [m.name for m in trace.media] == ["paper.pdf, page 1", "paper.pdf, page 2", "red.png"]
+    assert [m.name for m in trace.media] == ["document.pdf, page 1", "document.pdf, page 2", "red.png"]
     tall, wide, _ = trace.media
     assert tall.original_size[0] > tall.original_size[1]
     assert wide.original_size[0] < wide.original_size[1]
 
 
 def test_a_pdf_without_a_name(files: Path) -> None:
-    (message,) = expand_documents([Message("user", [Image((files / "paper.pdf").read_bytes())])])
+    (message,) = expand_documents([Message("user", [Image((files / "document.pdf").read_bytes())])])
     assert isinstance(message.parts[1], Image)
     assert message.parts[1].name == "document, page 2"
 
@@ -261,7 +261,7 @@ def test_messages_without_documents_stay_as_they_are(files: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("messages", "words"),
+    ("messages", "expected"),
     [
         ([], "no message"),
         ([Message("user", "Hi"), Message("assistant", "Hello")], "last message is from the assistant"),
@@ -274,10 +274,10 @@ def test_messages_without_documents_stay_as_they_are(files: Path) -> None:
         ([Message("user", [Image(b"no picture")])], "is a text file"),
     ],
 )
-def test_a_conversation_that_cannot_be_answered_is_told_in_words(
-    processor: Processor, messages: list[Message], words: str
+def test_a_conversation_that_cannot_be_answered_raises_a_sentence(
+    processor: Processor, messages: list[Message], expected: str
 ) -> None:
-    with pytest.raises(UserError, match=words):
+    with pytest.raises(UserError, match=expected):
         processor.process(messages)
 
 
@@ -288,7 +288,7 @@ def test_an_empty_answer_and_an_empty_system_prompt_are_fine(processor: Processo
 
 
 @pytest.mark.parametrize("name", ["config.json", "preprocessor_config.json", "tokenizer.json"])
-def test_a_missing_file_is_told_by_its_name(checkpoint: Path, tmp_path: Path, name: str) -> None:
+def test_a_missing_file_is_named(checkpoint: Path, tmp_path: Path, name: str) -> None:
     directory = tmp_path / "copy"
     shutil.copytree(checkpoint, directory)
     (directory / name).unlink()
@@ -306,20 +306,20 @@ def test_the_newer_processor_file_is_read(checkpoint: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "expected"),
     [
         ({"image_token_id": 151655}, r"<\|image_pad\|> the id 151655 but tokenizer.json"),
         ({"vision_end_token_id": 0}, r"<\|vision_end\|> the id 0"),
     ],
 )
 def test_files_of_two_checkpoints_are_refused(
-    checkpoint: Path, tmp_path: Path, change: dict[str, Any], words: str
+    checkpoint: Path, tmp_path: Path, change: dict[str, Any], expected: str
 ) -> None:
     directory = tmp_path / "copy"
     shutil.copytree(checkpoint, directory)
     raw = json.loads((directory / "config.json").read_text())
     (directory / "config.json").write_text(json.dumps({**raw, **change}))
-    with pytest.raises(UserError, match=words):
+    with pytest.raises(UserError, match=expected):
         Processor.from_directory(directory)
 
 

@@ -1,19 +1,23 @@
-"""What the tests of the page share: small files of every kind, a store, a chat with the fake engine."""
+"""What the tests of the page share: small files of every kind, a store, the parts of the page with the fake engine."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import av
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from qwen2vl_demo.ui.chat.controller import Chat
+from qwen2vl_demo.ui.chat.page_update import PageUpdate
 from qwen2vl_demo.ui.media_store import MediaStore
+from qwen2vl_demo.ui.parts import Parts
 from qwen2vl_demo.ui.sessions import Draft, Session
 from tests.fake_engine import FakeEngine
 
-VALUES: tuple[object, ...] = ()  # the page's defaults
+VALUES: Mapping[str, object] = {}  # the settings as they are at first
+T = TypeVar("T")
 
 
 def picture(path: Path, size: tuple[int, int] = (320, 240), colour: str = "red") -> Path:
@@ -66,16 +70,35 @@ def store(tmp_path: Path) -> MediaStore:
 
 
 @pytest.fixture
-def chat(store: MediaStore) -> Chat:
-    return Chat(FakeEngine(step=0.0, encode=0.0), store)
+def parts(store: MediaStore) -> Parts:
+    return Parts.build(FakeEngine(step=0.0, encode=0.0), store)
 
 
-def ask(chat: Chat, session: Session, text: str, *files: str) -> str:
-    """One turn as the page does it, the panel's look included; the answer."""
-    chat.begin(session, Draft(text, files))
-    list(chat.respond(session, VALUES))
-    chat.finish(session)
-    chat.look(session, Draft(), VALUES)
+def stepwise(updates: AsyncGenerator[T, None]) -> Generator[T, None, None]:
+    """The values of an asynchronous generator, one by one, on an event loop of its own."""
+    loop = asyncio.new_event_loop()
+    try:
+        while True:
+            try:
+                yield loop.run_until_complete(anext(updates))
+            except StopAsyncIteration:
+                return
+    finally:
+        loop.run_until_complete(updates.aclose())
+        loop.run_until_complete(loop.shutdown_default_executor())
+        loop.close()
+
+
+def respond(parts: Parts, session: Session, values: Mapping[str, object] = VALUES) -> Generator[PageUpdate, None, None]:
+    return stepwise(parts.controller.answers.respond(session, values))
+
+
+def ask(parts: Parts, session: Session, text: str, *files: str) -> str:
+    """One turn as the page does it, the refresh of the panel included; the answer."""
+    parts.controller.begin(session, Draft(text, files))
+    list(respond(parts, session))
+    parts.controller.answers.finish(session)
+    parts.preview.refresh(session, Draft(), VALUES)
     last = session.conversation.last
     assert last is not None and last.answer is not None
     return last.answer.text

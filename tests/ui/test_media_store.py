@@ -1,5 +1,6 @@
-"""The visitors' media on disk: kept by content, shown, swept."""
+"""The visitors' media on disk: stored by content, shown, cleaned up."""
 
+import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +9,8 @@ import PIL.Image
 import pytest
 
 from qwen2vl_demo.errors import UserError
-from qwen2vl_demo.ui.chat.conversation import Medium
+from qwen2vl_demo.media import MediaLimits
+from qwen2vl_demo.ui.chat.conversation import Conversation, Medium, Turn
 from qwen2vl_demo.ui.media_store import DAY, MediaStore
 from qwen2vl_demo.viz.boxes import Box
 
@@ -20,7 +22,7 @@ def test_equal_files_are_kept_once_under_their_hash(store: MediaStore, files: Ca
     assert len(list(store.folder.iterdir())) == 1
 
 
-def test_kinds_are_told_by_content(store: MediaStore, files: Callable[[str], str]) -> None:
+def test_kinds_are_found_from_the_content(store: MediaStore, files: Callable[[str], str]) -> None:
     kinds = {name: store.add(Path(files(name)), name) for name in ("cat.png", "clip.mp4", "wave.gif", "pages.pdf")}
     assert [m.kind for m in kinds["cat.png"]] == ["image"]
     assert [m.kind for m in kinds["clip.mp4"]] == ["video"]
@@ -58,6 +60,38 @@ def test_what_a_browser_cannot_show_gets_a_view(store: MediaStore, tmp_path: Pat
     view = store.view(medium)
     assert view and view.suffix == ".webp"
     assert PIL.Image.open(view).size == (1600, 533)
+
+
+def test_the_limits_of_the_page_are_those_of_its_store(tmp_path: Path, files: Callable[[str], str]) -> None:
+    """Files were opened within the default limits, even if --max-file-mb was higher."""
+    assert MediaLimits.for_uploads(50) == MediaLimits()  # raises the default, never lowers it
+    assert MediaLimits.for_uploads(1000).max_file_bytes == 1000 * 2**20
+    small = MediaStore(tmp_path / "small", limits=MediaLimits(max_file_bytes=500))
+    for name in ("cat.png", "pages.pdf", "clip.mp4"):
+        path = Path(files(name))
+        with pytest.raises(UserError, match=rf"^my {name} has .*\(--max-file-mb\)"):
+            small.add(path, f"my {name}")
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        with pytest.raises(UserError, match=rf"^my {name} has .*\(--max-file-mb\)"):
+            small.add_bytes(path.read_bytes(), Medium("image", f"{digest}.png", f"my {name}"))
+    assert list(small.folder.iterdir()) == []
+
+
+def test_a_file_in_use_is_stamped_rarely(store: MediaStore, files: Callable[[str], str]) -> None:
+    """A new time stamp makes a processor read the file again, and the sweep works in days."""
+    path = Path(files("cat.png"))
+    (cat,) = store.add(path, "cat.png")
+    stored = store.path(cat)
+    assert stored
+    now = stored.stat().st_mtime
+    for age, stamped in ((100, False), (4000, True)):
+        for use in (
+            lambda: store.add(path, "cat.png"),
+            lambda: store.touch(Conversation((Turn("?", (cat,)),))),
+        ):
+            os.utime(stored, (now - age, now - age))
+            use()
+            assert (stored.stat().st_mtime > now - 50) is stamped
 
 
 def test_the_longest_unused_goes_first(store: MediaStore, files: Callable[[str], str]) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from qwen2vl_demo.engine.protocol import GenerationOptions
 from qwen2vl_demo.errors import UserError
-from qwen2vl_demo.ui.answer_settings import FIELDS, read_choices
+from qwen2vl_demo.ui.settings_form import AnswerSettings, SettingsForm
 
 LIMITS = (4 * 784, 1280 * 784)
 USUAL = {
@@ -23,31 +23,31 @@ USUAL = {
 }
 
 
-def values(**changes: object) -> list[object]:
-    return [{**USUAL, **changes}[name] for name in FIELDS]
+def read(**changes: object) -> AnswerSettings:
+    return SettingsForm(GenerationOptions(), LIMITS).read({**USUAL, **changes})
 
 
 def test_untouched_settings_are_the_defaults() -> None:
-    assert read_choices(values(), GenerationOptions(), LIMITS).options == GenerationOptions()
+    assert read().options == GenerationOptions()
 
 
 def test_tokens_become_pixels() -> None:
     """100 tokens stand for 100 x 28 x 28 = 78,400 pixels."""
-    media = read_choices(values(max_tokens=100, min_tokens=16), GenerationOptions(), LIMITS).options.media
+    media = read(max_tokens=100, min_tokens=16).options.media
     assert (media.min_pixels, media.max_pixels) == (12_544, 78_400)
 
 
 def test_a_retry_is_warmer_and_has_another_seed() -> None:
-    cold = read_choices(values(seed=7), GenerationOptions(), LIMITS)
+    cold = read(seed=7)
     assert cold.seeded().options.seed == 7
     again = cold.for_retry().options
     assert again.temperature == 0.8 and again.seed not in (None, 7)
-    assert read_choices(values(temperature=1.2), GenerationOptions(), LIMITS).for_retry().options.temperature == 1.2
+    assert read(temperature=1.2).for_retry().options.temperature == 1.2
 
 
 def test_sampling_gets_a_seed_that_can_be_shown() -> None:
-    assert read_choices(values(temperature=0.5), GenerationOptions(), LIMITS).seeded().options.seed is not None
-    assert read_choices(values(), GenerationOptions(), LIMITS).seeded().options.seed is None
+    assert read(temperature=0.5).seeded().options.seed is not None
+    assert read().seeded().options.seed is None
 
 
 @pytest.mark.parametrize(
@@ -72,4 +72,4 @@ def test_sampling_gets_a_seed_that_can_be_shown() -> None:
 )
 def test_what_cannot_be_is_a_sentence(name: str, value: object) -> None:
     with pytest.raises(UserError):
-        read_choices(values(**{name: value}), GenerationOptions(), LIMITS)
+        read(**{name: value})

@@ -46,8 +46,8 @@ def of_the_sheet(selector: str) -> list[str]:
 
 
 LIGHT, DARK = (
-    of_the_sheet(".lens, .lens-theme"),
-    of_the_sheet(".dark .lens, .dark .lens-theme, [data-theme=dark] .lens"),
+    of_the_sheet(".lens,\n.lens-theme"),
+    of_the_sheet('.dark .lens,\n.dark .lens-theme,\n[data-theme="dark"] .lens'),
 )
 
 

@@ -1,7 +1,6 @@
-"""What the chat shows: a Conversation as Gradio messages. Made anew from the state each time, never read back.
+"""What the chat shows: a Conversation as Gradio messages, made anew from the state each time and never read back.
 
-Knows the shape of a chat message but not gradio itself. Which file shows a medium and where an annotated picture
-lies, it asks the store.
+The store says which file shows a medium, and draws the pictures with boxes.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from qwen2vl_demo.ui.chat.markdown import literal, safe_markdown
 from qwen2vl_demo.ui.media_store import MediaStore
 from qwen2vl_demo.viz.boxes import parse_boxes, readable
 
-Shown = dict[str, Any]
+Bubble = dict[str, Any]  # a message as gr.Chatbot takes it
 
 NOTHING_SAID = {
     "cancelled": "*Stopped before the first word. The model will not be told of this question; Retry asks it again.*",
@@ -23,9 +22,9 @@ NOTHING_SAID = {
 }
 
 
-def show(conversation: Conversation, store: MediaStore) -> list[Shown]:
+def show(conversation: Conversation, store: MediaStore) -> list[Bubble]:
     """All messages of the chat."""
-    messages: list[Shown] = []
+    messages: list[Bubble] = []
     for index, turn in enumerate(conversation.turns):
         messages.append(question(turn, store))
         if turn.answer is not None:
@@ -33,7 +32,7 @@ def show(conversation: Conversation, store: MediaStore) -> list[Shown]:
     return messages
 
 
-def question(turn: Turn, store: MediaStore) -> Shown:
+def question(turn: Turn, store: MediaStore) -> Bubble:
     """Files first, then the words, as the model gets them."""
     content = [medium_part(medium, store) for medium in turn.media]
     if turn.typed:
@@ -43,7 +42,7 @@ def question(turn: Turn, store: MediaStore) -> Shown:
     return {"role": "user", "content": content}
 
 
-def answer(conversation: Conversation, index: int, given: Answer, store: MediaStore) -> Shown:
+def answer(conversation: Conversation, index: int, given: Answer, store: MediaStore) -> Bubble:
     """The picture with the answer's boxes, if it has any, and its words: Gradio offers to copy what stands last."""
     if not given.text.strip():
         return {"role": "assistant", "content": [_text(NOTHING_SAID[given.ending])]}
@@ -57,12 +56,12 @@ def answer(conversation: Conversation, index: int, given: Answer, store: MediaSt
     return {"role": "assistant", "content": [*content, _text(safe_markdown(readable(given.text)))]}
 
 
-def growing(text: str) -> Shown:
+def growing(text: str) -> Bubble:
     """An answer that is still being written."""
     return {"role": "assistant", "content": [_text(safe_markdown(readable(text)))]}
 
 
-def status(words: str) -> Shown:
+def status(words: str) -> Bubble:
     """What the engine is doing, where the answer will stand."""
     return {"role": "assistant", "content": "", "metadata": {"title": words, "status": "pending"}}
 

@@ -1,120 +1,107 @@
-"""The handlers of the page: what happens when a visitor sends, stops, retries, takes back, clears or comes back.
+"""What a visitor can do in the chat: send, stop, retry, undo, clear, come back, open a saved chat.
 
-Each is given the Session of its tab and reads nothing of the chat from the page but the draft; `open` reads the saved
-JSON where the session is gone. Views out, no gradio in here; no handler raises.
+Each handler gets the Session of its tab and reads nothing from the page but the draft and the settings. PageUpdates
+out; no handler raises.
 """
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
 from dataclasses import replace
 
 from qwen2vl_demo.errors import UserError
-from qwen2vl_demo.ui.chat import export
-from qwen2vl_demo.ui.chat.answers import BUSY
-from qwen2vl_demo.ui.chat.conversation import Answer, Conversation, Turn, default_question, to_messages
-from qwen2vl_demo.ui.chat.page_update import LOST, View, log, report, settled
+from qwen2vl_demo.ui.chat.answers import BUSY, Answers
+from qwen2vl_demo.ui.chat.conversation import Answer, Conversation
+from qwen2vl_demo.ui.chat.export import import_json
+from qwen2vl_demo.ui.chat.page_update import FAILED, PageUpdate, log, report, settled
 from qwen2vl_demo.ui.chat.saved_chat import clean, from_record, loads
-from qwen2vl_demo.ui.panel.experiment_runner import Experimenting
+from qwen2vl_demo.ui.media_store import MediaStore
 from qwen2vl_demo.ui.sessions import Draft, Session
-from qwen2vl_demo.viz.boxes import readable
 
-STOP_WAIT = 0.3  # seconds that Stop waits for the engine before it lets the visitor go on
+STOP_WAIT = 0.3  # seconds that Stop waits for the engine before it releases the visitor
 
 
-class Chat(Experimenting):
-    """All that a visitor can do in the chat."""
+class ChatController:
+    """The handlers of the chat."""
 
-    def open(self, key: str | None, saved: str | None) -> Session:
-        """The tab's session; if it is not known here, it starts from what the browser kept."""
-        return self.sessions.get(key, lambda: self._kept(saved))
+    def __init__(self, answers: Answers, store: MediaStore) -> None:
+        self.answers, self._store = answers, store
 
-    def stop(self, session: Session) -> View:
-        """Ends the running answer. If the engine is in the middle of a long step, the visitor need not wait for it."""
-        run = session.stop()
+    def begin(self, session: Session, draft: Draft) -> PageUpdate:
+        """Sends a draft: shows it at once. `answers.respond` answers it."""
+        session.cancel_side_task()
+        return self.answers.begin(session, draft)
+
+    def begin_retry(self, session: Session) -> PageUpdate:
+        session.cancel_side_task()
+        return self.answers.begin_retry(session)
+
+    def stop(self, session: Session) -> PageUpdate:
+        """Ends the running answer. If the engine is in the middle of a long step, the visitor does not wait for it."""
+        run = session.cancel_run()
         if run is None:
-            return View(busy=False)
+            return PageUpdate(busy=False)
         if run.done.wait(STOP_WAIT):
-            return View()  # the answer's own stream has shown how it ended
+            return PageUpdate()  # the answer's own stream has shown how it ended
         with session.lock:
             if not session.owns(run):
-                return View()
+                return PageUpdate()
             session.run = None
             if run.committed and session.conversation.last is not None:
                 session.conversation = session.conversation.answered(Answer(clean(run.text), "cancelled"))
-        view = settled(session, self.store)
-        return view if run.committed else replace(view, draft=run.draft)
+        update = settled(session, self._store)
+        return update if run.committed else replace(update, draft=run.draft)
 
-    def undo(self, session: Session) -> View:
+    def undo(self, session: Session) -> PageUpdate:
         """Takes the last turn back into the composer."""
         with session.lock:
-            session.stop()
+            session.cancel_run()
             session.run = None
             last = session.conversation.last
             if last is None:
-                return View(notice="There is nothing to take back yet.")
-            session.conversation = session.conversation.without_last()
+                return PageUpdate(notice="There is nothing to take back yet.")
+            session.replace_conversation(session.conversation.without_last())
             session.names |= {m.file: m.name for m in last.media}
-        paths = tuple(str(path) for m in last.media if (path := self.store.path(m)))
-        return replace(settled(session, self.store, ""), draft=Draft(last.question if last.typed else "", paths))
+        paths = tuple(str(path) for m in last.media if (path := self._store.path(m)))
+        return replace(settled(session, self._store, ""), draft=Draft(last.question if last.typed else "", paths))
 
-    def clear(self, session: Session) -> View:
-        """Begins anew; the system prompt stays."""
+    def clear(self, session: Session) -> PageUpdate:
+        """Starts an empty chat; the system prompt stays."""
         with session.lock:
-            session.stop()
-            session.run = session.trace = session.seen = None
-            session.conversation = Conversation(system=session.conversation.system)
+            session.cancel_run()
+            session.run = None
+            session.replace_conversation(Conversation(system=session.conversation.system))
             session.names.clear()
-        return settled(session, self.store, "")
+        return settled(session, self._store, "")
 
-    def restore(self, session: Session) -> View:
-        """A page was loaded: shows what its browser kept."""
-        return View() if session.run is not None else settled(session, self.store, "")
+    def restore(self, session: Session) -> PageUpdate:
+        """A page was loaded: shows the chat that its browser kept."""
+        return PageUpdate() if session.run is not None else settled(session, self._store, "")
 
-    def import_chat(self, session: Session, text: str | bytes) -> View:
-        """A saved chat takes the place of this one; whatever is wrong with it leaves this one as it is."""
+    def import_chat(self, session: Session, text: str | bytes) -> PageUpdate:
+        """A saved chat takes the place of this one; if anything is wrong with it, this one stays as it is."""
         if session.run is not None:
-            return View(notice=BUSY)
+            return PageUpdate(notice=BUSY)
         try:
-            conversation = _finished(export.import_json(text, self.store))
+            conversation = _finished(import_json(text, self._store))
         except UserError as problem:
-            return View(notice=str(problem))
+            return PageUpdate(notice=str(problem))
         except Exception as problem:
             report(problem, "importing a chat")
-            return View(notice=LOST.format("the import"))
-        with session.lock:
-            session.conversation = conversation
-        return settled(session, self.store, "")
+            return PageUpdate(notice=FAILED.format("the import"))
+        session.cancel_side_task()
+        session.replace_conversation(conversation)
+        return settled(session, self._store, "")
 
-    def ask(self, draft: Draft) -> Iterator[str]:
-        """One question outside any conversation: the answer so far, again and again. Raises UserError."""
-        session, cancel = Session(), threading.Event()
-        text = clean(draft.text.strip())
-        media = self.keep(session, draft.files)
-        if not text and not media:
-            raise UserError("Give a question, a file or both.")
-        asked = Conversation((Turn(text or default_question(media), media),))
-        answer = ""
-        try:
-            for chunk in self.engine.stream(to_messages(asked, self.store.path), self.defaults, cancel):
-                if chunk.text:
-                    answer += chunk.text
-                    yield readable(answer)
-        finally:
-            cancel.set()
-        yield readable(answer)
 
-    def _kept(self, saved: str | None) -> Conversation:
-        if not saved:
-            return Conversation()
-        try:
-            conversation = _finished(from_record(loads(saved)))
-        except UserError:
-            log.warning("what a browser kept could not be read")
-            return Conversation()
-        self.store.touch(conversation)
-        return conversation
+def kept_conversation(saved: str, store: MediaStore) -> Conversation:
+    """The conversation that a browser kept as JSON; an empty one if it cannot be read."""
+    try:
+        conversation = _finished(from_record(loads(saved)))
+    except UserError:
+        log.warning("what a browser kept could not be read")
+        return Conversation()
+    store.touch(conversation)
+    return conversation
 
 
 def _finished(conversation: Conversation) -> Conversation:

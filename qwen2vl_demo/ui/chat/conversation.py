@@ -1,8 +1,8 @@
-"""The state of a chat: what was asked, with which files, and what was answered. Pure data, frozen.
+"""The state of a chat: what was asked, with which files, and what was answered. Frozen plain data.
 
-Of the three objects (display, state, model input) this is the one that counts: the page shows it, the prompt is made
-from it, the browser keeps it as JSON. Media are named by the hash of their bytes; where those lie, `store.py` knows.
-Knows neither gradio nor the engine nor any file. What comes in as JSON comes from a visitor: see `record.py`.
+Of the three representations of a chat (display, state, model input) this is the authoritative one: the page shows it,
+the prompt is made from it, and the browser keeps it as JSON. Media are named by the hash of their bytes;
+`media_store.py` holds the bytes, and `saved_chat.py` checks conversations that come from outside.
 """
 
 from __future__ import annotations
@@ -170,6 +170,14 @@ def to_messages(conversation: Conversation, where: Callable[[Medium], Path | Non
 
 def gone(medium: Medium) -> str:
     return f"The {WORD[medium.kind]} {medium.name} is no longer kept here."
+
+
+def with_visitor_names(sentence: str, conversation: Conversation) -> str:
+    """The sentence with the visitor's names for files in the place of the store's."""
+    for turn in conversation.turns:
+        for medium in turn.media:
+            sentence = sentence.replace(medium.file, medium.name)
+    return sentence
 
 
 def boxed_picture(conversation: Conversation, index: int) -> Medium | None:

@@ -1,7 +1,7 @@
-"""A chat as a file: JSON that this page can read again, and HTML that anyone can. Both hold their media inside.
+"""A chat as a file with its media embedded: JSON, which the page can import again, and HTML for reading.
 
-The HTML needs nothing but itself: no script, no address, every word escaped. The JSON is checked on its way in by
-`record.py`, and each medium must have the hash that it is named by and open as a picture or clip. Knows the store.
+Imported JSON is untrusted: the conversation is checked by `saved_chat.py`, its media by the store. The HTML is
+self-contained, without scripts and links, and all text in it is escaped.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import binascii
 import html
 import json
 import mimetypes
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ MAX_IMPORT_BYTES = 256 * 2**20
 
 
 def export_json(conversation: Conversation, store: MediaStore, engine: str) -> str:
-    """The whole chat, media included, as text."""
+    """The conversation and its media as JSON text. `engine` is the name of what answered."""
     record = to_record(conversation) | {"engine": engine}
     record["media"] = {
         file: base64.b64encode(path.read_bytes()).decode("ascii")
@@ -43,7 +44,11 @@ def export_json(conversation: Conversation, store: MediaStore, engine: str) -> s
 
 
 def import_json(text: str | bytes, store: MediaStore) -> Conversation:
-    """Reads `export_json`'s text and keeps its media. Raises UserError for anything else."""
+    """Reads the text of `export_json` and stores its media. Raises UserError for anything else.
+
+    A medium must have the digest by which it is named and its kind; its file's ending is found from its content, so
+    that a chat saved by an earlier version, which named some formats otherwise, opens as well.
+    """
     if len(text) > MAX_IMPORT_BYTES:
         raise UserError(f"This file has more than {MAX_IMPORT_BYTES // 2**20} MiB, which no chat saved here has.")
     record = loads(text)
@@ -51,18 +56,20 @@ def import_json(text: str | bytes, store: MediaStore) -> Conversation:
     data = record.get("media", {})
     if not isinstance(data, dict):
         raise UserError("This saved chat cannot be read: its media should be an object.")
+    files: dict[str, str] = {}  # name in the saved chat: name in the store
     for file, medium in _media(conversation).items():
         content = data.get(file)
-        if content is None:
-            continue  # it was gone when the chat was saved, or it still lies here
-        added = store.add_bytes(_decoded(content, medium), medium)
-        if (added.file, added.kind) != (medium.file, medium.kind):
-            raise UserError(f"This saved chat cannot be read: {medium.name} is not what it is said to be.")
-    return conversation
+        if content is not None:  # else it was missing when the chat was saved; the store may have it
+            files[file] = store.add_bytes(_decode_base64(content, medium), medium).file
+    turns = (
+        replace(turn, media=tuple(replace(m, file=files.get(m.file, m.file)) for m in turn.media))
+        for turn in conversation.turns
+    )
+    return replace(conversation, turns=tuple(turns))
 
 
 def export_html(conversation: Conversation, store: MediaStore, engine: str, description: str) -> str:
-    """The chat as one page that needs no other file."""
+    """The conversation as one self-contained HTML page."""
     turns = "\n".join(_turn(conversation, index, store) for index in range(len(conversation.turns)))
     system = f'<p class="system"><b>System prompt</b> {_words(conversation.system)}</p>' if conversation.system else ""
     style = (Path(__file__).parent.parent / "static" / "export.css").read_text(encoding="utf-8")
@@ -110,11 +117,11 @@ def _words(text: str) -> str:
 
 
 def _media(conversation: Conversation) -> dict[str, Medium]:
-    """Every medium once, by file name."""
+    """Every medium of a conversation, by file name."""
     return {medium.file: medium for turn in conversation.turns for medium in turn.media}
 
 
-def _decoded(content: Any, medium: Medium) -> bytes:
+def _decode_base64(content: Any, medium: Medium) -> bytes:
     try:
         return base64.b64decode(content, validate=True)
     except (TypeError, ValueError, binascii.Error):

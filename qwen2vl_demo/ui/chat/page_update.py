@@ -1,4 +1,4 @@
-"""What a handler gives back: which parts of the page change, and to what. `events.py` makes components of it."""
+"""What a handler changes on the page, as plain values; events.py turns them into components."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ import threading
 import traceback
 from dataclasses import dataclass
 
-from qwen2vl_demo.trace import PromptTrace
-from qwen2vl_demo.ui.chat import bubbles as display
+from qwen2vl_demo.ui.chat import bubbles
 from qwen2vl_demo.ui.chat.conversation import cost_line
 from qwen2vl_demo.ui.chat.saved_chat import dumps
 from qwen2vl_demo.ui.media_store import MediaStore
@@ -16,29 +15,29 @@ from qwen2vl_demo.ui.sessions import Draft, Session
 
 log = logging.getLogger(__name__)
 
-LOST = "Something went wrong inside {}. The chat is kept; try again."
+FAILED = "Something went wrong inside {}. The chat is kept; try again."
 
 
 @dataclass(frozen=True)
-class View:
-    """What to change on the page. None: leave it as it is."""
+class PageUpdate:
+    """The parts of the page that change. None: the part stays as it is."""
 
-    messages: list[display.Shown] | None = None
+    messages: list[bubbles.Bubble] | None = None
     draft: Draft | None = None
     busy: bool | None = None  # shows Stop instead of Send
     notice: str | None = None  # one sentence above the composer; "" takes it away
     numbers: str | None = None  # the line about the last answer
-    saved: str | None = None  # the conversation, for the browser to keep; "" for none
-    prompt: PromptTrace | None = None  # a new one stands in the session: the panel should look
+    saved: str | None = None  # the conversation as JSON for the browser to keep; "" for none
+    prompt_sent: bool = False  # a question has entered the conversation, so the panel should be drawn again
 
 
-def settled(session: Session, store: MediaStore, notice: str | None = None) -> View:
-    """The whole page as the session has it, with nothing running."""
+def settled(session: Session, store: MediaStore, notice: str | None = None) -> PageUpdate:
+    """The whole page as the session has it, with no answer being written."""
     with session.lock:
         conversation = session.conversation
     answer = conversation.last.answer if conversation.last else None
-    return View(
-        messages=display.show(conversation, store),
+    return PageUpdate(
+        messages=bubbles.show(conversation, store),
         busy=False,
         notice=notice,
         numbers=cost_line(answer.numbers, answer.ending) if answer and answer.numbers else "",

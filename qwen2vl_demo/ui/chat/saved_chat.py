@@ -1,7 +1,8 @@
-"""A conversation as JSON, and back. The way in is the guarded one: whoever holds the file or the browser wrote it.
+"""Conversations as JSON, and back.
 
-Every value is checked for its type, length and range before a Conversation is built, unknown keys are dropped, and
-whatever does not fit is a UserError that says where. Knows no files: whether the media exist is the store's business.
+JSON comes from a file or from a browser's storage and is untrusted: the type, length and range of every value are
+checked before a `Conversation` is built, and unknown keys are dropped. Anything invalid raises a UserError that states
+where it is. Media are referred to by file name; whether the files exist is checked by the store.
 """
 
 from __future__ import annotations
@@ -27,25 +28,25 @@ from qwen2vl_demo.ui.chat.conversation import (
 FORMAT = "qwen2vl-demo chat"
 VERSION = 1
 MAX_TURNS = 500
-MAX_MEDIA = 256  # of one turn
-MAX_TEXT = 200_000  # characters of one question or answer
+MAX_MEDIA = 256  # in one turn
+MAX_TEXT = 200_000  # characters in one question or answer
 MAX_NAME = 200
 FILE_NAME = re.compile(r"[0-9a-f]{64}\.[a-z0-9]{1,5}")
 
 
 def to_record(conversation: Conversation) -> dict[str, Any]:
-    """JSON-ready; media by name only."""
+    """JSON-ready; media are included by file name only."""
     return {"format": FORMAT, "version": VERSION, **asdict(conversation)}
 
 
 def dumps(conversation: Conversation) -> str:
-    """One line without a "<", so that nothing on its way takes it for HTML."""
+    """JSON on one line and without "<", so that it can be embedded in HTML."""
     text = json.dumps(to_record(conversation), ensure_ascii=False, separators=(",", ":"))
     return text.replace("<", "\\u003c")
 
 
 def loads(text: str | bytes) -> Any:
-    """The JSON value in a text that came from outside. Raises UserError."""
+    """Parses untrusted JSON. Raises UserError."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):  # UnicodeDecodeError is a ValueError
@@ -53,7 +54,7 @@ def loads(text: str | bytes) -> Any:
 
 
 def from_record(value: Any) -> Conversation:
-    """Raises UserError for whatever is not a conversation."""
+    """The conversation in a parsed record. Raises UserError for anything that is not one."""
     record = _object(value, "the file")
     if record.get("format") != FORMAT:
         raise UserError("This JSON is not a chat of this page; choose one that was saved here with Save JSON.")
@@ -70,122 +71,123 @@ def from_record(value: Any) -> Conversation:
 
 
 def clean(text: str) -> str:
-    """Text that can be encoded: half a surrogate pair, which JSON can smuggle in, becomes a question mark."""
+    """Replaces lone surrogates, which JSON can contain but UTF-8 cannot, by question marks."""
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
-def _turn(value: Any, at: str) -> Turn:
-    turn = _object(value, at)
-    media = tuple(_medium(m, at) for m in _list(turn.get("media", []), f"the media of {at}", MAX_MEDIA))
+def _turn(value: Any, where: str) -> Turn:
+    turn = _object(value, where)
+    media = tuple(_medium(m, where) for m in _list(turn.get("media", []), f"the media of {where}", MAX_MEDIA))
     answer = turn.get("answer")
     return Turn(
-        question=_text(turn.get("question"), f"the question of {at}"),
+        question=_text(turn.get("question"), f"the question of {where}"),
         media=media,
         typed=turn.get("typed", True) is not False,
-        answer=None if answer is None else _answer(answer, at),
+        answer=None if answer is None else _answer(answer, where),
     )
 
 
-def _medium(value: Any, at: str) -> Medium:
-    medium = _object(value, f"a medium of {at}")
+def _medium(value: Any, where: str) -> Medium:
+    medium = _object(value, f"a medium of {where}")
     file = medium.get("file")
     if not isinstance(file, str) or not FILE_NAME.fullmatch(file):
-        raise _wrong(f"a medium of {at} has no proper file name")
-    return Medium(_kind(medium, at), file, _text(medium.get("name"), f"a name in {at}", MAX_NAME))
+        raise _invalid(f"a medium of {where} has no proper file name")
+    return Medium(_kind(medium, where), file, _text(medium.get("name"), f"a name in {where}", MAX_NAME))
 
 
-def _answer(value: Any, at: str) -> Answer:
-    answer = _object(value, f"the answer of {at}")
+def _answer(value: Any, where: str) -> Answer:
+    answer = _object(value, f"the answer of {where}")
     ending = answer.get("ending")
     if ending not in ("end", "length", "cancelled", "error"):
-        raise _wrong(f"the answer of {at} ends in no known way")
+        raise _invalid(f"the answer of {where} ends in no known way")
     numbers = answer.get("numbers")
     return Answer(
-        text=_text(answer.get("text"), f"the answer of {at}"),
+        text=_text(answer.get("text"), f"the answer of {where}"),
         ending=cast(Ending, ending),
-        numbers=None if numbers is None else _numbers(_object(numbers, f"the numbers of {at}"), at),
+        numbers=None if numbers is None else _numbers(_object(numbers, f"the numbers of {where}"), where),
     )
 
 
-def _numbers(value: dict[str, Any], at: str) -> Numbers:
+def _numbers(value: dict[str, Any], where: str) -> Numbers:
     def optional(key: str) -> float | None:
-        return None if value.get(key) is None else _number(value[key], at)
+        return None if value.get(key) is None else _number(value[key], where)
 
+    media = _list(value.get("media", []), f"the numbers of {where}", MAX_MEDIA)
     return Numbers(
-        prompt_tokens=_integer(value.get("prompt_tokens"), at),
-        media_tokens=_integer(value.get("media_tokens"), at),
-        new_tokens=_integer(value.get("new_tokens"), at),
+        prompt_tokens=_integer(value.get("prompt_tokens"), where),
+        media_tokens=_integer(value.get("media_tokens"), where),
+        new_tokens=_integer(value.get("new_tokens"), where),
         first_token=optional("first_token"),
         decode=optional("decode"),
-        temperature=_number(value.get("temperature"), at),
-        seed=None if value.get("seed") is None else _integer(value["seed"], at),
-        media=tuple(_medium_numbers(m, at) for m in _list(value.get("media", []), f"the numbers of {at}", MAX_MEDIA)),
-        reused_tokens=_integer(value.get("reused_tokens", 0), at),
+        temperature=_number(value.get("temperature"), where),
+        seed=None if value.get("seed") is None else _integer(value["seed"], where),
+        media=tuple(_medium_numbers(m, where) for m in media),
+        reused_tokens=_integer(value.get("reused_tokens", 0), where),
     )
 
 
-def _medium_numbers(value: Any, at: str) -> MediumNumbers:
-    record = _object(value, f"the numbers of {at}")
+def _medium_numbers(value: Any, where: str) -> MediumNumbers:
+    record = _object(value, f"the numbers of {where}")
 
-    def row(key: str, length: int) -> tuple[int, ...]:
-        values = _list(record.get(key), f"the numbers of {at}", length)
+    def integers(key: str, length: int) -> tuple[int, ...]:
+        values = _list(record.get(key), f"the numbers of {where}", length)
         if len(values) != length:
-            raise _wrong(f"the numbers of {at} are incomplete")
-        return tuple(_integer(v, at) for v in values)
+            raise _invalid(f"the numbers of {where} are incomplete")
+        return tuple(_integer(v, where) for v in values)
 
     return MediumNumbers(
-        kind=_kind(record, at),
-        name=_text(record.get("name"), f"a name in {at}", MAX_NAME),
-        original_size=cast(tuple[int, int], row("original_size", 2)),
-        resized_size=cast(tuple[int, int], row("resized_size", 2)),
-        grid_thw=cast(tuple[int, int, int], row("grid_thw", 3)),
-        merged_tokens=_integer(record.get("merged_tokens"), at),
+        kind=_kind(record, where),
+        name=_text(record.get("name"), f"a name in {where}", MAX_NAME),
+        original_size=cast(tuple[int, int], integers("original_size", 2)),
+        resized_size=cast(tuple[int, int], integers("resized_size", 2)),
+        grid_thw=cast(tuple[int, int, int], integers("grid_thw", 3)),
+        merged_tokens=_integer(record.get("merged_tokens"), where),
     )
 
 
-def _kind(record: dict[str, Any], at: str) -> MediumKind:
+def _kind(record: dict[str, Any], where: str) -> MediumKind:
     if record.get("kind") not in ("image", "video"):
-        raise _wrong(f"a medium of {at} is neither an image nor a video")
+        raise _invalid(f"a medium of {where} is neither an image nor a video")
     return cast(MediumKind, record["kind"])
 
 
 def _object(value: Any, what: str) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise _wrong(f"{what} should be an object")
+        raise _invalid(f"{what} should be an object")
     return value
 
 
-def _list(value: Any, what: str, most: int) -> list[Any]:
+def _list(value: Any, what: str, max_length: int) -> list[Any]:
     if not isinstance(value, list):
-        raise _wrong(f"{what} should be a list")
-    if len(value) > most:
-        raise _wrong(f"{what}: {len(value)} are more than the {most} allowed")
+        raise _invalid(f"{what} should be a list")
+    if len(value) > max_length:
+        raise _invalid(f"{what}: {len(value)} are more than the {max_length} allowed")
     return value
 
 
-def _text(value: Any, what: str, most: int = MAX_TEXT) -> str:
+def _text(value: Any, what: str, max_length: int = MAX_TEXT) -> str:
     if not isinstance(value, str):
-        raise _wrong(f"{what} should be text")
-    if len(value) > most:
-        raise _wrong(f"{what} is longer than {most:,} characters")
+        raise _invalid(f"{what} should be text")
+    if len(value) > max_length:
+        raise _invalid(f"{what} is longer than {max_length:,} characters")
     return clean(value)
 
 
-def _number(value: Any, at: str) -> float:
+def _number(value: Any, where: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise _wrong(f"a number of {at} is none")
+        raise _invalid(f"a number of {where} is none")
     if not math.isfinite(value) or not 0 <= value < 1e12:
-        raise _wrong(f"a number of {at} is out of range")
+        raise _invalid(f"a number of {where} is out of range")
     return float(value)
 
 
-def _integer(value: Any, at: str) -> int:
+def _integer(value: Any, where: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
-        raise _wrong(f"a number of {at} is no whole one")
+        raise _invalid(f"a number of {where} is no whole one")
     if not 0 <= value < 2**53:
-        raise _wrong(f"a number of {at} is out of range")
+        raise _invalid(f"a number of {where} is out of range")
     return value
 
 
-def _wrong(what: str) -> UserError:
+def _invalid(what: str) -> UserError:
     return UserError(f"This saved chat cannot be read: {what}.")

@@ -1,119 +1,118 @@
-"""Where the words of the last answer looked: which words there are, and the maps of one of them, when asked.
+"""Where the words of the last answer looked: which words there are, and the maps of one of them when it is picked.
 
-What the page gets are plain values, JSON-ready; what it asks for is checked. Nothing is kept: each question runs the
-step again, which is as much work as writing the word was. Knows no gradio; never raises for what a visitor did.
+The page gets plain JSON-ready values, and what it sends is checked. No map is kept: each request runs the model's step
+again, which is as much work as writing the word was. Nothing is raised for what a visitor did.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import threading
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from qwen2vl_demo.attention_trace import AttentionTrace, Word
+from qwen2vl_demo.engine.protocol import Engine
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.trace import PromptTrace
-from qwen2vl_demo.ui.chat.conversation import Conversation, to_messages
-from qwen2vl_demo.ui.chat.page_update import LOST, View, report
-from qwen2vl_demo.ui.panel.preview import Looking
-from qwen2vl_demo.ui.sessions import Draft, Session
+from qwen2vl_demo.ui.chat.conversation import Conversation
+from qwen2vl_demo.ui.chat.page_update import FAILED, report
+from qwen2vl_demo.ui.chat.prompts import Prompts
+from qwen2vl_demo.ui.chat.streaming import in_turn
+from qwen2vl_demo.ui.sessions import Session, ShownPrompt
 from qwen2vl_demo.viz.attention_maps import CAVEAT, WHOSE, choice_of, page_data
 
-MOST_WORDS = 2000  # that are offered
+MAX_WORDS = 2000  # that are offered
 WRITING = "The answer is being written. When it is finished, pick one of its words here to see where it looked."
 
-NOTHING: dict[str, Any] = {"answer": "", "words": [], "note": "", "map": None}
+NO_WORDS: dict[str, Any] = {"answer": "", "words": [], "note": "", "map": None}
 
 
-class Attending(Looking):
-    """The part of the page that asks the engine what it looked at."""
+class AnswerAttention:
+    """Asks the engine what the words of an answer attended to."""
 
-    def begin(self, session: Session, draft: Draft) -> View:
-        leave(session)
-        return super().begin(session, draft)
-
-    def begin_retry(self, session: Session) -> View:
-        leave(session)
-        return super().begin_retry(session)
+    def __init__(self, engine: Engine, prompts: Prompts) -> None:
+        self._engine, self._prompts = engine, prompts
 
     def words(self, session: Session) -> dict[str, Any]:
         """The words of the last answer, while the panel shows the prompt that it was given to."""
         with session.lock:
-            conversation, trace, shown = session.conversation, session.trace, session.seen
-            writing = session.run is not None
-        if conversation.last is None or trace is None or shown is not trace:
-            return NOTHING  # nothing was asked, or the panel shows what is about to be sent
-        if writing or conversation.last.answer is None:
-            return {**NOTHING, "note": WRITING}
-        if not conversation.last.counts:
-            return NOTHING
+            conversation, shown, writing = session.conversation, session.shown, session.run is not None
+        if not _shows_the_last_question(shown, conversation):
+            return NO_WORDS
+        if writing or conversation.last is None or conversation.last.answer is None:
+            return {**NO_WORDS, "note": WRITING}
+        if shown is None or not conversation.last.counts:
+            return NO_WORDS
         text = conversation.last.answer.text
         try:
-            words = self.engine.answer_words(trace, text)
+            words = self._engine.answer_words(shown.trace, text)[:MAX_WORDS]
         except UserError as problem:
-            return {**NOTHING, "note": str(problem)}
+            return {**NO_WORDS, "note": str(problem)}
         except Exception as problem:
             report(problem, "splitting an answer into words")
-            return NOTHING
+            return NO_WORDS
         return {
-            **NOTHING,
-            "answer": _name(trace, text),
-            "words": [word.text for word in words[:MOST_WORDS]],
-            "spaces": _spaces(words[:MOST_WORDS], text),
+            **NO_WORDS,
+            "answer": _answer_id(shown.trace, text),
+            "words": [word.text for word in words],
+            "spaces": _spaces(words, text),
             "caveat": f"{WHOSE} {CAVEAT}",
         }
 
-    def attend(self, session: Session, values: Sequence[Any], asked: Any) -> dict[str, Any] | None:
-        """The same with the maps of one word; `asked` is what the page sent: {"answer", "word", "choice"}. None where
-        something newer was asked meanwhile."""
-        now = self.words(session)
+    async def map_word(self, session: Session, request: Any) -> dict[str, Any] | None:
+        """The same with the maps of one word. None if something newer was asked meanwhile.
+
+        `request` is what the page sent: {"answer": its id, "word": index, "choice": which layer and head}.
+        """
+        offered = self.words(session)
         try:
-            name, word, choice = asked["answer"], int(asked["word"]), choice_of(str(asked["choice"]))
+            answer_id, word, choice = request["answer"], int(request["word"]), choice_of(str(request["choice"]))
         except (KeyError, TypeError, ValueError):
-            return {**now, "note": "This is no word of the answer; pick one of those that are shown."}
-        if not now["answer"] or name != now["answer"]:
-            return now  # another answer stands there by now, or none
+            return {**offered, "note": "This is no word of the answer; pick one of those that are shown."}
+        if not offered["answer"] or answer_id != offered["answer"]:
+            return offered  # another answer is shown by now, or none
         with session.lock:
-            leave(session)
-            cancel = session.aside = threading.Event()
-            conversation = session.conversation
+            cancel = session.begin_side_task()
+            conversation, shown = session.conversation, session.shown
         try:
-            trace = self._attend(conversation, values, word, cancel)
+            trace = await self._attention(conversation, shown, word, cancel)
             if trace is None:
                 return None
             if choice[0] is not None and not (choice[0] < trace.layers and (choice[1] or 0) < trace.heads):
                 raise UserError(f"This model has {trace.layers} layers of {trace.heads} heads; choose one of them.")
-            return {**now, "map": {"of": word, **page_data(trace, choice)}}
+            return {**offered, "map": {"of": word, **page_data(trace, choice)}}
         except UserError as problem:
-            return {**now, "note": str(problem)}
+            return {**offered, "note": str(problem)}
         except Exception as problem:
-            report(problem, "looking at attention")
-            return {**now, "note": LOST.format(self.engine.name)}
+            report(problem, "computing attention")
+            return {**offered, "note": FAILED.format(self._engine.name)}
         finally:
-            with session.lock:
-                if session.aside is cancel:
-                    session.aside = None
+            session.end_side_task(cancel)
 
-    def _attend(
-        self, conversation: Conversation, values: Sequence[Any], word: int, cancel: threading.Event
+    async def _attention(
+        self, conversation: Conversation, shown: ShownPrompt | None, word: int, cancel: threading.Event
     ) -> AttentionTrace | None:
-        last = conversation.last
-        assert last is not None and last.answer is not None
-        messages = to_messages(conversation.answered(None), self.store.path)
-        prompt = self.engine.prompt(messages, self.choices(values).options)
-        return self.engine.word_attention(prompt, last.answer.text, word, cancel)
+        assert shown is not None and conversation.last is not None and conversation.last.answer is not None
+        prepared = await asyncio.to_thread(self._prompts.prepare, shown.conversation, shown.options)
+        ticket = self._engine.queue.join()
+        compute = partial(
+            self._engine.word_attention, prepared.prompt, conversation.last.answer.text, word, cancel, ticket=ticket
+        )
+        return await in_turn(ticket, cancel, compute)
 
 
-def leave(session: Session) -> None:
-    """Ends the look or the experiment that is going on beside the chat."""
-    with session.lock:
-        if session.aside is not None:
-            session.aside.set()
+def _shows_the_last_question(shown: ShownPrompt | None, conversation: Conversation) -> bool:
+    """Whether the panel shows the prompt of the last question, and not an older chat or what is about to be sent."""
+    if shown is None or shown.draft or conversation.last is None:
+        return False
+    return shown.conversation.answered(None) == conversation.answered(None)
 
 
-def _name(trace: PromptTrace, text: str) -> str:
-    """What an answer to a prompt is called on the page: another prompt or text, another name."""
+def _answer_id(trace: PromptTrace, text: str) -> str:
+    """Identifies an answer to a prompt on the page; another prompt or text has another id."""
     digest = hashlib.sha256(trace.input_ids.tobytes() + text.encode("utf-8", "replace"))
     for medium in trace.media:
         digest.update(medium.digest.encode())
@@ -122,9 +121,9 @@ def _name(trace: PromptTrace, text: str) -> str:
 
 def _spaces(words: Sequence[Word], text: str) -> list[bool]:
     """Whether a space stands before each word in the text, so that it can be shown as it reads."""
-    found, at = [], 0
+    found, start = [], 0
     for word in words:
-        place = text.find(word.text, at)
-        found.append(place > 0 and text[place - 1].isspace())
-        at = place + len(word.text) if place >= 0 else at
+        index = text.find(word.text, start)
+        found.append(index > 0 and text[index - 1].isspace())
+        start = index + len(word.text) if index >= 0 else start
     return found

@@ -1,79 +1,94 @@
 """The tab "Cost": what the next answer takes before it is sent, what the last ones took, and what other models would
-spend on the same picture. Its numbers are those of an Estimate; `ui/costs.py` and `ui/comparison.py` put them in words.
+spend on the same picture. Its numbers are those of an Estimate.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 from gradio.components import Component
 
-from qwen2vl_demo.engine.protocol import Engine
-from qwen2vl_demo.ui.chat.controller import Chat
+from qwen2vl_demo.trace import PromptTrace
 from qwen2vl_demo.ui.panel.comparison_html import SCRIPT, Comparisons, table_html
 from qwen2vl_demo.ui.panel.cost_html import now_html, past_html, released_html, says
-from qwen2vl_demo.ui.panel.download_buttons import draw_keep
-from qwen2vl_demo.ui.panel.lazy import EVENT, draw_gate, wire_gate
-from qwen2vl_demo.ui.panel.state import Sight
-from qwen2vl_demo.ui.sessions import Session
+from qwen2vl_demo.ui.panel.download_buttons import draw_download_buttons
+from qwen2vl_demo.ui.panel.lazy import LazyDrawing
+from qwen2vl_demo.ui.panel.state import PanelState
+from qwen2vl_demo.ui.panel.tab import AT_ONCE, PageContext, Updates
 from qwen2vl_demo.viz.other_models import growth_figure, growth_words
 
-NAME = "Cost"
 
-_comparisons = Comparisons()
-
-
-def draw(engine: Engine) -> list[Component]:
-    plain: dict[str, Any] = {"apply_default_css": False}
-    gate = draw_gate("cost-gate")
-    now = gr.HTML(now_html(None, draft=False), elem_id="cost-now", **plain)
-    past = gr.HTML("", elem_id="cost-past", **plain)
-    views = gr.HTML("", elem_id="cost-views", js_on_load=SCRIPT, **plain)
-    words = gr.HTML("", elem_id="cost-growth-words", **plain)
-    growth = gr.Plot(visible=False, show_label=False, container=False, elem_id="cost-growth", elem_classes="panel-plot")
-    released = gr.HTML("", elem_id="cost-released", **plain)
-    draw_keep(NAME)
-    return [gate, now, past, released, views, words, growth]
+@dataclass(frozen=True)
+class CostComponents:
+    now: gr.HTML  # the next answer, or the last one
+    past: gr.HTML  # predicted beside measured
+    released: gr.HTML  # the same prompt with the released checkpoints
+    comparison: gr.HTML  # the same picture at other models' resolutions
+    growth_words: gr.HTML  # how tokens grow with the picture
+    growth: gr.Plot
 
 
-def update(engine: Engine, sight: Sight) -> list[Any]:
-    """The numbers at once; the pictures when somebody looks."""
-    if sight.trace is not None and sight.trace.media and sight.media:
-        _comparisons.remember(sight.trace.media[-1], sight.media[-1][0], sight.originals[-1])
-    now, past = now_html(sight.estimate, draft=sight.draft), past_html(sight.outcomes)
-    return [gr.skip(), now, past, released_html(sight.trace), *[gr.skip()] * 3]
+class CostTab:
+    name = "Cost"
+    components: CostComponents
 
+    def __init__(self, comparisons: Comparisons) -> None:
+        self._comparisons = comparisons
 
-def follow(chat: Chat, components: list[Component], state: list[Component], events: Sequence[Any]) -> None:
-    """An answer that ended is measured; the pictures are drawn while the tab is open."""
-    gate, _, past, _, *drawn = components
+    def draw(self) -> None:
+        plain: dict[str, Any] = {"apply_default_css": False}
+        self._lazy = LazyDrawing("cost-lazy")
+        now = gr.HTML(now_html(None, draft=False), elem_id="cost-now", **plain)
+        past = gr.HTML("", elem_id="cost-past", **plain)
+        comparison = gr.HTML("", elem_id="cost-views", js_on_load=SCRIPT, **plain)
+        words = gr.HTML("", elem_id="cost-growth-words", **plain)
+        plot: dict[str, Any] = {"visible": False, "show_label": False, "container": False}
+        growth = gr.Plot(elem_id="cost-growth", elem_classes="panel-plot", **plot)
+        released = gr.HTML("", elem_id="cost-released", **plain)
+        draw_download_buttons(self.name)
+        self.components = CostComponents(now, past, released, comparison, words, growth)
 
-    def measured(request: gr.Request) -> Any:
-        session = chat.sessions.known(request.session_hash)
-        if session is None:
-            return gr.skip()
-        with session.lock:
-            return past_html(tuple(session.outcomes))
+    def outputs(self) -> Sequence[Component]:
+        return [self.components.now, self.components.past, self.components.released]
 
-    for event in events:
-        event.then(measured, None, [past], **EVENT)
-    wire_gate(gate, drawn, _pictures, chat, events)
+    def update(self, state: PanelState) -> Updates:
+        """The numbers at once; the pictures when the tab is open."""
+        if state.trace is not None and state.trace.media:
+            self._comparisons.remember(state.trace.media[-1], state.frames[-1][0], state.thumbnails[-1])
+        return {
+            self.components.now: now_html(state.estimate, draft=state.draft),
+            self.components.past: past_html(state.outcomes),
+            self.components.released: released_html(state.trace),
+        }
 
+    def wire(self, page: PageContext) -> None:
+        """An answer that ended is measured; the pictures are drawn while the tab is open."""
 
-def _pictures(session: Session) -> list[Any]:
-    """The newest picture or clip elsewhere, and how its tokens grow."""
-    trace = session.seen
-    if trace is None or not trace.media:
-        return ["", "", gr.Plot(None, visible=False)]
-    medium = trace.media[-1]
-    original, resized, limits = medium.original_size, medium.resized_size, (medium.min_pixels, medium.max_pixels)
-    still = medium.kind == "image"
-    return [
-        _comparisons.html(medium) + table_html(trace),
-        says(
-            "How it grows", growth_words(original, resized, limits[1], "This picture" if still else "A pair of frames")
-        ),
-        gr.Plot(growth_figure(original, resized, *limits), visible=True),
-    ]
+        def measured(request: gr.Request) -> Any:
+            session = page.find_session(request)
+            if session is None:
+                return gr.skip()
+            with session.lock:
+                return past_html(tuple(session.outcomes))
+
+        for refreshed in page.refreshed:
+            refreshed.then(measured, None, [self.components.past], **AT_ONCE)
+        drawn = self.components
+        self._lazy.wire(page, [drawn.comparison, drawn.growth_words, drawn.growth], self._draw_pictures)
+
+    def _draw_pictures(self, trace: PromptTrace | None) -> Updates:
+        """The newest picture or clip in other models, and how its tokens grow."""
+        drawn = self.components
+        if trace is None or not trace.media:
+            return {drawn.comparison: "", drawn.growth_words: "", drawn.growth: gr.Plot(None, visible=False)}
+        medium = trace.media[-1]
+        original, resized, limits = medium.original_size, medium.resized_size, (medium.min_pixels, medium.max_pixels)
+        subject = "This picture" if medium.kind == "image" else "A pair of frames"
+        return {
+            drawn.comparison: self._comparisons.html(medium) + table_html(trace),
+            drawn.growth_words: says("How it grows", growth_words(original, resized, limits[1], subject)),
+            drawn.growth: gr.Plot(growth_figure(original, resized, *limits), visible=True),
+        }

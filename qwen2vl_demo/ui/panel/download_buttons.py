@@ -1,18 +1,18 @@
-"""The buttons that keep a tab of plots and tables: its figures as one PNG, and all of it as one HTML file. The browser
-writes both (static/keep-figures.js, static/keep-tab.js)."""
+"""The buttons that download a tab of plots and tables: its figures as one PNG, and all of it as one HTML file. The
+browser writes both (static/keep-figures.js, static/keep-tab.js)."""
 
 from __future__ import annotations
 
 import gradio as gr
 
-KINDS = (("Figures as PNG", "keepFigures"), ("View as HTML", "keepTab"))  # what a button says, and who does it
+BUTTONS = (("Figures as PNG", "keepFigures"), ("View as HTML", "keepTab"))  # label, and the function in the browser
 
 
-def draw_keep(name: str, *, figures: bool = True) -> None:
-    """`name` is what the tab's button says; its element is `tab-<name>`, in small letters. Without `figures` there is
-    no plot to keep."""
+def draw_download_buttons(tab: str, *, figures: bool = True) -> None:
+    """`tab` is the name of the tab; its element is `tab-<name>`, in small letters. Without `figures` there is no plot
+    to download."""
     with gr.Row(elem_classes="panel-keep"):
-        for says, keeper in KINDS if figures else KINDS[1:]:
-            button = gr.Button(says, size="sm", scale=0, min_width=120)
-            keep = f"() => {{ window.qwen2vl.{keeper}('tab-{name.lower()}', '{name}'); return []; }}"
-            button.click(None, None, None, js=keep, api_visibility="private", queue=False)
+        for label, function in BUTTONS if figures else BUTTONS[1:]:
+            button = gr.Button(label, size="sm", scale=0, min_width=120)
+            download = f"() => {{ window.qwen2vl.{function}('tab-{tab.lower()}', '{tab}'); return []; }}"
+            button.click(None, None, None, js=download, api_visibility="private", queue=False)

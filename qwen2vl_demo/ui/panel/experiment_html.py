@@ -99,7 +99,7 @@ def _card(trial: Trial, first: Trial) -> str:
     differs = trial.seconds is not None and trial.answer != first.answer
     return (
         f'<li class="trial{" differs" if differs else ""}"><img src="{image.uri}" alt="{alt}">'
-        f"<div><b>{escape(trial.variation.name)}</b><span>{escape(trial.variation.what)}</span>"
+        f"<div><b>{escape(trial.variation.name)}</b><span>{escape(trial.variation.change)}</span>"
         f'<p class="trial-answer">{answer}</p><span>{width}x{height} px, {count(medium.merged_tokens, "token")}{took}'
         f"{', differs' if differs else ''}</span></div></li>"
     )

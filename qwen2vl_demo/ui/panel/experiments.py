@@ -1,29 +1,39 @@
-"""Experiments: the last question of a chat, asked again with one thing changed and all else the same.
+"""Experiments: the last question of a chat, asked again with one thing changed and everything else the same.
 
-Each is a real answer of the engine, written greedily: nothing is kept of it in the chat. Plain data out; knows neither
-gradio nor HTML.
+Each trial is a real answer of the engine, written greedily; nothing of it enters the chat.
 """
 
 from __future__ import annotations
 
+import asyncio
 import threading
-from collections.abc import Generator, Sequence
-from contextlib import closing
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from qwen2vl_demo.engine.protocol import Engine, GenerationOptions
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.geometry import FACTOR, PositionScheme
-from qwen2vl_demo.processing.messages import Message
 from qwen2vl_demo.trace import MediaTrace, PromptTrace
-from qwen2vl_demo.ui.chat.conversation import count
+from qwen2vl_demo.ui.chat.conversation import Conversation, count
+from qwen2vl_demo.ui.chat.page_update import FAILED, report
+from qwen2vl_demo.ui.chat.prompts import Prompts
+from qwen2vl_demo.ui.chat.streaming import AnswerStream
+from qwen2vl_demo.ui.sessions import Session
+from qwen2vl_demo.ui.settings_form import SettingsForm
 
 Experiment = Literal["budget", "positions"]
-MOST_NEW = 96  # tokens of each answer
-SMALL = 128  # merged tokens; below, budgets are halved, above quartered
+
+MAX_NEW_TOKENS = 96  # of each answer
+SMALL_PICTURE = 128  # merged tokens; up to here budgets are halved, above quartered
+LOOK_UP = 0.25  # seconds without news from the engine until the next look at it
+
+ASK_FIRST = "Ask something about a picture or a clip first; then the same question can be asked again here."
+NO_MEDIA = "There is no picture in this chat, so there is nothing to change. Attach one and ask about it."
+WRITING = "An answer is being written; try again when it is finished."
+STOPPED = "Stopped, since something else was asked."
 NOTHING_SMALLER = (
     "This picture takes no more tokens than the model asks for at least, so there is no smaller budget to try. Use a "
     "larger picture, or raise the most tokens a picture in the settings."
@@ -37,34 +47,114 @@ SCHEMES: dict[PositionScheme, tuple[str, str]] = {
 
 @dataclass(frozen=True)
 class Variation:
-    """One way to ask: what it is called, what it changes, and the options that do so."""
+    """One way to ask the question."""
 
     name: str
-    what: str
+    change: str  # what is different, in words
     options: GenerationOptions
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Trial:
     """A variation and what came of it."""
 
     variation: Variation
     medium: MediaTrace  # the last one, as it was cut this time
-    picture: np.ndarray  # (H, W, 3) uint8, its resized pixels; of a clip, the first frame's
+    picture: np.ndarray  # (H, W, 3) uint8, its resized pixels; for a clip, its first frame
     status: str = ""  # what the engine does before the first word
     answer: str = ""
     seconds: float | None = None  # to the first token; None while it is written
-    reused_tokens: int = 0  # of the prompt: known from before, so that the first token came sooner
+    reused_tokens: int = 0  # of the prompt: in the cache already, so that the first token came sooner
 
 
-def variations(kind: Experiment, engine: Engine, trace: PromptTrace, options: GenerationOptions) -> list[Variation]:
-    """What to try for the prompt that was asked. Raises UserError where nothing can be."""
-    greedy = replace(options, temperature=0.0, max_new_tokens=min(options.max_new_tokens, MOST_NEW))
-    if kind == "positions":
-        return [Variation(name, what, replace(greedy, positions=key)) for key, (name, what) in SCHEMES.items()]
+@dataclass(frozen=True, eq=False)
+class ExperimentState:
+    """An experiment so far."""
+
+    question: str = ""
+    trials: Sequence[Trial] = ()
+    note: str = ""  # why there are no more trials
+    finished: bool = False  # all trials were made
+
+
+class Experiments:
+    """Runs experiments with the last question of a chat."""
+
+    def __init__(self, engine: Engine, prompts: Prompts, settings: SettingsForm) -> None:
+        self._engine, self._prompts, self._settings = engine, prompts, settings
+
+    async def run(
+        self, session: Session, values: Mapping[str, Any], experiment: Experiment
+    ) -> AsyncGenerator[ExperimentState, None]:
+        """The state again and again while the answers come. Nothing is raised for what a visitor did."""
+        with session.lock:
+            writing, conversation = session.run is not None, session.conversation
+            cancel = None if writing else session.begin_side_task()
+        if cancel is None:
+            yield ExperimentState(note=WRITING)
+            return
+        state = ExperimentState(conversation.last.question if conversation.last else "")
+        trials = self._trials(conversation, values, experiment, cancel)
+        note = ""
+        try:
+            async for made in trials:
+                state = replace(state, trials=made)
+                yield state
+            note = STOPPED if cancel.is_set() else ""
+        except UserError as problem:
+            note = str(problem)
+        except Exception as problem:
+            report(problem, "running an experiment")
+            note = FAILED.format(self._engine.name)
+        finally:
+            cancel.set()  # also when nobody waits for it any more
+            await trials.aclose()
+            session.end_side_task(cancel)
+        yield replace(state, note=note, finished=not note)
+
+    async def _trials(
+        self, conversation: Conversation, values: Mapping[str, Any], experiment: Experiment, cancel: threading.Event
+    ) -> AsyncGenerator[tuple[Trial, ...], None]:
+        """All trials so far, again and again; ends early when `cancel` is set. Raises what the engine raises."""
+        if conversation.last is None:
+            raise UserError(ASK_FIRST)
+        options = self._settings.read(values).options
+        asked = (await asyncio.to_thread(self._prompts.prepare, conversation, options)).trace
+        if not asked.media:
+            raise UserError(NO_MEDIA)
+        trials: list[Trial] = []
+        for variation in variations(experiment, self._engine.pixel_limits, asked, options):
+            prepared = await asyncio.to_thread(self._prompts.prepare, conversation, variation.options)
+            trials.append(Trial(variation, prepared.trace.media[-1], prepared.prompt.media[-1].frames[0]))
+            yield tuple(trials)
+            stream = AnswerStream(self._engine, prepared, variation.options, cancel)
+            try:
+                while not stream.ended:
+                    for chunk in await stream.take(LOOK_UP):
+                        if chunk.status:
+                            trials[-1] = replace(trials[-1], status=chunk.status)
+                            yield tuple(trials)
+                        if result := chunk.result:
+                            seconds, reused = result.timings.get("first_token"), result.reused_tokens
+                            trials[-1] = replace(trials[-1], answer=result.text, seconds=seconds, reused_tokens=reused)
+            finally:
+                if not stream.ended:
+                    stream.close()
+            if cancel.is_set():
+                return
+            yield tuple(trials)
+
+
+def variations(
+    experiment: Experiment, pixel_limits: tuple[int, int], trace: PromptTrace, options: GenerationOptions
+) -> list[Variation]:
+    """What to try for a prompt that was asked. Raises UserError where there is nothing to try."""
+    greedy = replace(options, temperature=0.0, max_new_tokens=min(options.max_new_tokens, MAX_NEW_TOKENS))
+    if experiment == "positions":
+        return [Variation(name, change, replace(greedy, positions=key)) for key, (name, change) in SCHEMES.items()]
     _, rows, columns = trace.media[-1].merged_grid
-    now, least = rows * columns, -(-(options.media.min_pixels or engine.pixel_limits[0]) // FACTOR**2)
-    step = 2 if now <= SMALL else 4
+    now, least = rows * columns, -(-(options.media.min_pixels or pixel_limits[0]) // FACTOR**2)
+    step = 2 if now <= SMALL_PICTURE else 4
     smaller = [max(least, now // step), max(least, now // step**2)]
     budgets = [budget for budget in dict.fromkeys(smaller) if budget < now]
     if not budgets:
@@ -79,25 +169,3 @@ def variations(kind: Experiment, engine: Engine, trace: PromptTrace, options: Ge
         )
         for budget in budgets
     ]
-
-
-def tried(
-    engine: Engine, messages: Sequence[Message], chosen: Sequence[Variation], cancel: threading.Event
-) -> Generator[list[Trial], None, None]:
-    """All trials so far, again and again; ends early when `cancel` is set. Raises what the engine raises."""
-    trials: list[Trial] = []
-    for variation in chosen:
-        prompt = engine.prompt(messages, variation.options)
-        trials.append(Trial(variation, prompt.trace.media[-1], prompt.media[-1].frames[0]))
-        yield trials
-        with closing(engine.stream(messages, variation.options, cancel)) as chunks:
-            for chunk in chunks:
-                if chunk.status:
-                    trials[-1] = replace(trials[-1], status=chunk.status)
-                    yield trials
-                if result := chunk.result:
-                    seconds, reused = result.timings.get("first_token"), result.reused_tokens
-                    trials[-1] = replace(trials[-1], answer=result.text, seconds=seconds, reused_tokens=reused)
-        if cancel.is_set():
-            return
-        yield trials

@@ -5,32 +5,39 @@ Nothing here is prepared: guesses are answered by the arithmetic that cuts pictu
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, get_args
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import gradio as gr
 from gradio.components import Component
 
-from qwen2vl_demo.engine.protocol import Engine
-from qwen2vl_demo.ui.chat.controller import Chat
 from qwen2vl_demo.ui.panel.cost_html import says
-from qwen2vl_demo.ui.panel.download_buttons import draw_keep
-from qwen2vl_demo.ui.panel.experiment_html import guesses_html
-from qwen2vl_demo.ui.panel.experiments import Experiment
-from qwen2vl_demo.ui.panel.state import Sight
+from qwen2vl_demo.ui.panel.download_buttons import draw_download_buttons
+from qwen2vl_demo.ui.panel.experiment_html import guesses_html, trials_html
+from qwen2vl_demo.ui.panel.experiments import Experiment, Experiments
+from qwen2vl_demo.ui.panel.state import PanelState
+from qwen2vl_demo.ui.panel.tab import QUEUED, PageContext, Updates
 
-NAME = "Learn"
 
-# Of each experiment: its title, what is tried and why, and what its button says.
-WORDS: dict[Experiment, tuple[str, str, str]] = {
-    "budget": (
+@dataclass(frozen=True)
+class Introduction:
+    """What stands above an experiment."""
+
+    title: str
+    reason: str  # what is tried, and why
+    button: str
+
+
+INTRODUCTIONS: dict[Experiment, Introduction] = {
+    "budget": Introduction(
         "What does resolution buy?",
         "Your last question is asked again with fewer tokens for its pictures. A model of one fixed resolution has "
         "only one of these answers; Qwen2-VL takes as many tokens as the picture has pixels for, within a budget. What "
         "is large stays readable with few, small print does not.",
         "Ask with fewer tokens",
     ),
-    "positions": (
+    "positions": Introduction(
         "What do rows and columns tell it?",
         "The very same tokens, at other positions. M-RoPE is how the language model is told where in the picture a "
         "merged token lies: without rows and columns it still has all of them, like a jigsaw in its box, and whatever "
@@ -41,38 +48,62 @@ WORDS: dict[Experiment, tuple[str, str, str]] = {
 }
 
 
-def draw(engine: Engine) -> list[Component]:
-    plain: dict[str, Any] = {"apply_default_css": False}
-    drawn: list[Component] = [gr.HTML(guesses_html(None), elem_id="learn-guesses", **plain)]
-    for kind in get_args(Experiment):
-        title, why, button = WORDS[kind]
-        gr.HTML(says(title, why), elem_classes="learn-why", **plain)
-        drawn.append(gr.Button(button, size="sm", elem_id=f"learn-{kind}", elem_classes="learn-ask"))
-        drawn.append(gr.HTML("", elem_id=f"learn-{kind}-found", **plain))
-    draw_keep(NAME, figures=False)
-    return drawn
+@dataclass(frozen=True)
+class ExperimentComponents:
+    button: gr.Button
+    trials: gr.HTML
 
 
-def update(engine: Engine, sight: Sight) -> list[Any]:
-    """The guesses; what was found stays until the chat is empty, since it says what it was asked."""
-    found = gr.skip() if sight.conversation.turns else ""
-    return [guesses_html(sight.trace), *(part for _ in get_args(Experiment) for part in (gr.skip(), found))]
+@dataclass(frozen=True)
+class LearnComponents:
+    guesses: gr.HTML
+    experiments: dict[Experiment, ExperimentComponents]
 
 
-def wire(chat: Chat, components: list[Component], state: list[Component]) -> None:
-    for index, kind in enumerate(get_args(Experiment)):
-        button, found = components[1 + 2 * index : 3 + 2 * index]
+class LearnTab:
+    name = "Learn"
+    components: LearnComponents
 
-        def experiment(request: gr.Request, saved: str, *values: Any, kind: Experiment = kind) -> Iterator[str]:
-            yield from chat.experiment(chat.open(request.session_hash, saved), values, kind)
+    def __init__(self, experiments: Experiments) -> None:
+        self._experiments = experiments
 
-        # No limit: the engine takes one at a time, and the last that was asked for ends the one before.
-        button.click(  # type: ignore[attr-defined]
-            experiment,
-            state,
-            [found],
-            concurrency_limit=None,
-            trigger_mode="multiple",
-            show_progress="hidden",
-            api_visibility="private",
-        )
+    def draw(self) -> None:
+        plain: dict[str, Any] = {"apply_default_css": False}
+        guesses = gr.HTML(guesses_html(None), elem_id="learn-guesses", **plain)
+        experiments: dict[Experiment, ExperimentComponents] = {}
+        for key, introduction in INTRODUCTIONS.items():
+            gr.HTML(says(introduction.title, introduction.reason), elem_classes="learn-why", **plain)
+            experiments[key] = ExperimentComponents(
+                button=gr.Button(introduction.button, size="sm", elem_id=f"learn-{key}", elem_classes="learn-ask"),
+                trials=gr.HTML("", elem_id=f"learn-{key}-found", **plain),
+            )
+        draw_download_buttons(self.name, figures=False)
+        self.components = LearnComponents(guesses, experiments)
+
+    def outputs(self) -> Sequence[Component]:
+        return [self.components.guesses, *(e.trials for e in self.components.experiments.values())]
+
+    def update(self, state: PanelState) -> Updates:
+        """The guesses. Trials stay until the chat is empty, since they say which question they belong to."""
+        updates: Updates = {self.components.guesses: guesses_html(state.trace)}
+        if not state.conversation.turns:
+            updates |= {e.trials: "" for e in self.components.experiments.values()}
+        return updates
+
+    def wire(self, page: PageContext) -> None:
+        for key, components in self.components.experiments.items():
+
+            async def run(
+                request: gr.Request, saved: str, *, experiment: Experiment = key, **settings: Any
+            ) -> AsyncGenerator[str, None]:
+                states = self._experiments.run(page.open_session(request, saved), settings, experiment)
+                try:
+                    async for state in states:
+                        yield trials_html(state.question, state.trials, note=state.note, ended=state.finished)
+                finally:
+                    await states.aclose()
+
+            # No limit: the engine's own queue takes one at a time, and a newer experiment cancels the one before.
+            components.button.click(
+                run, None, [components.trials], inputs_kwargs=page.inputs, trigger_mode="multiple", **QUEUED
+            )

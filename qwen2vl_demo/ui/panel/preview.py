@@ -1,23 +1,22 @@
-"""What there is to see: the prompt of a chat, sent or about to be sent, and the pixels that were cut for it.
+"""The prompt that the panel shows: that of the files in the composer, or else that of the last question.
 
-The panel asks here whenever something may have changed; the answer depends on the session, the composer and the
-settings alone, so that asking once too often does no harm. Knows no gradio; never raises for what a visitor did.
+The panel asks for it whenever something may have changed. The answer depends on the session, the composer and the
+settings alone, so asking once too often does no harm. Nothing is raised for what a visitor did.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from qwen2vl_demo.engine.cost.estimate import Estimate
+from qwen2vl_demo.engine.protocol import Engine, GenerationOptions
 from qwen2vl_demo.errors import UserError
-from qwen2vl_demo.processing.messages import Message
 from qwen2vl_demo.trace import PromptTrace
-from qwen2vl_demo.ui.answer_settings import Choices
-from qwen2vl_demo.ui.chat.answers import Answering
+from qwen2vl_demo.ui.chat.attachments import store_files
 from qwen2vl_demo.ui.chat.conversation import (
     Conversation,
     Medium,
@@ -27,101 +26,88 @@ from qwen2vl_demo.ui.chat.conversation import (
     duration,
     listed,
     numbers_of,
-    to_messages,
+    with_visitor_names,
 )
 from qwen2vl_demo.ui.chat.page_update import report
+from qwen2vl_demo.ui.chat.prompts import Prompts
 from qwen2vl_demo.ui.chat.saved_chat import clean
-from qwen2vl_demo.ui.panel.originals import Originals
-from qwen2vl_demo.ui.panel.state import Sight
-from qwen2vl_demo.ui.sessions import Draft, Session
+from qwen2vl_demo.ui.media_store import MediaStore
+from qwen2vl_demo.ui.panel.state import PanelState
+from qwen2vl_demo.ui.sessions import Draft, Session, ShownPrompt
+from qwen2vl_demo.ui.settings_form import SettingsForm
 
 
 @dataclass(frozen=True)
-class Look:
-    """What to show now; None leaves it as it is."""
+class PreviewUpdate:
+    """What to draw now. None: it stays as it is."""
 
-    sight: Sight | None = None
+    panel: PanelState | None = None
     cost: str | None = None  # what the attached files will take, in one sentence; "" without files
 
 
-class Looking(Answering):
-    """The part of the page that looks and does not answer."""
+class Preview:
+    """Shows prompts before and after they are sent."""
 
-    originals = Originals()
+    def __init__(self, engine: Engine, store: MediaStore, prompts: Prompts, settings: SettingsForm) -> None:
+        self._engine, self._store, self._prompts, self._settings = engine, store, prompts, settings
 
-    def look(self, session: Session, draft: Draft, values: Sequence[Any]) -> Look:
+    def refresh(self, session: Session, draft: Draft, values: Mapping[str, Any]) -> PreviewUpdate:
         """The prompt with the draft's files, if there are any; else that of the last question of the chat."""
         with session.lock:
-            session.looks += 1
-            number, conversation, run = session.looks, session.conversation, session.run
+            session.preview_number += 1
+            number, conversation, run = session.preview_number, session.conversation, session.run
             if run is not None and not run.committed and not draft.files:
-                return Look(cost="")  # the question is on its way into the conversation, and will be looked at there
-        cost, sight = "", Sight(conversation)
+                return PreviewUpdate(cost="")  # the question will be shown once it is part of the conversation
+        panel, shown, cost = PanelState(conversation), None, ""
         try:
-            choices = self.choices(values)
+            settings = self._settings.read(values)
+            media: tuple[Medium, ...] = ()
             if draft.files:
-                media = self.keep(session, draft.files)
+                media = store_files(self._store, session, draft.files)
                 turn = Turn(clean(draft.text) or default_question(media), media)
-                conversation = replace(conversation.adding(turn), system=choices.system)
-                sight = self._sight(conversation, choices, draft=True)
-                cost = _cost(media, sight.trace, sight.estimate) if sight.trace else ""
-            else:
-                sight = self._sight(conversation, choices)
-            sight = _with_outcomes(sight, session)
+                conversation = replace(conversation.adding(turn), system=settings.system)
+            if conversation.turns:
+                panel, shown = self._prepared(session, conversation, settings.options, draft=bool(media))
+                cost = _cost(media, shown.trace, panel.estimate) if media else ""
         except UserError as problem:
-            cost = str(problem) if draft.files else ""  # else it will be said when something is asked
+            # Without files it will be said when something is asked.
+            cost = with_visitor_names(str(problem), conversation) if draft.files else ""
         except Exception as problem:
-            report(problem, "looking at a prompt")
+            report(problem, "preparing a preview")
         with session.lock:
-            if session.looks != number:
-                return Look()  # a later look is on its way
-            session.seen, session.shown = sight.trace, sight.conversation
-            if not sight.draft:
-                session.trace = sight.trace
-        return Look(sight, cost)
+            if session.preview_number != number:
+                return PreviewUpdate()  # a later one is on its way
+            session.shown = shown
+            return PreviewUpdate(replace(panel, outcomes=tuple(session.outcomes)), cost)
 
-    def pixels(self, session: Session, values: Sequence[Any], digest: str) -> np.ndarray | None:
+    def frames(self, session: Session, digest: str) -> np.ndarray | None:
         """The frames (n, H, W, 3) uint8 of a medium of the prompt that the panel shows; None where it is gone."""
+        with session.lock:
+            shown = session.shown
         try:
-            messages = _open_question(to_messages(session.shown, self.store.path))
-            if messages:
-                prompt = self.engine.prompt(messages, self.choices(values).options)
+            if shown is not None:
+                prompt = self._prompts.prepare(shown.conversation, shown.options).prompt
                 return next((medium.frames for medium in prompt.media if medium.digest == digest), None)
         except UserError:
-            pass  # it was said when the prompt was looked at
+            pass  # it was said when the prompt was prepared
         except Exception as problem:
-            report(problem, "looking closer")
+            report(problem, "reading the pixels of a prompt")
         return None
 
-    def _sight(self, conversation: Conversation, choices: Choices, *, draft: bool = False) -> Sight:
+    def _prepared(
+        self, session: Session, conversation: Conversation, options: GenerationOptions, *, draft: bool
+    ) -> tuple[PanelState, ShownPrompt]:
         """Raises UserError where the conversation cannot become a prompt."""
-        messages = _open_question(to_messages(conversation, self.store.path))
-        if not messages:
-            return Sight(conversation)
-        prompt = self.engine.prompt(messages, choices.options)
-        pixels = tuple(medium.frames for medium in prompt.media)
-        originals = tuple(self.originals.of(medium, messages[medium.message]) for medium in prompt.trace.media)
-        estimate = self.engine.estimate(prompt.trace, choices.options)
-        return Sight(conversation, prompt.trace, pixels, originals, draft, estimate)
-
-
-def _open_question(messages: list[Message]) -> list[Message]:
-    """The messages up to the last question; none if there is none."""
-    if messages and messages[-1].role == "assistant":
-        messages = messages[:-1]
-    return messages if messages and messages[-1].role == "user" else []
-
-
-def _with_outcomes(sight: Sight, session: Session) -> Sight:
-    """What was said before a question was sent stays what was said; and what answers took so far."""
-    with session.lock:
-        predicted, outcomes = session.predicted, tuple(session.outcomes)
-    estimate = sight.estimate
-    if estimate is not None and predicted is not None and not sight.draft:
-        asked, said = predicted
-        if asked == sight.conversation.answered(None) and said.prompt_tokens == estimate.prompt_tokens:
-            estimate = said
-    return replace(sight, estimate=estimate, outcomes=outcomes)
+        prompt = self._prompts.prepare(conversation, options).prompt
+        estimate = self._engine.estimate(prompt.trace, options)
+        with session.lock:
+            predicted = session.prediction
+        if predicted is not None and not draft and predicted.conversation == conversation.answered(None):
+            # What was predicted before the question was sent stays what it was.
+            same_prompt = predicted.estimate.prompt_tokens == estimate.prompt_tokens
+            estimate = predicted.estimate if same_prompt else estimate
+        panel = PanelState(conversation, prompt, draft, estimate)
+        return panel, ShownPrompt(conversation, options, prompt.trace, draft)
 
 
 def _cost(media: Sequence[Medium], trace: PromptTrace, estimate: Estimate | None) -> str:

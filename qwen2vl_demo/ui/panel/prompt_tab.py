@@ -1,26 +1,30 @@
 """The tab "Prompt": the whole chat as one sequence of tokens, and their positions.
 
-Drawn by the browser (static/lens).
+The browser draws it (viz/static/lens) from the data that the tab "Picture" holds.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 from gradio.components import Component
 
-from qwen2vl_demo.engine.protocol import Engine
-from qwen2vl_demo.ui.panel.picture_tab import lens_view
-from qwen2vl_demo.ui.panel.state import Sight
-
-NAME = "Prompt"
+from qwen2vl_demo.ui.panel.lens_view import draw_lens_view
+from qwen2vl_demo.ui.panel.state import PanelState
+from qwen2vl_demo.ui.panel.tab import PageContext, Updates
 
 
-def draw(engine: Engine) -> list[Component]:
-    lens_view("prompt")
-    return []
+class PromptTab:
+    name = "Prompt"
 
+    def draw(self) -> None:
+        draw_lens_view("prompt")
 
-def update(engine: Engine, sight: Sight) -> list[Any]:
-    """Nothing: it reads the value of the tab "Picture"."""
-    return []
+    def outputs(self) -> Sequence[Component]:
+        return []
+
+    def update(self, state: PanelState) -> Updates:
+        return {}
+
+    def wire(self, page: PageContext) -> None:
+        """It follows the data of the tab "Picture" in the browser."""

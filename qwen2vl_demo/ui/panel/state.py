@@ -1,8 +1,10 @@
-"""What the panel is about: one prompt, sent or about to be sent, with the very pixels that were cut. Plain data."""
+"""What the panel shows: one prompt, sent or about to be sent, with the very pixels that were cut. Plain data."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,15 +13,30 @@ from qwen2vl_demo.engine.protocol import Outcome
 from qwen2vl_demo.trace import PromptTrace
 from qwen2vl_demo.ui.chat.conversation import Conversation
 
+if TYPE_CHECKING:
+    from qwen2vl_demo.engine.protocol import Prompt
 
-@dataclass(frozen=True)
-class Sight:
-    """A conversation, what it became, and the pixels behind it."""
+
+@dataclass(frozen=True, eq=False)
+class PanelState:
+    """A conversation, the prompt it became, and what that costs."""
 
     conversation: Conversation = field(default_factory=Conversation)
-    trace: PromptTrace | None = None  # None: nothing was asked yet, or its media are gone
-    media: tuple[np.ndarray, ...] = ()  # resized frames (n, H, W, 3) uint8 of each of trace.media, in order
-    originals: tuple[np.ndarray | None, ...] = ()  # each as it came, (H, W, 3) uint8, perhaps shrunk; None: unknown
+    prompt: Prompt | None = None  # None: nothing was asked yet, or its media are gone
     draft: bool = False  # the last turn still stands in the composer
-    estimate: Estimate | None = None  # what its answer costs; of a prompt that was sent, as it was said before
-    outcomes: tuple[Outcome, ...] = ()  # what the last answers of this tab took, newest last
+    estimate: Estimate | None = None  # what its answer costs; for a prompt that was sent, as predicted before
+    outcomes: Sequence[Outcome] = ()  # what the last answers of this tab took, newest last
+
+    @property
+    def trace(self) -> PromptTrace | None:
+        return self.prompt.trace if self.prompt else None
+
+    @property
+    def frames(self) -> list[np.ndarray]:
+        """The resized frames (n, H, W, 3) uint8 of each of trace.media, in order."""
+        return [medium.frames for medium in self.prompt.media] if self.prompt else []
+
+    @property
+    def thumbnails(self) -> list[np.ndarray | None]:
+        """Each medium as it came, (H, W, 3) uint8, perhaps shrunk; None where resizing changed nothing."""
+        return [medium.thumbnail for medium in self.prompt.media] if self.prompt else []

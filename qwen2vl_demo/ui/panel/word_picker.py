@@ -1,19 +1,17 @@
-"""The part of the tab "Picture" that shows where the words of the answer looked. What it draws, static/where.js says.
+"""The part of the tab "Picture" in which a word of the answer is picked to see where it looked (static/where.js).
 
 The template is static: words of the answer travel as values and are only ever set as text.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from gradio.components import Component
 
-from qwen2vl_demo.ui.chat.controller import Chat
-from qwen2vl_demo.ui.panel.attention import NOTHING
+from qwen2vl_demo.ui.panel.attention import NO_WORDS, AnswerAttention
+from qwen2vl_demo.ui.panel.tab import AT_ONCE, QUEUED, PageContext
 
 STATIC = Path(__file__).resolve().parent.parent / "static"
 TEMPLATE = """
@@ -39,32 +37,35 @@ TEMPLATE = """
   </div>
 </section>
 """
-EVENT: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 
 
-def draw_words() -> gr.HTML:
-    """The words, their chooser of layers and heads, and what is said of them."""
-    return gr.HTML(
-        NOTHING,
-        html_template=TEMPLATE,
-        css_template=(STATIC / "where.css").read_text(encoding="utf-8"),
-        js_on_load=(STATIC / "where.js").read_text(encoding="utf-8"),
-        apply_default_css=False,
-        elem_id="where",
-    )
+class WordPicker:
+    """The words of the answer, with the choice of layer and head and what is said of the chosen word."""
 
+    component: gr.HTML
 
-def wire_words(chat: Chat, words: Component, state: list[Component], events: Sequence[Any]) -> None:
-    """`state` as the panel hands it out; `events` are those behind which another answer may stand there."""
+    def __init__(self, attention: AnswerAttention) -> None:
+        self._attention = attention
 
-    def show(request: gr.Request, saved: str) -> Any:
-        return chat.words(chat.open(request.session_hash, saved))
+    def draw(self) -> None:
+        self.component = gr.HTML(
+            NO_WORDS,
+            html_template=TEMPLATE,
+            css_template=(STATIC / "where.css").read_text(encoding="utf-8"),
+            js_on_load=(STATIC / "where.js").read_text(encoding="utf-8"),
+            apply_default_css=False,
+            elem_id="where",
+        )
 
-    def attend(request: gr.Request, event: gr.SelectData, saved: str, *values: Any) -> Any:
-        found = chat.attend(chat.open(request.session_hash, saved), values, event.value)
-        return gr.skip() if found is None else found
+    def wire(self, page: PageContext) -> None:
+        def show_words(request: gr.Request, saved: str) -> Any:
+            return self._attention.words(page.open_session(request, saved))
 
-    # No limit: the engine takes one at a time, and the last word that was picked ends the look at the one before.
-    words.select(attend, state, [words], concurrency_limit=None, trigger_mode="multiple", **EVENT)  # type: ignore[attr-defined]
-    for event in events:
-        event.then(show, state[:1], [words], queue=False, **EVENT)
+        async def map_word(request: gr.Request, event: gr.SelectData, saved: str) -> Any:
+            found = await self._attention.map_word(page.open_session(request, saved), event.value)
+            return gr.skip() if found is None else found
+
+        # No limit: the engine's own queue takes one at a time, and picking another word cancels the one before.
+        self.component.select(map_word, [page.saved], [self.component], trigger_mode="multiple", **QUEUED)
+        for refreshed in page.refreshed:
+            refreshed.then(show_words, [page.saved], [self.component], **AT_ONCE)

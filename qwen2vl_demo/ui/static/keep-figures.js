@@ -1,58 +1,93 @@
-// Keeps the figures of a tab as one PNG: each plot, the dials and the pictures compared, below the words that stand above
-// them on the page. Drawn from what the page holds; nothing goes to the server.
+// Saves the figures of a tab as one PNG: every plot, angle diagram and compared picture, each below the text that
+// precedes it on the page. Drawn from the page's own elements, without a request to the server.
 (() => {
   const KINDS = "h4, .lens-says, .bands-dials, .cost-views, .js-plotly-plot";
   const SVG = ["fill", "fill-opacity", "stroke", "stroke-opacity", "stroke-width", "stroke-linecap", "font"];
-  const SHARP = 2, PAD = 16, WORDS = { H4: "700 15px", P: "14px" };
+  const SHARP = 2;
+  const PAD = 16;
+  const WORDS = { H4: "700 15px", P: "14px" };
 
-  const loaded = source => new Promise((done, failed) => {
-    const image = new Image();
-    image.onload = () => done(image); image.onerror = failed; image.src = source;
-  });
+  const loaded = source =>
+    new Promise((done, failed) => {
+      const image = new Image();
+      image.onload = () => done(image);
+      image.onerror = failed;
+      image.src = source;
+    });
   const boxOf = element => element.getBoundingClientRect();
 
-  // An SVG of the page as an image, with the colours that its style sheet gives it here.
+  // An SVG element as an image, with its computed colours written into it: style sheets do not apply in an image.
   function drawn(svg) {
-    const copy = svg.cloneNode(true), originals = svg.querySelectorAll("*"), { width, height } = boxOf(svg);
+    const copy = svg.cloneNode(true);
+    const originals = svg.querySelectorAll("*");
+    const { width, height } = boxOf(svg);
     copy.querySelectorAll("*").forEach((part, i) => {
       const style = getComputedStyle(originals[i]);
       for (const name of SVG) part.style.setProperty(name, style.getPropertyValue(name));
     });
-    for (const [name, value] of [["xmlns", "http://www.w3.org/2000/svg"], ["width", width * SHARP], ["height", height * SHARP]]) copy.setAttribute(name, value);
+    for (const [name, value] of [
+      ["xmlns", "http://www.w3.org/2000/svg"],
+      ["width", width * SHARP],
+      ["height", height * SHARP],
+    ])
+      copy.setAttribute(name, value);
     return loaded(`data:image/svg+xml,${encodeURIComponent(new XMLSerializer().serializeToString(copy))}`);
   }
 
-  // A plot, laid out again in the system's font: an image cannot use the page's, and a legend must fit what is drawn.
+  // A plot, laid out again in the system font: an image cannot load the page's font, and the legend must fit its text.
   async function plotted({ data, layout }, width, height) {
     const font = { ...layout.font, family: "system-ui, sans-serif" };
-    return loaded(await window.Plotly.toImage({ data, layout: { ...layout, font } }, { format: "png", width, height, scale: SHARP }));
+    return loaded(
+      await window.Plotly.toImage(
+        { data, layout: { ...layout, font } },
+        { format: "png", width, height, scale: SHARP },
+      ),
+    );
   }
 
-  // The pictures as they stand in their frames, enlarged pixel by pixel like there, with their captions.
+  // The compared pictures as the page shows them, enlarged without smoothing, with their captions.
   function compared(c, views, left, top, lens) {
-    const whole = boxOf(views), colours = lens.colours();
+    const whole = boxOf(views);
+    const colours = lens.colours();
     for (const view of views.querySelectorAll(".cost-view")) {
-      const frame = boxOf(view), image = view.querySelector("img"), at = boxOf(image);
-      const x = left + frame.left - whole.left, y = top + frame.top - whole.top;
+      const frame = boxOf(view);
+      const image = view.querySelector("img");
+      const at = boxOf(image);
+      const x = left + frame.left - whole.left;
+      const y = top + frame.top - whole.top;
       c.save();
-      c.beginPath(); c.rect(x, y, frame.width, frame.height); c.clip();
+      c.beginPath();
+      c.rect(x, y, frame.width, frame.height);
+      c.clip();
       c.imageSmoothingEnabled = false;
       c.drawImage(image, x + at.left - frame.left, y + at.top - frame.top, at.width, at.height);
       c.restore();
       const caption = view.parentElement.querySelector("figcaption");
-      c.fillStyle = colours.ink; c.font = `12.5px ${colours.font}`;
+      c.fillStyle = colours.ink;
+      c.font = `12.5px ${colours.font}`;
       const below = top + boxOf(caption).top - whole.top;
-      caption.innerText.split("\n").flatMap(line => lens.wrapped(c, line, frame.width)).forEach((line, i) => c.fillText(line, x, below + 17 * i));
+      caption.innerText
+        .split("\n")
+        .flatMap(line => lens.wrapped(c, line, frame.width))
+        .forEach((line, i) => c.fillText(line, x, below + 17 * i));
     }
   }
 
-  // One piece of the tab: how high it is, and how it is drawn at (x, y).
+  // One element of the tab: {height, draw(x, y)}.
   async function piece(c, element, width, lens) {
     if (element.matches("h4, p")) {
-      const colours = lens.colours(), font = `${WORDS[element.tagName]} ${colours.font}`;
+      const colours = lens.colours();
+      const font = `${WORDS[element.tagName]} ${colours.font}`;
       c.font = font;
       const lines = lens.wrapped(c, element.innerText, width);
-      return { height: lines.length * 21, draw: (x, y) => { c.fillStyle = colours.ink; c.font = font; lines.forEach((line, i) => c.fillText(line, x, y + 21 * i)); } };
+      return {
+        height: lines.length * 21,
+        draw: (x, y) => {
+          c.fillStyle = colours.ink;
+          c.font = font;
+          lines.forEach((line, i) => c.fillText(line, x, y + 21 * i));
+        },
+      };
     }
     const { width: wide, height } = boxOf(element);
     if (element.matches(".cost-views")) return { height, draw: (x, y) => compared(c, element, x, y, lens) };
@@ -61,18 +96,26 @@
   }
 
   async function keepFigures(id, name) {
-    const tab = document.getElementById(id), { lens } = window.qwen2vl, canvas = document.createElement("canvas"), c = canvas.getContext("2d");
+    const tab = document.getElementById(id);
+    const { lens } = window.qwen2vl;
+    const canvas = document.createElement("canvas");
+    const c = canvas.getContext("2d");
     const shown = [...tab.querySelectorAll(KINDS)].filter(element => element.checkVisibility());
-    const width = tab.clientWidth, pieces = [];
+    const width = tab.clientWidth;
+    const pieces = [];
     for (const element of shown) pieces.push(await piece(c, element, width, lens));
     canvas.width = (width + 2 * PAD) * SHARP;
     canvas.height = (pieces.reduce((sum, each) => sum + each.height + PAD, 0) + PAD) * SHARP;
     c.scale(SHARP, SHARP);
-    c.fillStyle = lens.colours().card; c.fillRect(0, 0, canvas.width, canvas.height);
+    c.fillStyle = lens.colours().card;
+    c.fillRect(0, 0, canvas.width, canvas.height);
     c.textBaseline = "top";
-    pieces.reduce((y, each) => { each.draw(PAD, y); return y + each.height + PAD; }, PAD);
+    pieces.reduce((y, each) => {
+      each.draw(PAD, y);
+      return y + each.height + PAD;
+    }, PAD);
     canvas.toBlob(blob => lens.save(blob, "image/png", `${name.toLowerCase()}.png`));
   }
 
-  Object.assign(window.qwen2vl ||= {}, { keepFigures });
+  Object.assign((window.qwen2vl ||= {}), { keepFigures });
 })();

@@ -1,53 +1,67 @@
-// Keeps a tab of the panel as one HTML file: what stands in it now, its figures as SVG, with the style it has here.
-// It opens without a network and holds no script. Knows the page's elements; nothing goes to the server.
+// Saves a tab of the panel as one HTML file: its current content, figures as SVG, with the page's style rules. The file
+// opens offline and contains no script. Built from the page's own elements, without a request to the server.
 (() => {
-  const CONTROLS = "button, input, select, label, script, .modebar, .panel-gate, #rotation-choice, [aria-hidden=true]";
+  const CONTROLS = "button, input, select, label, script, .modebar, .panel-lazy, #rotation-choice, [aria-hidden=true]";
   const POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'";
 
   function rules() {
     const kept = [];
     for (const sheet of document.styleSheets) {
       try {
-        // A font file would have to be fetched; without its rule the system's font is taken.
+        // A font file would have to be fetched; without its rule the system font is used.
         for (const rule of sheet.cssRules) if (!(rule instanceof CSSFontFaceRule)) kept.push(rule.cssText);
-      } catch { /* a style sheet that may not be read */ }
+      } catch {
+        /* a style sheet of another origin, which may not be read */
+      }
     }
-    return kept.join("\n").replace(/url\((?!["']?(data:|#))[^)]*\)/g, "none").replace(/<\/style/gi, "<\\/style");
+    return kept
+      .join("\n")
+      .replace(/url\((?!["']?(data:|#))[^)]*\)/g, "none")
+      .replace(/<\/style/gi, "<\\/style");
   }
 
   function keepTab(id, name) {
     const tab = document.getElementById(id);
     const copy = tab.cloneNode(true);
     copy.querySelectorAll(CONTROLS).forEach(element => element.remove());
-    copy.querySelectorAll("details").forEach(element => { element.open = true; });
+    copy.querySelectorAll("details").forEach(element => {
+      element.open = true;
+    });
     copy.style.display = "block";
-    // The system's font is wider than the page's: a legend must not be cut to what it measured here.
+    // The system font is wider than the page's: a legend must not be clipped to the width it has here.
     copy.querySelectorAll(".legend[clip-path]").forEach(element => element.removeAttribute("clip-path"));
-    // Plotly names its clips by the address of this page; in the file they stand beside what they clip.
+    // Plotly refers to clip paths by the URL of this page; in the file they are in the same document.
     for (const element of copy.querySelectorAll("[clip-path], [mask], [fill^=url], [style*='url(']"))
       for (const { name, value } of [...element.attributes])
-        if (value.includes("url(")) element.setAttribute(name, value.replace(/url\((["']?)https?:[^)#]*#([^)"']*)\1\)/g, "url(#$2)"));
+        if (value.includes("url("))
+          element.setAttribute(name, value.replace(/url\((["']?)https?:[^)#]*#([^)"']*)\1\)/g, "url(#$2)"));
     const page = document.implementation.createHTMLDocument(name);
-    const charset = page.createElement("meta"), policy = page.createElement("meta"), style = page.createElement("style");
+    const charset = page.createElement("meta");
+    const policy = page.createElement("meta");
+    const style = page.createElement("style");
     charset.setAttribute("charset", "utf-8");
     policy.setAttribute("http-equiv", "Content-Security-Policy");
     policy.setAttribute("content", POLICY);
-    style.textContent = rules() + `\nbody { overflow: auto !important; }\nmain { width: ${tab.clientWidth}px; margin: 24px auto; }`;
+    style.textContent =
+      rules() + `\nbody { overflow: auto !important; }\nmain { width: ${tab.clientWidth}px; margin: 24px auto; }`;
     page.head.prepend(charset, policy, style);
     page.documentElement.className = document.documentElement.className;
     page.body.className = document.body.className;
-    const frame = page.createElement("main"), around = document.querySelector(".gradio-container");
+    const frame = page.createElement("main");
+    const around = document.querySelector(".gradio-container");
     frame.append(page.importNode(copy, true));
     const container = page.createElement("div");
     container.className = around ? around.className : "";
     container.append(frame);
     page.body.append(container);
     const link = document.createElement("a");
-    link.href = URL.createObjectURL(new Blob(["<!doctype html>\n" + page.documentElement.outerHTML], { type: "text/html" }));
+    link.href = URL.createObjectURL(
+      new Blob(["<!doctype html>\n" + page.documentElement.outerHTML], { type: "text/html" }),
+    );
     link.download = `${name.toLowerCase()}.html`;
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 10000);
   }
 
-  Object.assign(window.qwen2vl ||= {}, { keepTab });
+  Object.assign((window.qwen2vl ||= {}), { keepTab });
 })();

@@ -1,8 +1,9 @@
-// "Where it looked": the words of the answer, and what one of them attended to, drawn by the lens as the layer "Attention".
+// "Where it looked": the words of the answer, and the attention of the selected one, drawn by the lens as the layer
+// "Attention".
 //
-// props.value (ui/attending.py): {answer, words: [text], spaces: [bool], note, caveat, map: {of, ...page_data} | null}.
-// A word that was asked for once, and every layer and head that came along with it, is shown again without a request.
-// Words come from the model: they are only ever text nodes here.
+// props.value (ui/panel/attention.py): {answer, words: [text], spaces: [bool], note, caveat,
+// map: {of, ...page_data} | null}. The maps of a word, with all layers and heads that came with them, are cached, so
+// selecting it again makes no request. Words come from the model and are only ever inserted as text nodes.
 const $ = name => element.querySelector(`[data-part=${name}]`);
 const percent = share => `${(100 * share).toFixed(share < 0.0995 ? 1 : 0)} %`;
 const number = value => Math.round(value).toLocaleString("en");
@@ -15,7 +16,14 @@ const make = (tag, attributes, ...children) => {
 const bytesOf = text => Uint8Array.from(atob(text), c => c.charCodeAt(0));
 const lens = () => window.qwen2vl && window.qwen2vl.lens;
 
-let answer = "", known = new Map(), word = -1, choice = "all", lifted = false, waiting = false, turn = false, buttons = [];
+let answer = "";
+let cached = new Map();
+let word = -1;
+let selection = "all";
+let lifted = false;
+let waiting = false;
+let bringToFront = false;
+let buttons = [];
 
 function load() {
   const value = props.value || {};
@@ -24,24 +32,30 @@ function load() {
   if (value.answer !== answer) begin(value);
   element.querySelector(".where").hidden = !answer && !value.note;
   if (value.map && value.answer === answer) {
-    const old = known.get(value.map.of);
-    known.set(value.map.of, { ...value.map, maps: { ...(old ? old.maps : {}), ...value.map.maps } });
+    const old = cached.get(value.map.of);
+    cached.set(value.map.of, { ...value.map, maps: { ...(old ? old.maps : {}), ...value.map.maps } });
   }
   if (!value.map || value.map.of === word) waiting = false;
   if (word >= 0) show();
 }
 
-// Another answer, or none: the words are laid out anew and whatever was drawn goes.
+// Another answer, or none: lists its words and removes the attention drawn for the previous one.
 function begin(value) {
-  if (known.size && lens()) lens().setOverlay(null);
-  answer = value.answer || ""; known = new Map(); word = -1; choice = "all"; waiting = false;
+  if (cached.size && lens()) lens().setOverlay(null);
+  answer = value.answer || "";
+  cached = new Map();
+  word = -1;
+  selection = "all";
+  waiting = false;
   buttons = (value.words || []).map((text, i) => {
     const button = make("button", { type: "button", "aria-pressed": "false", tabindex: i ? "-1" : "0" }, text);
     button.addEventListener("click", () => pick(i));
     return button;
   });
   const line = $("words");
-  line.replaceChildren(...buttons.flatMap((button, i) => (i && value.spaces && value.spaces[i] ? [" ", button] : [button])));
+  line.replaceChildren(
+    ...buttons.flatMap((button, i) => (i && value.spaces && value.spaces[i] ? [" ", button] : [button])),
+  );
   line.scrollTop = 0;
   $("pick").hidden = !buttons.length;
   $("caveat").textContent = value.caveat || "";
@@ -50,21 +64,25 @@ function begin(value) {
 
 function pick(i) {
   word = i === word ? -1 : i;
-  turn = word >= 0;  // the picture and the moment that got most come to the front, once
-  if (word < 0) { waiting = false; if (lens()) lens().setOverlay(null); }
-  ask();
+  bringToFront = word >= 0; // once: show the picture, and the moment of a clip, with the highest attention
+  if (word < 0) {
+    waiting = false;
+    if (lens()) lens().setOverlay(null);
+  }
+  update();
 }
 
-// Draws what is known already, else asks.
-function ask() {
-  const data = known.get(word);
-  waiting = word >= 0 && !(data && data.maps[choice]);
+// Shows the selected word from the cache, or requests its map.
+function update() {
+  const data = cached.get(word);
+  waiting = word >= 0 && !(data && data.maps[selection]);
   show();
-  if (waiting) trigger("select", { index: word, value: { answer, word, choice } });
+  if (waiting) trigger("select", { index: word, value: { answer, word, choice: selection } });
 }
 
 function show() {
-  const data = known.get(word), ready = Boolean(data && data.maps[choice]);
+  const data = cached.get(word);
+  const ready = Boolean(data && data.maps[selection]);
   buttons.forEach((button, i) => {
     button.setAttribute("aria-pressed", String(i === word));
     if (word >= 0) button.tabIndex = i === word ? 0 : -1;
@@ -76,80 +94,120 @@ function show() {
   if (!data) return;
   choosers(data);
   if (!ready) return;
-  const media = data.grids.map(([t, h, w]) => t * h * w), cells = bytesOf(data.maps[choice].data), top = data.maps[choice].top;
+  const media = data.grids.map(([t, h, w]) => t * h * w);
+  const cells = bytesOf(data.maps[selection].data);
+  const top = data.maps[selection].top;
   let at = 0;
   const split = media.map(size => cells.subarray(at, (at += size)));
-  const best = brightest(split), strongest = told(data, best, top);
-  say(data);
+  const best = brightest(split);
+  const strongest = brightestCell(data, best, top);
+  describe(data);
   $("cost").textContent = cost(data);
   if (lens() && media.length)
     lens().setOverlay({
-      caption: `Attention behind the word “${data.word}”, ${whose(data)}. ${strongest}`
-        + (lifted ? " Colours follow the square root, so that faint cells show." : ""),
+      caption:
+        `Attention behind the word “${data.word}”, ${whose(data)}. ${strongest}` +
+        (lifted ? " Colours follow the square root, so that faint cells show." : ""),
       media: lifted ? split.map(values => values.map(value => Math.round(Math.sqrt(value * 255)))) : split,
-      labels: ["0 %", percent(top)], open: true,
+      labels: ["0 %", percent(top)],
+      open: true,
     });
-  if (lens() && turn && best.value > 0) lens().set({ medium: best.medium, t: Math.floor(best.index / area(data, best.medium)) });
-  turn = false;
+  if (lens() && bringToFront && best.value > 0)
+    lens().set({ medium: best.medium, t: Math.floor(best.index / area(data, best.medium)) });
+  bringToFront = false;
 }
 
-const whose = data => (choice === "all" ? `averaged over ${data.layers} layers of ${data.heads} heads`
-  : choice.includes(".") ? `in layer ${choice.split(".")[0]}, head ${choice.split(".")[1]}`
-    : `in layer ${choice}, averaged over its ${data.heads} heads`);
+const whose = data =>
+  selection === "all"
+    ? `averaged over ${data.layers} layers of ${data.heads} heads`
+    : selection.includes(".")
+      ? `in layer ${selection.split(".")[0]}, head ${selection.split(".")[1]}`
+      : `in layer ${selection}, averaged over its ${data.heads} heads`;
 
 const pieces = data => {
-  const shares = data.shares[choice], n = data.grids.length, kinds = data.kinds;
+  const shares = data.shares[selection];
+  const n = data.grids.length;
+  const kinds = data.kinds;
   const name = i => {
-    const what = kinds[i] === "video" ? "clip" : "picture", same = kinds.filter(k => k === kinds[i]).length;
+    const what = kinds[i] === "video" ? "clip" : "picture";
+    const same = kinds.filter(k => k === kinds[i]).length;
     return same === 1 ? `the ${what}` : `${what} ${kinds.slice(0, i + 1).filter(k => k === kinds[i]).length}`;
   };
-  return { media: shares.slice(0, n).map((share, i) => [name(i), share]), first: shares[n], text: shares[n + 1], answer: shares[n + 2] };
+  return {
+    media: shares.slice(0, n).map((share, i) => [name(i), share]),
+    first: shares[n],
+    text: shares[n + 1],
+    answer: shares[n + 2],
+  };
 };
 
-// The sentence and the bar say the same; the squares in the sentence are the bar's legend.
-function say(data) {
+// The sentence and the bar show the same shares; the coloured squares in the sentence are the bar's legend.
+function describe(data) {
   const { media: seen, first, text, answer: before } = pieces(data);
   const total = seen.reduce((sum, [, share]) => sum + share, 0);
   const pictures = seen.length > 4 ? [[`the ${seen.length} pictures and clips`, total]] : seen;
-  const parts = [...pictures.map(([name, share]) => ["pictures", name, share]), ["first", "the first token", first],
-    ["text", "the other tokens of the prompt", text], ...(before > 0 ? [["before", "the answer before it", before]] : [])];
+  const parts = [
+    ...pictures.map(([name, share]) => ["pictures", name, share]),
+    ["first", "the first token", first],
+    ["text", "the other tokens of the prompt", text],
+    ...(before > 0 ? [["before", "the answer before it", before]] : []),
+  ];
   const many = data.tokens > 1 ? ` (the mean of its ${data.tokens} tokens)` : "";
-  $("sentence").replaceChildren(`The word “${data.word}”${many} was produced while `, ...parts.flatMap(([name, where, share], i) => {
-    const key = make("span", { class: `key ${name}` }, `${percent(share)}${i ? "" : " of the attention lay"} on ${where}`);
-    return [i === 0 ? "" : i === parts.length - 1 ? " and " : ", ", key];
-  }), ".");
-  $("bar").replaceChildren(...parts.map(([name, , share]) => {
-    const piece = make("i", { class: name });
-    piece.style.width = `${100 * share}%`;
-    return piece;
-  }));
+  $("sentence").replaceChildren(
+    `The word “${data.word}”${many} was produced while `,
+    ...parts.flatMap(([name, where, share], i) => {
+      const key = make(
+        "span",
+        { class: `key ${name}` },
+        `${percent(share)}${i ? "" : " of the attention lay"} on ${where}`,
+      );
+      return [i === 0 ? "" : i === parts.length - 1 ? " and " : ", ", key];
+    }),
+    ".",
+  );
+  $("bar").replaceChildren(
+    ...parts.map(([name, , share]) => {
+      const piece = make("i", { class: name });
+      piece.style.width = `${100 * share}%`;
+      return piece;
+    }),
+  );
 }
 
 const area = (data, medium) => data.grids[medium][1] * data.grids[medium][2];
 
-// The cell with most: {value, medium, index}.
+// The cell with the highest attention: {value, medium, index}.
 function brightest(split) {
   const best = { value: 0, medium: 0, index: 0 };
-  split.forEach((cells, medium) => cells.forEach((value, index) => {
-    if (value > best.value) Object.assign(best, { value, medium, index });
-  }));
+  split.forEach((cells, medium) =>
+    cells.forEach((value, index) => {
+      if (value > best.value) Object.assign(best, { value, medium, index });
+    }),
+  );
   return best;
 }
 
-function told(data, { value, medium, index }, top) {
+function brightestCell(data, { value, medium, index }, top) {
   if (!value) return "";
-  const [t, , w] = data.grids[medium], place = index % area(data, medium);
+  const [t, , w] = data.grids[medium];
+  const place = index % area(data, medium);
   const which = data.grids.length > 1 ? ` of ${pieces(data).media[medium][0]}` : "";
   const when = t > 1 ? `, t step ${Math.floor(index / area(data, medium)) + 1}` : "";
-  return `The brightest cell${which} is row ${Math.floor(place / w)}, column ${place % w}${when}: ${percent(top)} of all attention.`;
+  const cell = `row ${Math.floor(place / w)}, column ${place % w}${when}`;
+  return `The brightest cell${which} is ${cell}: ${percent(top)} of all attention.`;
 }
 
 function cost(data) {
-  const reread = data.exact ? "" : " The answer was not in memory any more, so its words were cut into tokens anew, "
-    + "with the present settings for pictures.";
-  return `The step that wrote the word was run once more: it took ${data.seconds < 0.995 ? data.seconds.toFixed(2) : data.seconds.toFixed(1)} s and ${number(data.computed)} `
-    + `${data.computed === 1 ? "token" : "tokens"} of work; the ${data.layers} x ${data.heads} rows of weights are `
-    + `${number(data.bytes / 1000)} kB, and nothing of them is kept.${reread}`;
+  const reread = data.exact
+    ? ""
+    : " The answer was not in memory any more, so its words were cut into tokens anew, " +
+      "with the present settings for pictures.";
+  const seconds = data.seconds.toFixed(data.seconds < 0.995 ? 2 : 1);
+  return (
+    `The step that wrote the word was run once more: it took ${seconds} s and ${number(data.computed)} ` +
+    `${data.computed === 1 ? "token" : "tokens"} of work; the ${data.layers} x ${data.heads} rows of weights are ` +
+    `${number(data.bytes / 1000)} kB, and nothing of them is kept.${reread}`
+  );
 }
 
 function options(select, entries, value) {
@@ -160,27 +218,48 @@ function options(select, entries, value) {
   select.value = value;
 }
 function choosers(data) {
-  const [layer, head = "all"] = choice.split(".");
+  const [layer, head = "all"] = selection.split(".");
   const last = data.layers - 1;
-  options($("layer"), [["all", `all ${data.layers}, averaged`], ...Array.from({ length: data.layers }, (_, i) =>
-    [String(i), `${i}${i === 0 ? " (first)" : i === last ? " (last)" : ""}`])], layer);
-  options($("head"), [["all", `all ${data.heads}, averaged`], ...Array.from({ length: data.heads }, (_, i) => [String(i), String(i)])], head);
+  options(
+    $("layer"),
+    [
+      ["all", `all ${data.layers}, averaged`],
+      ...Array.from({ length: data.layers }, (_, i) => [
+        String(i),
+        `${i}${i === 0 ? " (first)" : i === last ? " (last)" : ""}`,
+      ]),
+    ],
+    layer,
+  );
+  options(
+    $("head"),
+    [["all", `all ${data.heads}, averaged`], ...Array.from({ length: data.heads }, (_, i) => [String(i), String(i)])],
+    head,
+  );
   $("head").disabled = layer === "all";
 }
-$("layer").addEventListener("change", event => { choice = event.target.value; ask(); });
-$("head").addEventListener("change", event => {
-  const layer = choice.split(".")[0];
-  choice = event.target.value === "all" ? layer : `${layer}.${event.target.value}`;
-  ask();
+$("layer").addEventListener("change", event => {
+  selection = event.target.value;
+  update();
 });
-$("lift").addEventListener("change", event => { lifted = event.target.checked; show(); });
+$("head").addEventListener("change", event => {
+  const layer = selection.split(".")[0];
+  selection = event.target.value === "all" ? layer : `${layer}.${event.target.value}`;
+  update();
+});
+$("lift").addEventListener("change", event => {
+  lifted = event.target.checked;
+  show();
+});
 $("words").addEventListener("keydown", event => {
   const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1, Home: -1e9, End: 1e9 }[event.key];
   const at = buttons.indexOf(document.activeElement);
   if (!step || at < 0) return;
   event.preventDefault();
   const next = buttons[Math.max(0, Math.min(buttons.length - 1, at + step))];
-  buttons.forEach(button => { button.tabIndex = button === next ? 0 : -1; });
+  buttons.forEach(button => {
+    button.tabIndex = button === next ? 0 : -1;
+  });
   next.focus();
 });
 

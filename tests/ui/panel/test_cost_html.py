@@ -13,18 +13,15 @@ from qwen2vl_demo.engine.cost.estimate import Estimate, Memory, TimeRange, Times
 from qwen2vl_demo.engine.protocol import GenerationOptions, Outcome
 from qwen2vl_demo.geometry import VisionSpan, grid_thw, mrope_position_ids, smart_resize
 from qwen2vl_demo.trace import MediaTrace, PromptTrace
-from qwen2vl_demo.ui.chat.controller import Chat
 from qwen2vl_demo.ui.chat.conversation import duration
-from qwen2vl_demo.ui.panel import cost_tab as cost
-from qwen2vl_demo.ui.panel import rotation_tab as rotation
 from qwen2vl_demo.ui.panel.comparison_html import GONE, Comparisons, compare_html, table_html
 from qwen2vl_demo.ui.panel.cost_html import now_html, operations, past_html, released_html, size
-from qwen2vl_demo.ui.panel.lazy import key_of
-from qwen2vl_demo.ui.panel.state import Sight
+from qwen2vl_demo.ui.panel.lazy import trace_key
 from qwen2vl_demo.ui.panel.token_pairs import Pair, pairs_of, token_words
+from qwen2vl_demo.ui.parts import Parts
 from qwen2vl_demo.ui.sessions import Draft
-from qwen2vl_demo.viz.bands import Rope
 from tests.fake_engine import FakeEngine
+from tests.ui.conftest import respond
 
 TIMES = Times(*(TimeRange.around(seconds, 0.3) for seconds in (0.002, 0.4, 0.1, 0.02)))
 ESTIMATE = Estimate(
@@ -238,40 +235,25 @@ def test_a_choice_comes_back_from_the_page() -> None:
     assert Pair.read(pair.key) == pair
 
 
-@pytest.mark.parametrize("first", [None, -1, 10_000, "x", float("nan")])
-def test_tokens_that_are_not_there_are_asked_for_again(first: object) -> None:
-    trace = trace_of(medium())
-    said, plot = rotation._compared(Rope(), trace, first, 2)
-    assert f"tokens 0 to {len(trace) - 1:,}" in words(said)
-    assert plot.visible is False
-
-
-def test_the_tabs_are_made_for_any_prompt() -> None:
-    for trace in (None, trace_of(medium()), trace_of(medium((336, 448), "clip.mp4", frames=6))):
-        made = rotation._all(Rope(), trace)
-        assert len(made) == 12
-    assert len(cost.update(FakeEngine(), Sight())) == 7
-
-
 def test_a_prompt_is_named_by_all_that_is_shown_of_it() -> None:
     it = medium()
     keys = {
-        key_of(None),
-        key_of(trace_of(it)),
-        key_of(trace_of(replace(it, name="x"))),
-        key_of(trace_of(medium(start=5))),
+        trace_key(None),
+        trace_key(trace_of(it)),
+        trace_key(trace_of(replace(it, name="x"))),
+        trace_key(trace_of(medium(start=5))),
     }
-    assert len(keys) == 4 and key_of(trace_of(medium())) == key_of(trace_of(it))
+    assert len(keys) == 4 and trace_key(trace_of(medium())) == trace_key(trace_of(it))
 
 
 def test_what_follows_by_itself_never_brings_a_closed_tab_back(store) -> None:  # type: ignore[no-untyped-def]
     """A look that ends after its tab was closed would otherwise leave a session behind that nobody closes."""
-    chat = Chat(FakeEngine(), store)
-    session = chat.open("tab", None)
-    assert chat.sessions.known("tab") is session
-    chat.sessions.drop("tab")
-    assert chat.sessions.known("tab") is None and chat.sessions.known(None) is None
-    assert len(chat.sessions) == 0
+    parts = Parts.build(FakeEngine(), store)
+    session = parts.sessions.open("tab", None)
+    assert parts.sessions.find("tab") is session
+    parts.sessions.drop("tab")
+    assert parts.sessions.find("tab") is None and parts.sessions.find(None) is None
+    assert len(parts.sessions) == 0
 
 
 class TimedEngine(FakeEngine):
@@ -283,18 +265,18 @@ class TimedEngine(FakeEngine):
 
 def test_what_was_said_before_stays_beside_what_it_took(store, files) -> None:  # type: ignore[no-untyped-def]
     """Before sending: the line above the composer and the tab. Afterwards the same estimate, and its outcome."""
-    chat = Chat(TimedEngine(step=0.0, encode=0.0), store)
-    session = chat.open("tab", None)
-    values = [None] * 12
+    parts = Parts.build(TimedEngine(step=0.0, encode=0.0), store)
+    session = parts.sessions.open("tab", None)
+    values: dict[str, object] = {}
     draft = Draft("What?", (files("cat.png"),))
-    look = chat.look(session, draft, values)
+    look = parts.preview.refresh(session, draft, values)
     assert look.cost is not None and look.cost.endswith("About 0.50 s to the first word.")
-    assert look.sight is not None and look.sight.draft and look.sight.estimate is not None
-    assert look.sight.outcomes == ()
-    before = look.sight.estimate
-    for _ in (chat.begin(session, draft), *chat.respond(session, values)):
+    assert look.panel is not None and look.panel.draft and look.panel.estimate is not None
+    assert look.panel.outcomes == ()
+    before = look.panel.estimate
+    for _ in (parts.controller.begin(session, draft), *respond(parts, session, values)):
         pass
-    after = chat.look(session, Draft(), values).sight
+    after = parts.preview.refresh(session, Draft(), values).panel
     assert after is not None and after.estimate is not None
     assert after.estimate.prompt_tokens == before.prompt_tokens
     (result,) = after.outcomes

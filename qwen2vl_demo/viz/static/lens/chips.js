@@ -1,47 +1,91 @@
-// Every token of the prompt in order, as chips: a line of its own for each turn, words as words, a picture as one chip
-// that unfolds into all its tokens. One canvas over a scrolled area; only the rows in view are drawn, so that thousands
-// of tokens stay smooth.
+// All tokens of the prompt in order, as chips: a new line for each turn, a chip for each token of text, and one chip
+// for a picture, which unfolds into all its tokens. One canvas over a scrolled area, of which only the visible rows are
+// drawn, so that thousands of tokens scroll smoothly.
 (() => {
   const lens = window.qwen2vl.lens;
-  const ROW = 30, CHIP = 24, CELL = 24, GAP = 3, THUMB = 22, PAD = 10, MOST = 5000;  // px; MOST: how high a kept picture may be
+  const ROW = 30;
+  const CHIP = 24;
+  const CELL = 24;
+  const GAP = 3;
+  const THUMB = 22;
+  const PAD = 10; // px, like those above
+  const MAX_HEIGHT = 5000; // px of a saved figure
 
   lens.views.chips = () => {
     const canvas = lens.el("canvas", { "aria-hidden": "true" });
     const room = lens.el("div", { class: "lens-chips-room" }, canvas);
-    const root = lens.el("div", { class: "lens-chips", tabindex: "0", role: "application",
-      "aria-label": "The prompt, token by token. Arrow keys move, Enter unfolds a picture." }, room);
-    const open = new Set();  // digests of unfolded media
-    let items = [], labels = [], height = 0, laid = 0;
+    const root = lens.el(
+      "div",
+      {
+        class: "lens-chips",
+        tabindex: "0",
+        role: "application",
+        "aria-label": "The prompt, token by token. Arrow keys move, Enter unfolds a picture.",
+      },
+      room,
+    );
+    const open = new Set(); // digests of unfolded media
+    let items = [];
+    let labels = [];
+    let height = 0;
+    let laid = 0;
 
     function layout() {
-      const { data } = lens.state, width = root.clientWidth - 2;
-      items = []; labels = []; laid = width;
+      const { data } = lens.state;
+      const width = root.clientWidth - 2;
+      items = [];
+      labels = [];
+      laid = width;
       if (!data || width < 40) return;
-      const c = canvas.getContext("2d"), left = width > 560 ? 92 : PAD, mono = lens.colours().mono;
+      const c = canvas.getContext("2d");
+      const left = width > 560 ? 92 : PAD;
+      const mono = lens.colours().mono;
       c.font = `12.5px ${mono}`;
-      let x = left, y = PAD;
+      let x = left;
+      let y = PAD;
       const place = (w, item) => {
-        if (x + w > width - PAD && x > left) { x = left; y += ROW; }
+        if (x + w > width - PAD && x > left) {
+          x = left;
+          y += ROW;
+        }
         items.push({ ...item, x, y, w });
         x += w + GAP;
       };
-      const turns = data.turns.length && data.turns[0].start === 0 ? data.turns
-        : [{ role: "", start: 0, end: data.turns[0]?.start ?? data.length }, ...data.turns];
+      const turns =
+        data.turns.length && data.turns[0].start === 0
+          ? data.turns
+          : [{ role: "", start: 0, end: data.turns[0]?.start ?? data.length }, ...data.turns];
       for (const turn of turns) {
         if (turn.end <= turn.start) continue;
-        if (x > left) { x = left; y += ROW + 6; }
+        if (x > left) {
+          x = left;
+          y += ROW + 6;
+        }
         labels.push({ role: turn.role, y, turn });
         if (left === PAD) y += 20;
         for (let i = turn.start; i < turn.end; i++) {
           const index = data.mediumOf[i];
           if (index < 0) {
             const text = lens.visible(data.tokens[i]);
-            place(Math.min(width - left - PAD, Math.max(14, c.measureText(text).width + 11)), { i, text, special: data.special[i] });
+            place(Math.min(width - left - PAD, Math.max(14, c.measureText(text).width + 11)), {
+              i,
+              text,
+              special: data.special[i],
+            });
             continue;
           }
-          const medium = data.media[index], end = medium.span[1], unfolded = open.has(medium.digest);
-          const label = `${unfolded ? "▾" : "▸"} ${medium.name || lens.word(medium)}  ${lens.count(medium.merged_tokens, "token")}`;
-          place(Math.min(width - left - PAD, c.measureText(label).width + THUMB + 26), { i, medium, index, text: label, fold: true });
+          const medium = data.media[index];
+          const end = medium.span[1];
+          const unfolded = open.has(medium.digest);
+          const tokens = lens.count(medium.merged_tokens, "token");
+          const label = `${unfolded ? "▾" : "▸"} ${medium.name || lens.word(medium)}  ${tokens}`;
+          place(Math.min(width - left - PAD, c.measureText(label).width + THUMB + 26), {
+            i,
+            medium,
+            index,
+            text: label,
+            fold: true,
+          });
           if (unfolded) for (let k = i; k < end; k++) place(CELL, { i: k, cell: true, index });
           i = end - 1;
         }
@@ -51,60 +95,97 @@
       room.style.height = `${height}px`;
     }
 
-    lens.chipPlaces = () => items;  // for tests: where each chip lies
+    lens.chipPlaces = () => items; // positions of all chips, for tests
 
-    // First item of a row at or below y; items lie in rising rows.
+    // Index of the first item whose row ends below y. Items are sorted by row.
     const from = y => {
-      let low = 0, high = items.length;
-      while (low < high) { const mid = (low + high) >> 1; if (items[mid].y + ROW < y) low = mid + 1; else high = mid; }
+      let low = 0;
+      let high = items.length;
+      while (low < high) {
+        const mid = (low + high) >> 1;
+        if (items[mid].y + ROW < y) low = mid + 1;
+        else high = mid;
+      }
       return low;
     };
 
     function draw() {
       if (!lens.state.data || !root.offsetParent) return;
       if (laid !== root.clientWidth - 2) layout();
-      const top = root.scrollTop, view = root.clientHeight;
+      const top = root.scrollTop;
+      const view = root.clientHeight;
       canvas.style.transform = `translateY(${top}px)`;
       paint(canvas, top, view);
     }
-    // The rows from `top` on that fit into `view` px.
+    // Paints the rows between `top` and `top + view` px.
     function paint(canvas, top, view) {
-      const { data, at } = lens.state, width = laid;
-      const c = lens.sharp(canvas, width, Math.min(view, height)), colours = lens.colours();
+      const { data, at } = lens.state;
+      const width = laid;
+      const c = lens.sharp(canvas, width, Math.min(view, height));
+      const colours = lens.colours();
       c.clearRect(0, 0, width, view);
       c.translate(0, -top);
       c.textBaseline = "middle";
       for (const label of labels) {
         if (label.bottom < top - 30 || label.y > top + view) continue;
-        c.fillStyle = colours.soft; c.font = `600 12px ${colours.font}`; c.textAlign = "left";
+        c.fillStyle = colours.soft;
+        c.font = `600 12px ${colours.font}`;
+        c.textAlign = "left";
         c.fillText(label.role, PAD, label.y + (width > 560 ? CHIP / 2 : 8));
-        if (width > 560) { c.fillStyle = colours.line; c.fillRect(82, label.y, 2, label.bottom - label.y); }
+        if (width > 560) {
+          c.fillStyle = colours.line;
+          c.fillRect(82, label.y, 2, label.bottom - label.y);
+        }
       }
       const pointed = at && data.place(at.token);
       for (let k = from(top); k < items.length && items[k].y < top + view; k++) {
-        const item = items[k], on = at && (item.i === at.token || (item.fold && pointed?.medium === item.index && !open.has(item.medium.digest)));
+        const item = items[k];
+        const on =
+          at && (item.i === at.token || (item.fold && pointed?.medium === item.index && !open.has(item.medium.digest)));
         if (item.cell) cell(c, data, item, colours);
         else chip(c, item, colours);
         if (on && !(item.fold && open.has(item.medium?.digest))) {
           const [w, h] = item.cell ? [CELL, CELL] : [item.w, CHIP];
-          c.strokeStyle = "rgba(10,10,14,.85)"; c.lineWidth = 4.5; c.strokeRect(item.x, item.y, w, h);
-          c.strokeStyle = "#ffd60a"; c.lineWidth = 2.2; c.strokeRect(item.x, item.y, w, h);
+          c.strokeStyle = "rgba(10,10,14,.85)";
+          c.lineWidth = 4.5;
+          c.strokeRect(item.x, item.y, w, h);
+          c.strokeStyle = "#ffd60a";
+          c.lineWidth = 2.2;
+          c.strokeRect(item.x, item.y, w, h);
         }
       }
     }
     function cell(c, data, item, colours) {
-      const place = data.place(item.i), medium = data.media[place.medium];
-      if (lens.drawCell(c, medium, medium.kind === "video" ? 2 * place.t : 0, place.row, place.column, item.x, item.y, CELL)) return;
-      c.fillStyle = colours.wash; c.fillRect(item.x, item.y, CELL, CELL);
+      const place = data.place(item.i);
+      const medium = data.media[place.medium];
+      if (
+        lens.drawCell(
+          c,
+          medium,
+          medium.kind === "video" ? 2 * place.t : 0,
+          place.row,
+          place.column,
+          item.x,
+          item.y,
+          CELL,
+        )
+      )
+        return;
+      c.fillStyle = colours.wash;
+      c.fillRect(item.x, item.y, CELL, CELL);
     }
     function chip(c, item, colours) {
       c.fillStyle = item.fold ? colours.vision : item.special ? colours.special : colours.text;
-      c.beginPath(); c.roundRect(item.x, item.y, item.w, CHIP, 6); c.fill();
+      c.beginPath();
+      c.roundRect(item.x, item.y, item.w, CHIP, 6);
+      c.fill();
       c.fillStyle = item.fold || item.special ? colours.card : colours.ink;
-      c.font = `12.5px ${colours.mono}`; c.textAlign = "left";
+      c.font = `12.5px ${colours.mono}`;
+      c.textAlign = "left";
       let x = item.x + 5.5;
       if (item.fold) {
-        const [h, w] = item.medium.resized_size, k = (THUMB - 4) / Math.max(h, w);
+        const [h, w] = item.medium.resized_size;
+        const k = (THUMB - 4) / Math.max(h, w);
         c.save();
         lens.drawFrame(c, item.medium, 0, item.x + 5, item.y + (CHIP - h * k) / 2, w * k, h * k);
         c.restore();
@@ -114,7 +195,9 @@
     }
 
     function under(event) {
-      const r = root.getBoundingClientRect(), x = event.clientX - r.left, y = event.clientY - r.top + root.scrollTop;
+      const r = root.getBoundingClientRect();
+      const x = event.clientX - r.left;
+      const y = event.clientY - r.top + root.scrollTop;
       for (let k = from(y - ROW); k < items.length && items[k].y <= y; k++) {
         const item = items[k];
         if (x >= item.x && x < item.x + item.w + GAP && y < item.y + CHIP) return item;
@@ -123,9 +206,10 @@
     }
     const unfold = medium => {
       if (!open.delete(medium.digest)) open.add(medium.digest);
-      laid = 0; draw();
+      laid = 0;
+      draw();
     };
-    // Scrolls to what another view points at.
+    // Scrolls to the token that another view points at.
     function reveal() {
       const { at, data } = lens.state;
       if (!at || !data) return;
@@ -140,13 +224,17 @@
       const item = under(event);
       if (item) lens.point(item.i);
     });
-    root.addEventListener("pointerleave", () => { hovering = false; if (!lens.state.held) lens.set({ at: null }); });
+    root.addEventListener("pointerleave", () => {
+      hovering = false;
+      if (!lens.state.held) lens.set({ at: null });
+    });
     root.addEventListener("click", event => {
       const item = under(event);
       if (!item) return;
       if (item.fold) return unfold(item.medium);
       const release = lens.state.held && lens.state.at?.token === item.i;
-      lens.point(item.i); lens.set({ held: !release });
+      lens.point(item.i);
+      lens.set({ held: !release });
     });
     root.addEventListener("keydown", event => {
       const { data, at } = lens.state;
@@ -156,21 +244,30 @@
       if (step) {
         event.preventDefault();
         const next = Math.max(0, Math.min(items.length - 1, now < 0 ? 0 : now + step));
-        lens.point(items[next].i); lens.set({ held: true }); reveal();
+        lens.point(items[next].i);
+        lens.set({ held: true });
+        reveal();
       } else if ((event.key === "Enter" || event.key === " ") && now >= 0) {
         event.preventDefault();
         if (data.mediumOf[items[now].i] >= 0) unfold(data.media[data.mediumOf[items[now].i]]);
       } else if (event.key === "Escape") lens.set({ at: null, held: false });
     });
     root.addEventListener("scroll", draw);
-    lens.on("data", () => { laid = 0; root.scrollTop = 0; });
-    lens.on("change", names => { if (names.has("theme")) laid = 0; draw(); if (names.has("at") && !hovering) reveal(); });
+    lens.on("data", () => {
+      laid = 0;
+      root.scrollTop = 0;
+    });
+    lens.on("change", names => {
+      if (names.has("theme")) laid = 0;
+      draw();
+      if (names.has("at") && !hovering) reveal();
+    });
     new ResizeObserver(() => draw()).observe(root);
 
-    // All rows for a picture that is kept, as far as a canvas goes.
+    // All rows on one canvas, to be saved, up to MAX_HEIGHT.
     root.figure = () => {
       const out = document.createElement("canvas");
-      paint(out, 0, Math.min(height, MOST));
+      paint(out, 0, Math.min(height, MAX_HEIGHT));
       return out;
     };
     return root;

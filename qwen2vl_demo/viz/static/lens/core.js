@@ -1,12 +1,12 @@
-// The lens: what the panel shows of a prompt, and the one state that its views share.
+// The lens: the panel's views of a prompt, and the state that they share.
 //
-// A page gives it a payload (viz/payload.py) with `lens.show(payload)`; views are mounted with `lens.mount(name, root)`.
-// Pointing at a token anywhere sets `state.at`, and every view draws itself again in the next frame: no view knows
-// another, and nothing asks the server. The scripts of this folder are read in the order that ui/lens.py gives, in the
-// app and in saved pages alike; they need nothing but a browser.
+// A page passes a payload (viz/lens_payload.py) to `lens.show(payload)` and mounts views with `lens.mount(name, root)`.
+// Pointing at a token in any view sets `state.at`, and all views are redrawn in the next frame. Views do not refer to
+// one another, and nothing is requested from a server. The scripts of this folder are concatenated in the order of
+// SCRIPTS in viz/lens_page.py, for the app and for saved pages.
 //
 // window.qwen2vl.lens
-//   show(payload | null)        another prompt to look at; null empties the views
+//   show(payload | null)        shows another prompt; null empties the views
 //   snapshot()                  plain copies of what is shown: {input_ids, position_ids, tokens, media, medium, layer,
 //                               t, at, overlay}; tests compare them with the trace
 //   set({medium, layer, t, at, held})
@@ -15,37 +15,43 @@
 //                               the index in input_ids, patch 0..3 inside its cell or -1
 //   on(event, listener)         "data": another prompt; "change": (set of changed names) => ...
 //   setOverlay(overlay | null)  values over the merged tokens, drawn as the layer "Attention":
-//        {caption: string,                 one sentence that says what is seen; shown as text, never as HTML
+//        {caption: string,                 one sentence that describes the overlay; shown as text, never as HTML
 //         media: [bytes | null, ...]}      for each medium of the payload, in its order: a Uint8Array of its merged
-//                                          tokens (t * h * w of them, t outermost, then rows), 0 = none, 255 = most;
-//                                          the same as base64 will do; null leaves a medium without values
-//        optional: key                     the `key` of the payload that it belongs to; another one is ignored
-//                  labels: [low, high]     what stands at the ends of the colour bar, instead of "none" and "most"
+//                                          tokens (t * h * w of them, t outermost, then rows), 0 = none, 255 = most,
+//                                          or the same bytes as base64; null for a medium without values
+//        optional: key                     the `key` of the payload that it belongs to; ignored if another is shown
+//                  labels: [low, high]     labels of the colour bar, instead of "none" and "most"
 //                  open: true              switches to the layer and to the first medium that has values
-//     It goes when another prompt is shown whose media are not the same; null takes it away.
-//     Returns whether it is shown.
+//     null removes it, and so does showing a prompt with other media. Returns whether it is shown.
 (() => {
-  const qwen2vl = window.qwen2vl ||= {};
-  const lens = qwen2vl.lens = { actions: {}, views: {} };
+  const qwen2vl = (window.qwen2vl ||= {});
+  const lens = (qwen2vl.lens = { actions: {}, views: {} });
   const LAYERS = ["original", "resized", "patches", "merged", "t", "h", "w", "attention"];
-  const state = lens.state = { data: null, medium: 0, layer: "merged", t: 0, at: null, held: false, overlay: null };
+  const state = (lens.state = { data: null, medium: 0, layer: "merged", t: 0, at: null, held: false, overlay: null });
   const listeners = { data: [], change: [] };
-  let changed = new Set(), due = false;
+  let changed = new Set();
+  let due = false;
 
-  lens.on = (event, listener) => { listeners[event].push(listener); };
+  lens.on = (event, listener) => {
+    listeners[event].push(listener);
+  };
   const tell = (event, value) => listeners[event].forEach(listener => listener(value));
 
-  // One frame later everything that changed is drawn, once.
+  // Collects changes and notifies the views once, in the next frame.
   function soon() {
     if (due) return;
     due = true;
     requestAnimationFrame(() => {
       const names = changed;
-      due = false; changed = new Set();
+      due = false;
+      changed = new Set();
       tell("change", names);
     });
   }
-  lens.redraw = name => { changed.add(name || "size"); soon(); };
+  lens.redraw = name => {
+    changed.add(name || "size");
+    soon();
+  };
 
   lens.set = changes => {
     for (const [name, value] of Object.entries(changes)) {
@@ -62,7 +68,7 @@
 
   lens.medium = () => state.data?.media[state.medium] || null;
 
-  // Points at a token of the prompt; where it belongs to a picture, that picture and its moment come to the front.
+  // Points at a token of the prompt; if it belongs to a medium, that medium and its moment are shown.
   lens.point = (token, patch = -1) => {
     if (token === null || token < 0) return lens.set({ at: null });
     const place = state.data?.place(token);
@@ -71,10 +77,11 @@
   };
 
   lens.show = payload => {
-    const old = state.data, kept = lens.medium()?.digest;
+    const old = state.data;
+    const kept = lens.medium()?.digest;
     state.data = payload ? lens.decode(payload) : null;
     const media = state.data?.media || [];
-    const newest = media.length - 1;  // the one that was just attached or asked about
+    const newest = media.length - 1; // the one that was just attached or asked about
     const again = old && media.length === old.media.length ? media.findIndex(m => m.digest === kept) : -1;
     Object.assign(state, { medium: Math.max(0, again >= 0 ? again : newest), at: null, held: false });
     if (again < 0) state.t = 0;
@@ -86,17 +93,21 @@
   };
 
   const bytes = values => (typeof values === "string" ? Uint8Array.from(atob(values), c => c.charCodeAt(0)) : values);
-  const fits = (overlay, media) => overlay.media.length === media.length
-    && media.every((m, i) => overlay.digests[i] === m.digest
-      && (!overlay.media[i] || overlay.media[i].length === m.merged_tokens));
+  const fits = (overlay, media) =>
+    overlay.media.length === media.length &&
+    media.every(
+      (m, i) => overlay.digests[i] === m.digest && (!overlay.media[i] || overlay.media[i].length === m.merged_tokens),
+    );
 
   lens.setOverlay = overlay => {
     const media = state.data?.media || [];
     let next = null;
     if (overlay && (!overlay.key || overlay.key === state.data?.key)) {
       next = {
-        caption: String(overlay.caption || ""), labels: overlay.labels || ["none", "most"],
-        media: overlay.media.map(v => v && bytes(v)), digests: media.map(m => m.digest),
+        caption: String(overlay.caption || ""),
+        labels: overlay.labels || ["none", "most"],
+        media: overlay.media.map(v => v && bytes(v)),
+        digests: media.map(m => m.digest),
       };
       if (!fits(next, media)) next = null;
     }
@@ -115,10 +126,23 @@
     const { data, medium, layer, t, at, overlay } = state;
     if (!data) return null;
     return {
-      key: data.key, draft: data.draft, rope_delta: data.rope_delta, context_length: data.context_length,
-      input_ids: [...data.input_ids], position_ids: data.position_ids.map(axis => [...axis]), tokens: [...data.tokens],
-      media: data.media.map(({ picture, base, details, ...numbers }) => ({ ...numbers, shown: undefined, original: undefined })),
-      medium, layer, t, at: at && { ...at }, overlay: overlay && overlay.media.map(v => v && [...v]),
+      key: data.key,
+      draft: data.draft,
+      rope_delta: data.rope_delta,
+      context_length: data.context_length,
+      input_ids: [...data.input_ids],
+      position_ids: data.position_ids.map(axis => [...axis]),
+      tokens: [...data.tokens],
+      media: data.media.map(({ picture, base, details, ...numbers }) => ({
+        ...numbers,
+        shown: undefined,
+        original: undefined,
+      })),
+      medium,
+      layer,
+      t,
+      at: at && { ...at },
+      overlay: overlay && overlay.media.map(v => v && [...v]),
     };
   };
 

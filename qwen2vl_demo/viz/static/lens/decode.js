@@ -1,4 +1,4 @@
-// A payload of viz/payload.py as arrays to draw from. Its form is written there.
+// Decodes a payload into arrays. viz/lens_payload.py defines its format.
 (() => {
   const lens = window.qwen2vl.lens;
 
@@ -16,17 +16,22 @@
 
   lens.decode = payload => {
     const data = {
-      key: payload.key, draft: payload.draft, payload,
-      length: payload.length, rope_delta: payload.rope_delta, context_length: payload.context_length,
+      key: payload.key,
+      draft: payload.draft,
+      payload,
+      length: payload.length,
+      rope_delta: payload.rope_delta,
+      context_length: payload.context_length,
       input_ids: lens.fromRuns(payload.input_ids),
       position_ids: payload.position_ids.map(lens.fromRuns),
       tokens: pieces(payload.tokens),
-      turns: payload.turns, limits: payload.limits,
+      turns: payload.turns,
+      limits: payload.limits,
       media: payload.media.map(medium => ({
         ...medium,
         merged_grid: [medium.grid_thw[0], medium.grid_thw[1] / 2, medium.grid_thw[2] / 2],
-        picture: null,  // the image that is shown, once it is loaded
-        base: null,     // the picture as it came, likewise
+        picture: null, // the image that is shown, loaded lazily
+        base: null, // the original picture, likewise
       })),
     };
     data.mediumOf = new Int16Array(data.length).fill(-1);
@@ -34,16 +39,29 @@
     data.special = data.tokens.map((piece, i) => data.mediumOf[i] < 0 && /^<\|[^|]+\|>$/.test(piece));
     data.largest = data.position_ids.reduce((most, axis) => axis.reduce((a, b) => Math.max(a, b), most), 0);
 
-    // Where a token of the prompt lies in its picture; null for words.
+    // The cell of a token in its medium; null for a token of text.
     data.place = token => {
       const index = data.mediumOf[token];
       if (!(index >= 0)) return null;
-      const { span, merged_grid: [, h, w] } = data.media[index], local = token - span[0];
-      return { medium: index, local, t: Math.floor(local / (h * w)), row: Math.floor(local / w) % h, column: local % w };
+      const {
+        span,
+        merged_grid: [, h, w],
+      } = data.media[index];
+      const local = token - span[0];
+      return {
+        medium: index,
+        local,
+        t: Math.floor(local / (h * w)),
+        row: Math.floor(local / w) % h,
+        column: local % w,
+      };
     };
-    // The token of a cell.
+    // Index in the prompt of the token of a cell.
     data.tokenAt = (index, t, row, column) => {
-      const { span, merged_grid: [, h, w] } = data.media[index];
+      const {
+        span,
+        merged_grid: [, h, w],
+      } = data.media[index];
       return span[0] + (t * h + row) * w + column;
     };
     data.media.forEach(medium => {
@@ -53,24 +71,29 @@
     return data;
   };
 
-  // Images are kept by their content, so that a question that adds none does not load any again.
+  // Images are cached by URI, so that a turn without new media loads none again.
   const images = new Map();
-  const load = lens.loaded = image => {
-    let known = images.get(image.uri);
-    if (!known) {
-      known = new Image();
-      known.decoding = "async";
-      known.onload = () => lens.redraw("picture");
-      known.src = image.uri;
-      images.set(image.uri, known);
+  const load = (lens.loaded = image => {
+    let element = images.get(image.uri);
+    if (!element) {
+      element = new Image();
+      element.decoding = "async";
+      element.onload = () => lens.redraw("picture");
+      element.src = image.uri;
+      images.set(image.uri, element);
       if (images.size > 48) images.delete(images.keys().next().value);
     }
-    return known;
-  };
+    return element;
+  });
 
-  // Where a frame lies in its image: [x, y, width, height] px.
+  // The rectangle of a frame in its image: [x, y, width, height] in px.
   lens.frameRect = (image, frame) => {
     const at = Math.min(frame, image.count - 1);
-    return [(at % image.columns) * image.width, Math.floor(at / image.columns) * image.height, image.width, image.height];
+    return [
+      (at % image.columns) * image.width,
+      Math.floor(at / image.columns) * image.height,
+      image.width,
+      image.height,
+    ];
   };
 })();

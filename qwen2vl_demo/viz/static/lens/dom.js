@@ -1,4 +1,4 @@
-// Small helpers: elements without innerHTML (words from outside stay words), and numbers as people write them.
+// Helpers: elements without innerHTML, so that text is never parsed as HTML, and formatted numbers.
 (() => {
   const lens = window.qwen2vl.lens;
 
@@ -8,18 +8,21 @@
     for (const [name, value] of Object.entries(attributes)) {
       if (value === undefined || value === null || value === false) continue;
       if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
-      else if (name === "style" || name in { value: 1, checked: 1 }) Object.assign(name === "style" ? element.style : element, name === "style" ? value : { [name]: value });
+      else if (name === "style" || name in { value: 1, checked: 1 })
+        Object.assign(name === "style" ? element.style : element, name === "style" ? value : { [name]: value });
       else element.setAttribute(name, value === true ? "" : value);
     }
     element.append(...children.flat().filter(child => child !== null && child !== undefined && child !== false));
     return element;
   };
 
-  // Puts children into an element in the place of those it has.
+  // Replaces the children of an element.
   lens.fill = (element, ...children) =>
-    element.replaceChildren(...children.flat().filter(child => child !== null && child !== undefined && child !== false));
+    element.replaceChildren(
+      ...children.flat().filter(child => child !== null && child !== undefined && child !== false),
+    );
 
-  // Other words in an element that holds nothing else. The text node stays: nobody who watches for new elements wakes.
+  // Replaces the text of an element, keeping its text node, so that no MutationObserver of child lists is notified.
   lens.write = (element, text) => {
     const node = element.firstChild;
     if (!node) element.textContent = text;
@@ -32,42 +35,62 @@
   lens.seconds = value => `${value.toFixed(value < 10 ? 2 : 1)} s`;
   lens.range = (first, last) => (first === last ? lens.number(first) : `${lens.number(first)}–${lens.number(last)}`);
 
-  // A piece of text as it can be shown: what is invisible gets a sign.
+  // Text with visible symbols for white space.
   lens.visible = piece => piece.replace(/ /g, "·").replace(/\n/g, "↵").replace(/\t/g, "⇥").replace(/\r/g, "␍");
 
-  // Arrow keys move to the next button of a row and press it; the last is followed by the first.
-  lens.arrows = row => row.addEventListener("keydown", event => {
-    const shown = [...row.querySelectorAll("button")].filter(button => !button.hidden), at = shown.indexOf(document.activeElement);
-    const last = shown.length - 1, to = { ArrowRight: at + 1, ArrowDown: at + 1, ArrowLeft: at - 1, ArrowUp: at - 1, Home: 0, End: last }[event.key];
-    if (at < 0 || to === undefined) return;
-    const next = shown[to < 0 ? last : to > last ? 0 : to];
-    event.preventDefault(); next.focus(); next.click();
-  });
-
-  // A row of buttons of which one is pressed. choices: [[value, label, title], ...]
-  lens.segmented = (label, choices, pick) => {
-    const buttons = new Map(choices.map(([value, text, title]) => [
-      value, lens.el("button", { type: "button", role: "radio", title, "data-value": value, onclick: () => pick(value) }, text),
-    ]));
-    const row = lens.el("div", { class: "lens-segmented", role: "radiogroup", "aria-label": label }, [...buttons.values()]);
-    lens.arrows(row);
-    row.choose = value => buttons.forEach((button, key) => {
-      button.setAttribute("aria-checked", key === value);
-      button.tabIndex = key === value ? 0 : -1;
+  // Arrow keys focus and press the next button of a row, wrapping around.
+  lens.arrows = row =>
+    row.addEventListener("keydown", event => {
+      const shown = [...row.querySelectorAll("button")].filter(button => !button.hidden);
+      const at = shown.indexOf(document.activeElement);
+      const last = shown.length - 1;
+      const to = { ArrowRight: at + 1, ArrowDown: at + 1, ArrowLeft: at - 1, ArrowUp: at - 1, Home: 0, End: last }[
+        event.key
+      ];
+      if (at < 0 || to === undefined) return;
+      const next = shown[to < 0 ? last : to > last ? 0 : to];
+      event.preventDefault();
+      next.focus();
+      next.click();
     });
+
+  // A row of buttons, one of which is pressed. choices: [[value, label, title], ...]
+  lens.segmented = (label, choices, pick) => {
+    const buttons = new Map(
+      choices.map(([value, text, title]) => [
+        value,
+        lens.el(
+          "button",
+          { type: "button", role: "radio", title, "data-value": value, onclick: () => pick(value) },
+          text,
+        ),
+      ]),
+    );
+    const row = lens.el("div", { class: "lens-segmented", role: "radiogroup", "aria-label": label }, [
+      ...buttons.values(),
+    ]);
+    lens.arrows(row);
+    row.choose = value =>
+      buttons.forEach((button, key) => {
+        button.setAttribute("aria-checked", key === value);
+        button.tabIndex = key === value ? 0 : -1;
+      });
     row.button = value => buttons.get(value);
     return row;
   };
 
-  // Whether the panel has the whole width: then it is looked at from afar.
+  // Whether the panel is expanded to the whole width.
   lens.isWide = () => !document.querySelector("#talk")?.offsetParent;
 
-  // A canvas as sharp as the screen: sets its size in CSS pixels; draws in CSS pixels.
+  // Sets a canvas to the device's resolution; returns its context, which draws in CSS pixels.
   lens.sharp = (canvas, width, height) => {
-    const k = Math.min(3, window.devicePixelRatio || 1), W = Math.max(1, Math.round(width * k)), H = Math.max(1, Math.round(height * k));
+    const k = Math.min(3, window.devicePixelRatio || 1);
+    const W = Math.max(1, Math.round(width * k));
+    const H = Math.max(1, Math.round(height * k));
     if (canvas.width !== W) canvas.width = W;
     if (canvas.height !== H) canvas.height = H;
-    canvas.style.width = `${width}px`; canvas.style.height = `${height}px`;
+    canvas.style.width = `${width}px`;
+    canvas.style.height = `${height}px`;
     const context = canvas.getContext("2d");
     context.setTransform(k, 0, 0, k, 0, 0);
     return context;

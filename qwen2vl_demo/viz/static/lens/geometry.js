@@ -1,21 +1,29 @@
-// The arithmetic of geometry.py where it must run in the browser: while a slider is moved, and under the pointer.
-// A test holds each function equal to its twin over many sizes.
+// The parts of geometry.py that run in the browser, while a slider is moved or the pointer moves. A test compares each
+// function with its Python counterpart over many sizes.
 (() => {
   const lens = window.qwen2vl.lens;
-  const PATCH = 14, MERGE = 2, FACTOR = PATCH * MERGE, TOKEN = FACTOR * FACTOR;
-  const FRAME_MIN = 128 * TOKEN, FRAME_MAX = 768 * TOKEN, CLIP_TOTAL = 24576 * TOKEN;
-  const g = lens.geometry = { PATCH, MERGE, FACTOR };
+  const PATCH = 14;
+  const MERGE = 2;
+  const FACTOR = PATCH * MERGE;
+  const TOKEN = FACTOR * FACTOR;
+  const FRAME_MIN = 128 * TOKEN;
+  const FRAME_MAX = 768 * TOKEN;
+  const CLIP_TOTAL = 24576 * TOKEN;
+  const g = (lens.geometry = { PATCH, MERGE, FACTOR });
 
-  // Python's round: halves go to the even neighbour, where Math.round takes them up.
+  // Python's round: halves go to the even neighbour, whereas Math.round rounds them up.
   g.roundHalfEven = value => {
-    const down = Math.floor(value), rest = value - down;
+    const down = Math.floor(value);
+    const rest = value - down;
     if (rest !== 0.5) return Math.round(value);
     return down % 2 === 0 ? down : down + 1;
   };
 
-  // {height, width, acted}: the size a picture is resized to, and which end of the budget acted ("max", "min" or null).
+  // {height, width, acted}: the resized size, and which limit of the budget applied ("max", "min" or null).
   g.smartResize = (height, width, min, max) => {
-    let h = g.roundHalfEven(height / FACTOR) * FACTOR, w = g.roundHalfEven(width / FACTOR) * FACTOR, acted = null;
+    let h = g.roundHalfEven(height / FACTOR) * FACTOR;
+    let w = g.roundHalfEven(width / FACTOR) * FACTOR;
+    let acted = null;
     if (h * w > max) {
       const beta = Math.sqrt((height * width) / max);
       h = Math.max(FACTOR, Math.floor(height / beta / FACTOR) * FACTOR);
@@ -30,7 +38,7 @@
     return { height: h, width: w, acted };
   };
 
-  // The same, but never above a ceiling that somebody chose below the floor: `_fit` of processing/image.py.
+  // Like smartResize, but never above a maximum that was set below the minimum; `_fit` of processing/image.py.
   g.fit = (height, width, min, max, strict) => {
     const fitted = g.smartResize(height, width, min, max);
     if (!strict || fitted.height * fitted.width <= max) return fitted;
@@ -40,26 +48,32 @@
     return { height: Math.min(h, longest), width: Math.min(w, longest), acted: "max" };
   };
 
-  // What a picture becomes with at most `tokens`; `least` is the checkpoint's floor in pixels, `chosen` another one.
+  // Size of a picture with at most `tokens`; `least` is the checkpoint's minimum of pixels, `chosen` the visitor's.
   g.pictureSize = (height, width, tokens, least, chosen = null) => {
-    const max = tokens * TOKEN, lowered = chosen === null && max < least, min = lowered ? max : chosen ?? least;
+    const max = tokens * TOKEN;
+    const lowered = chosen === null && max < least;
+    const min = lowered ? max : (chosen ?? least);
     return { ...g.fit(height, width, min, max, lowered), min, max };
   };
 
-  // What each of `frames` frames of a clip becomes: no more than `tokens`, than its share of the clip's own, and than the
-  // checkpoint's `most` pixels (which a picture may be allowed to exceed, a frame not).
+  // Size of each of `frames` frames of a clip: at most `tokens`, its share of the clip's total, and the checkpoint's
+  // `most` pixels (a limit that a picture may be allowed to exceed, but not a frame).
   g.frameSize = (height, width, frames, tokens, least, most, chosen = null) => {
-    const floor = chosen ?? FRAME_MIN, share = Math.min(FRAME_MAX, (CLIP_TOTAL / frames) * 2);
+    const floor = chosen ?? FRAME_MIN;
+    const share = Math.min(FRAME_MAX, (CLIP_TOTAL / frames) * 2);
     const max = Math.min(Math.trunc(Math.max(share, 1.05 * floor)), tokens * TOKEN, most);
-    const lowered = chosen === null && max < floor, min = lowered ? Math.min(least, max) : floor;
+    const lowered = chosen === null && max < floor;
+    const min = lowered ? Math.min(least, max) : floor;
     return { ...g.fit(height, width, min, max, lowered), min, max };
   };
 
-  // Place in block order of the patch at (row, column) of one temporal slice that is `columns` patches wide, and back.
+  // Index in block order of the patch at (row, column) of a temporal slice that is `columns` patches wide, and back.
   g.blockPlace = (row, column, columns) =>
     ((row >> 1) * (columns >> 1) + (column >> 1)) * 4 + (row & 1) * 2 + (column & 1);
   g.blockPatch = (place, columns) => {
-    const cell = place >> 2, inside = place & 3, across = columns >> 1;
+    const cell = place >> 2;
+    const inside = place & 3;
+    const across = columns >> 1;
     return { row: Math.floor(cell / across) * 2 + (inside >> 1), column: (cell % across) * 2 + (inside & 1) };
   };
 })();

@@ -1,11 +1,13 @@
-// What stands over the picture: the grid of patches, the merged tokens, the three positions, the attention. Each layer
-// paints itself and says in one sentence what is seen, with the numbers of this very picture.
+// The layers over the picture: the grid of patches, the merged tokens, the three positions, the attention. Each layer
+// paints itself and has a caption, one sentence with the numbers of the picture that is shown.
 (() => {
-  const lens = window.qwen2vl.lens, { FACTOR, PATCH } = lens.geometry;
-  const layers = lens.layers = {};
+  const lens = window.qwen2vl.lens;
+  const { FACTOR, PATCH } = lens.geometry;
+  const layers = (lens.layers = {});
 
   function picture(c, box, grey) {
-    const { medium } = box, frame = medium.kind === "video" ? 2 * lens.state.t + (lens.state.frame || 0) : 0;
+    const { medium } = box;
+    const frame = medium.kind === "video" ? 2 * lens.state.t + (lens.state.frame || 0) : 0;
     if (grey) c.filter = "grayscale(1) contrast(.9)";
     if (!lens.drawFrame(c, medium, frame, 0, 0, box.width, box.height)) {
       c.fillStyle = lens.colours().wash || "#888";
@@ -14,17 +16,36 @@
     c.filter = "none";
   }
 
-  // Lines every `step` pixels of the picture: white with a dark edge, so that they show on anything.
+  // Grid lines every `step` pixels of the picture, white with a dark edge so that they show on any background.
   function lines(c, box, step, strength) {
-    const { width, height, scale, medium: { resized_size: [H, W] } } = box;
+    const {
+      width,
+      height,
+      scale,
+      medium: {
+        resized_size: [H, W],
+      },
+    } = box;
     if (step * scale < 3.5) return;
-    strength *= Math.min(1, 0.2 + (step * scale) / 26);  // a fine grid must not hide the picture
+    strength *= Math.min(1, 0.2 + (step * scale) / 26); // so that a fine grid does not hide the picture
     const half = 0.5 / (window.devicePixelRatio || 1);
-    for (const [shift, colour] of [[half * 2, `rgba(0,0,0,${0.55 * strength})`], [0, `rgba(255,255,255,${0.9 * strength})`]]) {
-      c.strokeStyle = colour; c.lineWidth = half * 2;
+    for (const [shift, colour] of [
+      [half * 2, `rgba(0,0,0,${0.55 * strength})`],
+      [0, `rgba(255,255,255,${0.9 * strength})`],
+    ]) {
+      c.strokeStyle = colour;
+      c.lineWidth = half * 2;
       c.beginPath();
-      for (let x = step; x < W; x += step) { const X = Math.round(x * scale) + half + shift; c.moveTo(X, 0); c.lineTo(X, height); }
-      for (let y = step; y < H; y += step) { const Y = Math.round(y * scale) + half + shift; c.moveTo(0, Y); c.lineTo(width, Y); }
+      for (let x = step; x < W; x += step) {
+        const X = Math.round(x * scale) + half + shift;
+        c.moveTo(X, 0);
+        c.lineTo(X, height);
+      }
+      for (let y = step; y < H; y += step) {
+        const Y = Math.round(y * scale) + half + shift;
+        c.moveTo(0, Y);
+        c.lineTo(width, Y);
+      }
       c.stroke();
     }
   }
@@ -32,11 +53,15 @@
   const where = medium => `tokens ${lens.number(medium.span[0])} to ${lens.number(medium.span[1] - 1)} of the prompt`;
   const axisRange = (medium, axis) => {
     const values = lens.state.data.position_ids[axis];
-    let low = Infinity, high = -Infinity;
-    for (let i = medium.span[0]; i < medium.span[1]; i++) { low = Math.min(low, values[i]); high = Math.max(high, values[i]); }
+    let low = Infinity;
+    let high = -Infinity;
+    for (let i = medium.span[0]; i < medium.span[1]; i++) {
+      low = Math.min(low, values[i]);
+      high = Math.max(high, values[i]);
+    }
     return [low, high];
   };
-  // The same colours on t, h and w of a medium, so that they can be compared.
+  // One range of colours for t, h and w of a medium, so that they can be compared.
   lens.positionRange = medium => {
     medium.positionRange ||= (() => {
       const all = [0, 1, 2].map(axis => axisRange(medium, axis));
@@ -52,28 +77,41 @@
       lines(c, box, PATCH, 0.5);
       lines(c, box, FACTOR, 1);
     },
-    says(medium) {
+    caption(medium) {
       const [t, h, w] = medium.grid_thw;
       const slices = t > 1 ? `, the same for each of its ${t} pairs of frames` : "";
-      return `Cut into ${lens.number(w)} x ${lens.number(h)} = ${lens.number(w * h)} patches of 14x14 pixels${slices}. `
-        + "They enter the model block by block, four patches at a time, so that those which will be merged stand together.";
+      return (
+        `Cut into ${lens.number(w)} x ${lens.number(h)} = ${lens.number(w * h)} patches of 14x14 pixels${slices}. ` +
+        "They enter the model block by block, four patches at a time, so that those which will be merged stand " +
+        "together."
+      );
     },
   };
 
   layers.merged = {
-    paint(c, box) { picture(c, box); lines(c, box, FACTOR, 0.9); },
-    says(medium) {
-      const [t, h, w] = medium.merged_grid, product = t > 1 ? `${t} x ${w} x ${h}` : `${w} x ${h}`;
-      return `Four patches become one token: ${product} = ${lens.number(medium.merged_tokens)} tokens, each for 28x28 pixels`
-        + `${t > 1 ? " of two frames" : ""}. They are ${where(medium)}.`;
+    paint(c, box) {
+      picture(c, box);
+      lines(c, box, FACTOR, 0.9);
+    },
+    caption(medium) {
+      const [t, h, w] = medium.merged_grid;
+      const product = t > 1 ? `${t} x ${w} x ${h}` : `${w} x ${h}`;
+      return (
+        `Four patches become one token: ${product} = ${lens.number(medium.merged_tokens)} tokens, each for 28x28 ` +
+        `pixels${t > 1 ? " of two frames" : ""}. They are ${where(medium)}.`
+      );
     },
   };
 
   function heat(c, box, share, scale, alpha) {
-    const { medium } = box, [, h, w] = medium.merged_grid;
-    const cells = heat.canvas ||= document.createElement("canvas");
-    cells.width = w; cells.height = h;
-    const context = cells.getContext("2d"), image = context.createImageData(w, h), table = lens.scales[scale];
+    const { medium } = box;
+    const [, h, w] = medium.merged_grid;
+    const cells = (heat.canvas ||= document.createElement("canvas"));
+    cells.width = w;
+    cells.height = h;
+    const context = cells.getContext("2d");
+    const image = context.createImageData(w, h);
+    const table = lens.scales[scale];
     for (let i = 0; i < h * w; i++) {
       const value = Math.round(255 * share(i));
       image.data.set(table.subarray(3 * value, 3 * value + 3), 4 * i);
@@ -87,8 +125,11 @@
   ["t", "h", "w"].forEach((name, axis) => {
     layers[name] = {
       paint(c, box) {
-        const { medium, scale } = box, [, h, w] = medium.merged_grid, range = lens.positionRange(medium);
-        const values = lens.state.data.position_ids[axis], start = medium.span[0] + lens.state.t * h * w;
+        const { medium, scale } = box;
+        const [, h, w] = medium.merged_grid;
+        const range = lens.positionRange(medium);
+        const values = lens.state.data.position_ids[axis];
+        const start = medium.span[0] + lens.state.t * h * w;
         const share = i => (range.high > range.low ? (values[start + i] - range.low) / (range.high - range.low) : 0);
         picture(c, box, true);
         heat(c, box, share, "viridis", 0.72);
@@ -96,23 +137,31 @@
         const side = FACTOR * scale;
         if (side < 21) return;
         c.font = `600 ${Math.min(15, side * 0.4)}px ${lens.colours().mono || "monospace"}`;
-        c.textAlign = "center"; c.textBaseline = "middle";
+        c.textAlign = "center";
+        c.textBaseline = "middle";
         for (let i = 0; i < h * w; i++) {
           c.fillStyle = lens.inkOn(lens.scaled("viridis", share(i)));
           c.fillText(values[start + i], ((i % w) + 0.5) * side, (Math.floor(i / w) + 0.5) * side, side - 2);
         }
       },
-      says(medium) {
-        const { axes } = lens.positionRange(medium), [low, high] = axes[axis], start = axes[0][0];
+      caption(medium) {
+        const { axes } = lens.positionRange(medium);
+        const [low, high] = axes[axis];
+        const start = axes[0][0];
         const [t, h, w] = medium.merged_grid;
         if (name === "t") {
           return medium.kind === "video" && t > 1
-            ? `t counts pairs of frames, not seconds: from ${low} to ${high}, and here it is ${axes[0][0] + lens.state.t} for every cell.`
-            : `t is ${low} for every token of this picture: it is one moment, and ${low} is the first position that was free before it.`;
+            ? `t counts pairs of frames, not seconds: from ${low} to ${high}, ` +
+                `and here it is ${start + lens.state.t} for every cell.`
+            : `t is ${low} for every token of this picture: it is one moment, ` +
+                `and ${low} is the first position that was free before it.`;
         }
-        const what = name === "h" ? `${lens.count(h, "row")}, top to bottom` : `${lens.count(w, "column")}, left to right`;
-        return `${name} counts the ${what}: from ${low} to ${high}. It begins at ${start} and not at 0, because positions 0 to `
-          + `${start - 1} stand before the ${lens.word(medium)}.`;
+        const what =
+          name === "h" ? `${lens.count(h, "row")}, top to bottom` : `${lens.count(w, "column")}, left to right`;
+        return (
+          `${name} counts the ${what}: from ${low} to ${high}. It begins at ${start} and not at 0, because positions ` +
+          `0 to ${start - 1} stand before the ${lens.word(medium)}.`
+        );
       },
       bar(medium) {
         const { low, high } = lens.positionRange(medium);
@@ -127,14 +176,21 @@
 
   layers.attention = {
     paint(c, box) {
-      const values = lens.state.overlay?.media[lens.state.medium], [, h, w] = box.medium.merged_grid;
+      const values = lens.state.overlay?.media[lens.state.medium];
+      const [, h, w] = box.medium.merged_grid;
       picture(c, box, true);
       if (!values) return;
       const start = lens.state.t * h * w;
-      heat(c, box, i => values[start + i] / 255, "inferno", share => 0.8 - 0.38 * share);  // what was looked at stays to be seen
+      heat(
+        c,
+        box,
+        i => values[start + i] / 255,
+        "inferno",
+        share => 0.8 - 0.38 * share, // cells with high attention are more transparent, so that the picture shows
+      );
       lines(c, box, FACTOR, 0.2);
     },
-    says(medium) {
+    caption(medium) {
       const values = lens.state.overlay?.media[lens.state.medium];
       return values ? lens.state.overlay.caption : `There are no values for this ${lens.word(medium)}.`;
     },

@@ -1,22 +1,30 @@
-// The order in which patches enter the model, to be played, stepped through and scrubbed. The first patches come slowly
-// enough to be followed; then it goes faster, so that any picture is through in a quarter of a minute.
+// Animates the order in which patches enter the model; it can be played, stepped and scrubbed. The first patches enter
+// slowly enough to follow, then the animation accelerates, so that any picture takes at most a quarter of a minute.
 (() => {
-  const lens = window.qwen2vl.lens, { PATCH, FACTOR } = lens.geometry;
-  const SLOW = 3.2, SECONDS = 14, FOLLOWED = 16;  // patches a second at first; how long all take; how many are slow
-  const order = lens.order = { shown: null };  // shown: how many patches have entered; null: no animation
-  let playing = false, from = 0, begun = 0;
+  const lens = window.qwen2vl.lens;
+  const { PATCH, FACTOR } = lens.geometry;
+  const SLOW = 3.2; // patches a second at the start
+  const SECONDS = 14; // for all patches
+  const FOLLOWED = 16; // patches that enter at the slow rate
+  const order = (lens.order = { shown: null }); // shown: how many patches have entered; null: no animation
+  let playing = false;
+  let from = 0;
+  let begun = 0;
 
-  const count = medium => medium.grid_thw[1] * medium.grid_thw[2];  // of one temporal slice
+  const count = medium => medium.grid_thw[1] * medium.grid_thw[2]; // of one temporal slice
   const columns = medium => medium.grid_thw[2];
 
-  // Darkens what has not entered yet.
+  // Darkens the patches that have not entered yet.
   order.dim = (c, box) => {
     if (order.shown === null) return;
-    const { medium, scale } = box, fine = PATCH * scale, across = columns(medium);
+    const { medium, scale } = box;
+    const fine = PATCH * scale;
+    const across = columns(medium);
     c.fillStyle = "rgba(12,13,18,.72)";
     c.beginPath();
     for (let place = order.shown; place < count(medium); place++) {
-      if (place % 4 === 0) {  // a whole block at once
+      if (place % 4 === 0) {
+        // a whole block at once
         const { row, column } = lens.geometry.blockPatch(place, across);
         c.rect(column * fine, row * fine, 2 * fine, 2 * fine);
         place += 3;
@@ -28,53 +36,108 @@
     c.fill();
   };
 
-  // The way through the last patches, drawn over everything.
+  // Draws the path through the latest patches over everything else.
   order.trail = (c, box) => {
     if (order.shown === null || lens.state.layer !== "patches" || !order.shown) return;
-    const fine = PATCH * box.scale, across = columns(box.medium), last = order.shown - 1, first = Math.max(0, last - 11);
+    const fine = PATCH * box.scale;
+    const across = columns(box.medium);
+    const last = order.shown - 1;
+    const first = Math.max(0, last - 11);
     const centre = place => {
       const { row, column } = lens.geometry.blockPatch(place, across);
       return [(column + 0.5) * fine, (row + 0.5) * fine];
     };
     c.lineJoin = c.lineCap = "round";
-    for (const [colour, width] of [["rgba(10,10,14,.8)", Math.max(4, fine * 0.2)], ["#ffd60a", Math.max(2, fine * 0.11)]]) {
-      c.strokeStyle = colour; c.lineWidth = width;
+    for (const [colour, width] of [
+      ["rgba(10,10,14,.8)", Math.max(4, fine * 0.2)],
+      ["#ffd60a", Math.max(2, fine * 0.11)],
+    ]) {
+      c.strokeStyle = colour;
+      c.lineWidth = width;
       c.beginPath();
       for (let place = first; place <= last; place++) c[place === first ? "moveTo" : "lineTo"](...centre(place));
       c.stroke();
     }
     const { row, column } = lens.geometry.blockPatch(last, across);
-    c.lineWidth = 4.5; c.strokeStyle = "rgba(10,10,14,.9)"; c.strokeRect(column * fine, row * fine, fine, fine);
-    c.lineWidth = 2.2; c.strokeStyle = "#ffd60a"; c.strokeRect(column * fine, row * fine, fine, fine);
+    c.lineWidth = 4.5;
+    c.strokeStyle = "rgba(10,10,14,.9)";
+    c.strokeRect(column * fine, row * fine, fine, fine);
+    c.lineWidth = 2.2;
+    c.strokeStyle = "#ffd60a";
+    c.strokeRect(column * fine, row * fine, fine, fine);
   };
 
-  // Seconds since the start -> patches that have entered.
+  // Number of patches that have entered after `seconds`.
   const entered = (seconds, all) => {
     const slowly = seconds * SLOW;
     if (slowly <= FOLLOWED || all <= FOLLOWED) return Math.floor(slowly);
-    const late = seconds - FOLLOWED / SLOW, rest = all - FOLLOWED, T = Math.max(1, SECONDS - FOLLOWED / SLOW);
-    const linear = SLOW * late;  // begins as fast as it was, then grows with the square of time
+    const late = seconds - FOLLOWED / SLOW;
+    const rest = all - FOLLOWED;
+    const T = Math.max(1, SECONDS - FOLLOWED / SLOW);
+    const linear = SLOW * late; // continues at the slow rate; the rest grows with the square of time
     return FOLLOWED + Math.floor(linear + Math.max(0, rest - SLOW * T) * (late / T) ** 2);
   };
 
   order.show = shown => {
     const medium = lens.medium();
     order.shown = shown === null || !medium ? null : Math.max(0, Math.min(count(medium), Math.round(shown)));
-    if (order.shown) {  // the patch that entered last is pointed at, so that every view follows
-      const last = order.shown - 1, cells = count(medium) / 4;
+    if (order.shown) {
+      // point at the patch that entered last, so that every view follows
+      const last = order.shown - 1;
+      const cells = count(medium) / 4;
       lens.set({ at: { token: medium.span[0] + lens.state.t * cells + (last >> 2), patch: last & 3 } });
     }
     lens.redraw("order");
   };
 
   lens.views.order = () => {
-    const range = lens.el("input", { type: "range", min: 0, step: 1, "aria-label": "How many patches have entered the model",
-      oninput: event => { stop(); order.show(Number(event.target.value)); } });
-    const play = lens.el("button", { type: "button", class: "lens-round", onclick: () => (playing ? stop() : start()) });
-    const step = by => () => { stop(); order.show((order.shown ?? 0) + by); };
-    const back = lens.el("button", { type: "button", class: "lens-round", title: "One patch back", "aria-label": "One patch back", onclick: step(-1) }, "−1");
-    const on = lens.el("button", { type: "button", class: "lens-round", title: "One patch on", "aria-label": "One patch on", onclick: step(1) }, "+1");
-    const off = lens.el("button", { type: "button", class: "lens-quiet", onclick: () => { stop(); order.show(null); } }, "Show all");
+    const range = lens.el("input", {
+      type: "range",
+      min: 0,
+      step: 1,
+      "aria-label": "How many patches have entered the model",
+      oninput: event => {
+        stop();
+        order.show(Number(event.target.value));
+      },
+    });
+    const play = lens.el("button", {
+      type: "button",
+      class: "lens-round",
+      onclick: () => (playing ? stop() : start()),
+    });
+    const step = by => () => {
+      stop();
+      order.show((order.shown ?? 0) + by);
+    };
+    const back = lens.el(
+      "button",
+      {
+        type: "button",
+        class: "lens-round",
+        title: "One patch back",
+        "aria-label": "One patch back",
+        onclick: step(-1),
+      },
+      "−1",
+    );
+    const on = lens.el(
+      "button",
+      { type: "button", class: "lens-round", title: "One patch on", "aria-label": "One patch on", onclick: step(1) },
+      "+1",
+    );
+    const off = lens.el(
+      "button",
+      {
+        type: "button",
+        class: "lens-quiet",
+        onclick: () => {
+          stop();
+          order.show(null);
+        },
+      },
+      "Show all",
+    );
     const words = lens.el("output", { class: "lens-order-words" });
     const root = lens.el("div", { class: "lens-player" }, play, back, on, range, words, off);
 
@@ -82,10 +145,15 @@
       const medium = lens.medium();
       if (!medium) return;
       from = order.shown === null || order.shown >= count(medium) ? 0 : order.shown;
-      playing = true; begun = performance.now();
-      order.show(from); frame();
+      playing = true;
+      begun = performance.now();
+      order.show(from);
+      frame();
     }
-    function stop() { playing = false; lens.redraw("order"); }
+    function stop() {
+      playing = false;
+      lens.redraw("order");
+    }
     function frame() {
       const medium = lens.medium();
       if (!playing || !medium || !root.isConnected) return;
@@ -95,19 +163,28 @@
       if (order.shown >= all) return stop();
       requestAnimationFrame(frame);
     }
-    lens.on("data", () => { playing = false; order.shown = null; });
+    lens.on("data", () => {
+      playing = false;
+      order.shown = null;
+    });
     lens.on("change", names => {
       const medium = lens.medium();
-      if (names.has("medium")) { playing = false; order.shown = null; }
+      if (names.has("medium")) {
+        playing = false;
+        order.shown = null;
+      }
       root.hidden = lens.state.layer !== "patches" || !medium;
       if (root.hidden) return;
-      const all = count(medium), shown = order.shown;
-      range.max = all; range.value = shown ?? all;
+      const all = count(medium);
+      const shown = order.shown;
+      range.max = all;
+      range.value = shown ?? all;
       lens.fill(play, playing ? "❚❚" : "▶");
       play.setAttribute("aria-label", playing ? "Pause" : "Play the order of the patches");
       play.title = playing ? "Pause" : "Play the order in which the patches enter the model";
       off.hidden = shown === null;
-      words.textContent = shown === null ? `${lens.number(all)} patches` : `${lens.number(shown)} of ${lens.number(all)}`;
+      words.textContent =
+        shown === null ? `${lens.number(all)} patches` : `${lens.number(shown)} of ${lens.number(all)}`;
     });
     return root;
   };

@@ -1,10 +1,14 @@
-// The tab "Picture": which medium, which layer, the stage, what is pointed at, and what can be kept.
+// The tab "Picture": selection of medium and layer, the stage, the readout of the cell pointed at, and the downloads.
 (() => {
   const lens = window.qwen2vl.lens;
   const LAYERS = [
-    ["original", "Original", "The picture as it came"], ["resized", "Resized", "Rounded to multiples of 28 and fitted to the budget"],
-    ["patches", "Patches", "14 x 14 pixels each"], ["merged", "Tokens", "Four patches each: 28 x 28 pixels"],
-    ["t", "t", "M-RoPE position: time"], ["h", "h", "M-RoPE position: row"], ["w", "w", "M-RoPE position: column"],
+    ["original", "Original", "The picture as it came"],
+    ["resized", "Resized", "Rounded to multiples of 28 and fitted to the budget"],
+    ["patches", "Patches", "14 x 14 pixels each"],
+    ["merged", "Tokens", "Four patches each: 28 x 28 pixels"],
+    ["t", "t", "M-RoPE position: time"],
+    ["h", "h", "M-RoPE position: row"],
+    ["w", "w", "M-RoPE position: column"],
     ["attention", "Attention", "Where a word of the answer looked"],
   ];
 
@@ -12,22 +16,48 @@
     const chooser = lens.el("div", { class: "lens-chooser", role: "radiogroup", "aria-label": "Picture or clip" });
     const title = lens.el("p", { class: "lens-title" });
     const layers = lens.segmented("What is shown", LAYERS, layer => lens.set({ layer }));
-    const says = lens.el("p", { class: "lens-says", "aria-live": "polite" });
+    const caption = lens.el("p", { class: "lens-says", "aria-live": "polite" });
     const stage = lens.stage({
-      paint: (c, box) => { lens.layers[lens.state.layer].paint?.(c, box); lens.order.trail(c, box); },
+      paint: (c, box) => {
+        lens.layers[lens.state.layer].paint?.(c, box);
+        lens.order.trail(c, box);
+      },
       patches: () => lens.state.layer === "patches",
     });
     const bar = colourBar();
-    const resize = lens.views.resize(), order = lens.views.order(), clip = lens.views.clip();
-    const readout = lens.views.readout(), strip = lens.views.strip(), keep = lens.views.keep("picture", stage.canvas, { below: clip.figure });
+    const resize = lens.views.resize();
+    const order = lens.views.order();
+    const clip = lens.views.clip();
+    const readout = lens.views.readout();
+    const strip = lens.views.strip();
+    const keep = lens.views.keep("picture", stage.canvas, { below: clip.figure });
     const main = lens.el("div", { class: "lens-main" }, stage.root, resize, bar, order);
     const aside = lens.el("div", { class: "lens-aside" }, readout, strip);
-    const whole = lens.el("div", { class: "lens-whole" }, chooser, title, layers, says, lens.el("div", { class: "lens-columns" }, main, clip, aside), keep);
-    const empty = lens.el("div", { class: "lens-nothing" },
-      lens.el("p", {}, "Nothing to see yet. Attach a picture or a clip, and this shows at once what it becomes: its resized pixels, "
-        + "its patches, its tokens and the position of each. It need not be sent for that."));
-    const words = lens.el("div", { class: "lens-nothing" },
-      lens.el("p", {}, "There is no picture and no clip in this prompt, only words. The tab Prompt shows them."));
+    const whole = lens.el(
+      "div",
+      { class: "lens-whole" },
+      chooser,
+      title,
+      layers,
+      caption,
+      lens.el("div", { class: "lens-columns" }, main, clip, aside),
+      keep,
+    );
+    const empty = lens.el(
+      "div",
+      { class: "lens-nothing" },
+      lens.el(
+        "p",
+        {},
+        "Nothing to see yet. Attach a picture or a clip, and this shows at once what it becomes: its resized pixels, " +
+          "its patches, its tokens and the position of each. It need not be sent for that.",
+      ),
+    );
+    const words = lens.el(
+      "div",
+      { class: "lens-nothing" },
+      lens.el("p", {}, "There is no picture and no clip in this prompt, only words. The tab Prompt shows them."),
+    );
     root.replaceChildren(empty, words, whole);
     let buttons = [];
     lens.arrows(chooser);
@@ -35,10 +65,22 @@
     lens.on("data", data => {
       buttons = (data?.media || []).map((medium, index) => {
         const canvas = lens.el("canvas", { "aria-hidden": "true" });
-        const button = lens.el("button", { type: "button", role: "radio", title: medium.name,
-          "aria-label": `${lens.word(medium)} ${index + 1}: ${medium.name}`, onclick: () => lens.set({ medium: index, t: 0, at: null, held: false }) }, canvas);
+        const button = lens.el(
+          "button",
+          {
+            type: "button",
+            role: "radio",
+            title: medium.name,
+            "aria-label": `${lens.word(medium)} ${index + 1}: ${medium.name}`,
+            onclick: () => lens.set({ medium: index, t: 0, at: null, held: false }),
+          },
+          canvas,
+        );
         button.paint = () => {
-          const side = 46, [h, w] = medium.resized_size, k = side / Math.max(h, w, 1), c = lens.sharp(canvas, side, side);
+          const side = 46;
+          const [h, w] = medium.resized_size;
+          const k = side / Math.max(h, w, 1);
+          const c = lens.sharp(canvas, side, side);
           c.clearRect(0, 0, side, side);
           lens.drawFrame(c, medium, 0, (side - w * k) / 2, (side - h * k) / 2, w * k, h * k);
         };
@@ -48,8 +90,11 @@
     });
 
     lens.on("change", names => {
-      const { data, layer, overlay } = lens.state, medium = lens.medium();
-      empty.hidden = Boolean(data); words.hidden = !data || Boolean(medium); whole.hidden = !medium;
+      const { data, layer, overlay } = lens.state;
+      const medium = lens.medium();
+      empty.hidden = Boolean(data);
+      words.hidden = !data || Boolean(medium);
+      whole.hidden = !medium;
       if (!medium || (names.size === 1 && names.has("at"))) return;
       chooser.hidden = buttons.length < 2;
       buttons.forEach((button, index) => {
@@ -58,33 +103,47 @@
         if (names.has("picture") || names.has("data")) button.paint();
       });
       const when = data.draft && medium.message === Math.max(...data.media.map(m => m.message)) ? "not sent yet" : "";
-      lens.fill(title, lens.el("b", {}, medium.name), ` ${[lens.number(medium.merged_tokens) + " tokens", when].filter(Boolean).join(", ")}`);
+      lens.fill(
+        title,
+        lens.el("b", {}, medium.name),
+        ` ${[lens.number(medium.merged_tokens) + " tokens", when].filter(Boolean).join(", ")}`,
+      );
       layers.choose(layer);
       layers.button("attention").hidden = !overlay;
       const pane = layer === "original" || layer === "resized";
       stage.root.hidden = pane;
-      says.textContent = lens.layers[layer].says(medium);
+      caption.textContent = lens.layers[layer].caption(medium);
       bar.update(lens.layers[layer].bar?.(medium));
       aside.hidden = pane;
       whole.classList.toggle("lens-pane", pane);
     });
-    lens.on("change", names => { if (names.has("at") || names.has("layer")) bar.mark(); });
+    lens.on("change", names => {
+      if (names.has("at") || names.has("layer")) bar.mark();
+    });
 
-    // The scale of a heatmap, with a mark where the pointed cell stands.
+    // The colour bar of a heatmap, with a mark at the value of the cell pointed at.
     function colourBar() {
-      const low = lens.el("span"), high = lens.el("span"), mark = lens.el("i"), track = lens.el("div", { class: "lens-track" }, mark);
+      const low = lens.el("span");
+      const high = lens.el("span");
+      const mark = lens.el("i");
+      const track = lens.el("div", { class: "lens-track" }, mark);
       const element = lens.el("div", { class: "lens-bar" }, low, track, high);
       element.update = bar => {
         element.hidden = !bar;
         if (!bar) return;
-        low.textContent = bar.low; high.textContent = bar.high; element.title = bar.title;
+        low.textContent = bar.low;
+        high.textContent = bar.high;
+        element.title = bar.title;
         const stops = Array.from({ length: 16 }, (_, i) => lens.css(lens.scaled(bar.scale, i / 15)));
         track.style.background = `linear-gradient(90deg, ${stops.join(", ")})`;
         element.mark();
       };
       element.mark = () => {
-        const { at, data, layer } = lens.state, place = at && data?.place(at.token), medium = lens.medium();
-        const share = place && medium && place.medium === lens.state.medium ? lens.layers[layer].share?.(medium, at.token) : null;
+        const { at, data, layer } = lens.state;
+        const place = at && data?.place(at.token);
+        const medium = lens.medium();
+        const share =
+          place && medium && place.medium === lens.state.medium ? lens.layers[layer].share?.(medium, at.token) : null;
         mark.hidden = share === null || share === undefined;
         if (!mark.hidden) mark.style.left = `${100 * share}%`;
       };

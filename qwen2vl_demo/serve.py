@@ -1,0 +1,73 @@
+"""Serves the page: `python app.py`, `qwen2vl-demo serve`, or a Hugging Face Space, which runs app.py."""
+
+import os
+import socket
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from qwen2vl_demo import __version__
+from qwen2vl_demo.errors import UserError
+from qwen2vl_demo.settings import Settings
+
+
+def main(argv: Sequence[str]) -> int:
+    """`python app.py ARGV`: serves the page until Ctrl-C and returns the exit status.
+
+    A wrong setting is one line on standard error and status 2.
+    """
+    try:
+        serve(Settings.from_args(argv))
+    except UserError as error:
+        print("error:", " ".join(str(error).split()), file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def serve(settings: Settings) -> None:
+    """Loads the engine, builds the page, launches it and blocks. Raises UserError."""
+    os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
+    from qwen2vl_demo.engine.factory import engine_of, options_of
+    from qwen2vl_demo.ui.app import build_demo, launch_options
+
+    print(f"qwen2vl-demo {__version__}", flush=True)
+    check_address(settings.host, settings.port)
+    engine = engine_of(settings)
+    print(f"Model: {engine.name}, {engine.description}", flush=True)
+    demo = build_demo(
+        engine,
+        data_dir=Path(settings.data_dir).expanduser() if settings.data_dir else None,
+        max_file_mb=settings.max_file_mb,
+        defaults=options_of(settings),
+    )
+    _, url, public = demo.launch(
+        **launch_options(max_file_mb=settings.max_file_mb),
+        server_name=settings.host,  # None leaves it to GRADIO_SERVER_NAME and _PORT, as a Space sets them
+        server_port=settings.port,
+        auth=settings.credentials,
+        share=settings.share,
+        quiet=True,
+        prevent_thread_lock=True,
+    )
+    print(f"Open {public or url}", flush=True)
+    demo.block_thread()
+
+
+def check_address(host: str | None, port: int | None) -> None:
+    """Raises UserError if the address cannot be bound, before a model is loaded.
+
+    Gradio itself would try a hundred ports of a wrong host before it reports one.
+    """
+    if host is None and port is None:
+        return
+    name = host or "127.0.0.1"
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(name, port or 0, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port just left is free
+            probe.bind(address)
+    except OSError as error:
+        where, flag = (f"{name}, port {port}", "--port") if port else (name, "--host")
+        raise UserError(f"The page cannot listen on {where} ({error.strerror}); choose another {flag}.") from None

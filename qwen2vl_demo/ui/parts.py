@@ -1,0 +1,46 @@
+"""The parts of the page that need no component: what each one needs of another, it is handed here by name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from qwen2vl_demo.engine.protocol import Engine, GenerationOptions
+from qwen2vl_demo.ui.chat.answers import Answers
+from qwen2vl_demo.ui.chat.controller import ChatController, kept_conversation
+from qwen2vl_demo.ui.chat.prompts import Prompts
+from qwen2vl_demo.ui.media_store import MediaStore
+from qwen2vl_demo.ui.panel.attention import AnswerAttention
+from qwen2vl_demo.ui.panel.experiments import Experiments
+from qwen2vl_demo.ui.panel.preview import Preview
+from qwen2vl_demo.ui.sessions import Sessions
+from qwen2vl_demo.ui.settings_form import SettingsForm
+
+
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """One of each, for one engine."""
+
+    engine: Engine
+    store: MediaStore
+    form: SettingsForm
+    sessions: Sessions
+    controller: ChatController
+    preview: Preview
+    attention: AnswerAttention
+    experiments: Experiments
+
+    @classmethod
+    def build(cls, engine: Engine, store: MediaStore, defaults: GenerationOptions | None = None) -> Parts:
+        """`defaults` are the options that the settings start with."""
+        form = SettingsForm(defaults or GenerationOptions(), engine.pixel_limits)
+        prompts = Prompts(engine, store)
+        return cls(
+            engine=engine,
+            store=store,
+            form=form,
+            sessions=Sessions(restore=lambda saved: kept_conversation(saved, store)),
+            controller=ChatController(answers=Answers(engine, store, prompts, form), store=store),
+            preview=Preview(engine, store, prompts, form),
+            attention=AnswerAttention(engine, prompts),
+            experiments=Experiments(engine, prompts, form),
+        )
