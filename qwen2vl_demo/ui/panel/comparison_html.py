@@ -13,8 +13,8 @@ from html import escape
 
 import numpy as np
 
-from qwen2vl_demo.trace import MediaTrace, PromptTrace
-from qwen2vl_demo.ui.chat.conversation import WORD, count
+from qwen2vl_demo.trace import MEDIA_NOUN, MediaTrace, PromptTrace
+from qwen2vl_demo.ui.chat.conversation import count
 from qwen2vl_demo.viz.data_uri import encode
 from qwen2vl_demo.viz.other_models import Spend, at_resolution, busiest, compare_words, percent, spends
 
@@ -135,7 +135,7 @@ def table_html(trace: PromptTrace) -> str:
     all_spent = [(m, spends(m.original_size, m.resized_size)) for m in trace.media]
     names = [s.rule.name for s in all_spent[0][1]]
     rows = "".join(
-        f"<tr><th>{escape(m.name or WORD[m.kind])}</th>{''.join(f'<td>{_tokens(s, m):,}</td>' for s in spent)}</tr>"
+        f"<tr><th>{escape(m.name or MEDIA_NOUN[m.kind])}</th>{''.join(f'<td>{_tokens(s, m):,}</td>' for s in spent)}</tr>"
         for m, spent in all_spent
     )
     totals = "".join(f"<td>{sum(_tokens(spent[i], m) for m, spent in all_spent):,}</td>" for i in range(len(names)))

@@ -13,8 +13,8 @@ import numpy as np
 import PIL.Image
 
 from qwen2vl_demo.geometry import FACTOR, grid_thw, merged_tokens, smart_resize
-from qwen2vl_demo.trace import MediaTrace, PromptTrace
-from qwen2vl_demo.ui.chat.conversation import WORD, count, duration
+from qwen2vl_demo.trace import MEDIA_NOUN, MediaTrace, PromptTrace
+from qwen2vl_demo.ui.chat.conversation import count, duration
 from qwen2vl_demo.ui.panel.experiments import Trial
 from qwen2vl_demo.viz.boxes import draw_boxes, parse_boxes, readable
 from qwen2vl_demo.viz.data_uri import encode
@@ -33,7 +33,7 @@ def guesses_html(trace: PromptTrace | None) -> str:
     medium = trace.media[-1]
     t, h, w = medium.merged_grid
     (height, width), now = medium.original_size, medium.merged_tokens
-    what = WORD[medium.kind]
+    what = MEDIA_NOUN[medium.kind]
     doubled, turned = _tokens(medium, 2 * height, 2 * width), _tokens(medium, width, height)
     instead = "as many as now" if doubled == now else f"instead of {now:,}"
     larger = f"{count(doubled, 'token')}, {instead}. {_why(medium)}"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from html import escape
 
-from qwen2vl_demo.trace import MediaTrace, PromptTrace
-from qwen2vl_demo.ui.chat.conversation import WORD, Conversation, count
+from qwen2vl_demo.trace import MEDIA_NOUN, MediaTrace, PromptTrace
+from qwen2vl_demo.ui.chat.conversation import Conversation, count
 
 TIMES_SHOWN = 24  # time stamps of a clip before "and so on"
 
@@ -57,7 +57,7 @@ def _medium(number: int, m: MediaTrace) -> str:
         facts.append(("Frames", f"{len(m.frame_indices)} of {m.total_frames:,}, in pairs: {count(t, 'step')} of time"))
         facts.append(("Taken at", _times(m.timestamps)))
     rows = "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in facts)
-    name = m.name or f"{WORD[m.kind]} {number}"
+    name = m.name or f"{MEDIA_NOUN[m.kind]} {number}"
     return f"<li><h3>{escape(name)}</h3><dl>{rows}</dl></li>"
 
 
