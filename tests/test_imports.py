@@ -1,4 +1,4 @@
-"""Who may import whom, read off the syntax trees: rooms, circles, inheritance, and files that are read across rooms; and
+"""Who may import whom, read off the syntax trees: rooms, circles, inheritance, files that are read across rooms; and
 how little the package itself loads."""
 
 import ast
