@@ -1,6 +1,6 @@
-"""Frozen configurations, read from a checkpoint's `config.json`; refuses what does not add up.
+"""Frozen configurations of a Qwen2-VL, read from a checkpoint's `config.json` and written to one.
 
-Knows the shapes of a Qwen2-VL and nothing else: no torch, no files but the JSON it is handed.
+Values that contradict each other are refused with a UserError that quotes them. Imports no torch.
 """
 
 from __future__ import annotations
@@ -13,6 +13,21 @@ from typing import Any
 from qwen2vl_demo.errors import UserError
 
 
+def read_json_object(path: Path) -> dict[str, Any]:
+    """The JSON object in a file of a checkpoint. Raises UserError, which names the file, for anything else."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(
+            f"There is no {path.name} in {path.parent}; point --model at a Qwen2-VL checkpoint directory."
+        ) from None
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as broken:
+        raise UserError(f"{path} is not valid JSON ({broken}); take the file again from its source.") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path} is not a JSON object; take the file again from its source.")
+    return content
+
+
 def _need(ok: bool, sentence: str) -> None:
     if not ok:
         raise UserError(f"This config.json is not one that Qwen2-VL can run: {sentence}.")
@@ -20,10 +35,10 @@ def _need(ok: bool, sentence: str) -> None:
 
 @dataclass(frozen=True)
 class VisionConfig:
-    """The vision transformer (ViT) and the merger behind it."""
+    """The vision transformer (ViT) and the merger that follows it."""
 
     depth: int  # transformer blocks
-    embed_dim: int  # width of the ViT; the checkpoints call the language width `hidden_size` here
+    embed_dim: int  # width of the ViT; `hidden_size` in a vision_config is the language width
     num_heads: int
     mlp_ratio: float
     out_dim: int  # width of a merged token = the language model's width
@@ -57,7 +72,7 @@ class VisionConfig:
 
     @property
     def patch_dim(self) -> int:
-        """Numbers in one patch: channels x frames x rows x columns (1176)."""
+        """Values in one patch: channels x frames x rows x columns (1176)."""
         return self.in_channels * self.temporal_patch_size * self.patch_size**2
 
 
@@ -71,7 +86,7 @@ class TextConfig:
     num_kv_heads: int
     intermediate_size: int
     vocab_size: int
-    mrope_section: tuple[int, int, int]  # frequency pairs of a head given to t, h and w
+    mrope_section: tuple[int, int, int]  # frequency pairs of a head for t, h and w
     rope_theta: float = 1_000_000.0
     rms_norm_eps: float = 1e-6
     tie_word_embeddings: bool = False
@@ -99,7 +114,7 @@ class TextConfig:
 
 @dataclass(frozen=True)
 class Qwen2VLConfig:
-    """A whole checkpoint: both towers and the ids of the tokens that the geometry needs."""
+    """A checkpoint: the two towers, and the ids of the tokens that mark pictures and clips."""
 
     vision: VisionConfig
     text: TextConfig
@@ -117,56 +132,118 @@ class Qwen2VLConfig:
 
     @classmethod
     def from_dict(cls, raw: dict[str, Any]) -> Qwen2VLConfig:
-        """Reads both layouts: the text keys at the top (the released files) or under `text_config`."""
+        """Reads both layouts: the text keys at the top level (the released files) or under `text_config`.
+
+        Raises UserError for a key that is missing and for values that are of the wrong type or do not add up.
+        """
         kind = raw.get("model_type")
         _need(kind == "qwen2_vl", f'its model_type is "{kind}" and not "qwen2_vl"; choose a Qwen2-VL checkpoint')
-        text = {**raw, **raw.get("text_config", {})}
-        rope = text.get("rope_parameters") or text.get("rope_scaling") or {}
-        vision: dict[str, Any] = raw.get("vision_config") or {}
-        _need(bool(vision), "it has no vision_config")
-        try:
-            return cls(
-                vision=VisionConfig(
-                    depth=vision["depth"],
-                    embed_dim=vision["embed_dim"],
-                    num_heads=vision["num_heads"],
-                    mlp_ratio=vision["mlp_ratio"],
-                    out_dim=vision["hidden_size"],
-                    patch_size=vision.get("patch_size", vision.get("spatial_patch_size", 14)),
-                    temporal_patch_size=vision.get("temporal_patch_size", 2),
-                    merge_size=vision.get("spatial_merge_size", 2),
-                    in_channels=vision.get("in_channels", vision.get("in_chans", 3)),
-                ),
-                text=TextConfig(
-                    hidden_size=text["hidden_size"],
-                    num_layers=text["num_hidden_layers"],
-                    num_heads=text["num_attention_heads"],
-                    num_kv_heads=text["num_key_value_heads"],
-                    intermediate_size=text["intermediate_size"],
-                    vocab_size=text["vocab_size"],
-                    mrope_section=tuple(rope["mrope_section"]),
-                    rope_theta=float(text.get("rope_theta") or rope["rope_theta"]),
-                    rms_norm_eps=text.get("rms_norm_eps", 1e-6),
-                    tie_word_embeddings=raw.get("tie_word_embeddings", text.get("tie_word_embeddings", False)),
-                    max_position_embeddings=text.get("max_position_embeddings", 32_768),
-                ),
-                image_token_id=raw.get("image_token_id", 151655),
-                video_token_id=raw.get("video_token_id", 151656),
-                vision_start_token_id=raw.get("vision_start_token_id", 151652),
-                vision_end_token_id=raw.get("vision_end_token_id", 151653),
-            )
-        except KeyError as missing:
-            raise UserError(
-                f"This config.json has no {missing.args[0]!r}; take the checkpoint's own config.json again."
-            ) from None
+        _need(bool(raw.get("vision_config")), "it has no vision_config")
+        vision, text = _object(raw, "vision_config"), {**raw, **_object(raw, "text_config")}
+        rope = _object(text, "rope_parameters") or _object(text, "rope_scaling")
+        return cls(
+            vision=VisionConfig(
+                depth=_integer(vision, "depth"),
+                embed_dim=_integer(vision, "embed_dim"),
+                num_heads=_integer(vision, "num_heads"),
+                mlp_ratio=_number(vision, "mlp_ratio"),
+                out_dim=_integer(vision, "hidden_size"),
+                patch_size=_integer(vision, "patch_size", "spatial_patch_size", default=14),
+                temporal_patch_size=_integer(vision, "temporal_patch_size", default=2),
+                merge_size=_integer(vision, "spatial_merge_size", default=2),
+                in_channels=_integer(vision, "in_channels", "in_chans", default=3),
+            ),
+            text=TextConfig(
+                hidden_size=_integer(text, "hidden_size"),
+                num_layers=_integer(text, "num_hidden_layers"),
+                num_heads=_integer(text, "num_attention_heads"),
+                num_kv_heads=_integer(text, "num_key_value_heads"),
+                intermediate_size=_integer(text, "intermediate_size"),
+                vocab_size=_integer(text, "vocab_size"),
+                mrope_section=_mrope_section(rope),
+                rope_theta=float(_number(text if text.get("rope_theta") else rope, "rope_theta")),
+                rms_norm_eps=_number(text, "rms_norm_eps", default=1e-6),
+                tie_word_embeddings=bool(raw.get("tie_word_embeddings", text.get("tie_word_embeddings", False))),
+                max_position_embeddings=_integer(text, "max_position_embeddings", default=32_768),
+            ),
+            image_token_id=_integer(raw, "image_token_id", default=151655, minimum=0),
+            video_token_id=_integer(raw, "video_token_id", default=151656, minimum=0),
+            vision_start_token_id=_integer(raw, "vision_start_token_id", default=151652, minimum=0),
+            vision_end_token_id=_integer(raw, "vision_end_token_id", default=151653, minimum=0),
+        )
 
     @classmethod
     def from_file(cls, path: Path) -> Qwen2VLConfig:
-        try:
-            return cls.from_dict(json.loads(path.read_text(encoding="utf-8")))
-        except FileNotFoundError:
-            raise UserError(
-                f"There is no {path.name} in {path.parent}; point --model at a Qwen2-VL checkpoint directory."
-            ) from None
-        except json.JSONDecodeError as broken:
-            raise UserError(f"{path} is not valid JSON ({broken}); take the file again from its source.") from None
+        """Reads a config.json. Raises UserError."""
+        return cls.from_dict(read_json_object(path))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The content of a config.json, in the layout of the released files: the inverse of `from_dict`."""
+        text, vision = self.text, self.vision
+        return {
+            "model_type": "qwen2_vl",
+            "hidden_size": text.hidden_size,
+            "num_hidden_layers": text.num_layers,
+            "num_attention_heads": text.num_heads,
+            "num_key_value_heads": text.num_kv_heads,
+            "intermediate_size": text.intermediate_size,
+            "vocab_size": text.vocab_size,
+            "max_position_embeddings": text.max_position_embeddings,
+            "rms_norm_eps": text.rms_norm_eps,
+            "rope_theta": text.rope_theta,
+            "rope_scaling": {"type": "mrope", "mrope_section": list(text.mrope_section)},
+            "tie_word_embeddings": text.tie_word_embeddings,
+            "image_token_id": self.image_token_id,
+            "video_token_id": self.video_token_id,
+            "vision_start_token_id": self.vision_start_token_id,
+            "vision_end_token_id": self.vision_end_token_id,
+            "vision_config": {
+                "model_type": "qwen2_vl",
+                "depth": vision.depth,
+                "embed_dim": vision.embed_dim,
+                "num_heads": vision.num_heads,
+                "mlp_ratio": vision.mlp_ratio,
+                "hidden_size": vision.out_dim,
+                "in_channels": vision.in_channels,
+                "in_chans": vision.in_channels,
+                "patch_size": vision.patch_size,
+                "spatial_patch_size": vision.patch_size,
+                "spatial_merge_size": vision.merge_size,
+                "temporal_patch_size": vision.temporal_patch_size,
+            },
+        }
+
+
+def _object(section: dict[str, Any], name: str) -> dict[str, Any]:
+    """A nested object; empty where it is missing or null."""
+    value = section.get(name)
+    _need(value is None or isinstance(value, dict), f"its {name} is not an object")
+    return value or {}
+
+
+def _value(section: dict[str, Any], *names: str, default: Any = None) -> Any:
+    """The first of these keys that is set, else the default. Raises UserError where both are missing."""
+    value = next((section[name] for name in names if section.get(name) is not None), default)
+    if value is None:
+        raise UserError(f"This config.json has no {names[0]!r}; take the checkpoint's own config.json again.")
+    return value
+
+
+def _integer(section: dict[str, Any], *names: str, default: int | None = None, minimum: int = 1) -> int:
+    value = _value(section, *names, default=default)
+    is_valid = type(value) is int and value >= minimum
+    _need(is_valid, f"its {names[0]} is {value!r} and not a whole number of at least {minimum}")
+    return value
+
+
+def _number(section: dict[str, Any], *names: str, default: float | None = None) -> float:
+    value = _value(section, *names, default=default)
+    _need(type(value) in (int, float) and value > 0, f"its {names[0]} is {value!r} and not a number above 0")
+    return value
+
+
+def _mrope_section(rope: dict[str, Any]) -> tuple[int, int, int]:
+    section = _value(rope, "mrope_section")
+    is_section = isinstance(section, list) and len(section) == 3 and all(type(n) is int and n > 0 for n in section)
+    _need(is_section, f"its mrope_section is {section!r} and not three whole numbers above 0")
+    return (section[0], section[1], section[2])

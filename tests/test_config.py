@@ -6,6 +6,7 @@ import pytest
 
 from qwen2vl_demo.config import Qwen2VLConfig
 from qwen2vl_demo.errors import UserError
+from qwen2vl_demo.released import RELEASED
 
 RELEASED_2B = {
     "model_type": "qwen2_vl",
@@ -64,6 +65,16 @@ def test_the_newer_layout_reads_the_same():
         (changed(hidden_size=768, num_attention_heads=6), "hands over 1536 numbers a token"),
         (changed(vision_config=None), "no vision_config"),
         ({k: v for k, v in RELEASED_2B.items() if k != "vocab_size"}, "no 'vocab_size'"),
+        (changed(vision_config=[1]), "vision_config is not an object"),
+        (changed(text_config="x"), "text_config is not an object"),
+        (changed(rope_scaling=[16, 24, 24]), "rope_scaling is not an object"),
+        (changed(rope_scaling={"mrope_section": 64}), "mrope_section is 64 and not three whole numbers"),
+        (changed(rope_scaling={"mrope_section": [16, 48]}), r"mrope_section is \[16, 48\]"),
+        (changed(hidden_size="1536"), "hidden_size is '1536' and not a whole number"),
+        (changed(num_attention_heads=0), "num_attention_heads is 0"),
+        (changed(num_hidden_layers=True), "num_hidden_layers is True"),
+        (changed(rope_theta=[1]), r"rope_theta is \[1\] and not a number"),
+        ({k: v for k, v in RELEASED_2B.items() if k != "rope_theta"}, "no 'rope_theta'"),
     ],
 )
 def test_what_does_not_add_up_is_refused_in_words(raw, words):
@@ -78,3 +89,36 @@ def test_a_missing_and_a_broken_file_say_what_to_do(tmp_path):
     path.write_text(json.dumps(RELEASED_2B)[:-5])
     with pytest.raises(UserError, match="not valid JSON"):
         Qwen2VLConfig.from_file(path)
+
+
+@pytest.mark.parametrize("content", ["[]", '"qwen2_vl"', "null", "3", '[{"model_type": "qwen2_vl"}]'])
+def test_json_that_is_no_object_is_refused_by_name(tmp_path, content):
+    """A list ended in "AttributeError: 'list' object has no attribute 'get'"."""
+    path = tmp_path / "config.json"
+    path.write_text(content)
+    with pytest.raises(UserError, match=r"config\.json is not a JSON object"):
+        Qwen2VLConfig.from_file(path)
+
+
+def test_bytes_that_are_no_text_are_refused_by_name(tmp_path):
+    path = tmp_path / "config.json"
+    path.write_bytes(b"\xff\xfe{}")
+    with pytest.raises(UserError, match=r"config\.json is not valid JSON"):
+        Qwen2VLConfig.from_file(path)
+
+
+@pytest.mark.parametrize(
+    "config", [*RELEASED.values(), Qwen2VLConfig.from_dict(changed(image_token_id=7, rope_theta=50.0))]
+)
+def test_what_is_written_reads_the_same_in_both_layouts(config):
+    written = json.loads(json.dumps(config.to_dict()))
+    assert Qwen2VLConfig.from_dict(written) == config
+    outside = ("model_type", "vision_config", "image_token_id", "video_token_id")
+    outside += ("vision_start_token_id", "vision_end_token_id")
+    nested = {key: written[key] for key in outside}
+    nested["text_config"] = {key: value for key, value in written.items() if key not in outside}
+    assert Qwen2VLConfig.from_dict(nested) == config
+
+
+def test_the_released_2b_configuration_is_that_of_its_file():
+    assert Qwen2VLConfig.from_dict(RELEASED_2B) == RELEASED["2B"]

@@ -1,7 +1,7 @@
-"""Both sides of a comparison on one set of random weights: our engine, and transformers' Qwen2-VL.
+"""Both sides of a comparison on the same random weights: our engine, and transformers' Qwen2-VL.
 
-The shapes are those of the released checkpoints; words are cut by nano's tokenizer, so nothing is downloaded. The two
-models share their tensors, so that comparing needs no more memory than running.
+The shapes are those of the released checkpoints; text is tokenized by nano's tokenizer, so that nothing is downloaded.
+The two models share their tensors, so that a comparison needs no more memory than one model.
 """
 
 from __future__ import annotations
@@ -26,37 +26,29 @@ from qwen2vl_demo.model.decoder import WeightKind
 from qwen2vl_demo.model.kv_cache import KVCache
 from qwen2vl_demo.model.qwen2vl import Qwen2VL
 from qwen2vl_demo.model.weights import Placement
-from qwen2vl_demo.nano.checkpoint import config_json
 from qwen2vl_demo.processing.chat import ChatTemplate
 from qwen2vl_demo.processing.image import ImageConfig, patchify
 from qwen2vl_demo.processing.messages import Message
 from qwen2vl_demo.processing.processor import Processor, Prompt
 from qwen2vl_demo.processing.tokenizer import Tokenizer
+from qwen2vl_demo.released import RELEASED
 from qwen2vl_demo.resources import NANO
 
-BLOCK = 16_777_259  # random numbers that are drawn; a prime, so that no two rows of a matrix repeat them alike
-GAIN = 1.5  # of a product with random weights: enough that attention chooses and answers are no single token
+BLOCK = 16_777_259  # random numbers that are drawn; a prime, so that the rows of a matrix do not repeat in step
+GAIN = 1.5  # of a product with random weights: enough for attention that is not uniform and answers of different tokens
 
+_2B, _7B = RELEASED["2B"], RELEASED["7B"]
 SHAPES: dict[str, tuple[VisionConfig, TextConfig]] = {
-    "2b": (
-        VisionConfig(depth=32, embed_dim=1280, num_heads=16, mlp_ratio=4, out_dim=1536),
-        TextConfig(1536, 28, 12, 2, 8960, 151_936, (16, 24, 24), tie_word_embeddings=True),
-    ),
-    "7b": (
-        VisionConfig(depth=32, embed_dim=1280, num_heads=16, mlp_ratio=4, out_dim=3584),
-        TextConfig(3584, 28, 28, 4, 18_944, 152_064, (16, 24, 24)),
-    ),
-    # the 2b's widths, a quarter of its layers: for machines that are shared or slow. What is outside the layers (patch
-    # embedding, merger, head) weighs more in it than in the true shape.
-    "2b_quarter": (
-        VisionConfig(depth=8, embed_dim=1280, num_heads=16, mlp_ratio=4, out_dim=1536),
-        TextConfig(1536, 7, 12, 2, 8960, 151_936, (16, 24, 24), tie_word_embeddings=True),
-    ),
+    "2b": (_2B.vision, _2B.text),
+    "7b": (_7B.vision, _7B.text),
+    # The 2B's widths with a quarter of its layers, for shared or slow machines. What is outside the layers (patch
+    # embedding, merger, output layer) takes a larger share than in the true shape.
+    "2b_quarter": (replace(_2B.vision, depth=8), replace(_2B.text, num_layers=7)),
     "small": (
         VisionConfig(depth=4, embed_dim=128, num_heads=2, mlp_ratio=4, out_dim=256),
         TextConfig(256, 4, 4, 2, 688, 8192, (8, 12, 12), tie_word_embeddings=True),
     ),
-    # as many layers as the released ones and hardly any sums: what remains is the host
+    # As many layers as the released ones and hardly any arithmetic: what remains is the overhead of the host.
     "host": (
         VisionConfig(depth=2, embed_dim=64, num_heads=2, mlp_ratio=2, out_dim=64),
         TextConfig(64, 28, 2, 1, 128, 8192, (4, 6, 6), tie_word_embeddings=True),
@@ -64,15 +56,15 @@ SHAPES: dict[str, tuple[VisionConfig, TextConfig]] = {
 }
 
 
-def config_of(shape: str) -> Qwen2VLConfig:
-    """A shape with the special ids of nano's tokenizer."""
+def shape_config(shape: str) -> Qwen2VLConfig:
+    """The configuration of a shape, with the special ids of nano's tokenizer."""
     vision, text = SHAPES[shape]
     return replace(Qwen2VLConfig.from_file(NANO / "config.json"), vision=vision, text=text)
 
 
 def random_model(shape: str, device: torch.device, dtype: torch.dtype) -> Qwen2VL:
     with torch.device("meta"):
-        model = Qwen2VL(config_of(shape))
+        model = Qwen2VL(shape_config(shape))
     block = torch.randn(BLOCK, generator=torch.Generator().manual_seed(0))
     block = block.mul_(GAIN * model.config.text.hidden_size**-0.5).to(device, dtype)
     state: dict[str, Tensor] = {}
@@ -91,7 +83,7 @@ def random_model(shape: str, device: torch.device, dtype: torch.dtype) -> Qwen2V
 
 
 def engine_of(model: Qwen2VL, decode: WeightKind = "same") -> LocalEngine:
-    """Our engine on this model, with nano's tokenizer and the released pixel limits; no token ends an answer."""
+    """Our engine with this model, nano's tokenizer and the released pixel limits; no token ends an answer."""
     processor = Processor(
         model.config, ImageConfig(), Tokenizer.from_directory(NANO), ChatTemplate.from_directory(NANO)
     )
@@ -104,7 +96,7 @@ def transformers_of(model: Qwen2VL) -> Any:
     transformers = needed("transformers")
     from transformers.models.qwen2_vl import modeling_qwen2_vl as theirs
 
-    config = transformers.Qwen2VLConfig.from_dict(config_json(model.config, 1, 0))
+    config = transformers.Qwen2VLConfig.from_dict(model.config.to_dict())
     with torch.device("meta"):
         peer = transformers.Qwen2VLForConditionalGeneration(config)
     state = {}
@@ -124,14 +116,14 @@ def transformers_of(model: Qwen2VL) -> Any:
 
 @dataclass(frozen=True)
 class Greedy:
-    """An answer's tokens and how fast they came."""
+    """The tokens of an answer and how fast they came."""
 
     tokens: tuple[int, ...]
-    rate: float  # tokens a second behind the first one
+    rate: float  # tokens per second after the first one
 
 
 def our_answer(engine: LocalEngine, messages: Sequence[Message], new_tokens: int) -> Result:
-    """The engine's own stream to its end, as the page runs it."""
+    """The result of the engine's stream, as the page runs it."""
     result = None
     for chunk in engine.stream(messages, GenerationOptions(max_new_tokens=new_tokens)):
         result = chunk.result or result
@@ -145,7 +137,7 @@ def our_rate(engine: LocalEngine, messages: Sequence[Message], new_tokens: int) 
 
 @torch.inference_mode()
 def our_tokens(engine: LocalEngine, messages: Sequence[Message], new_tokens: int) -> tuple[int, ...]:
-    """Greedy tokens through the engine's prefill and decode steps."""
+    """Greedy tokens by the engine's prefill and decode steps."""
     prompt = engine.prompt(messages, GenerationOptions())
     model, trace = engine.model, prompt.trace
     cache = KVCache(model.config.text, len(trace) + new_tokens, device=model.device, dtype=model.dtype)
@@ -165,7 +157,7 @@ def patches_of(engine: LocalEngine, prompt: Prompt) -> Tensor | None:
 
 
 def peer_inputs(engine: LocalEngine, messages: Sequence[Message]) -> dict[str, Any]:
-    """What transformers' generate takes for the same prompt, but for the pixels."""
+    """The arguments of transformers' generate for the same prompt, without the pixels."""
     prompt = engine.prompt(messages, GenerationOptions())
     ids = torch.from_numpy(prompt.trace.input_ids)[None].to(engine.model.device)
     inputs: dict[str, Any] = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
@@ -176,7 +168,7 @@ def peer_inputs(engine: LocalEngine, messages: Sequence[Message]) -> dict[str, A
 
 
 class _Clock:
-    """A streamer that notes when each token came."""
+    """A streamer that records when each token came."""
 
     def __init__(self) -> None:
         self.times: list[float] = []
@@ -185,19 +177,19 @@ class _Clock:
         self.times.append(time.perf_counter())
 
     def end(self) -> None:
-        """Nothing is left to show."""
+        """Required of a streamer."""
 
 
 @torch.inference_mode()
 def peer_answer(peer: Any, inputs: dict[str, Any], new_tokens: int) -> Greedy:
-    """transformers' generate, greedy; the rate is taken between its first token and its last."""
+    """Runs transformers' generate, greedy; the rate is that between its first token and its last."""
     clock = _Clock()
     given = dict(inputs)
     if "pixel_values" in given:
         given["pixel_values"] = given["pixel_values"].to(peer.device, peer.dtype)
     out = peer.generate(**given, max_new_tokens=new_tokens, min_new_tokens=new_tokens, streamer=clock)
     tokens = tuple(out[0, inputs["input_ids"].shape[1] :].tolist())
-    _, first, *_, last = clock.times if new_tokens > 1 else (0.0, 0.0, 1.0)  # the first call hands over the prompt
+    _, first, *_, last = clock.times if new_tokens > 1 else (0.0, 0.0, 1.0)  # the first call has the prompt
     return Greedy(tokens, (new_tokens - 1) / (last - first))
 
 
@@ -208,7 +200,7 @@ def same_tokens(ours: Sequence[int], peer: Sequence[int], what: str) -> str:
 
 
 def picture(seed: int, size: tuple[int, int]) -> PIL.Image.Image:
-    """A picture (height, width) that is neither flat nor noise: smooth shapes with some grain, other pixels a seed."""
+    """A picture of a size (height, width) that is neither flat nor noise: smooth shapes with grain, by seed."""
     rng = np.random.default_rng(seed)
     rough = PIL.Image.fromarray(rng.integers(0, 255, (12, 12, 3), dtype=np.uint8))
     smooth = np.asarray(rough.resize((size[1], size[0]), PIL.Image.Resampling.BICUBIC)).astype(np.int16)

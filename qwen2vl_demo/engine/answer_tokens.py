@@ -1,42 +1,34 @@
-"""The tokens of the answers that were written lately, found again by content: the prompt and the text.
+"""The token ids of recent answers, found again by the prompt and the answer's text.
 
-A text alone does not say how it was cut into tokens when it was written; the attention behind a word is that of the
-tokens that were really chosen. Safe from several threads.
+A text can usually be tokenized in more than one way, so the ids that were really sampled cannot be recovered from the
+text alone. The attention behind a word has to be computed for those ids.
 """
 
 from __future__ import annotations
 
 import hashlib
-import threading
-from collections import OrderedDict
 
 import numpy as np
 
-MOST = 512  # answers remembered; about 4 kB each
+from qwen2vl_demo.lru_cache import LRUCache
+
+MAX_ANSWERS = 512  # about 4 kB each
 
 
-class WrittenAnswers:
-    """Least recently used go first."""
+class AnswerTokens:
+    """A least-recently-used cache of sampled ids. Thread-safe."""
 
-    def __init__(self, most: int = MOST) -> None:
-        self._most = most
-        self._answers: OrderedDict[bytes, np.ndarray] = OrderedDict()
-        self._lock = threading.Lock()
+    def __init__(self, max_answers: int = MAX_ANSWERS) -> None:
+        self._answers: LRUCache[bytes, np.ndarray] = LRUCache(max_answers)
 
-    def put(self, prompt: np.ndarray, text: str, tokens: np.ndarray) -> None:
-        """`prompt` is the prompt's key (prefix.py), `tokens` (A,) int64 what was chosen behind it."""
-        with self._lock:
-            self._answers[_name(prompt, text)] = tokens
-            while len(self._answers) > self._most:
-                self._answers.popitem(last=False)
+    def put(self, prompt: np.ndarray, text: str, ids: np.ndarray) -> None:
+        """Remembers the ids (A,) int64 that were sampled after a prompt, given by its `prompt_key`."""
+        self._answers.put(_digest(prompt, text), ids)
 
     def get(self, prompt: np.ndarray, text: str) -> np.ndarray | None:
-        name = _name(prompt, text)
-        with self._lock:
-            if name in self._answers:
-                self._answers.move_to_end(name)
-            return self._answers.get(name)
+        """The sampled ids of an answer; None if they were not remembered."""
+        return self._answers.get(_digest(prompt, text))
 
 
-def _name(prompt: np.ndarray, text: str) -> bytes:
+def _digest(prompt: np.ndarray, text: str) -> bytes:
     return hashlib.sha256(prompt.tobytes() + text.encode("utf-8", "surrogatepass")).digest()

@@ -1,9 +1,8 @@
-"""One step of the model, run again to see what it looked at: the attention behind a word that is already written.
+"""The attention behind a word of a finished answer, computed by running the word's decoding steps again.
 
-Contract: the tokens before the word are read from a KV cache that is not changed; only the tokens from which the word
-was chosen are run, one a token of the word, which costs about what writing them did. They are run with the model's own
-weights: where an answer was written with narrower ones (int8), the two agree to that rounding. Knows the model, a
-cache and numbers; knows neither messages nor text.
+Only the tokens from which the word was sampled are run, one for each of its tokens; everything before them is read
+from a KV cache, which is not changed. The steps use the model's own weights: where an answer was decoded with narrower
+ones (int8), the two agree up to that rounding.
 
 Axes: S tokens of prompt and answer, H query heads.
 """
@@ -23,31 +22,31 @@ from qwen2vl_demo.model.qwen2vl import Qwen2VL
 from qwen2vl_demo.processing.processor import Prompt
 
 
-def going_on(prompt: Prompt, answer: np.ndarray) -> Prompt:
-    """The prompt with tokens (A,) of its answer behind it; the record's readable tokens stay those of the prompt."""
+def extend_prompt(prompt: Prompt, answer: np.ndarray) -> Prompt:
+    """The prompt followed by ids (A,) of its answer. `trace.tokens` stays that of the prompt alone."""
     trace = prompt.trace
-    following = len(trace) + trace.rope_delta + np.arange(len(answer))
+    answer_positions = len(trace) + trace.rope_delta + np.arange(len(answer))
     return Prompt(
         replace(
             trace,
             input_ids=np.concatenate([trace.input_ids, answer]),
-            position_ids=np.concatenate([trace.position_ids, np.tile(following, (3, 1))], axis=1),
+            position_ids=np.concatenate([trace.position_ids, np.tile(answer_positions, (3, 1))], axis=1),
         ),
         prompt.media,
     )
 
 
 @torch.inference_mode()
-def look_again(
-    model: Qwen2VL, sequence: Prompt, queries: range, known: KVCache, checkpoint: Callable[[], None]
+def capture_attention(
+    model: Qwen2VL, sequence: Prompt, queries: range, cache: KVCache, check_cancelled: Callable[[], None]
 ) -> np.ndarray:
-    """What the queries at these places attend to, on average: (layers, H, queries[-1] + 1) float32.
+    """The mean attention of the queries at these indices of the sequence: (layers, H, queries[-1] + 1) float32.
 
-    `known` must hold the tokens before the first query; the queries themselves are words, not pictures.
+    `cache` must hold the tokens before the first query. The queries must be text tokens.
     """
-    here = slice(queries.start, queries.stop)
-    ids = torch.from_numpy(sequence.trace.input_ids[here]).to(model.device)
-    positions = torch.from_numpy(sequence.trace.position_ids[:, here]).to(model.device)
+    run = slice(queries.start, queries.stop)
+    ids = torch.from_numpy(sequence.trace.input_ids[run]).to(model.device)
+    positions = torch.from_numpy(sequence.trace.position_ids[:, run]).to(model.device)
     capture = Capture(queries)
-    model(model.embed(ids[None]), positions[:, None], KVPrefix(known, queries.start), checkpoint, capture)
-    return mean_over_queries([capture.weights(place).numpy() for place in queries])
+    model(model.embed(ids[None]), positions[:, None], KVPrefix(cache, queries.start), check_cancelled, capture)
+    return mean_over_queries([capture.weights(query).numpy() for query in queries])

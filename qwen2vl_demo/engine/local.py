@@ -1,16 +1,15 @@
-"""The engine that runs our own model on this machine.
+"""The engine that runs the model on this machine.
 
-One conversation at a time: a lock stands around the model, and who waits for it can be stopped. What stays behind of
-a conversation is found again by content alone: the merged tokens of its pictures, and the keys and values of its
-prompt, so that on the next turn only what is new is encoded and read.
+One request runs at a time, in the order of `queue`. What remains of earlier requests is found again by content alone:
+the merged tokens of pictures, and the keys and values of prompts, so that a follow-up encodes and prefills only what is
+new.
 """
 
 from __future__ import annotations
 
-import json
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from itertools import takewhile
@@ -21,17 +20,18 @@ import torch
 from torch import Tensor
 
 from qwen2vl_demo.attention_trace import AttentionTrace, Word, query_places, split_words
-from qwen2vl_demo.config import Qwen2VLConfig
-from qwen2vl_demo.engine.answer_tokens import WrittenAnswers
-from qwen2vl_demo.engine.attention import going_on, look_again
+from qwen2vl_demo.config import Qwen2VLConfig, read_json_object
+from qwen2vl_demo.engine.answer_tokens import AnswerTokens
+from qwen2vl_demo.engine.attention import capture_attention, extend_prompt
 from qwen2vl_demo.engine.cost.estimate import Estimate
-from qwen2vl_demo.engine.cost.predictor import Meter, Work
-from qwen2vl_demo.engine.cuda_graph import WriteAhead
-from qwen2vl_demo.engine.generate import Sampler, prefill, tokens_one_by_one
+from qwen2vl_demo.engine.cost.predictor import CostPredictor, Workload
+from qwen2vl_demo.engine.cuda_graph import CudaGraphDecoder
+from qwen2vl_demo.engine.generate import generate_tokens, prefill
 from qwen2vl_demo.engine.prefix_cache import PrefixCache, prompt_key
 from qwen2vl_demo.engine.protocol import Chunk, GenerationOptions
 from qwen2vl_demo.engine.request_queue import RequestQueue, Ticket, waiting_text
-from qwen2vl_demo.engine.result_builder import Answer, check_context, memory_errors
+from qwen2vl_demo.engine.result_builder import ResultBuilder, check_context, memory_errors
+from qwen2vl_demo.engine.sampling import Sampler
 from qwen2vl_demo.engine.vision_cache import VisionCache, encode_medium
 from qwen2vl_demo.errors import Cancelled, UserError
 from qwen2vl_demo.geometry import FACTOR
@@ -46,12 +46,12 @@ from qwen2vl_demo.processing.processor import Processor, Prompt
 from qwen2vl_demo.processing.tokenizer import StreamDecoder
 from qwen2vl_demo.trace import PromptTrace
 
-CPU_MAX_PIXELS = 1280 * FACTOR * FACTOR  # a picture's budget on a CPU: the released limit would take minutes there
-TOO_LARGE = "Lower the image budget (max_pixels), the frames of a clip, or the answer's length."
+CPU_MAX_PIXELS = 1280 * FACTOR * FACTOR  # max_pixels of a picture on a CPU, where the released limit takes minutes
+OUT_OF_MEMORY = "Lower the image budget (max_pixels), the frames of a clip, or the answer's length."
 
 
 class LocalEngine:
-    """Our Qwen2-VL, its processor, and the lock around them."""
+    """A Qwen2-VL checkpoint, its processor, and the caches of what it computed. Implements `protocol.Engine`."""
 
     def __init__(
         self, model: Qwen2VL, processor: Processor, *, name: str, placement: Placement, end_tokens: frozenset[int]
@@ -62,15 +62,16 @@ class LocalEngine:
         self.placement = placement
         self.end_tokens = end_tokens
         self.decoder = Decoder(model, placement.decode)
-        # On a GPU the host would be the bottleneck: there tokens are written ahead of it, by a captured graph.
-        self._ahead = WriteAhead(self.decoder, model.config.text.vocab_size) if model.device.type == "cuda" else None
+        # On a GPU launching the kernels of a step would be the bottleneck.
+        on_gpu = model.device.type == "cuda"
+        self._graphs = CudaGraphDecoder(self.decoder, model.config.text.vocab_size) if on_gpu else None
         self.queue = RequestQueue()
         self._vision = VisionCache()
         self._prefixes = PrefixCache()
-        self._written = WrittenAnswers()
-        self._meter = Meter(model, self.decoder)
+        self._answers = AnswerTokens()
+        self._predictor = CostPredictor(model, self.decoder)
         config = model.config
-        self._never = (  # what an answer must not hold: it would ask for a picture
+        self._never = (  # never sampled: an answer with a placeholder would ask for a picture
             config.image_token_id,
             config.video_token_id,
             config.vision_start_token_id,
@@ -87,7 +88,7 @@ class LocalEngine:
         quantize: str = "none",
         limits: MediaLimits | None = None,
     ) -> LocalEngine:
-        """Loads "nano", a checkpoint directory or a hub id. Raises UserError for what cannot be loaded."""
+        """Loads "nano", a checkpoint directory or a hub id. Raises UserError if that is not possible."""
         directory = find_checkpoint(model)
         processor = Processor.from_directory(directory, limits)
         placement = place(directory, device, dtype, quantize)
@@ -101,8 +102,10 @@ class LocalEngine:
 
     @property
     def pixel_limits(self) -> tuple[int, int]:
-        most = self.processor.image.max_pixels
-        return self.processor.image.min_pixels, min(most, CPU_MAX_PIXELS) if self.model.device.type == "cpu" else most
+        limit = self.processor.image.max_pixels
+        if self.model.device.type == "cpu":
+            limit = min(limit, CPU_MAX_PIXELS)
+        return self.processor.image.min_pixels, limit
 
     @property
     def description(self) -> str:
@@ -118,10 +121,12 @@ class LocalEngine:
 
     def warm_up(self) -> None:
         """Measures how fast the device is, about a tenth of a second, once."""
-        self._meter.calibrate()
+        self._predictor.calibrate()
 
     def estimate(self, trace: PromptTrace, options: GenerationOptions) -> Estimate:
-        return self._meter.estimate(trace, self._work(trace, options, self._prefixes.known(prompt_key(trace))))
+        return self._predictor.estimate(
+            trace, self._workload(trace, options, self._prefixes.match_length(prompt_key(trace)))
+        )
 
     def stream(
         self,
@@ -132,26 +137,21 @@ class LocalEngine:
         prompt: Prompt | None = None,
         ticket: Ticket | None = None,
     ) -> Generator[Chunk, None, None]:
-        cancel = cancel or threading.Event()
-        answer = Answer(started=time.perf_counter())
-
-        def checkpoint() -> None:
-            if cancel.is_set():
-                raise Cancelled
-
+        check_cancelled = _cancellation(cancel)
+        answer = ResultBuilder()
         try:
             prompt = prompt or self._process(messages, options, cancel)
             check_context(prompt.trace)
-            answer.prompt = prompt.trace
-            answer.lap("prepare")
+            answer.trace = prompt.trace
+            answer.end_phase("prepare")
             with ExitStack() as stack:
                 ticket = ticket or stack.enter_context(self.queue.join())
                 for position in ticket.positions(cancel):
                     yield Chunk(status=waiting_text(position))
                 stack.enter_context(ticket.hold())
-                answer.lap("wait")
-                with memory_errors(TOO_LARGE, self._forget):
-                    yield from self._write(prompt, options, answer, checkpoint)
+                answer.end_phase("wait")
+                with memory_errors(OUT_OF_MEMORY, self._clear_caches):
+                    yield from self._generate(prompt, options, answer, check_cancelled)
         except Cancelled:
             answer.stop_reason = "cancelled"
         yield Chunk(result=answer.result())
@@ -168,59 +168,55 @@ class LocalEngine:
         *,
         ticket: Ticket | None = None,
     ) -> AttentionTrace | None:
-        cancel = cancel or threading.Event()
-
-        def checkpoint() -> None:
-            if cancel.is_set():
-                raise Cancelled
-
+        check_cancelled = _cancellation(cancel)
         key = prompt_key(prompt.trace)
         ids, exact = self._tokens_of(key, answer)
         words = self._words(ids)
         if not 0 <= word < len(words):
             raise UserError(f"The answer has {len(words)} words; choose one of them.")
-        sequence, places = going_on(prompt, ids[:-1]), query_places(len(prompt.trace), words[word])
+        sequence, queries = extend_prompt(prompt, ids[:-1]), query_places(len(prompt.trace), words[word])
         try:
             with ExitStack() as stack:
                 ticket = ticket or stack.enter_context(self.queue.join())
                 ticket.wait(cancel)
                 stack.enter_context(ticket.hold())
                 started = time.perf_counter()
-                with memory_errors(TOO_LARGE, self._forget):
-                    known, computed = self._known(sequence, np.concatenate([key, ids[:-1]]), places, checkpoint)
-                    weights = look_again(self.model, sequence, places, known, checkpoint)
-                taken = time.perf_counter() - started
+                with memory_errors(OUT_OF_MEMORY, self._clear_caches):
+                    sequence_key = np.concatenate([key, ids[:-1]])
+                    cache, computed = self._cache_before(sequence, sequence_key, queries.start, check_cancelled)
+                    weights = capture_attention(self.model, sequence, queries, cache, check_cancelled)
+                seconds = time.perf_counter() - started
         except Cancelled:
             return None
         tokens = tuple(map(self.processor.tokenizer.token_text, ids.tolist()))
         return AttentionTrace(
-            prompt.trace, ids, tokens, words[word], weights, taken, computed + len(places), exact_tokens=exact
+            prompt.trace, ids, tokens, words[word], weights, seconds, computed + len(queries), exact_tokens=exact
         )
 
     def _tokens_of(self, key: np.ndarray, answer: str) -> tuple[np.ndarray, bool]:
-        """The tokens of an answer: those that were chosen, or (False) those that its text is cut into."""
-        written = self._written.get(key, answer)
-        return (answer_ids(answer, self.processor.tokenizer), False) if written is None else (written, True)
+        """The ids of an answer: those that were sampled, or (False) those that its text is tokenized into."""
+        sampled = self._answers.get(key, answer)
+        return (answer_ids(answer, self.processor.tokenizer), False) if sampled is None else (sampled, True)
 
     def _words(self, ids: np.ndarray) -> tuple[Word, ...]:
         tokenizer = self.processor.tokenizer
         return split_words([b"" if tokenizer.hides(i) else tokenizer.token_bytes(i) for i in ids.tolist()])
 
-    def _known(
-        self, sequence: Prompt, key: np.ndarray, queries: range, checkpoint: Callable[[], None]
+    def _cache_before(
+        self, sequence: Prompt, key: np.ndarray, length: int, check_cancelled: Callable[[], None]
     ) -> tuple[KVCache, int]:
-        """A cache that holds what stands before the queries, and how many tokens had to be run for it."""
-        found = self._prefixes.look(key)
-        if found is not None and found[1] >= queries.start:
-            return found[0], 0
+        """A cache with the first `length` tokens of a sequence or more, and how many tokens were computed for it."""
+        match = self._prefixes.peek(key)
+        if match is not None and match[1] >= length:
+            return match[0], 0
         cache = self._cache_for(key, len(key))
-        known = cache.length
+        cached_tokens = cache.length
         try:
-            for _ in self._read(sequence, cache, Answer(time.perf_counter()), checkpoint):
+            for _ in self._prefill(sequence, cache, ResultBuilder(), check_cancelled):
                 pass
         finally:
             self._prefixes.put(key, cache)
-        return cache, cache.length - known
+        return cache, cache.length - cached_tokens
 
     def _process(
         self,
@@ -242,85 +238,94 @@ class LocalEngine:
             thumbnails=thumbnails,
         )
 
-    def _write(
-        self, prompt: Prompt, options: GenerationOptions, answer: Answer, checkpoint: Callable[[], None]
-    ) -> Iterator[Chunk]:
-        """The answer, on top of whatever is known of its prompt from earlier turns."""
+    def _generate(
+        self, prompt: Prompt, options: GenerationOptions, answer: ResultBuilder, check_cancelled: Callable[[], None]
+    ) -> Generator[Chunk, None, None]:
+        """Yields the statuses and the text of an answer, starting from what is cached of its prompt."""
         trace, model = prompt.trace, self.model
-        room = min(options.max_new_tokens, trace.context_length - len(trace))
+        max_tokens = min(options.max_new_tokens, trace.context_length - len(trace))
         key = prompt_key(trace)
-        cache = self._cache_for(key, len(trace) + room)
-        work = self._work(trace, options, cache.length)
-        written: list[int] = []
+        cache = self._cache_for(key, len(trace) + max_tokens)
+        workload = self._workload(trace, options, cache.length)
+        ids: list[int] = []
         try:
-            logits = yield from self._read(prompt, cache, answer, checkpoint)
+            logits = yield from self._prefill(prompt, cache, answer, check_cancelled)
             sampler = Sampler(options, torch.from_numpy(trace.input_ids).to(model.device), self._never)
             decoder = StreamDecoder(self.processor.tokenizer)
-            with closing(self._tokens(sampler, logits, trace.rope_delta, cache, room)) as tokens:
+            with closing(self._tokens(sampler, logits, trace.rope_delta, cache, max_tokens)) as tokens:
                 for token in takewhile(lambda token: token not in self.end_tokens, tokens):
                     answer.new_tokens += 1
-                    written.append(token)
+                    ids.append(token)
                     if text := decoder.push(token):
                         answer.text += text
                         yield Chunk(text=text)
-                    if answer.new_tokens == room:
+                    if answer.new_tokens == max_tokens:
                         answer.stop_reason = "length"
                         break
-                    checkpoint()
+                    check_cancelled()
         finally:
-            # Also when it was stopped: what stands in the cache is complete up to its length.
-            ids = np.array(written, dtype=np.int64)
-            self._prefixes.put(np.concatenate([key, ids]), cache)
-            self._written.put(key, answer.text, ids)
-        answer.lap("decode")
-        self._meter.observe(work, answer.result().timings, answer.new_tokens)
+            # Also after a cancellation: the cache is complete up to its length.
+            sampled = np.array(ids, dtype=np.int64)
+            self._prefixes.put(np.concatenate([key, sampled]), cache)
+            self._answers.put(key, answer.text, sampled)
+        answer.end_phase("decode")
+        self._predictor.observe(workload, answer.result().timings, answer.new_tokens)
 
     def _tokens(
-        self, sampler: Sampler, logits: Tensor, rope_delta: int, cache: KVCache, room: int
+        self, sampler: Sampler, logits: Tensor, rope_delta: int, cache: KVCache, max_tokens: int
     ) -> Generator[int, None, None]:
-        """The tokens of an answer, of which at most `room` are taken; close it before the cache is used again."""
-        if self._ahead is None:
-            return tokens_one_by_one(self.decoder, sampler, logits, rope_delta, cache)
-        return self._ahead.tokens(sampler, logits, rope_delta, cache, room)
+        """Yields the tokens of an answer; take at most `max_tokens`, and close it before using the cache."""
+        if self._graphs is None:
+            return generate_tokens(self.decoder, sampler, logits, rope_delta, cache)
+        return self._graphs.generate(sampler, logits, rope_delta, cache, max_tokens)
 
-    def _work(self, trace: PromptTrace, options: GenerationOptions, known: int) -> Work:
-        """What there is to do for an answer, with `known` tokens of its prompt in a KV cache."""
-        return Work.of(trace, options.max_new_tokens, known, self._vision.holds)
+    def _workload(self, trace: PromptTrace, options: GenerationOptions, cached_tokens: int) -> Workload:
+        return Workload.of(trace, options.max_new_tokens, cached_tokens, self._vision.contains)
 
     def _cache_for(self, key: np.ndarray, capacity: int) -> KVCache:
-        """A cache with what is known of a prompt, or an empty one. The caller puts it back."""
+        """A cache with the longest cached prefix of a prompt, or an empty one. The caller puts it back."""
+        cache = self._prefixes.take(key, capacity)
         config = self.model.config.text
-        known = self._prefixes.take(key, capacity)
-        return known or KVCache(config, capacity, device=self.model.device, dtype=self.model.dtype)
+        return cache or KVCache(config, capacity, device=self.model.device, dtype=self.model.dtype)
 
-    def _read(
-        self, prompt: Prompt, cache: KVCache, answer: Answer, checkpoint: Callable[[], None]
+    def _prefill(
+        self, prompt: Prompt, cache: KVCache, answer: ResultBuilder, check_cancelled: Callable[[], None]
     ) -> Generator[Chunk, None, Tensor]:
-        """Encodes and reads what the cache does not hold of a prompt; returns the logits behind its last token."""
-        trace, known = prompt.trace, cache.length
-        answer.reused_tokens = known
-        new = [(m, t.span[0]) for m, t in zip(prompt.media, trace.media, strict=True) if t.span[1] > known]
+        """Encodes and prefills what the cache lacks of a prompt; returns the logits (V,) after its last token."""
+        trace, cached_tokens = prompt.trace, cache.length
+        answer.reused_tokens = cached_tokens
+        new = [(m, t.span[0]) for m, t in zip(prompt.media, trace.media, strict=True) if t.span[1] > cached_tokens]
         vision: list[Tensor] = []
         for index, (medium, start) in enumerate(new):
             tokens = self._vision.get(medium)
             if tokens is None:
                 yield Chunk(status=_encoding(index, len(new), medium.kind))
-                tokens = encode_medium(self.model, medium, self.processor.image, checkpoint)
+                tokens = encode_medium(self.model, medium, self.processor.image, check_cancelled)
                 self._vision.put(medium, tokens)
-            vision.append(tokens[max(0, known - start) :])  # a stopped prompt may end inside a picture
-        answer.lap("encode")
-        yield Chunk(status=_reading(len(trace) - known))
-        ids = torch.from_numpy(trace.input_ids[known:]).to(self.model.device)
-        positions = torch.from_numpy(trace.position_ids[:, known:]).to(self.model.device)
-        logits = prefill(self.model, ids, torch.cat(vision) if vision else None, positions, cache, checkpoint)
-        answer.lap("prefill")
+            vision.append(tokens[max(0, cached_tokens - start) :])  # a cancelled prefill may end inside a picture
+        answer.end_phase("encode")
+        yield Chunk(status=_reading(len(trace) - cached_tokens))
+        ids = torch.from_numpy(trace.input_ids[cached_tokens:]).to(self.model.device)
+        positions = torch.from_numpy(trace.position_ids[:, cached_tokens:]).to(self.model.device)
+        logits = prefill(self.model, ids, torch.cat(vision) if vision else None, positions, cache, check_cancelled)
+        answer.end_phase("prefill")
         return logits
 
-    def _forget(self) -> None:
-        """Gives back the memory that only makes answers faster."""
-        if self._ahead is not None:
-            self._ahead.forget()
+    def _clear_caches(self) -> None:
+        """Frees the memory that only makes later answers faster."""
+        if self._graphs is not None:
+            self._graphs.clear()
         self._prefixes, self._vision = PrefixCache(), VisionCache()
+
+
+def _cancellation(cancel: threading.Event | None) -> Callable[[], None]:
+    """A function that raises Cancelled once `cancel` is set."""
+
+    def check_cancelled() -> None:
+        if cancel is not None and cancel.is_set():
+            raise Cancelled
+
+    return check_cancelled
 
 
 def _reading(tokens: int) -> str:
@@ -333,10 +338,19 @@ def _encoding(index: int, count: int, kind: str) -> str:
 
 
 def _end_tokens(directory: Path, processor: Processor) -> frozenset[int]:
-    """What ends an answer: the checkpoint's generation_config.json, and <|im_end|> in any case."""
+    """The ids that end an answer: <|im_end|>, and those in the checkpoint's generation_config.json, if it has one.
+
+    Raises UserError for a file that is broken.
+    """
     ends = {processor.tokenizer.special("<|im_end|>")}
     path = directory / "generation_config.json"
     if path.exists():
-        given = json.loads(path.read_text(encoding="utf-8")).get("eos_token_id", [])
-        ends.update([given] if isinstance(given, int) else given)
+        value = read_json_object(path).get("eos_token_id")
+        ids = value if isinstance(value, list) else [] if value is None else [value]
+        if not all(type(i) is int for i in ids):
+            raise UserError(
+                f"{path} gives {value!r} as eos_token_id, which is neither an id nor a list of ids; "
+                "take the file again from its source."
+            )
+        ends.update(ids)
     return frozenset(ends)

@@ -1,4 +1,4 @@
-"""The engine without weights: shows what conversations become, and answers nothing."""
+"""The engine without weights: prepares prompts for the panel, and answers nothing."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NO_MODEL_ESTIMATE = (
 
 
 class ProcessorOnlyEngine:
-    """`--model none`: shows what conversations become, with the released checkpoints' limits, and answers nothing."""
+    """`--model none`: prepares prompts with the released checkpoints' limits, and refuses to answer."""
 
     name = "none"
     description = "no weights: shows what pictures and words become, answers nothing"

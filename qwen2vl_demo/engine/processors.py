@@ -1,7 +1,4 @@
-"""Processors without a model: what prepares a prompt when the weights are elsewhere, or nowhere.
-
-Contract: no weights are read or downloaded here.
-"""
+"""Processors without weights, for engines whose model runs elsewhere or not at all, and for `inspect`."""
 
 from __future__ import annotations
 
@@ -13,21 +10,20 @@ from qwen2vl_demo.model.weights import find_checkpoint
 from qwen2vl_demo.processing.chat import ChatTemplate
 from qwen2vl_demo.processing.image import ImageConfig
 from qwen2vl_demo.processing.processor import Processor
+from qwen2vl_demo.released import REFERENCE, RELEASED
 from qwen2vl_demo.resources import NANO
-
-RELEASED_CONTEXT = 32_768  # positions of the released checkpoints
 
 
 def reference_processor(limits: MediaLimits | None = None) -> Processor:
-    """Prepares prompts as the released checkpoints do, with nano's tokenizer in place of theirs.
+    """Prepares prompts as the released checkpoints do, but with nano's tokenizer.
 
-    Sizes, grids, positions of pictures and the chat template are exact. The ids of words are nano's, whose vocabulary
-    is smaller, so a text usually takes more tokens here than there.
+    Sizes, grids, positions of pictures and the chat template are exact. The ids of text are nano's, whose vocabulary
+    is smaller, so a text usually takes more tokens than with theirs.
     """
     nano = Processor.from_directory(NANO)
-    text = replace(nano.config.text, max_position_embeddings=RELEASED_CONTEXT)
+    context = RELEASED[REFERENCE].text.max_position_embeddings
     return Processor(
-        config=replace(nano.config, text=text),
+        config=replace(nano.config, text=replace(nano.config.text, max_position_embeddings=context)),
         image=ImageConfig(min_pixels=MIN_PIXELS, max_pixels=MAX_PIXELS),
         tokenizer=nano.tokenizer,
         template=ChatTemplate.from_directory(NANO),
@@ -36,7 +32,7 @@ def reference_processor(limits: MediaLimits | None = None) -> Processor:
 
 
 def processor_for(model: str, limits: MediaLimits | None = None) -> Processor:
-    """The processor of "nano", of a checkpoint directory or of a hub id; with "none" the reference one."""
+    """The processor of "nano", a checkpoint directory or a hub id; for "none" the reference processor."""
     if model == "none":
         return reference_processor(limits)
     return Processor.from_directory(find_checkpoint(model, weights=False), limits)

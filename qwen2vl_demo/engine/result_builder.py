@@ -1,7 +1,4 @@
-"""An answer while it grows, and what may keep the local engine from giving one: a full context, a full memory.
-
-Knows results and clocks; knows neither the model nor the conversation.
-"""
+"""Builds the Result of an answer that is being generated; and the checks for a full context and a full memory."""
 
 from __future__ import annotations
 
@@ -16,36 +13,38 @@ from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.trace import PromptTrace
 
 
-class Answer:
-    """The result while it grows."""
+class ResultBuilder:
+    """Collects the text, the counts and the timings of one answer."""
 
-    def __init__(self, started: float) -> None:
+    def __init__(self) -> None:
+        """Starts the clock."""
         self.text = ""
         self.new_tokens = 0
         self.reused_tokens = 0
         self.stop_reason: StopReason = "end"
-        self.prompt: PromptTrace | None = None
-        self._started = self._last = started
-        self._laps: dict[str, float] = {}
+        self.trace: PromptTrace | None = None
+        self._started = self._phase_started = time.perf_counter()
+        self._seconds: dict[str, float] = {}
 
-    def lap(self, name: str) -> None:
-        """Books the time since the last lap under a name."""
+    def end_phase(self, name: str) -> None:
+        """Records the seconds since the end of the last phase under a name."""
         now = time.perf_counter()
-        self._laps[name] = now - self._last
-        self._last = now
+        self._seconds[name] = now - self._phase_started
+        self._phase_started = now
 
     def result(self) -> Result:
-        laps = self._laps
-        timings = {**laps, "total": time.perf_counter() - self._started}
-        if "prefill" in laps:
-            timings["first_token"] = sum(laps[name] for name in ("prepare", "wait", "encode", "prefill"))
+        """The result so far."""
+        seconds = self._seconds
+        timings = {**seconds, "total": time.perf_counter() - self._started}
+        if "prefill" in seconds:
+            timings["first_token"] = sum(seconds[name] for name in ("prepare", "wait", "encode", "prefill"))
         return Result(
             text=self.text,
             stop_reason=self.stop_reason,
-            prompt_tokens=len(self.prompt) if self.prompt is not None else 0,
+            prompt_tokens=len(self.trace) if self.trace is not None else 0,
             new_tokens=self.new_tokens,
             timings=timings,
-            trace=self.prompt,
+            trace=self.trace,
             reused_tokens=self.reused_tokens,
         )
 
@@ -66,7 +65,7 @@ def check_context(trace: PromptTrace) -> None:
 
 @contextlib.contextmanager
 def memory_errors(advice: str, release: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """Turns what a device says when its memory is full into a sentence that names what to lower; then `release`."""
+    """Turns the out-of-memory errors of any device into a UserError with this advice, after calling `release`."""
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError):

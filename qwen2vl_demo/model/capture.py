@@ -1,11 +1,10 @@
-"""What some tokens attended to: an argument of one forward pass, filled layer by layer, and owned by the caller.
+"""Captures the attention of chosen tokens: an argument of a forward pass, owned by the caller.
 
-Contract: the probabilities are worked out beside the layer's own attention, from the very queries and keys that it
-uses, for the chosen rows only; what the layer gives out is untouched. Knows tensors and places in the sequence; knows
-neither words nor pictures.
+The probabilities are computed beside the layer's own attention, from the same queries and keys, for the chosen rows
+only. The output of the layer does not change.
 
-Axes: H query heads, G key-value heads, R = H / G query heads that share one, N chosen rows, L new tokens, S tokens in
-the cache and the new ones, D numbers a head.
+Axes: H query heads, G key-value heads, R = H / G query heads per key-value head, N chosen rows, L new tokens, S cached
+and new tokens, D head dimension.
 """
 
 from __future__ import annotations
@@ -17,12 +16,12 @@ from torch import Tensor
 
 
 class Capture:
-    """Give it to `forward`, then read `weights`. For one sequence (B = 1), in one pass or in several chunks."""
+    """Pass it to `forward`, then read `weights`. For one sequence (B = 1), in one pass or in several chunks."""
 
     def __init__(self, rows: Iterable[int]) -> None:
-        """`rows` are places in the whole sequence, cached tokens counted. Rows that are not run are never filled."""
+        """`rows` are indices of tokens in the whole sequence, cached ones included. Only rows that run are captured."""
         self.rows = tuple(sorted(set(rows)))
-        self._taken: dict[int, list[Tensor]] = {row: [] for row in self.rows}  # a layer each: (H, row + 1)
+        self._taken: dict[int, list[Tensor]] = {row: [] for row in self.rows}  # for each layer: (H, row + 1)
 
     def take(self, q: Tensor, k: Tensor) -> None:
         """Called by each layer, in order, with its rotated q (1, H, L, D) and all keys k (1, G, S, D)."""
@@ -36,15 +35,16 @@ class Capture:
             return
         chosen = q[0, :, [row - start for row in rows]].float()  # (H, N, D)
         scores = chosen.reshape(groups, -1, width) @ k[0].float().transpose(1, 2) * width**-0.5  # (G, R * N, S)
-        places = torch.arange(total, device=q.device)
-        later = places > torch.tensor(rows, device=q.device)[:, None]  # (N, S)
+        later = torch.arange(total, device=q.device) > torch.tensor(rows, device=q.device)[:, None]  # (N, S)
         weights = scores.view(heads, len(rows), total).masked_fill(later, float("-inf")).softmax(-1)
         for index, row in enumerate(rows):
             self._taken[row].append(weights[:, index, : row + 1])
 
     def weights(self, row: int) -> Tensor:
-        """The attention of one row over the tokens up to itself, (layers, H, row + 1) float32 on the CPU. Each head of
-        each layer sums to one. Raises KeyError for a row that was not asked for, ValueError for one that was not run.
+        """The attention of one row over the tokens up to itself, (layers, H, row + 1) float32 on the CPU.
+
+        Each head of each layer sums to one. Raises KeyError for a row that was not chosen, ValueError for one that was
+        not run.
         """
         if not self._taken[row]:
             raise ValueError(f"row {row} was not run while its attention was captured")

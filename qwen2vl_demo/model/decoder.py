@@ -1,17 +1,16 @@
-"""One new token at a time: the same language model as `language.py`, arranged for a single row.
+"""A decoding step: the language model of `language.py`, arranged for a single token.
 
-Contract: `step` writes the token's keys and values behind a KV cache and returns the logits of the token after it, the
-same (to rounding) as the plain forward pass of one token, which stays beside it and is what the tests compare with.
-`static_step` is the same step for a CUDA graph: what changes from token to token stands in tensors, and every shape is
-fixed. What differs from the plain pass is the work around the sums: activations are rows without a batch, q, k and v
-are one product, and so are gate and up. Where the weights keep their dtype the joined matrices are the only ones: the
-modules' own parameters become views of them, so nothing is held twice and the checkpoint's names stay. Weights of
-another kind (bfloat16, int8) are a second copy for writing alone; prompts are still read with the first.
+`step` appends the token's keys and values to a KV cache and returns the logits of the next token, equal up to rounding
+to the plain forward pass of one token, with which the tests compare it. `static_step` is the same step for a CUDA
+graph: whatever changes from token to token is in tensors, and every shape is fixed.
 
-Knows the model and a cache; knows neither sampling nor text.
+The matrices of q, k and v are packed into one product, and so are those of gate and up; activations are single rows.
+Where the weights keep their dtype, the packed matrices replace the modules' own, whose parameters become views of
+them: nothing is held twice, and the names of the checkpoint stay. Weights of another kind (bfloat16, int8) are a
+second copy for decoding; prefill still uses the first.
 
-Axes: C width, H query heads, G key-value heads, R = H / G query heads that share one, D numbers a head, P = D / 2
-frequency pairs, S tokens in the cache and the new one, K the cache's capacity, V vocabulary.
+Axes: C width, H query heads, G key-value heads, R = H / G query heads per key-value head, D head dimension, P = D / 2
+frequency pairs, S cached tokens and the new one, K the cache's capacity, V vocabulary.
 """
 
 from __future__ import annotations
@@ -28,12 +27,15 @@ from qwen2vl_demo.model.language import DecoderLayer, RMSNorm
 from qwen2vl_demo.model.qwen2vl import Qwen2VL
 
 WeightKind = Literal["same", "bfloat16", "int8"]  # "same": those of the model
-MOST = 127  # of an int8
-Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]  # a layer, its q, and the new k and v -> what q gathers
+INT8_MAX = 127
+AttentionFunction = Callable[[int, Tensor, Tensor, Tensor], Tensor]  # (layer, q, new k, new v) -> output
 
 
-class Rows:
-    """A matrix that multiplies one row, in its own dtype. Called with (1, K), gives (1, N) in the row's dtype."""
+class PackedLinear:
+    """A linear map of one row whose weight may be narrower than the row: (1, I) -> (1, O), in the row's dtype.
+
+    Axes: I inputs, O outputs.
+    """
 
     def __init__(self, weight: Tensor, bias: Tensor | None, kind: WeightKind) -> None:
         self.kind = kind
@@ -48,11 +50,11 @@ class Rows:
     def nbytes(self) -> int:
         return sum(t.nbytes for t in (self.weight, self.bias, self.scale) if t is not None)
 
-    def added(self, x: Tensor, to: Tensor) -> Tensor:
-        """`to` (1, N) and this product of x (1, K), which is one operation where the weights are the model's own."""
+    def add_to(self, residual: Tensor, x: Tensor) -> Tensor:
+        """The residual (1, O) plus this map of x (1, I), in one operation where the weights are the model's own."""
         if self.kind == "same" and self.bias is None:
-            return torch.addmm(to, x, self.weight.t())
-        return to + self(x)
+            return torch.addmm(residual, x, self.weight.t())
+        return residual + self(x)
 
     def __call__(self, x: Tensor) -> Tensor:
         if self.kind == "same":
@@ -60,31 +62,31 @@ class Rows:
         narrow = x.to(torch.bfloat16)
         if self.scale is None:
             return F.linear(narrow, self.weight, self.bias).to(x.dtype)
-        # The kernel is fast for bfloat16 rows only: with float32 rows it took eight times as long on a CPU. It has been
-        # run on CPUs alone; PyTorch's CUDA builds register one under the same name.
+        # The kernel is fast for bfloat16 rows only: float32 rows took eight times as long on a CPU. It has been run on
+        # CPUs only; PyTorch's CUDA builds register one under the same name.
         out = torch._weight_int8pack_mm(narrow, self.weight, self.scale).to(x.dtype)
         return out if self.bias is None else out + self.bias
 
 
 def quantize(weight: Tensor) -> tuple[Tensor, Tensor]:
-    """(N, K) as int8 and one bfloat16 scale a row: weight ~ int8 * scale[:, None], off by half a scale at most.
+    """A weight (O, I) as int8 and one bfloat16 scale per row: weight ~ int8 * scale[:, None], within half a scale.
 
-    The scale is rounded before the numbers are divided by it, so that its own rounding costs nothing.
+    The scale is rounded before the weight is divided by it, so that its own rounding adds no error.
     """
-    scale = (weight.float().abs().amax(1) / MOST).clamp(min=1e-30).to(torch.bfloat16)
-    return (weight.float() / scale.float()[:, None]).round_().clamp_(-MOST, MOST).to(torch.int8), scale
+    scale = (weight.float().abs().amax(1) / INT8_MAX).clamp(min=1e-30).to(torch.bfloat16)
+    return (weight.float() / scale.float()[:, None]).round_().clamp_(-INT8_MAX, INT8_MAX).to(torch.int8), scale
 
 
 class Norm:
-    """The root-mean-square norm of a row: as one operation in float32, where that differs by rounding alone. In
-    bfloat16 the reference rounds before it multiplies by the weight, and so does the module."""
+    """RMSNorm of a row, as one operation in float32, where that changes nothing but rounding. In bfloat16 the reference
+    rounds before it multiplies by the weight, and so does the module."""
 
     def __init__(self, norm: RMSNorm) -> None:
         self._norm, self.weight = norm, norm.weight
-        self._alone = norm.weight.dtype == torch.float32
+        self._fused = norm.weight.dtype == torch.float32
 
     def __call__(self, x: Tensor) -> Tensor:
-        return F.rms_norm(x, self.weight.shape, self.weight, self._norm.eps) if self._alone else self._norm(x)
+        return F.rms_norm(x, self.weight.shape, self.weight, self._norm.eps) if self._fused else self._norm(x)
 
 
 class _Layer:
@@ -93,18 +95,18 @@ class _Layer:
     def __init__(self, layer: DecoderLayer, kind: WeightKind) -> None:
         attention, mlp = layer.self_attn, layer.mlp
         self.before, self.between = Norm(layer.input_layernorm), Norm(layer.post_attention_layernorm)
-        self.qkv = _joined([attention.q_proj, attention.k_proj, attention.v_proj], kind)
-        self.out = Rows(attention.o_proj.weight, None, kind)
-        self.gate_up = _joined([mlp.gate_proj, mlp.up_proj], kind)
-        self.down = Rows(mlp.down_proj.weight, None, kind)
+        self.qkv = _packed([attention.q_proj, attention.k_proj, attention.v_proj], kind)
+        self.out = PackedLinear(attention.o_proj.weight, None, kind)
+        self.gate_up = _packed([mlp.gate_proj, mlp.up_proj], kind)
+        self.down = PackedLinear(mlp.down_proj.weight, None, kind)
 
     @property
-    def products(self) -> tuple[Rows, ...]:
+    def products(self) -> tuple[PackedLinear, ...]:
         return self.qkv, self.out, self.gate_up, self.down
 
 
-def _joined(parts: Sequence[nn.Linear], kind: WeightKind) -> Rows:
-    """Several products of the same row as one. With "same" the parts become views of the joined matrix."""
+def _packed(parts: Sequence[nn.Linear], kind: WeightKind) -> PackedLinear:
+    """Packs several maps of the same row into one. With "same" the parts become views of the packed matrix."""
     weight = torch.cat([part.weight.detach() for part in parts])
     biases = [part.bias.detach() for part in parts if part.bias is not None]
     bias = torch.cat(biases) if biases else None
@@ -115,11 +117,11 @@ def _joined(parts: Sequence[nn.Linear], kind: WeightKind) -> Rows:
         if bias is not None:
             for part, rows in zip(parts, bias.split(sizes), strict=True):
                 part.bias = nn.Parameter(rows, requires_grad=False)
-    return Rows(weight, bias, kind)
+    return PackedLinear(weight, bias, kind)
 
 
 class Decoder:
-    """Writes with one model; built once, when the model has its weights. Not for training."""
+    """Decodes with one model. Created once the model has its weights; not for training."""
 
     @torch.inference_mode(False)
     @torch.no_grad()
@@ -131,80 +133,79 @@ class Decoder:
         self._embedding, self._norm = model.model.embed_tokens.weight, Norm(model.model.norm)
         self._frequencies = model.model.mrope.frequencies.to(model.device)  # (P,)
         self._heads, self._shared, self._head_dim = text.num_heads, text.num_kv_heads, text.head_dim
-        self._still = torch.zeros(self._shared, self._head_dim, device=model.device)
+        self._zeros = torch.zeros(self._shared, self._head_dim, device=model.device)
         self._signs = torch.ones(self._head_dim, device=model.device)
         self._signs[: self._head_dim // 2] = -1
         self._layers = [_Layer(layer, kind) for layer in model.model.layers]  # type: ignore[arg-type]
-        self._head = Rows(self._embedding if text.tie_word_embeddings else model.lm_head.weight, None, kind)
+        self._head = PackedLinear(self._embedding if text.tie_word_embeddings else model.lm_head.weight, None, kind)
 
     @property
     def nbytes(self) -> int:
-        """Bytes of weights that one step reads, the token's own row of the embedding left out."""
+        """Bytes of weights that one step reads, without the token's row of the embedding."""
         products = [self._head, *(product for layer in self._layers for product in layer.products)]
         norms = [self._norm.weight, *(w for layer in self._layers for w in (layer.before.weight, layer.between.weight))]
         return sum(product.nbytes for product in products) + sum(norm.nbytes for norm in norms)
 
     @property
-    def head(self) -> Rows:
-        """The output layer: the largest product, and in weights as the others."""
+    def head(self) -> PackedLinear:
+        """The output layer, with weights of this decoder's kind."""
         return self._head
 
     @property
     def extra_bytes(self) -> int:
-        """Of these, what is held beside the model's own weights."""
+        """Bytes of weights that are held in addition to the model's own."""
         return 0 if self.kind == "same" else self.nbytes
 
     @torch.inference_mode()
     def step(self, token: int, position: int, cache: KVCache) -> Tensor:
-        """Runs a token at a position (equal on t, h and w, as words have it); the logits (V,) of the one after it."""
+        """Runs a token at a position, equal on t, h and w as for text; returns the logits (V,) of the next token."""
+        slots, cached = cache.next_slots(), cache.views(cache.length + 1)
 
-        places, known = cache.next_places(), cache.views(cache.length + 1)
+        def attention(index: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+            for slot, new in zip(slots[index], (k, v), strict=True):
+                slot.copy_(new)
+            return F.scaled_dot_product_attention(q, *cached[index])  # over (1, G, S, D)
 
-        def attend(index: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-            for place, new in zip(places[index], (k, v), strict=True):
-                place.copy_(new)
-            return F.scaled_dot_product_attention(q, *known[index])  # over (1, G, S, D)
-
-        logits = self._run(self._embedding[token : token + 1], position * self._frequencies, attend)
+        logits = self._run(self._embedding[token : token + 1], position * self._frequencies, attention)
         cache.advance(1)
         return logits
 
     @torch.inference_mode()
-    def static_step(self, token: Tensor, position: Tensor, place: Tensor, cache: KVCache) -> Tensor:
-        """`step` with its numbers in tensors (1,): the token's id, its position, and its place in the cache.
+    def static_step(self, token: Tensor, position: Tensor, index: Tensor, cache: KVCache) -> Tensor:
+        """`step` with its numbers in tensors (1,): the token's id, its position, and its index in the cache.
 
-        The cache's own length is neither read nor moved on. Attention runs over the whole capacity, and weighs what
-        stands behind `place` with zero; so every number in the cache must be finite. As plain products and not as
-        one kernel: with two key-value heads that kernel would keep two of a GPU's hundred processors busy.
+        The cache's own length is neither read nor changed. Attention runs over the whole capacity with weights of zero
+        after `index`, so every number in the cache must be finite. It consists of plain products and not of one fused
+        kernel: with two key-value heads that kernel would occupy two of a GPU's hundred multiprocessors.
         """
-        later = torch.arange(cache.capacity, device=place.device) > place  # (K,)
+        later = torch.arange(cache.capacity, device=index.device) > index  # (K,)
 
-        def attend(index: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-            keys, values = cache.keys[index], cache.values[index]  # (1, G, K, D)
-            keys.index_copy_(2, place, k[None, :, None])
-            values.index_copy_(2, place, v[None, :, None])
+        def attention(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+            keys, values = cache.keys[layer], cache.values[layer]  # (1, G, K, D)
+            keys.index_copy_(2, index, k[None, :, None])
+            values.index_copy_(2, index, v[None, :, None])
             scores = (q @ keys.transpose(2, 3)).float() * self._head_dim**-0.5  # (1, G, R, K)
             return scores.masked_fill(later, float("-inf")).softmax(-1).to(v.dtype) @ values
 
-        return self._run(self._embedding.index_select(0, token), position * self._frequencies, attend)
+        return self._run(self._embedding.index_select(0, token), position * self._frequencies, attention)
 
-    def _run(self, x: Tensor, angles: Tensor, attend: Attend) -> Tensor:
-        """A token's embedding (1, C) and its angles (P,) -> the logits (V,) of the one after it."""
-        # (H + 2G, D): the halves of a head turn against each other; values stand still, which costs less than parting
-        # them from the others before.
-        turned, heads = angles.repeat(2), self._heads + self._shared
-        cos = torch.cat((turned.cos().expand(heads, -1), self._still + 1))
-        sin = torch.cat(((turned.sin() * self._signs).expand(heads, -1), self._still))
+    def _run(self, x: Tensor, angles: Tensor, attention: AttentionFunction) -> Tensor:
+        """A token's embedding (1, C) and its angles (P,) -> the logits (V,) of the next token."""
+        # cos and sin (H + 2G, D) for q, k and v together: v is rotated by the angle 0, which costs less than splitting
+        # it off first.
+        angles, heads = angles.repeat(2), self._heads + self._shared
+        cos = torch.cat((angles.cos().expand(heads, -1), self._zeros + 1))
+        sin = torch.cat(((angles.sin() * self._signs).expand(heads, -1), self._zeros))
         for index, layer in enumerate(self._layers):
             q, k, v = self._heads_of(layer.qkv(layer.before(x)), cos, sin)
-            x = layer.out.added(attend(index, q, k, v).view(1, -1), x)
+            x = layer.out.add_to(x, attention(index, q, k, v).view(1, -1))
             gate, up = layer.gate_up(layer.between(x)).chunk(2, dim=-1)
-            x = layer.down.added(F.silu(gate) * up, x)
+            x = layer.down.add_to(x, F.silu(gate) * up)
         return self._head(self._norm(x))[0]
 
     def _heads_of(self, qkv: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """q, k and v side by side (1, (H + 2G) D) -> q (1, G, R, D) and k (G, D), turned, and v (G, D)."""
+        """Packed q, k and v (1, (H + 2G) D) -> rotated q (1, G, R, D) and k (G, D), and v (G, D)."""
         heads = qkv.view(-1, self._head_dim).float()  # (H + 2G, D)
-        turned = torch.addcmul(heads * cos, heads.roll(self._head_dim // 2, -1), sin).to(qkv.dtype)
-        q, k, v = turned.split((self._heads, self._shared, self._shared))
+        rotated = torch.addcmul(heads * cos, heads.roll(self._head_dim // 2, -1), sin).to(qkv.dtype)
+        q, k, v = rotated.split((self._heads, self._shared, self._shared))
         return q.view(1, self._shared, -1, self._head_dim), k, v

@@ -1,9 +1,9 @@
 """The Qwen2 language model with M-RoPE. Module names equal the checkpoint's keys below `model.`.
 
-Knows embeddings and position ids; knows neither pictures nor sampling. Stateless: a KV cache is an argument.
+Stateless: embeddings, position ids and the KV cache are arguments.
 
-Axes: B batch, L new tokens, S tokens in the cache and the new ones, C width, H query heads, G key-value heads,
-R = H / G query heads that share one, D numbers a head.
+Axes: B batch, L new tokens, S cached and new tokens, C width, H query heads, G key-value heads, R = H / G query heads
+per key-value head, D head dimension.
 """
 
 from __future__ import annotations
@@ -53,27 +53,27 @@ class Attention(nn.Module):
         capture: Capture | None = None,
         last_only: bool = False,
     ) -> Tensor:
-        asked = slice(-1, None) if last_only else slice(None)  # the tokens that look; all are looked at
+        queries = slice(-1, None) if last_only else slice(None)
         q, k, v = (
             proj(rows).unflatten(-1, (-1, self.head_dim)).transpose(1, 2)  # (B, H or G, L, D)
-            for proj, rows in ((self.q_proj, x[:, asked]), (self.k_proj, x), (self.v_proj, x))
+            for proj, rows in ((self.q_proj, x[:, queries]), (self.k_proj, x), (self.v_proj, x))
         )
-        q, k = rotate(q, cos[..., asked, :], sin[..., asked, :]), rotate(k, cos, sin)
+        q, k = rotate(q, cos[..., queries, :], sin[..., queries, :]), rotate(k, cos, sin)
         if cache is not None:
             k, v = cache.append(self.layer, k, v)
         if capture is not None:
             capture.take(q, k)
-        return self.o_proj(attend(q, k, v, mask).transpose(1, 2).flatten(2))
+        return self.o_proj(causal_attention(q, k, v, mask).transpose(1, 2).flatten(2))
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
-    """Causal attention of the last L tokens over all S: q (B, H, L, D), k and v (B, G, S, D) -> (B, H, L, D).
+def causal_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+    """Grouped-query attention of the last L tokens over all S: q (B, H, L, D), k and v (B, G, S, D) -> (B, H, L, D).
 
-    `mask` (L, S) is needed only where both an older prefix and several new tokens exist.
+    `mask` (L, S) is needed only for several new tokens after cached ones.
     """
     batch, heads, length, _ = q.shape
     if length == 1:
-        # One new token sees everything: the query heads that share a key-value head become rows of one product.
+        # One new token sees everything: the query heads of a key-value head become the rows of one product.
         rows = q.reshape(batch, k.shape[1], heads // k.shape[1], -1)  # (B, G, R, D)
         return F.scaled_dot_product_attention(rows, k, v).view(batch, heads, 1, -1)
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None, enable_gqa=True)
@@ -108,9 +108,9 @@ class DecoderLayer(nn.Module):
         capture: Capture | None = None,
         last_only: bool = False,
     ) -> Tensor:
-        """(B, L, C) -> (B, L, C), or with `last_only`, which a last layer may be asked for, (B, 1, C)."""
-        attended = self.self_attn(self.input_layernorm(x), cos, sin, mask, cache, capture, last_only)
-        x = (x[:, -1:] if last_only else x) + attended
+        """(B, L, C) -> (B, L, C), or (B, 1, C) with `last_only`, which is meant for the last layer."""
+        attention = self.self_attn(self.input_layernorm(x), cos, sin, mask, cache, capture, last_only)
+        x = (x[:, -1:] if last_only else x) + attention
         return x + self.mlp(self.post_attention_layernorm(x))
 
 
@@ -131,20 +131,20 @@ class LanguageModel(nn.Module):
         capture: Capture | None = None,
         last_only: bool = False,
     ) -> Tensor:
-        """Embeddings (B, L, C) at position_ids (3, B, L), behind what the cache holds -> hidden states (B, L, C).
+        """Embeddings (B, L, C) at position_ids (3, B, L), after the cached tokens -> hidden states (B, L, C).
 
-        `capture` is filled with what its rows attend to; the result is the same with it and without. With `last_only`
-        the result is that of the last token (B, 1, C): the last layer then makes only keys and values of the others,
-        since nothing reads more of them. Not together with `capture`.
+        `capture` is filled with the attention of its rows; the result does not depend on it. With `last_only` the
+        result is that of the last token (B, 1, C), and the last layer computes only keys and values of the others;
+        not together with `capture`. `between_layers` is called before each layer and may raise.
         """
         angles = self.mrope(position_ids)[:, None]  # (B, 1, L, D / 2)
         cos, sin = angles.cos(), angles.sin()
         length = embeddings.shape[1]
         mask = None
-        if cache is not None and cache.length and length > 1:  # a suffix over a prefix: causal to the lower right
+        if cache is not None and cache.length and length > 1:  # causal, aligned to the lower right
             total = cache.length + length
             seen = torch.ones(length, total, dtype=torch.bool, device=embeddings.device).tril(total - length)
-            # What is added to the logits, as attention wants it in the end; else every layer makes it anew.
+            # As a bias, which is what attention uses in the end; a bool mask would be converted in every layer.
             mask = torch.zeros_like(seen, dtype=embeddings.dtype).masked_fill_(~seen, float("-inf"))
         x = embeddings
         for index, layer in enumerate(self.layers, start=1):

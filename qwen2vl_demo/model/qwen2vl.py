@@ -1,7 +1,4 @@
-"""Qwen2-VL: the vision transformer, the language model and the place where pictures enter the sentence.
-
-Knows ids, patches and positions; knows neither files nor words nor how an answer is sampled.
-"""
+"""Qwen2-VL: the vision transformer, the language model, and merged tokens in place of the placeholders."""
 
 from __future__ import annotations
 
@@ -43,12 +40,12 @@ class Qwen2VL(nn.Module):
     ) -> Tensor:
         """Patches (N, 1176) in block order -> merged tokens (N / 4, C), in raster order of the merged grid.
 
-        Of still images one of the two equal frames is enough, pixel by pixel: (N, 588).
+        Still images may be given by one of their two equal frames, in the order of pixels: (N, 588).
         """
         return self.visual(patches.to(self.device, self.dtype), grids, between_blocks)
 
     def embed(self, input_ids: Tensor, vision: Tensor | None = None) -> Tensor:
-        """Ids (B, L) -> embeddings (B, L, C), with the merged tokens in the places of the placeholders, in order."""
+        """Ids (B, L) -> embeddings (B, L, C), with the merged tokens in place of the placeholders, in order."""
         embeddings = self.model.embed_tokens(input_ids)
         places = (input_ids == self.config.image_token_id) | (input_ids == self.config.video_token_id)
         found, given = int(places.sum()), 0 if vision is None else len(vision)
@@ -67,11 +64,13 @@ class Qwen2VL(nn.Module):
         capture: Capture | None = None,
         last_only: bool = False,
     ) -> Tensor:
-        """Embeddings (B, L, C) at position_ids (3, B, L) -> hidden states (B, L, C), or (B, 1, C) with `last_only`;
-        `capture` gets what was seen."""
+        """Embeddings (B, L, C) at position_ids (3, B, L) -> hidden states (B, L, C), or (B, 1, C) with `last_only`.
+
+        The arguments are those of LanguageModel.
+        """
         return self.model(embeddings, position_ids, cache, between_layers, capture, last_only)
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """Hidden states (..., C) -> logits (..., vocabulary). Give it the last position only while generating."""
+        """Hidden states (..., C) -> logits (..., vocabulary)."""
         tied = self.config.text.tie_word_embeddings
         return F.linear(hidden, self.model.embed_tokens.weight if tied else self.lm_head.weight)

@@ -1,8 +1,8 @@
 """The vision transformer and the merger: patches in block order in, merged tokens out.
 
-Module names equal the checkpoint's keys below `visual.`. Knows no images and no prompt.
+Module names equal the checkpoint's keys below `visual.`.
 
-Axes: N patches, C width of the ViT, H heads, D numbers a head, S segments of equal length, M merged tokens.
+Axes: N patches, C width of the ViT, H heads, D head dimension, S segments of equal length, M merged tokens.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from qwen2vl_demo.geometry import Grid, patch_coordinates, segment_lengths
 from qwen2vl_demo.model.rope import rotate, vision_angles
 
 QUICK_GELU = 1.702  # the slope that makes x sigmoid(a x) resemble GELU
-Run = tuple[int, int]  # how many segments in a row, and the patches in each
+Run = tuple[int, int]  # consecutive segments of equal length: how many, and the patches in each
 
 
 class PatchEmbed(nn.Module):
     """A linear map of each patch. The checkpoints store it as a Conv3d whose kernel equals its stride.
 
-    Takes patches of both frames (N, C T p p) or, of a still image, whose frames are equal, of one, as its pixels lie
-    (N, p p C): then the weights of both are added up first, which halves the sums.
+    Takes patches of both frames (N, 3 T p p) or, for still images, whose two frames are equal, of one frame in the
+    order of its pixels (N, p p 3): then the weights of both frames are added first, which halves the work.
     """
 
     def __init__(self, config: VisionConfig) -> None:
@@ -38,7 +38,7 @@ class PatchEmbed(nn.Module):
         weight = self.proj.weight  # (C of the ViT, 3, T, p, p)
         if patches.shape[1] * weight.shape[2] == weight[0].numel():
             weight = weight.sum(2, dtype=torch.float32).to(weight.dtype).movedim(1, -1)
-        # The same sums as the convolution in one matrix product: 50 times faster on a CPU.
+        # The convolution as one matrix product: 50 times faster on a CPU.
         return F.linear(patches, weight.flatten(1))  # (N, C)
 
 
@@ -54,7 +54,7 @@ class VisionAttention(nn.Module):
         q, k = rotate(qkv[:, :2], cos, sin).unbind(1)  # each (N, H, D)
         v = qkv[:, 2]
         out, at = [], 0
-        for segments, length in runs:  # equal segments go as one batch; no mask over several pictures exists
+        for segments, length in runs:  # segments of equal length are one batch; no mask over all pictures is built
             end = at + segments * length
             batch = (t[at:end].unflatten(0, (segments, length)).transpose(1, 2) for t in (q, k, v))  # (S, H, n, D)
             out.append(F.scaled_dot_product_attention(*batch).transpose(1, 2).flatten(0, 1))
@@ -69,7 +69,7 @@ class VisionMLP(nn.Module):
         self.fc2 = nn.Linear(config.mlp_dim, config.embed_dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        """fc2(QuickGELU(fc1(x))), where QuickGELU(x) = silu(a x) / a: both products scale for nothing."""
+        """fc2(QuickGELU(fc1(x))), where QuickGELU(x) = silu(a x) / a: the products scale by a and 1 / a at no cost."""
         x = F.silu(torch.addmm(self.fc1.bias, x, self.fc1.weight.t(), beta=QUICK_GELU, alpha=QUICK_GELU))
         return torch.addmm(self.fc2.bias, x, self.fc2.weight.t(), alpha=1 / QUICK_GELU)
 
@@ -88,7 +88,7 @@ class VisionBlock(nn.Module):
 
 
 class PatchMerger(nn.Module):
-    """Four neighbouring patches, which stand together in block order, become one token of the language model."""
+    """Merges four neighbouring patches, adjacent in block order, into one token of the language model."""
 
     def __init__(self, config: VisionConfig) -> None:
         super().__init__()
@@ -113,12 +113,11 @@ class VisionTransformer(nn.Module):
     def forward(
         self, patches: Tensor, grids: Sequence[Grid], between_blocks: Callable[[], None] | None = None
     ) -> Tensor:
-        """Patches (N, 1176) of pictures and clips laid end to end -> merged tokens (N / 4, language width).
+        """Patches (N, 1176) of concatenated pictures and clips -> merged tokens (N / 4, language width).
 
-        Still images alone may come with one of their two equal frames, pixel by pixel: (N, 588).
-
-        Every temporal slice attends to itself alone, so packing pictures changes nothing. `between_blocks` is
-        called before each block and may raise to abandon the work.
+        Still images may be given by one of their two equal frames, in the order of pixels: (N, 588). Each temporal
+        slice attends only to itself, so packing pictures does not change the result. `between_blocks` is called
+        before each block and may raise to cancel.
         """
         segments = segment_lengths(grids)
         if sum(segments) != len(patches):

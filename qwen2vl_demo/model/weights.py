@@ -1,13 +1,12 @@
-"""Checkpoints: where they are, how their tensors come into the model, on which device and in which dtype.
+"""Checkpoints: finding or downloading them, loading their tensors, and choosing a device and dtypes.
 
 Loading is strict: a missing, an extra or a misshapen tensor is an error that names it. Both key layouts are read
 (`visual.*` and `model.*`, or the newer `model.visual.*` and `model.language_model.*`), one file or many shards.
-Every choice that is made for the user comes with the reason in words.
+Every automatic choice comes with its reason, for people.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Iterator
@@ -18,34 +17,35 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from qwen2vl_demo.config import Qwen2VLConfig, TextConfig
+from qwen2vl_demo.config import Qwen2VLConfig, TextConfig, read_json_object
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.model.decoder import WeightKind
 from qwen2vl_demo.model.qwen2vl import Qwen2VL
 from qwen2vl_demo.resources import NANO
 
-SMALL_FILES = ["*.json", "*.jinja"]  # what is downloaded of a repository to prepare prompts ...
-FILES = [*SMALL_FILES, "*.safetensors"]  # ... and to answer
+SMALL_FILES = ["*.json", "*.jinja"]  # of a repository: enough to prepare prompts
+FILES = [*SMALL_FILES, "*.safetensors"]  # ... and to generate answers
 
-# A second, narrower copy of the weights for writing alone: only where it is clearly faster and the first is large.
-ENOUGH_GAIN = 1.3
-LARGE = 1 << 28  # bytes that a token reads; smaller models are fast enough as they are
+# On a CPU a second copy of the weights, in bfloat16, is made for decoding where that is clearly faster and worth it.
+MIN_GAIN = 1.3  # times as fast
+MIN_DECODE_BYTES = 1 << 28  # of weights that a token reads; smaller models are fast enough as they are
+MEMORY_SHARE = 0.85  # of the free memory that weights may take
 
 
 @dataclass(frozen=True)
 class Placement:
-    """Where the model runs and in which dtype, and why, in words for people."""
+    """The device and the dtypes of a model, and why these were chosen, for people."""
 
     device: torch.device
     dtype: torch.dtype
     reason: str
-    decode: WeightKind = "same"  # the weights that an answer is written with, if not those that prompts are read with
+    decode: WeightKind = "same"  # the weights for decoding, where they differ from those for prefill
 
 
 def find_checkpoint(model: str, *, weights: bool = True) -> Path:
     """The directory of a checkpoint: "nano", a directory, or a hub id, which is downloaded. Raises UserError.
 
-    Without `weights`, a hub id is downloaded without them, which is enough for a processor.
+    With `weights=False` a hub id is downloaded without them, which is enough for a processor.
     """
     if model == "nano":
         return NANO
@@ -90,10 +90,10 @@ def weight_files(directory: Path) -> list[Path]:
     """The checkpoint's safetensors files: all that the index names, or the single one. Raises UserError."""
     index = directory / "model.safetensors.index.json"
     if index.exists():
-        try:
-            names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-        except (json.JSONDecodeError, KeyError, AttributeError):
-            raise UserError(f"{index} cannot be read; take the file again from its source.") from None
+        weight_map = read_json_object(index).get("weight_map")
+        if not isinstance(weight_map, dict) or not all(isinstance(name, str) for name in weight_map.values()):
+            raise UserError(f"{index} cannot be read; take the file again from its source.")
+        names = sorted(set(weight_map.values()))
         missing = [name for name in names if not (directory / name).is_file()]
         if missing:
             raise UserError(
@@ -110,7 +110,7 @@ def weight_files(directory: Path) -> list[Path]:
 
 
 def canonical_name(key: str) -> str:
-    """A key of either layout as our module's parameter name."""
+    """The name of our module's parameter for a key of either layout."""
     for newer, ours in (("model.visual.", "visual."), ("model.language_model.", "model.")):
         if key.startswith(newer):
             return ours + key[len(newer) :]
@@ -128,9 +128,9 @@ def _tensors(directory: Path) -> Iterator[tuple[str, Tensor]]:
 
 
 def load_model(directory: Path, *, device: torch.device, dtype: torch.dtype) -> Qwen2VL:
-    """The model with the checkpoint's weights, in evaluation mode. Raises UserError for what does not fit.
+    """The model with the checkpoint's weights, in evaluation mode. Raises UserError for tensors that do not fit.
 
-    Built without storage and filled tensor by tensor, so that loading never holds the weights twice.
+    The model is created without storage and filled tensor by tensor, so that the weights are never held twice.
     """
     config = Qwen2VLConfig.from_file(directory / "config.json")
     with torch.device("meta"):
@@ -167,9 +167,9 @@ def place(directory: Path, device: str = "auto", dtype: str = "auto", quantize: 
     if dtype != "auto" or (placement.device.type, placement.dtype) != ("cpu", torch.float32):
         return placement
     read = 4 * decode_parameters(Qwen2VLConfig.from_file(directory / "config.json").text)
-    if read < LARGE or 4 * _parameters(directory) + read // 2 > 0.85 * free_memory():
+    if read < MIN_DECODE_BYTES or not _fits(4 * _parameters(directory) + read // 2, free_memory()):
         return placement
-    if (gain := bfloat16_row_gain()) < ENOUGH_GAIN:
+    if (gain := bfloat16_row_gain()) < MIN_GAIN:
         return placement
     why = f"{placement.reason}; answers are written with bfloat16 weights, {gain:.1f} times as fast for a single token"
     return replace(placement, decode="bfloat16", reason=why)
@@ -187,7 +187,7 @@ def _place(directory: Path, device: str, dtype: str) -> Placement:
     if gain > 1:
         return Placement(chosen, torch.bfloat16, f"{why}; bfloat16, {gain:.1f} times as fast as float32 here")
     needed, free = 4 * _parameters(directory), free_memory()
-    if needed > 0.85 * free:
+    if free is not None and not _fits(needed, free):
         return Placement(
             chosen,
             torch.bfloat16,
@@ -210,7 +210,7 @@ def _device(device: str) -> tuple[torch.device, str]:
 
 
 def bfloat16_gain(size: int = 256, repeats: int = 5) -> float:
-    """How many times faster than float32 a CPU multiplies bfloat16 matrices: 6 with AMX, 0.01 on some without."""
+    """How many times faster a CPU multiplies bfloat16 matrices than float32 ones: 6 with AMX, 0.01 on some without."""
 
     def seconds(dtype: torch.dtype) -> float:
         a = torch.ones(size, size, dtype=dtype)
@@ -227,24 +227,24 @@ def bfloat16_gain(size: int = 256, repeats: int = 5) -> float:
 def bfloat16_row_gain(rows: int = 8192, columns: int = 1536, repeats: int = 5) -> float:
     """How many times faster a CPU multiplies one row by a bfloat16 matrix than by a float32 one.
 
-    Several matrices in turn, 50 MB of float32 each, so that the numbers come from memory as they do in an answer.
+    Two matrices in turn, 50 MB of float32 each, so that weights come from memory, as in generation.
     """
 
     def seconds(dtype: torch.dtype) -> float:
         matrices = [torch.ones(rows, columns, dtype=dtype) for _ in range(2)]
         row = torch.ones(1, columns, dtype=dtype)
         best = float("inf")
-        for turn in range(repeats + 1):
+        for repeat in range(repeats + 1):
             begin = time.perf_counter()
-            torch.nn.functional.linear(row, matrices[turn % 2])
-            best = min(best, time.perf_counter() - begin) if turn else best
+            torch.nn.functional.linear(row, matrices[repeat % 2])
+            best = min(best, time.perf_counter() - begin) if repeat else best  # the first run is a warm-up
         return best
 
     return seconds(torch.float32) / seconds(torch.bfloat16)
 
 
 def decode_parameters(text: TextConfig) -> int:
-    """Numbers that one token of an answer reads: the layers' products and the head."""
+    """The number of weights that a decoding step reads: those of the layers' products and the output layer."""
     shared = text.num_kv_heads * text.head_dim
     layer = text.hidden_size * (2 * text.hidden_size + 2 * shared + 3 * text.intermediate_size)
     return text.num_layers * layer + text.vocab_size * text.hidden_size
@@ -255,10 +255,19 @@ def _parameters(directory: Path) -> int:
         return sum(p.numel() for p in Qwen2VL(Qwen2VLConfig.from_file(directory / "config.json")).parameters())
 
 
-def free_memory() -> int:
-    """Bytes that a new process could still have."""
+def _fits(size: int, free: int | None) -> bool:
+    """Whether weights of `size` bytes may be loaded; where the free memory is unknown, they may."""
+    return free is None or size <= MEMORY_SHARE * free
+
+
+def free_memory() -> int | None:
+    """Bytes of RAM that a process could still allocate; all of the RAM where only that is known, None without that."""
     try:
         with open("/proc/meminfo", encoding="ascii") as lines:
             return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
     except (OSError, StopIteration):
+        pass  # not a Linux
+    try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # Windows has no os.sysconf
+        return None

@@ -1,4 +1,4 @@
-"""nano's shape, and its checkpoint directory in the official layout, readable by anything that reads Qwen2-VL."""
+"""nano's configuration, and writing its checkpoint in the official layout, which anything that reads Qwen2-VL reads."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from qwen2vl_demo.config import Qwen2VLConfig, TextConfig, VisionConfig
 from qwen2vl_demo.geometry import FACTOR, MERGE_SIZE, PATCH_SIZE, TEMPORAL_PATCH_SIZE
 from qwen2vl_demo.model.qwen2vl import Qwen2VL
 from qwen2vl_demo.nano.tokenizer import write_tokenizer
+from qwen2vl_demo.processing.image import ImageConfig
 
-MIN_PIXELS = 16 * FACTOR * FACTOR  # nano was trained on pictures of 16 ...
-MAX_PIXELS = 64 * FACTOR * FACTOR  # ... to 64 merged tokens; beyond that it would guess
-CONTEXT = 4096  # positions; angles repeat slowly enough up to here
-IMAGE_MEAN = [0.48145466, 0.4578275, 0.40821073]
-IMAGE_STD = [0.26862954, 0.26130258, 0.27577711]
+MIN_PIXELS = 16 * FACTOR * FACTOR  # nano is trained on pictures of 16 ...
+MAX_PIXELS = 64 * FACTOR * FACTOR  # ... to 64 merged tokens
+CONTEXT = 4096  # positions up to which the slowest angles do not repeat
+IMAGE = ImageConfig(MIN_PIXELS, MAX_PIXELS)  # normalised as by the released checkpoints
 
 
 def nano_config(tokenizer: Tokenizer) -> Qwen2VLConfig:
     """A Qwen2-VL of 5 million parameters.
 
-    The released theta of a million would hardly turn the h and w bands over the few tokens of a small picture,
-    and the language model could not tell left from right: nano's theta is small enough that they do.
+    With the released theta of a million, the h and w bands would hardly rotate over the few tokens of a small picture,
+    and the language model could not tell left from right; nano's theta is small enough for that.
     """
 
     def special(token: str) -> int:
@@ -56,51 +56,20 @@ def nano_config(tokenizer: Tokenizer) -> Qwen2VLConfig:
 
 
 def config_json(config: Qwen2VLConfig, end: int, pad: int) -> dict[str, object]:
-    """The keys of a released `config.json`."""
-    text, vision = config.text, config.vision
+    """The content of config.json: the configuration, and what other software expects in one."""
     return {
         "architectures": ["Qwen2VLForConditionalGeneration"],
-        "model_type": "qwen2_vl",
+        **config.to_dict(),
         "attention_dropout": 0.0,
         "bos_token_id": pad,
         "eos_token_id": end,
         "hidden_act": "silu",
-        "hidden_size": text.hidden_size,
         "initializer_range": 0.02,
-        "intermediate_size": text.intermediate_size,
-        "max_position_embeddings": text.max_position_embeddings,
-        "max_window_layers": text.num_layers,
-        "num_attention_heads": text.num_heads,
-        "num_hidden_layers": text.num_layers,
-        "num_key_value_heads": text.num_kv_heads,
-        "rms_norm_eps": text.rms_norm_eps,
-        "rope_theta": text.rope_theta,
-        "rope_scaling": {"type": "mrope", "mrope_section": list(text.mrope_section)},
-        "sliding_window": text.max_position_embeddings,
+        "max_window_layers": config.text.num_layers,
+        "sliding_window": config.text.max_position_embeddings,
         "use_sliding_window": False,
-        "tie_word_embeddings": text.tie_word_embeddings,
         "torch_dtype": "float32",
         "use_cache": True,
-        "vocab_size": text.vocab_size,
-        "image_token_id": config.image_token_id,
-        "video_token_id": config.video_token_id,
-        "vision_start_token_id": config.vision_start_token_id,
-        "vision_end_token_id": config.vision_end_token_id,
-        "vision_config": {
-            "model_type": "qwen2_vl",
-            "depth": vision.depth,
-            "embed_dim": vision.embed_dim,
-            "num_heads": vision.num_heads,
-            "mlp_ratio": vision.mlp_ratio,
-            "hidden_size": vision.out_dim,
-            "in_chans": vision.in_channels,
-            "in_channels": vision.in_channels,
-            "patch_size": vision.patch_size,
-            "spatial_patch_size": vision.patch_size,
-            "spatial_merge_size": vision.merge_size,
-            "temporal_patch_size": vision.temporal_patch_size,
-            "hidden_act": "quick_gelu",
-        },
     }
 
 
@@ -113,13 +82,13 @@ PREPROCESSOR = {
     "patch_size": PATCH_SIZE,
     "temporal_patch_size": TEMPORAL_PATCH_SIZE,
     "merge_size": MERGE_SIZE,
-    "image_mean": IMAGE_MEAN,
-    "image_std": IMAGE_STD,
+    "image_mean": list(IMAGE.image_mean),
+    "image_std": list(IMAGE.image_std),
 }
 
 
 def write_checkpoint(model: Qwen2VL, tokenizer: Tokenizer, directory: Path) -> None:
-    """config.json, model.safetensors, preprocessor and generation settings, and the tokenizer's files."""
+    """Writes config.json, model.safetensors, the preprocessor's and generation settings, and the tokenizer's files."""
     directory.mkdir(parents=True, exist_ok=True)
     end, pad = tokenizer.token_to_id("<|im_end|>"), tokenizer.token_to_id("<|endoftext|>")
     assert end is not None and pad is not None

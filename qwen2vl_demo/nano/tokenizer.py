@@ -1,9 +1,8 @@
-"""Nano's tokenizer: a small byte-level BPE laid out like Qwen2's tokenizer.json, and its chat template.
+"""Nano's tokenizer: a small byte-level BPE with the layout of Qwen2's tokenizer.json.
 
-Contract: `train_tokenizer` is deterministic for the same texts; `write_tokenizer` writes tokenizer.json,
-tokenizer_config.json and chat_template.json, which our own reader and transformers' AutoTokenizer both load. The
-special tokens stand last, in Qwen2-VL's order. This module does not know the model; its vocabulary texts come from
-nano's world.
+Training is deterministic for the same texts. The files that are written, tokenizer.json, tokenizer_config.json and
+chat_template.json, are loaded by our own reader and by transformers' AutoTokenizer. The special tokens are last, in
+Qwen2-VL's order.
 """
 
 import itertools
@@ -24,55 +23,24 @@ from qwen2vl_demo.nano.dialogue.phrases import CHAT, PHRASES
 from qwen2vl_demo.nano.dialogue.wording import plural, spellings
 from qwen2vl_demo.nano.world.nouns import NOUNS
 from qwen2vl_demo.nano.world.scene import WORDS
+from qwen2vl_demo.processing.chat import BUILT_IN_TEMPLATE
 
 SPECIAL_TOKENS = (
     *("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|object_ref_start|>", "<|object_ref_end|>", "<|box_start|>"),
     *("<|box_end|>", "<|quad_start|>", "<|quad_end|>", "<|vision_start|>", "<|vision_end|>", "<|vision_pad|>"),
     *("<|image_pad|>", "<|video_pad|>"),
 )
-# Qwen2's own pre-tokenizer: digits one by one, a letter run with one leading sign or space, signs, line ends, spaces.
+# Qwen2's pre-tokenizer: single digits, letters with one leading sign or space, signs, line ends, spaces.
 SPLIT = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
 MODEL_MAX_LENGTH = 8192
 
-CHAT_TEMPLATE = (
-    "{%- set seen = namespace(pictures=0, videos=0) -%}"
-    "{%- for message in messages -%}"
-    "{%- if loop.first and message['role'] != 'system' -%}"
-    "{{- '<|im_start|>system\\nYou are a helpful assistant.<|im_end|>\\n' -}}"
-    "{%- endif -%}"
-    "{{- '<|im_start|>' + message['role'] + '\\n' -}}"
-    "{%- if message['content'] is string -%}"
-    "{{- message['content'] -}}"
-    "{%- else -%}"
-    "{%- for part in message['content'] -%}"
-    "{%- if part['type'] == 'image' or 'image' in part or 'image_url' in part -%}"
-    "{%- set seen.pictures = seen.pictures + 1 -%}"
-    "{%- if add_vision_id -%}{{- 'Picture ' ~ seen.pictures ~ ': ' -}}{%- endif -%}"
-    "{{- '<|vision_start|><|image_pad|><|vision_end|>' -}}"
-    "{%- elif part['type'] == 'video' or 'video' in part -%}"
-    "{%- set seen.videos = seen.videos + 1 -%}"
-    "{%- if add_vision_id -%}{{- 'Video ' ~ seen.videos ~ ': ' -}}{%- endif -%}"
-    "{{- '<|vision_start|><|video_pad|><|vision_end|>' -}}"
-    "{%- elif 'text' in part -%}"
-    "{{- part['text'] -}}"
-    "{%- endif -%}"
-    "{%- endfor -%}"
-    "{%- endif -%}"
-    "{{- '<|im_end|>\\n' -}}"
-    "{%- endfor -%}"
-    "{%- if add_generation_prompt -%}"
-    "{{- '<|im_start|>assistant\\n' -}}"
-    "{%- endif -%}"
-)
-
-
 VOCABULARY = 1664
 
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int = VOCABULARY) -> Tokenizer:
-    """A byte-level BPE of at most `vocab_size` tokens in all: 256 bytes, the merges learnt, then the special tokens."""
+    """A byte-level BPE of at most `vocab_size` tokens: 256 bytes, the learnt merges, then the special tokens."""
     if vocab_size < 256 + len(SPECIAL_TOKENS):
         raise ValueError(f"vocab_size must be at least {256 + len(SPECIAL_TOKENS)}, not {vocab_size}")
     tokenizer = Tokenizer(BPE(byte_fallback=False, fuse_unk=False))
@@ -95,9 +63,9 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int = VOCABULARY) -> Token
 
 
 def extend_tokenizer(old: Tokenizer, texts: Iterable[str], vocab_size: int = VOCABULARY) -> Tokenizer:
-    """The tokenizer with more merges, learnt from texts as the old one writes them, up to `vocab_size` tokens.
+    """The tokenizer with more merges, learnt from texts as the old one tokenizes them, up to `vocab_size` tokens.
 
-    All old tokens stay; new ones stand behind them, and the special tokens last again, under new ids.
+    Old tokens keep their ids; new ones follow them, and the special tokens, with new ids, are last again.
     """
     if old.get_vocab_size() >= vocab_size:
         return old
@@ -129,7 +97,7 @@ def extend_tokenizer(old: Tokenizer, texts: Iterable[str], vocab_size: int = VOC
 
 
 def write_tokenizer(tokenizer: Tokenizer, directory: str | Path) -> None:
-    """Write tokenizer.json, tokenizer_config.json and chat_template.json into a directory, made if missing."""
+    """Writes tokenizer.json, tokenizer_config.json and chat_template.json into a directory, created if missing."""
     folder = Path(directory)
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save(str(folder / "tokenizer.json"))
@@ -146,7 +114,7 @@ def write_tokenizer(tokenizer: Tokenizer, directory: str | Path) -> None:
         "added_tokens_decoder": added,
         "additional_special_tokens": list(SPECIAL_TOKENS[1:]),
         "bos_token": None,
-        "chat_template": CHAT_TEMPLATE,
+        "chat_template": BUILT_IN_TEMPLATE,
         "clean_up_tokenization_spaces": False,
         "eos_token": "<|im_end|>",
         "errors": "replace",
@@ -156,15 +124,18 @@ def write_tokenizer(tokenizer: Tokenizer, directory: str | Path) -> None:
         "tokenizer_class": "Qwen2Tokenizer",
         "unk_token": None,
     }
-    for name, value in (("tokenizer_config.json", config), ("chat_template.json", {"chat_template": CHAT_TEMPLATE})):
+    for name, value in (
+        ("tokenizer_config.json", config),
+        ("chat_template.json", {"chat_template": BUILT_IN_TEMPLATE}),
+    ):
         (folder / name).write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def vocabulary_texts(n: int = 3000, seed: int = 0) -> Iterator[str]:
     """Texts to train the vocabulary on: questions and answers of `n` conversations, every wording, and plain English.
 
-    Special tokens are cut out of the answers, as they are tokens of their own; shouted questions are left out, because
-    their many rare pieces would take the place of ordinary words.
+    Special tokens are removed from the answers, as they are tokens of their own. Questions in capitals are left out,
+    because their many rare pieces would replace ordinary words.
     """
     rng = np.random.default_rng(seed)
     kinds = (*KINDS, "scene", "scene", "text", "paper")
@@ -176,13 +147,13 @@ def vocabulary_texts(n: int = 3000, seed: int = 0) -> Iterator[str]:
             for token in SPECIAL_TOKENS:
                 answer = answer.replace(token, "\n")
             yield from answer.split("\n")
-        # The role names stand in every turn of a prompt, and so do the default system words.
+        # Every prompt has the names of the roles and the default system prompt.
         yield from ("system", "user", "assistant", "You are a helpful assistant.")
-    for noun in NOUNS:  # where there are no icons, no conversation names them
+    for noun in NOUNS:  # without the icons, no conversation names them
         yield from (
             f"{before} {form}" for before in ("the", "The", "a") for form in (noun, plural(noun)) for _ in range(9)
         )
-    for word in WORDS:  # what is written on signs, and how one asks for it
+    for word in WORDS:  # what signs say, and how questions quote it
         yield from (form for form in (word, f"the {word.lower()}") for _ in range(60))
     for _ in range(5):
         for wordings in (*PHRASES.values(), *(questions for questions, _ in CHAT)):

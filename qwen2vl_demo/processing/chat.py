@@ -1,12 +1,10 @@
-"""Messages become one sequence of ids, through the checkpoint's own chat template.
+"""Encodes messages as one sequence of ids, with the checkpoint's own chat template.
 
-Contract: the template never sees what people wrote. Each text enters it as a sentinel that nobody can guess, and the
-rendered prompt is cut at the special tokens that the template itself wrote; what stands between two of them, words of
-the template and words of people together, is encoded in one go. So ordinary text gets the ids of the reference, which
-encodes the rendered string whole, while a typed `<|im_end|>` or `{{ }}` stays the characters it is. In the
-assistant's turns the grounding tokens alone become special again, because the model wrote them.
-
-Does not know how a picture is opened or how many placeholders it takes: those counts are handed in.
+The text of messages never passes through the template. Each text is replaced by a sentinel that cannot be guessed, and
+the rendered prompt is split at the special tokens that the template wrote; what lies between two of them, text of the
+template and of messages together, is encoded in one go. So ordinary text gets the same ids as from the reference,
+which encodes the whole rendered string, while a typed `<|im_end|>` or `{{ }}` stays plain text. In assistant messages
+the grounding tokens become special again, because the model wrote them.
 """
 
 from __future__ import annotations
@@ -17,7 +15,6 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
@@ -30,8 +27,7 @@ from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.processing.messages import Message, Text, Video
 from qwen2vl_demo.processing.tokenizer import GROUNDING_TOKENS, IMAGE_PAD, VIDEO_PAD, SpecialRun, Tokenizer
 
-# What Qwen2-VL was trained with, for a checkpoint that ships no template. With trim_blocks a newline behind a block
-# is not part of the prompt; those inside the strings are.
+# The template of Qwen2-VL, for checkpoints without one, and for nano. It writes no newlines but those in its strings.
 BUILT_IN_TEMPLATE = r"""
 {%- set pictures = namespace(count=0) -%}
 {%- set clips = namespace(count=0) -%}
@@ -65,10 +61,10 @@ BUILT_IN_TEMPLATE = r"""
 
 @dataclass(frozen=True)
 class MediaSpan:
-    """Where a picture or clip stands: in the conversation, and its placeholders in the prompt."""
+    """The place of a picture or clip in the conversation, and of its placeholders in the prompt."""
 
     kind: Literal["image", "video"]
-    message: int  # index of the message that holds it
+    message: int  # index of its message
     part: int  # index of the part in that message
     start: int  # index of its first placeholder in input_ids
     count: int  # placeholders = merged tokens
@@ -76,19 +72,19 @@ class MediaSpan:
 
 @dataclass(frozen=True, eq=False)
 class EncodedChat:
-    """A conversation as the model gets it, placeholders expanded."""
+    """The ids of a conversation, with placeholders expanded."""
 
     input_ids: np.ndarray  # (L,) int64
-    media: tuple[MediaSpan, ...]  # in the order in which they stand in the prompt
+    media: tuple[MediaSpan, ...]  # in the order of the prompt
 
 
 class ChatTemplate:
-    """A compiled template. Rendering is safe from several threads."""
+    """A compiled template. Rendering is thread-safe."""
 
     def __init__(self, source: str, origin: str = "the chat template") -> None:
-        """Compiles Jinja source in the sandbox and with the settings of transformers. Raises UserError."""
+        """Compiles Jinja source in a sandbox, with the settings of transformers. Raises UserError."""
         self.source = source
-        self.origin = origin  # the file's name, for messages to people
+        self.origin = origin  # the name of the file, for error messages
         environment = jinja2.sandbox.ImmutableSandboxedEnvironment(
             trim_blocks=True, lstrip_blocks=True, extensions=[jinja2.ext.loopcontrols]
         )
@@ -104,8 +100,10 @@ class ChatTemplate:
 
     @classmethod
     def from_directory(cls, path: str | Path) -> ChatTemplate:
-        """Reads chat_template.jinja, chat_template.json or tokenizer_config.json, the first that can hold a picture;
-        where a checkpoint ships none, Qwen2-VL's own template stands in. Raises UserError for a broken file."""
+        """Reads chat_template.jinja, chat_template.json or tokenizer_config.json, the first that supports pictures.
+
+        Without any of them it is Qwen2-VL's own template. Raises UserError for a broken file.
+        """
         directory = Path(path)
         for name in ("chat_template.jinja", "chat_template.json", "tokenizer_config.json"):
             file = directory / name
@@ -116,8 +114,10 @@ class ChatTemplate:
     def render(
         self, messages: Sequence[dict[str, Any]], *, add_vision_id: bool = False, add_generation_prompt: bool = True
     ) -> str:
-        """The prompt as text. `messages` are dicts as chat templates know them: role, and content as a string or a
-        list of parts. Raises UserError with the template's own words where it refuses the conversation."""
+        """The prompt as text. `messages` are dicts of a role, and of content as a string or a list of parts.
+
+        Raises UserError, with the template's message, where it refuses the conversation.
+        """
         try:
             return self._template.render(
                 messages=messages, add_vision_id=add_vision_id, add_generation_prompt=add_generation_prompt
@@ -137,7 +137,7 @@ def encode_chat(
     add_vision_id: bool = False,
     add_generation_prompt: bool = True,
 ) -> EncodedChat:
-    """The ids of a conversation. `placeholders` gives the merged tokens of each picture and clip, in their order."""
+    """The ids of a conversation. `placeholders` are the merged tokens of each picture and clip, in their order."""
     texts = _Sentinels()
     conversation = [
         {"role": message.role, "content": _content(message, texts, restore=message.role == "assistant")}
@@ -152,7 +152,7 @@ def encode_chat(
     if len(places) != len(placeholders):
         raise ValueError(f"{len(placeholders)} placeholder counts for {len(places)} pictures and clips")
     rendered = template.render(conversation, add_vision_id=add_vision_id, add_generation_prompt=add_generation_prompt)
-    pieces, seen = _cut(rendered, texts, tokenizer, placeholders)
+    pieces, seen = _split(rendered, texts, tokenizer, placeholders)
     if [kind for kind, _ in seen] != [kind for kind, _, _ in places]:
         raise UserError(
             f"{template.origin} writes {len(seen)} pictures and clips where the conversation holds {len(places)}, "
@@ -168,8 +168,11 @@ def encode_chat(
     return EncodedChat(ids, media)
 
 
+_SENTINEL = "x([0-9a-f]{32})n([0-9]+)x"  # the nonce of the conversation, the number of the text
+
+
 class _Sentinels:
-    """Stand-ins for texts: letters and digits that no template changes, with a random part that no text can hold."""
+    """Stand-ins for texts: letters and digits, which templates do not change, with a random part against guessing."""
 
     def __init__(self) -> None:
         self._nonce = secrets.token_hex(16)
@@ -177,13 +180,13 @@ class _Sentinels:
         self.unused: set[int] = set()
 
     def hide(self, text: str, restore: bool) -> str:
-        """The stand-in of a text. `restore`: grounding tokens in it become special."""
+        """The stand-in of a text. With `restore`, grounding tokens in the text become special."""
         self._texts.append((text, restore))
         self.unused.add(len(self._texts) - 1)
         return f"x{self._nonce}n{len(self._texts) - 1}x"
 
     def take(self, nonce: str, index: int) -> tuple[str, bool] | None:
-        """The text behind a stand-in; None for one that is not of this conversation."""
+        """The text of a stand-in; None if it is not of this conversation."""
         if nonce != self._nonce:
             return None
         self.unused.discard(index)
@@ -191,7 +194,7 @@ class _Sentinels:
 
 
 def _content(message: Message, texts: _Sentinels, restore: bool) -> str | list[dict[str, str]]:
-    """A message's content as templates know it: a string for words alone, which text-only templates take too."""
+    """The content of a message for the template: a string if it is text only, which every template accepts."""
     if all(isinstance(part, Text) for part in message.parts):
         return texts.hide(message.text, restore)
     return [
@@ -202,10 +205,10 @@ def _content(message: Message, texts: _Sentinels, restore: bool) -> str | list[d
     ]
 
 
-def _cut(
+def _split(
     rendered: str, texts: _Sentinels, tokenizer: Tokenizer, placeholders: Sequence[int]
 ) -> tuple[list[str | SpecialRun], list[tuple[str, int]]]:
-    """Cuts the rendered prompt into texts and special tokens; says which pieces are placeholders: (kind, piece)."""
+    """Splits the rendered prompt into texts and special tokens, and lists the placeholders as (kind, piece index)."""
     pieces: list[str | SpecialRun] = []
     run: list[str] = []
     seen: list[tuple[str, int]] = []
@@ -217,7 +220,7 @@ def _cut(
         pieces.append(special)
 
     at = 0
-    for found in _cuts(tuple(tokenizer.special_tokens)).finditer(rendered):
+    for found in re.finditer("|".join([_SENTINEL, *tokenizer.special_patterns]), rendered):
         run.append(rendered[at : found.start()])
         at = found.end()
         if found[1] is not None:
@@ -239,27 +242,20 @@ def _cut(
     return pieces, seen
 
 
-@lru_cache
-def _cuts(special_tokens: tuple[str, ...]) -> re.Pattern[str]:
-    """Finds stand-ins of texts (their nonce, their number) and special tokens, of which the longest wins."""
-    longest_first = sorted(special_tokens, key=len, reverse=True)
-    return re.compile("|".join(["x([0-9a-f]{32})n([0-9]+)x", *map(re.escape, longest_first)]))
-
-
 def answer_ids(text: str, tokenizer: Tokenizer) -> np.ndarray:
-    """The ids (A,) int64 of an answer as it stands behind its prompt: grounding tokens are special, others text."""
+    """The ids (A,) int64 of an answer that follows its prompt: grounding tokens are special, all else is text."""
     return tokenizer.encode_pieces(_grounded(text, tokenizer))[0]
 
 
 def _grounded(text: str, tokenizer: Tokenizer) -> list[str | SpecialRun]:
-    """What the model wrote, cut at its grounding tokens."""
-    known = "|".join(re.escape(token) for token in GROUNDING_TOKENS if tokenizer.has_special(token))
-    pieces = re.split(f"({known})", text) if known else [text]
+    """The text of an answer, split at its grounding tokens."""
+    tokens = "|".join(re.escape(token) for token in GROUNDING_TOKENS if tokenizer.has_special(token))
+    pieces = re.split(f"({tokens})", text) if tokens else [text]
     return [SpecialRun(piece) if i % 2 else piece for i, piece in enumerate(pieces)]
 
 
 def _template_of(file: Path) -> str | None:
-    """The Jinja source in one of the files that may hold it; None where the file has no template."""
+    """The Jinja source in one of the files that may contain it; None if it does not."""
     try:
         text = file.read_text(encoding="utf-8")
         source = text if file.suffix == ".jinja" else json.loads(text).get("chat_template")

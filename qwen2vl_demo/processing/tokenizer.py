@@ -1,17 +1,16 @@
-"""Text to ids and back, on the `tokenizers` library, for Qwen2's byte-level BPE.
+"""Text to ids and back, for Qwen2's byte-level BPE, with the `tokenizers` library.
 
-Contract: text that was typed never becomes a special token, because the library is set once, at loading, to treat
-every added token as ordinary text; special tokens enter a prompt only by name, through `SpecialRun`. Nothing is
-changed after loading, so one Tokenizer serves any number of threads. Ids become text through their bytes, so that a
-character whose bytes are spread over several tokens is shown whole or not at all.
-
-Does not know the chat template, pictures or the model, nor which tokens end an answer.
+Text never becomes a special token: at loading, the library is set to treat every added token as ordinary text, and
+special tokens enter a prompt only by name, as a `SpecialRun`. A Tokenizer does not change after loading, and may be
+shared between threads. Ids are decoded through their bytes, so that a character whose bytes are spread over several
+tokens is shown whole or not at all.
 """
 
 from __future__ import annotations
 
 import codecs
 import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,10 +20,11 @@ from typing import Any
 import numpy as np
 import tokenizers
 
+from qwen2vl_demo.config import read_json_object
 from qwen2vl_demo.errors import UserError
 
 IMAGE_PAD = "<|image_pad|>"  # placeholder of one merged token of a picture
-VIDEO_PAD = "<|video_pad|>"  # ... of a clip
+VIDEO_PAD = "<|video_pad|>"  # the same for a clip
 GROUNDING_TOKENS = (
     "<|object_ref_start|>",
     "<|object_ref_end|>",
@@ -36,7 +36,7 @@ GROUNDING_TOKENS = (
 
 
 def _byte_alphabet() -> dict[str, int]:
-    """The printable character that stands for each byte in a byte-level vocabulary (GPT-2's encoder), reversed."""
+    """The byte of each printable character of a byte-level vocabulary (the inverse of GPT-2's byte encoder)."""
     printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
     others = [byte for byte in range(256) if byte not in printable]
     return {chr(byte): byte for byte in printable} | {chr(256 + i): byte for i, byte in enumerate(others)}
@@ -47,20 +47,22 @@ BYTE_OF_CHARACTER = _byte_alphabet()
 
 @dataclass(frozen=True)
 class SpecialRun:
-    """A special token by name, `count` times over: one piece of a prompt."""
+    """A piece of a prompt: a special token by name, repeated `count` times."""
 
     token: str
     count: int = 1
 
 
 class Tokenizer:
-    """Immutable after loading, and safe to share between threads."""
+    """Immutable after loading; thread-safe."""
 
     def __init__(self, core: tokenizers.Tokenizer, special: dict[str, int], kept: frozenset[str] = frozenset()) -> None:
-        """`core` must treat special tokens as text; `special` gives their ids; `kept` are those of them that read as
-        ordinary text in an answer. Use `from_directory`."""
+        """Use `from_directory`. `core` must treat special tokens as text; `special` are their ids; `kept` are those
+        that are decoded even where special tokens are skipped."""
         self._core = core
         self._special = special
+        # Regular expressions, longest first, so that none matches a part of another.
+        self.special_patterns = tuple(map(re.escape, sorted(special, key=len, reverse=True)))
         self._special_text = {i: token for token, i in special.items()}
         self._skipped = frozenset(i for token, i in special.items() if token not in kept)
         self._hidden = self._skipped - {special[token] for token in GROUNDING_TOKENS if token in special}
@@ -71,9 +73,9 @@ class Tokenizer:
     def from_directory(cls, path: str | Path) -> Tokenizer:
         """Reads tokenizer.json, and added tokens that only tokenizer_config.json names. Raises UserError."""
         file = Path(path) / "tokenizer.json"
-        raw = _read_json(file)
+        raw = read_json_object(file)
         entries = _added_tokens(raw, Path(path) / "tokenizer_config.json")
-        # Marked special, an added token is skipped by the switch below; the others would be found in typed text.
+        # The switch below covers only tokens that are marked special; others would still be found in text.
         raw["added_tokens"] = [{**entry, "special": True} for entry in entries]
         added: dict[str, int] = {entry["content"]: entry["id"] for entry in entries}
         try:
@@ -84,7 +86,7 @@ class Tokenizer:
             raise UserError(f"{file} is no byte-level BPE as Qwen2-VL uses it; choose a Qwen2-VL checkpoint.")
         core.no_truncation()
         core.no_padding()
-        core.encode_special_tokens = True  # the library's words for: encode special tokens as the text they are
+        core.encode_special_tokens = True  # that is, encode special tokens as plain text
         for token, token_id in added.items():
             if core.token_to_id(token) != token_id:
                 raise UserError(
@@ -94,7 +96,7 @@ class Tokenizer:
         return cls(core, added, kept=frozenset(entry["content"] for entry in entries if not entry["special"]))
 
     def __len__(self) -> int:
-        """Ids in the vocabulary; a checkpoint's embedding may have more rows."""
+        """The size of the vocabulary; the embedding of a checkpoint may have more rows."""
         return self._core.get_vocab_size(with_added_tokens=True)
 
     @property
@@ -105,7 +107,7 @@ class Tokenizer:
         return token in self._special
 
     def special(self, token: str) -> int:
-        """The id of a special token. Raises UserError where the checkpoint has none of that name."""
+        """The id of a special token. Raises UserError if the checkpoint does not have it."""
         try:
             return self._special[token]
         except KeyError:
@@ -115,7 +117,7 @@ class Tokenizer:
         return token_id in self._special_text
 
     def encode_text(self, text: str) -> list[int]:
-        """Ids of plain text; never a special token, whatever stands in it. A lone surrogate becomes U+FFFD."""
+        """The ids of plain text, never those of special tokens. A lone surrogate becomes U+FFFD."""
         try:
             return self._core.encode(text, add_special_tokens=False).ids
         except (TypeError, UnicodeEncodeError):
@@ -123,9 +125,9 @@ class Tokenizer:
             return self._core.encode(whole, add_special_tokens=False).ids
 
     def encode_pieces(self, pieces: Sequence[str | SpecialRun]) -> tuple[np.ndarray, tuple[int, ...]]:
-        """Ids (L,) int64 of a prompt given as plain texts and special tokens, and where each piece begins.
+        """The ids (L,) int64 of texts and special tokens, and the index at which each piece starts.
 
-        Each text is encoded by itself: texts that should merge must come as one piece.
+        Each text is encoded by itself, so that texts whose characters may merge have to be one piece.
         """
         parts: list[np.ndarray] = []
         starts: list[int] = []
@@ -141,20 +143,20 @@ class Tokenizer:
         return np.concatenate([np.empty(0, dtype=np.int64), *parts]), tuple(starts)
 
     def decode(self, ids: Iterable[int], skip_special: bool = False) -> str:
-        """The text of ids; bytes that form no character become U+FFFD, as in the reference."""
+        """The text of ids. Bytes that form no character become U+FFFD, as in the reference."""
         raw = b"".join(self.token_bytes(int(i)) for i in ids if not (skip_special and int(i) in self._skipped))
         return raw.decode("utf-8", errors="replace")
 
     def token_bytes(self, token_id: int) -> bytes:
-        """The UTF-8 bytes that a token adds to the text; none for an id outside the vocabulary."""
+        """The UTF-8 bytes of a token; empty for an id outside the vocabulary."""
         return self._bytes(token_id)
 
     def token_text(self, token_id: int) -> str:
-        """One token for people to read: bytes that are no character by themselves show as \\xf0."""
+        """The text of one token, readable: bytes that are no character by themselves become \\xf0 and the like."""
         return self._readable(token_id)
 
     def hides(self, token_id: int) -> bool:
-        """Whether the token is structure, which an answer does not show: all special tokens but grounding ones."""
+        """Whether a token is not shown in answers: the special tokens except the grounding tokens."""
         return token_id in self._hidden
 
     def _look_up_bytes(self, token_id: int) -> bytes:
@@ -165,7 +167,7 @@ class Tokenizer:
             return b""
         try:
             return bytes(BYTE_OF_CHARACTER[character] for character in token)
-        except KeyError:  # not written in the byte alphabet: the text itself, as the reference decoder does
+        except KeyError:  # not in the byte alphabet: the text itself, as in the reference
             return token.encode()
 
     def _look_up_readable(self, token_id: int) -> str:
@@ -173,10 +175,10 @@ class Tokenizer:
 
 
 class StreamDecoder:
-    """Ids to text while they come: constant work a token, and never half a character.
+    """Decodes ids one at a time, with constant work for each, and never yields half a character.
 
-    Structure tokens (`<|im_end|>`, `<|endoftext|>`, the vision ones) are skipped; grounding tokens are kept as text,
-    since without them boxes cannot be read.
+    Hidden tokens (`<|im_end|>`, `<|endoftext|>`, those of vision) are skipped; grounding tokens are kept as text, since
+    boxes cannot be parsed without them.
     """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
@@ -184,20 +186,20 @@ class StreamDecoder:
         self._utf8 = codecs.getincrementaldecoder("utf-8")(errors="replace")
 
     def push(self, token_id: int) -> str:
-        """The text that became complete with this token; empty while a character is still missing bytes."""
+        """The text that this token completes; empty while a character still lacks bytes."""
         if self._tokenizer.hides(token_id):
             return ""
         return self._utf8.decode(self._tokenizer.token_bytes(token_id))
 
     def finish(self) -> str:
-        """Ends the stream. A character whose last bytes never came (an answer cut at its length) is dropped."""
+        """Ends the stream. An unfinished character, as in an answer that was cut at its length, is dropped."""
         self._utf8.reset()
         return ""
 
 
 def _added_tokens(raw: dict[str, Any], config_file: Path) -> list[dict[str, Any]]:
-    """The added tokens of a tokenizer.json, and those that only the tokenizer_config.json beside it names, by id."""
-    config = _read_json(config_file) if config_file.exists() else {}
+    """The added tokens of tokenizer.json, and those that only tokenizer_config.json names, ordered by id."""
+    config = read_json_object(config_file) if config_file.exists() else {}
     flags = ("single_word", "lstrip", "rstrip", "normalized", "special")
     try:
         named = [{**entry, "id": int(i)} for i, entry in config.get("added_tokens_decoder", {}).items()]
@@ -215,17 +217,3 @@ def _added_tokens(raw: dict[str, Any], config_file: Path) -> list[dict[str, Any]
             f"The added tokens in {config_file.parent} cannot be read; take tokenizer.json and tokenizer_config.json "
             "again from their source."
         ) from None
-
-
-def _read_json(file: Path) -> dict[str, Any]:
-    try:
-        raw = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(
-            f"There is no {file.name} in {file.parent}; point --model at a Qwen2-VL checkpoint directory."
-        ) from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as broken:
-        raise UserError(f"{file} is not valid JSON ({broken}); take the file again from its source.") from None
-    if not isinstance(raw, dict):
-        raise UserError(f"{file} is not a JSON object; take the file again from its source.")
-    return raw

@@ -98,7 +98,7 @@ def test_a_shape_has_the_size_it_is_called_by():
 
     for shape, billions in (("2b", 2.21), ("7b", 8.29)):
         with torch.device("meta"):
-            count = sum(p.numel() for p in Qwen2VL(models.config_of(shape)).parameters())
+            count = sum(p.numel() for p in Qwen2VL(models.shape_config(shape)).parameters())
         assert count / 1e9 == pytest.approx(billions, abs=0.01)
 
 

@@ -1,4 +1,4 @@
-"""Tokens written ahead of the host, run eagerly on a CPU: token for token those that are written one by one.
+"""The steps of CUDA graphs, run eagerly on a CPU: token for token those of `generate_tokens`.
 
 What a GPU adds, capturing the very step that runs here, cannot be tested without one.
 """
@@ -11,12 +11,12 @@ import PIL.Image
 import pytest
 import torch
 
-from qwen2vl_demo.engine import cuda_graph as ahead
-from qwen2vl_demo.engine.cuda_graph import WriteAhead
-from qwen2vl_demo.engine.generate import Sampler
+from qwen2vl_demo.engine import cuda_graph
+from qwen2vl_demo.engine.cuda_graph import CudaGraphDecoder
 from qwen2vl_demo.engine.local import LocalEngine
 from qwen2vl_demo.engine.protocol import GenerationOptions
-from qwen2vl_demo.engine.sampling import Choice
+from qwen2vl_demo.engine.result_builder import ResultBuilder
+from qwen2vl_demo.engine.sampling import Sampler, StaticSampler
 from qwen2vl_demo.model.decoder import Decoder
 from qwen2vl_demo.processing.messages import Image, Message, Text
 
@@ -42,11 +42,11 @@ def answer(engine, messages, options=GREEDY):
 
 @pytest.fixture
 def pair(checkpoint, monkeypatch):
-    """An engine that writes one by one, and one on the same weights that writes ahead, in tiny caches."""
-    monkeypatch.setattr(ahead, "LEAST_CAPACITY", 16)
+    """An engine that decodes step by step, and one on the same weights that decodes in blocks, in tiny caches."""
+    monkeypatch.setattr(cuda_graph, "MIN_CAPACITY", 16)
     plain, quick = (LocalEngine.load(str(checkpoint), device="cpu", dtype="float32") for _ in range(2))
     plain.end_tokens = quick.end_tokens = frozenset()  # random weights may end an answer within its first block
-    quick._ahead = WriteAhead(quick.decoder, quick.model.config.text.vocab_size, capture=False)
+    quick._graphs = CudaGraphDecoder(quick.decoder, quick.model.config.text.vocab_size, capture=False)
     return plain, quick
 
 
@@ -54,7 +54,7 @@ def pair(checkpoint, monkeypatch):
 def test_the_tokens_are_those_written_one_by_one(pair, name):
     plain, quick = (answer(engine, ask(), OPTIONS[name]) for engine in pair)
     assert (quick.text, quick.new_tokens, quick.stop_reason) == (plain.text, plain.new_tokens, plain.stop_reason)
-    assert plain.new_tokens > ahead.BLOCK, "one block would not show how blocks follow each other"
+    assert plain.new_tokens > cuda_graph.BLOCK, "one block would not show how blocks follow each other"
 
 
 def test_what_it_leaves_behind_is_what_a_follow_up_reads(pair):
@@ -70,13 +70,13 @@ def test_what_it_leaves_behind_is_what_a_follow_up_reads(pair):
 
 @pytest.mark.parametrize("taken", [1, 2, 9, 13])
 def test_closed_early_the_cache_holds_what_stands_before_the_last_token(pair, taken):
-    """Steps that ran ahead of it are forgotten, and nothing in the cache is of them."""
+    """The steps after it are discarded, and nothing of them is in the cache."""
     caches = []
     for engine in pair:
         prompt = engine.prompt(ask(), GREEDY)
         ids = prompt.trace.input_ids
         cache = engine._cache_for(ids, len(ids) + 30)
-        logits = yield_of(engine._read(prompt, cache, ahead_answer(), lambda: None))
+        logits = yield_of(engine._prefill(prompt, cache, ResultBuilder(), lambda: None))
         tokens = engine._tokens(Sampler(GREEDY, torch.from_numpy(ids)), logits, prompt.trace.rope_delta, cache, 30)
         caches.append((list(islice(tokens, taken)), cache))
         tokens.close()
@@ -85,12 +85,6 @@ def test_closed_early_the_cache_holds_what_stands_before_the_last_token(pair, ta
     for mine, theirs in ((quick.keys, plain.keys), (quick.values, plain.values)):
         filled = slice(0, plain.length)
         torch.testing.assert_close(mine[..., filled, :], theirs[..., filled, :], atol=1e-5, rtol=1e-4)
-
-
-def ahead_answer():
-    from qwen2vl_demo.engine.result_builder import Answer
-
-    return Answer(0.0)
 
 
 def yield_of(generator):
@@ -102,53 +96,53 @@ def yield_of(generator):
             return done.value
 
 
-def test_a_loop_is_made_once_a_capacity_and_kind_and_made_anew_when_the_cache_grows(pair):
+def test_a_step_is_captured_once_for_each_capacity_and_kind_and_again_when_the_cache_grows(pair):
     _, quick = pair
-    writer = quick._ahead
+    decoder = quick._graphs
     answer(quick, ask())
-    (first,) = writer._loops.values()
+    (first,) = decoder._steps.values()
     answer(quick, ask(seed=2))
-    assert list(writer._loops.values()) == [first]
+    assert list(decoder._steps.values()) == [first]
     answer(quick, ask(seed=2), OPTIONS["warm"])
-    assert len(writer._loops) == 2 and writer._cache.capacity == 128
+    assert len(decoder._steps) == 2 and decoder._cache.capacity == 128
     longer = dataclasses.replace(GREEDY, max_new_tokens=300)
     answer(quick, ask(), longer)
-    assert [capacity for capacity, _ in writer._loops] == [512]
-    answer(quick, ask())  # the first places of the large cache
-    assert sorted(capacity for capacity, _ in writer._loops) == [128, 512] and writer._cache.capacity == 512
+    assert [capacity for capacity, _ in decoder._steps] == [512]
+    answer(quick, ask())  # in the first slots of the large cache
+    assert sorted(capacity for capacity, _ in decoder._steps) == [128, 512] and decoder._cache.capacity == 512
 
 
-def test_int8_writes_ahead_with_the_same_narrow_weights(pair):
+def test_int8_decodes_in_graphs_with_the_same_narrow_weights(pair):
     plain, quick = pair
     for engine in pair:
         engine.decoder = Decoder(engine.model, "int8")
-    quick._ahead = WriteAhead(quick.decoder, quick.model.config.text.vocab_size, capture=False)
+    quick._graphs = CudaGraphDecoder(quick.decoder, quick.model.config.text.vocab_size, capture=False)
     assert answer(quick, ask()).text == answer(plain, ask()).text
 
 
 @pytest.mark.parametrize("name", OPTIONS)
-def test_a_choice_in_buffers_is_the_samplers(name):
+def test_the_static_sampler_chooses_as_the_sampler_does(name):
     """The same uniform numbers choose the same tokens out of 300 random logits, whatever the rules."""
     options = OPTIONS[name]
     prompt, never = torch.tensor([3, 50, 51]), (7, 8)
     plain, mirror = (Sampler(options, prompt, never) for _ in range(2))
-    choice = Choice(300, options.temperature == 0, torch.device("cpu"))
+    static = StaticSampler(300, options.temperature == 0, torch.device("cpu"))
     generator = torch.Generator().manual_seed(0)
     logits = [torch.randn(300, generator=generator) * 3 for _ in range(60)]
     logits[5][7] = 99.0  # a placeholder, which must not be chosen
     first = mirror.choose(logits[0])
     assert plain.choose(logits[0]) == first
-    choice.follow(mirror, first)
+    static.load(mirror, first)
     for row in logits[1:]:
         uniform = mirror.uniforms(1)
-        assert int(choice.choose(row, uniform)) == plain.choose(row) != 7
+        assert int(static.choose(row, uniform)) == plain.choose(row) != 7
 
 
 def test_a_number_that_rounds_up_to_everything_still_chooses_a_kept_token():
     options = dataclasses.replace(GREEDY, temperature=1.0, top_k=2)
-    choice = Choice(5, False, torch.device("cpu"))
-    choice.follow(Sampler(options, torch.tensor([0])), 0)
-    assert int(choice.choose(torch.tensor([0.0, 5.0, 4.0, 1.0, 2.0]), torch.ones(1))) == 2
+    static = StaticSampler(5, False, torch.device("cpu"))
+    static.load(Sampler(options, torch.tensor([0])), 0)
+    assert int(static.choose(torch.tensor([0.0, 5.0, 4.0, 1.0, 2.0]), torch.ones(1))) == 2
 
 
 def test_numbers_to_choose_with_are_the_same_one_by_one_or_in_blocks():

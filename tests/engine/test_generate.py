@@ -5,8 +5,8 @@ from collections import Counter
 import pytest
 import torch
 
-from qwen2vl_demo.engine.generate import Sampler
 from qwen2vl_demo.engine.protocol import GenerationOptions
+from qwen2vl_demo.engine.sampling import Sampler
 from qwen2vl_demo.errors import UserError
 
 LOGITS = torch.log(torch.tensor([0.5, 0.3, 0.15, 0.05]))  # four tokens and their probabilities

@@ -1,5 +1,8 @@
 """The local engine on a tiny random checkpoint: what it answers, how it stops, what it refuses, what it shares."""
 
+import codecs
+import json
+import shutil
 import threading
 import time
 
@@ -75,7 +78,9 @@ def test_cached_decoding_equals_running_everything_again_at_each_step(engine, pi
     length, tokens = slow_answer(engine, messages, GREEDY)
     assert (result.prompt_tokens, result.new_tokens) == (length, len(tokens))
     kept = [t for t in tokens if not engine.processor.tokenizer.hides(t)]
-    assert result.text == engine.processor.tokenizer.decode(kept).replace("�", "") or "�" in result.text
+    raw = b"".join(engine.processor.tokenizer.token_bytes(t) for t in kept)
+    # An unfinished last character is dropped; other bytes that are no character become U+FFFD.
+    assert result.text == codecs.getincrementaldecoder("utf-8")("replace").decode(raw)
 
 
 def test_several_pictures_packed_equal_each_alone(engine):
@@ -90,12 +95,12 @@ def test_several_pictures_packed_equal_each_alone(engine):
 
 def test_a_clip_may_be_encoded_in_pieces_along_time():
     """Slices of 4x6 patches, at most 50 patches a piece: two slices each, and the odd last one."""
-    assert list(pieces((5, 4, 6), most_patches=50)) == [
+    assert list(pieces((5, 4, 6), max_patches=50)) == [
         (slice(0, 4), (2, 4, 6)),
         (slice(4, 8), (2, 4, 6)),
         (slice(8, 10), (1, 4, 6)),
     ]
-    assert list(pieces((2, 4, 6), most_patches=1)) == [(slice(0, 2), (1, 4, 6)), (slice(2, 4), (1, 4, 6))]
+    assert list(pieces((2, 4, 6), max_patches=1)) == [(slice(0, 2), (1, 4, 6)), (slice(2, 4), (1, 4, 6))]
 
 
 def test_statuses_come_before_the_first_word_and_an_encoded_picture_is_not_encoded_again(engine):
@@ -273,7 +278,7 @@ def test_running_out_of_memory_names_what_to_lower():
 def test_the_vision_cache_forgets_the_least_used_first(engine):
     media = engine.processor.process(ask(*(Image(picture(i)) for i in range(3))), MediaOptions()).media
     tokens = torch.zeros(10, 10)
-    cache = VisionCache(most_bytes=2 * tokens.nbytes)
+    cache = VisionCache(max_bytes=2 * tokens.nbytes)
     cache.put(media[0], tokens)
     cache.put(media[1], tokens)
     assert cache.get(media[0]) is not None  # now the more recently used of the two
@@ -310,3 +315,39 @@ def test_int8_answers_with_narrow_weights_and_says_so(checkpoint, engine):
     first = GenerationOptions(max_new_tokens=1)
     assert answer(narrow, messages, first).text == answer(engine, messages, first).text
     assert answer(narrow, messages).new_tokens > 1
+
+
+def with_generation_config(checkpoint, directory, content):
+    shutil.copytree(checkpoint, directory, dirs_exist_ok=True)
+    (directory / "generation_config.json").write_text(content)
+    return LocalEngine.load(str(directory), device="cpu", dtype="float32")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "null",
+        "[1, 2]",
+        '"text"',
+        '{"eos_token_id": ',
+        "",
+        '{"eos_token_id": "<|im_end|>"}',
+        '{"eos_token_id": [1, "2"]}',
+        '{"eos_token_id": 1.5}',
+        '{"eos_token_id": true}',
+        '{"eos_token_id": {"a": 1}}',
+    ],
+)
+def test_a_broken_generation_config_is_named(checkpoint, tmp_path, content):
+    """Null, for instance, ended in "AttributeError: 'NoneType' object has no attribute 'get'"."""
+    with pytest.raises(UserError, match=r"generation_config\.json .* take the file again"):
+        with_generation_config(checkpoint, tmp_path, content)
+
+
+@pytest.mark.parametrize(
+    ("content", "ids"),
+    [({}, set()), ({"eos_token_id": None}, set()), ({"eos_token_id": 3}, {3}), ({"eos_token_id": [3, 4]}, {3, 4})],
+)
+def test_the_end_tokens_of_a_generation_config_come_beside_im_end(checkpoint, tmp_path, content, ids):
+    engine = with_generation_config(checkpoint, tmp_path, json.dumps(content))
+    assert engine.end_tokens == {engine.processor.tokenizer.special("<|im_end|>")} | ids

@@ -43,7 +43,7 @@ def assert_as_from_nothing(engine, checkpoint, messages, options=GREEDY):
     assert cold.reused_tokens == 0
     assert (warm.text, warm.new_tokens, warm.stop_reason) == (cold.text, cold.new_tokens, cold.stop_reason)
     key = prompt_key(engine.prepare(messages, options))  # equal words may be written with different tokens
-    assert engine._written.get(key, warm.text).tolist() == other._written.get(key, cold.text).tolist()
+    assert engine._answers.get(key, warm.text).tolist() == other._answers.get(key, cold.text).tolist()
     return warm
 
 
@@ -60,6 +60,10 @@ def shared(engine, one, other):
     """How many tokens two prompts truly have in common from the start on."""
     pairs = zip(inputs(engine, one), inputs(engine, other), strict=False)
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+
+def entries(engine):
+    return [entry for _, entry in engine._prefixes._entries.items()]
 
 
 def going_on(messages, result, *turn):
@@ -209,7 +213,7 @@ def test_the_least_used_conversation_goes_when_memory_is_full_and_is_answered_as
         result = assert_as_from_nothing(engine, checkpoint, chats[name])
         # What random weights say is broken bytes, which written out anew can be any number of tokens.
         chats[name] = going_on(chats[name], dataclasses.replace(result, text="Yes."), "And now?")
-        size.append(sum(entry.cache.nbytes for entry in engine._prefixes._entries))
+        size.append(sum(entry.cache.nbytes for entry in entries(engine)))
         return result
 
     turn("a")
@@ -226,10 +230,10 @@ def test_the_least_used_conversation_goes_when_memory_is_full_and_is_answered_as
 
 def test_a_conversation_larger_than_the_memory_for_all_is_not_kept(asked, checkpoint):
     engine, messages, _ = asked
-    engine._prefixes = PrefixCache(most_bytes=engine._prefixes._entries[0].cache.nbytes - 1)
+    engine._prefixes = PrefixCache(max_bytes=entries(engine)[0].cache.nbytes - 1)
     for _ in range(2):
         assert assert_as_from_nothing(engine, checkpoint, messages).reused_tokens == 0
-        assert engine._prefixes._entries == []
+        assert entries(engine) == []
 
 
 def test_running_out_of_memory_gives_back_what_was_kept(asked, monkeypatch):
@@ -257,7 +261,7 @@ def test_the_longest_common_prefix_is_found_and_the_least_used_goes_first():
 
     assert common_length(key(1, 2, 3), key(1, 2, 4, 5)) == 2
     assert common_length(key(1, 2), key(1, 2, 3)) == 2
-    kept = PrefixCache(most_bytes=2 * cache(0).nbytes)
+    kept = PrefixCache(max_bytes=2 * cache(0).nbytes)
     short, long = cache(2), cache(4)
     kept.put(key(1, 2), short)
     kept.put(key(1, 2, 3, 4), long)

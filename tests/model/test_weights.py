@@ -12,7 +12,6 @@ from qwen2vl_demo.config import Qwen2VLConfig, TextConfig, VisionConfig
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.model import weights
 from qwen2vl_demo.model.qwen2vl import Qwen2VL
-from qwen2vl_demo.nano.checkpoint import config_json
 
 CPU = torch.device("cpu")
 CONFIG = Qwen2VLConfig(
@@ -33,7 +32,7 @@ def write(directory, config=CONFIG, change=lambda state: state, shards=1):
     """A checkpoint with random weights; `change` may spoil its tensors. Returns the state that was meant."""
     torch.manual_seed(0)
     state = dict(Qwen2VL(config).state_dict())
-    (directory / "config.json").write_text(json.dumps(config_json(config, 1, 0)))
+    (directory / "config.json").write_text(json.dumps(config.to_dict()))
     tensors = change(dict(state))
     if shards == 1:
         save_file(tensors, directory / "model.safetensors")
@@ -150,6 +149,13 @@ def test_a_directory_is_taken_as_it_is_and_a_missing_one_says_what_model_may_be(
         weights.find_checkpoint(str(file))
 
 
+@pytest.mark.parametrize("content", ["[]", "null", '{"weight_map": []}', '{"weight_map": {"a": 1}}', "{"])
+def test_a_broken_index_is_named(tmp_path, content):
+    (tmp_path / "model.safetensors.index.json").write_text(content)
+    with pytest.raises(UserError, match=r"model\.safetensors\.index\.json"):
+        weights.weight_files(tmp_path)
+
+
 def test_a_hub_model_without_a_network_gets_one_clear_sentence(monkeypatch, tmp_path):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
@@ -174,6 +180,31 @@ def test_placement_gives_its_reason(tmp_path, monkeypatch):
     assert weights.place(tmp_path, "cpu", "bfloat16").reason.endswith("bfloat16 as asked for")
 
 
+@pytest.mark.parametrize("sysconf", [None, lambda name: 4096])
+def test_free_memory_needs_neither_proc_nor_sysconf(tmp_path, monkeypatch, sysconf):
+    """Windows has no /proc and no os.sysconf: loading on a CPU ended in an AttributeError there."""
+
+    def no_proc(*_, **__):
+        raise FileNotFoundError
+
+    monkeypatch.setattr("builtins.open", no_proc)
+    if sysconf is None:
+        monkeypatch.delattr(weights.os, "sysconf")
+    else:
+        monkeypatch.setattr(weights.os, "sysconf", sysconf)
+    assert weights.free_memory() == (None if sysconf is None else 4096 * 4096)
+
+
+def test_where_the_free_memory_is_unknown_the_faster_dtype_is_chosen(tmp_path, monkeypatch):
+    write(tmp_path)
+    monkeypatch.setattr(weights, "bfloat16_gain", lambda: 0.1)
+    monkeypatch.setattr(weights, "bfloat16_row_gain", lambda: 2.0)
+    monkeypatch.setattr(weights, "MIN_DECODE_BYTES", 1)
+    monkeypatch.setattr(weights, "free_memory", lambda: None)
+    placed = weights.place(tmp_path, "cpu")
+    assert (placed.dtype, placed.decode) == (torch.float32, "bfloat16")
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
 def test_a_device_that_is_not_there_is_refused(tmp_path):
     with pytest.raises(UserError, match="no device cuda here"):
@@ -192,7 +223,7 @@ def test_a_large_model_on_a_cpu_writes_in_bfloat16_only_where_that_is_faster_and
     monkeypatch.setattr(weights, "bfloat16_gain", lambda: 0.1)
     monkeypatch.setattr(weights, "bfloat16_row_gain", lambda: 2.0)
     assert weights.place(tmp_path, "cpu").decode == "same", "a small model gains nothing"
-    monkeypatch.setattr(weights, "LARGE", 1)
+    monkeypatch.setattr(weights, "MIN_DECODE_BYTES", 1)
     placed = weights.place(tmp_path, "cpu")
     assert (placed.dtype, placed.decode) == (torch.float32, "bfloat16")
     assert "2.0 times as fast for a single token" in placed.reason

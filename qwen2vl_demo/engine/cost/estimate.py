@@ -11,40 +11,40 @@ from dataclasses import dataclass
 
 from qwen2vl_demo.trace import PromptTrace
 
-USER_TURN = ("<|im_start|>", "user")  # the readable pieces with which a question begins
+USER_TURN = ("<|im_start|>", "user")  # the first tokens of a question
 
 
 @dataclass(frozen=True)
-class Span:
-    """Seconds, and how sure: most likely `about`, rarely outside `low` to `high`."""
+class TimeRange:
+    """A predicted number of seconds: most likely `about`, rarely outside `low` to `high`."""
 
     low: float
     about: float
     high: float
 
     @classmethod
-    def around(cls, about: float, spread: float) -> Span:
-        """`spread` is the logarithm of the factor by which it may be wrong either way."""
+    def around(cls, about: float, spread: float) -> TimeRange:
+        """`spread` is the logarithm of the factor by which `about` may be wrong in either direction."""
         return cls(about * math.exp(-spread), about, about * math.exp(spread))
 
-    def __add__(self, other: Span) -> Span:
-        return Span(self.low + other.low, self.about + other.about, self.high + other.high)
+    def __add__(self, other: TimeRange) -> TimeRange:
+        return TimeRange(self.low + other.low, self.about + other.about, self.high + other.high)
 
-    def __mul__(self, times: float) -> Span:
-        return Span(self.low * times, self.about * times, self.high * times)
+    def __mul__(self, times: float) -> TimeRange:
+        return TimeRange(self.low * times, self.about * times, self.high * times)
 
 
-NOTHING = Span(0.0, 0.0, 0.0)
+NO_TIME = TimeRange(0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes that an answer needs while it is written."""
+    """Bytes that generating an answer needs."""
 
     weights: int
-    kv_cache: int  # of the prompt and of the longest answer that was asked for
-    activations: int  # the most that lives inside a layer at a time: an upper estimate
-    free: int | None = None  # what the device has left beside the weights; None if it does not say
+    kv_cache: int  # of the prompt and of the longest answer allowed
+    activations: int  # the peak inside a layer: an upper estimate
+    free: int | None = None  # on the device, beside the weights; None where unknown
 
     @property
     def total(self) -> int:
@@ -57,32 +57,32 @@ class Memory:
 
 @dataclass(frozen=True)
 class Times:
-    """Seconds of the parts of an answer, in their order. What is reused is not in them."""
+    """Seconds of the phases of an answer, in their order, without what is cached."""
 
-    prepare: Span  # words made into ids, files that were opened found again, a KV cache copied
-    encode: Span  # the vision transformer
-    prefill: Span  # the prompt read by the language model
-    token: Span  # each token of the answer, the prompt's length included
+    prepare: TimeRange  # tokenizing, finding decoded media, copying a KV cache
+    encode: TimeRange  # the vision transformer
+    prefill: TimeRange  # the language model over the prompt
+    token: TimeRange  # each token of the answer
 
     @property
-    def first_token(self) -> Span:
+    def first_token(self) -> TimeRange:
         return self.prepare + self.encode + self.prefill
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What one answer will cost. Token counts are exact; `memory` and `times` are None where nobody can say."""
+    """What one answer will cost. Token counts are exact; `memory` and `times` are None where they are unknown."""
 
     prompt_tokens: int
     turn_tokens: int  # of these, from the last question on
     media_tokens: int  # of all, for pictures and clips
     context_length: int
-    reused_tokens: int = 0  # of the prompt, still known from an earlier turn
+    reused_tokens: int = 0  # of the prompt, in the KV cache from an earlier turn
     media: int = 0  # pictures and clips in the prompt
     reused_media: int = 0  # of these, not encoded again
     memory: Memory | None = None
     times: Times | None = None
-    basis: str = ""  # for people: what the seconds rest on, or a sentence that says why there are none
+    basis: str = ""  # what the seconds are based on, or why there are none; for people
 
     @property
     def room(self) -> int:
@@ -91,7 +91,7 @@ class Estimate:
 
 
 def tokens_only(trace: PromptTrace, why: str = "") -> Estimate:
-    """All that can be said without a model; `why` is the sentence that says what is missing."""
+    """An estimate without a model; `why` is a sentence, for people, that gives the reason."""
     return Estimate(
         prompt_tokens=len(trace),
         turn_tokens=len(trace) - last_question(trace),
@@ -103,9 +103,9 @@ def tokens_only(trace: PromptTrace, why: str = "") -> Estimate:
 
 
 def last_question(trace: PromptTrace) -> int:
-    """Index of the token with which the last user turn begins; 0 if there is none.
+    """The index of the token with which the last user turn starts; 0 if there is none.
 
-    A typed "<|im_start|>" is no special token, so a visitor's words cannot move it.
+    A typed "<|im_start|>" is not a special token, so the text of a message cannot move it.
     """
     tokens = trace.tokens
     for at in range(len(tokens) - 2, -1, -1):

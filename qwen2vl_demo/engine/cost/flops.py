@@ -1,8 +1,7 @@
-"""What a prompt costs, counted: floating-point operations and bytes, from a configuration and from grids alone.
+"""The cost of a prompt in floating-point operations and bytes, computed from a configuration and grids alone.
 
-Counts the matrix products (2 operations for each multiply-add), which are all but a few per mille of the work, and
-counts causal attention as what is really attended: token i sees i + 1. Exact for any Qwen2-VL; knows no device, no
-seconds and no torch. Memory that only lives inside a layer is an upper estimate and says so.
+FLOPs are those of the matrix products (2 for each multiply-add), which are all but a few per mille of the work. Causal
+attention is counted exactly: token i attends to i + 1 tokens. Activation memory is an upper estimate. Imports no torch.
 """
 
 from __future__ import annotations
@@ -14,12 +13,12 @@ from dataclasses import dataclass
 from qwen2vl_demo.config import Qwen2VLConfig, TextConfig, VisionConfig
 from qwen2vl_demo.geometry import Grid, segment_lengths
 
-FLOAT32 = 4  # bytes; rotary angles and RMSNorm are always computed in it
+FLOAT32 = 4  # bytes; rotary angles and RMSNorm are always computed in float32
 
 
 @dataclass(frozen=True)
 class Flops:
-    """Operations of matrix products with weights, and of attention, which grows with the square of what it sees."""
+    """FLOPs of products with weights, and of attention, which grow with the square of the length."""
 
     linear: float = 0
     attention: float = 0
@@ -37,12 +36,12 @@ class Flops:
 
 @dataclass(frozen=True)
 class Parameters:
-    """Numbers in each part of a model."""
+    """The number of parameters in each part of a model."""
 
     vision: int  # the ViT and the merger
     layers: int  # the language model's layers and last norm
-    embedding: int  # one row a token of the vocabulary
-    head: int  # the same once more, where the embedding is not used as the output layer too
+    embedding: int  # one row for each token of the vocabulary
+    head: int  # as many again, unless the embedding is also the output layer
 
     @property
     def total(self) -> int:
@@ -50,7 +49,7 @@ class Parameters:
 
 
 def parameters(config: Qwen2VLConfig) -> Parameters:
-    """How many numbers the weights of a checkpoint are."""
+    """The number of parameters of a checkpoint."""
     v, t = config.vision, config.text
     block = 4 * v.embed_dim**2 + 4 * v.embed_dim + 2 * v.embed_dim * v.mlp_dim + v.embed_dim + v.mlp_dim
     block += 4 * v.embed_dim  # two LayerNorms, weight and bias
@@ -69,7 +68,7 @@ def parameters(config: Qwen2VLConfig) -> Parameters:
 
 
 def block_flops(config: VisionConfig, segments: Sequence[int]) -> Flops:
-    """One ViT block over segments (patches in each): full attention inside a segment, none across."""
+    """One ViT block over segments, given by their patches: full attention inside a segment, none across."""
     width, patches = config.embed_dim, sum(segments)
     return Flops(
         linear=2 * patches * (4 * width * width + 2 * width * config.mlp_dim),
@@ -78,7 +77,7 @@ def block_flops(config: VisionConfig, segments: Sequence[int]) -> Flops:
 
 
 def vision_flops(config: VisionConfig, grids: Sequence[Grid]) -> Flops:
-    """The ViT and the merger over pictures and clips; every temporal slice is a segment of its own."""
+    """The ViT and the merger over pictures and clips; each temporal slice is a segment."""
     segments = segment_lengths(grids)
     patches, merged = sum(segments), config.embed_dim * config.merge_size**2
     ends = 2 * patches * config.patch_dim * config.embed_dim
@@ -86,26 +85,26 @@ def vision_flops(config: VisionConfig, grids: Sequence[Grid]) -> Flops:
     return block_flops(config, segments) * config.depth + Flops(linear=ends)
 
 
-def layer_flops(config: TextConfig, new: int, known: int = 0) -> Flops:
-    """One layer of the language model for `new` tokens behind `known` ones; token i attends to all up to itself."""
+def layer_flops(config: TextConfig, new: int, cached: int = 0) -> Flops:
+    """One layer of the language model for `new` tokens after `cached` ones; token i attends to all up to itself."""
     shared = config.num_kv_heads * config.head_dim
     width = config.hidden_size
-    seen = new * known + new * (new + 1) // 2
+    seen = new * cached + new * (new + 1) // 2
     return Flops(
         linear=2 * new * (2 * width * width + 2 * width * shared + 3 * width * config.intermediate_size),
         attention=4 * width * seen,
     )
 
 
-def prefill_flops(config: TextConfig, length: int, known: int = 0) -> Flops:
-    """Reading a prompt of `length` tokens of which `known` are in the KV cache; logits of the last token only."""
+def prefill_flops(config: TextConfig, length: int, cached: int = 0) -> Flops:
+    """Prefill of a prompt of `length` tokens, `cached` of them in the KV cache; logits of the last token only."""
     head = Flops(linear=2 * config.hidden_size * config.vocab_size)
-    return layer_flops(config, length - known, known) * config.num_layers + head
+    return layer_flops(config, length - cached, cached) * config.num_layers + head
 
 
 def decode_bytes(config: Qwen2VLConfig, length: int, itemsize: int) -> int:
-    """Bytes read to write one token behind `length` others: every weight of the layers and the output layer once, and
-    the keys and values so far."""
+    """Bytes read by a decoding step after `length` tokens: all weights of the layers and the output layer once, and the
+    keys and values so far."""
     t, count = config.text, parameters(config)
     return (count.layers + t.vocab_size * t.hidden_size) * itemsize + kv_bytes(t, length, itemsize)
 
@@ -116,38 +115,38 @@ def kv_bytes(config: TextConfig, tokens: int, itemsize: int) -> int:
 
 
 def vision_activation_bytes(config: VisionConfig, patches: int, itemsize: int) -> int:
-    """The most that lives at a time while the ViT runs over `patches` patches, without its weights.
+    """Peak bytes while the ViT runs over `patches` patches, without its weights.
 
-    Three places can be the peak of a block: turning the queries and keys (float32 copies), attention itself, and the
-    MLP, whose QuickGELU holds three arrays of its width. The patches and the angles live all along. No matrix of
-    all patches by all patches is ever built.
+    The peak of a block is at one of three places: rotating the queries and keys (float32 copies), attention itself, and
+    the MLP, whose QuickGELU holds three arrays of its width. The patches and the angles are held throughout. No matrix
+    of all patches by all patches is ever allocated.
     """
     width, mlp = config.embed_dim, config.mlp_dim
     wide = FLOAT32 if itemsize < FLOAT32 else 0  # rotating makes copies of narrower numbers
     stays = config.patch_dim * (itemsize + wide) + width * itemsize + 3 * config.head_dim // 2 * FLOAT32 + 32
-    # Queries and keys turn together: both halves and the whole in float32, and for narrower ones copies around that.
+    # Queries and keys are rotated together: both halves and the whole in float32, and copies of narrower numbers.
     rotating = (3 + 1) * width * itemsize + 4 * FLOAT32 * width + (2 * (wide + itemsize) * width if wide else 0)
     attending = (3 + 2 + 2) * width * itemsize
     expanding = 2 * width * itemsize + 3 * mlp * itemsize
     return patches * (stays + max(rotating, attending, expanding))
 
 
-def prefill_activation_bytes(config: TextConfig, new: int, known: int, itemsize: int, chunk: int) -> int:
-    """The most that lives at a time while `new` tokens are read, `chunk` at a time, without weights and KV cache."""
+def prefill_activation_bytes(config: TextConfig, new: int, cached: int, itemsize: int, chunk: int) -> int:
+    """Peak bytes while `new` tokens are prefilled, `chunk` at a time, without weights and KV cache."""
     at_once = min(new, chunk)
     width, inner = config.hidden_size, config.intermediate_size
     angles = 3 * FLOAT32 * config.head_dim // 2
     layer = at_once * (angles + 3 * width * itemsize + max(3 * inner, 4 * width) * itemsize + 2 * FLOAT32 * width)
-    # Where tokens follow a prefix, attention takes a mask: a bool a pair, and the number that torch makes of it.
-    mask = at_once * (known + new) * (1 + itemsize) if known or new > chunk else 0
+    # After a prefix, attention takes a mask: a bool for each pair, and the number that torch makes of it.
+    mask = at_once * (cached + new) * (1 + itemsize) if cached or new > chunk else 0
     return new * width * itemsize + layer + mask
 
 
-def largest_piece(grids: Sequence[Grid], most_patches: int) -> int:
-    """Patches in the largest piece that is encoded at a time: a clip is cut along time, a picture is not."""
-    return max((h * w * min(t, max(1, most_patches // (h * w))) for t, h, w in grids), default=0)
+def largest_piece(grids: Sequence[Grid], max_patches: int) -> int:
+    """Patches in the largest piece that is encoded at a time: clips are cut along time, pictures are not."""
+    return max((h * w * min(t, max(1, max_patches // (h * w))) for t, h, w in grids), default=0)
 
 
-def pieces_of(grids: Sequence[Grid], most_patches: int) -> int:
+def pieces_of(grids: Sequence[Grid], max_patches: int) -> int:
     """How many times the ViT runs for these pictures and clips."""
-    return sum(math.ceil(t / max(1, most_patches // (h * w))) for t, h, w in grids)
+    return sum(math.ceil(t / max(1, max_patches // (h * w))) for t, h, w in grids)

@@ -1,8 +1,8 @@
-"""Predicts what an answer will take on this device, and learns from what answers then took.
+"""Predicts the time and memory of an answer on this device, and corrects itself by the answers that follow.
 
-A prediction is counted work (`cost`) at the calibrated speed (`speed`), times a factor for each phase that follows the
-ratio of measured to predicted seconds of the last answers; how much that ratio varies becomes the range. Safe for
-several threads; never waits for the engine. Knows numbers of prompts, not their content.
+A prediction is the counted work (`flops`) at the calibrated speed (`calibration`), times a factor for each phase. The
+factor follows the ratio of measured to predicted seconds of the last answers; the spread of that ratio becomes the
+range. Thread-safe; never waits for the engine.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from qwen2vl_demo.engine.cost import flops as cost
-from qwen2vl_demo.engine.cost.calibration import Speed, calibrate
-from qwen2vl_demo.engine.cost.estimate import NOTHING, Estimate, Memory, Span, Times, tokens_only
+from qwen2vl_demo.engine.cost import flops
+from qwen2vl_demo.engine.cost.calibration import DeviceSpeed, calibrate
+from qwen2vl_demo.engine.cost.estimate import NO_TIME, Estimate, Memory, TimeRange, Times, tokens_only
 from qwen2vl_demo.engine.generate import PREFILL_CHUNK
 from qwen2vl_demo.engine.vision_cache import PIECE_PATCHES
 from qwen2vl_demo.geometry import Grid
@@ -30,56 +30,61 @@ from qwen2vl_demo.trace import PromptTrace
 log = logging.getLogger(__name__)
 
 UNKNOWN = "How fast this device is could not be found out, so no time is predicted."
-REMEMBERED = 16  # answers
-FADING = 0.75  # weight of an answer beside the one after it
-DOUBT = 0.5  # log of the factor by which a calibration alone is usually wrong ...
-DOUBT_WEIGHT = 0.3  # ... what the calibration counts beside one answer ...
-SPREAD_WEIGHT = 1.0  # ... and its doubt: one answer says little of how much they vary
-# Seconds to prepare a prompt whose files are opened already, which they are once it can be estimated: a start, and a
-# token. Only where the learning begins.
-PREPARE = (1e-3, 1e-6)
-LEAST_SPREAD = 0.15  # log: two runs of the same work differ by this much
+HISTORY = 16  # answers by which predictions are corrected
+DECAY = 0.75  # weight of an answer relative to the next one
+# The prior, before any answer was measured: the calibration is off by PRIOR_SPREAD (log of a factor), and counts as
+# much as this many answers towards the mean and towards the spread.
+PRIOR_SPREAD = 0.5
+PRIOR_MEAN_WEIGHT = 0.3
+PRIOR_SPREAD_WEIGHT = 1.0
+# Seconds to prepare a prompt whose media are decoded already: constant, and for each token. Corrected like the rest.
+PREPARE_SECONDS = (1e-3, 1e-6)
+MIN_SPREAD = 0.15  # log: two runs of the same work differ by this much
 
 
 @dataclass(frozen=True)
-class Work:
-    """What there is to do for one answer."""
+class Workload:
+    """What has to be computed for one answer."""
 
-    length: int  # tokens of the prompt
-    known: int  # of these, in the KV cache already
-    room: int  # most tokens of the answer
+    prompt_tokens: int
+    cached_tokens: int  # of the prompt, in the KV cache already
+    max_new_tokens: int
     grids: tuple[Grid, ...]  # of the pictures and clips that must be encoded
 
     @classmethod
-    def of(cls, trace: PromptTrace, new_tokens: int, known: int, encoded: Callable[[str, Grid], bool]) -> Work:
-        """`new_tokens` were asked for; `encoded` says by digest and grid whether a picture's merged tokens are kept."""
+    def of(
+        cls, trace: PromptTrace, max_new_tokens: int, cached_tokens: int, is_encoded: Callable[[str, Grid], bool]
+    ) -> Workload:
+        """`is_encoded` tells by digest and grid whether a medium's merged tokens are cached."""
+        new = [medium for medium in trace.media if medium.span[1] > cached_tokens]
         return cls(
-            length=len(trace),
-            known=known,
-            room=max(0, min(new_tokens, trace.context_length - len(trace))),
-            grids=tuple(m.grid_thw for m in trace.media if m.span[1] > known and not encoded(m.digest, m.grid_thw)),
+            prompt_tokens=len(trace),
+            cached_tokens=cached_tokens,
+            max_new_tokens=max(0, min(max_new_tokens, trace.context_length - len(trace))),
+            grids=tuple(medium.grid_thw for medium in new if not is_encoded(medium.digest, medium.grid_thw)),
         )
 
 
-class Meter:
-    """One for an engine."""
+class CostPredictor:
+    """Predictions for one model and its decoder."""
 
     def __init__(self, model: Qwen2VL, decoder: Decoder) -> None:
         self._model, self._decoder, self.config = model, decoder, model.config
         self.itemsize = model.dtype.itemsize
-        self._speed: Speed | None = None
+        self._speed: DeviceSpeed | None = None
         self._failed = False
         self._ratios: dict[str, deque[float]] = {}  # logs of measured / predicted, newest last
         self._calibrating, self._lock = threading.Lock(), threading.Lock()
 
     @property
     def ready(self) -> bool:
-        """Whether predicting is a matter of arithmetic now."""
+        """Whether the device has been calibrated, so that predicting is mere arithmetic."""
         return self._speed is not None
 
-    def calibrate(self) -> Speed | None:
-        """Finds out the speed, once; takes about a tenth of a second the first time. None where that cannot be done
-        (a memory that is full, an operation that a device lacks): then nothing is predicted, and answers come as ever.
+    def calibrate(self) -> DeviceSpeed | None:
+        """Measures the device's speed, about a tenth of a second, once.
+
+        None where that fails (the memory is full, or the device lacks an operation): then no times are predicted.
         """
         with self._calibrating:
             if self._speed is None and not self._failed:
@@ -90,102 +95,104 @@ class Meter:
                     log.warning("the device could not be calibrated: %s", type(problem).__name__)
             return self._speed
 
-    def estimate(self, trace: PromptTrace, work: Work) -> Estimate:
-        """All that can be said before an answer is asked for."""
+    def estimate(self, trace: PromptTrace, work: Workload) -> Estimate:
+        """The predicted tokens, memory and seconds of an answer."""
         return replace(
             tokens_only(trace),
-            reused_tokens=work.known,
+            reused_tokens=work.cached_tokens,
             reused_media=len(trace.media) - len(work.grids),
             memory=self.memory(work, _free(self._model.device)),
             times=self.times(work),
             basis=self.basis,
         )
 
-    def memory(self, work: Work, free: int | None) -> Memory:
-        """Bytes of an answer. Those inside a layer are the larger of the ViT's and the language model's."""
-        patches = cost.largest_piece(work.grids, PIECE_PATCHES)
-        vision = cost.vision_activation_bytes(self.config.vision, patches, self.itemsize)
-        text = cost.prefill_activation_bytes(
-            self.config.text, work.length - work.known, work.known, self.itemsize, PREFILL_CHUNK
+    def memory(self, work: Workload, free: int | None) -> Memory:
+        """Bytes of an answer. `activations` is the larger of the ViT's and the language model's."""
+        patches = flops.largest_piece(work.grids, PIECE_PATCHES)
+        vision = flops.vision_activation_bytes(self.config.vision, patches, self.itemsize)
+        text = flops.prefill_activation_bytes(
+            self.config.text, work.prompt_tokens - work.cached_tokens, work.cached_tokens, self.itemsize, PREFILL_CHUNK
         )
         return Memory(
-            weights=cost.parameters(self.config).total * self.itemsize + self._decoder.extra_bytes,
-            kv_cache=cost.kv_bytes(self.config.text, work.length + work.room, self.itemsize),
+            weights=flops.parameters(self.config).total * self.itemsize + self._decoder.extra_bytes,
+            kv_cache=flops.kv_bytes(self.config.text, work.prompt_tokens + work.max_new_tokens, self.itemsize),
             activations=max(vision, text),
             free=free,
         )
 
-    def times(self, work: Work) -> Times | None:
-        """Seconds of an answer's parts; calibrates first if nobody has. None if that cannot be done."""
+    def times(self, work: Workload) -> Times | None:
+        """Seconds of each phase of an answer; calibrates first if necessary. None if calibration fails."""
         speed = self.calibrate()
         if speed is None:
             return None
         raw = self._raw(work, speed)
         return Times(
             prepare=self._corrected("prepare", raw["prepare"]),
-            encode=self._corrected("encode", raw["encode"]) if work.grids else NOTHING,
+            encode=self._corrected("encode", raw["encode"]) if work.grids else NO_TIME,
             prefill=self._corrected("prefill", raw["prefill"]),
             token=self._corrected("token", raw["token"]),
         )
 
-    def observe(self, work: Work, timings: Mapping[str, float], new_tokens: int) -> None:
-        """Learns from an answer: its timings in seconds, phase by phase, as far as it came."""
+    def observe(self, work: Workload, timings: Mapping[str, float], new_tokens: int) -> None:
+        """Corrects later predictions by the timings of an answer, in seconds, for the phases that it reached."""
         if self._speed is None:
             return
         raw = self._raw(work, self._speed)
         measured = {phase: timings[phase] for phase in ("prepare", "encode", "prefill") if phase in timings}
-        if not work.grids:  # then the time between preparing and reading was spent on finding and copying a KV cache
+        if not work.grids:  # then the time before prefill was spent on finding and copying a KV cache
             measured["prepare"] = measured.get("prepare", 0.0) + measured.pop("encode", 0.0)
         if "decode" in timings and new_tokens > 1:
             measured["token"] = timings["decode"] / new_tokens
         with self._lock:
             for phase, seconds in measured.items():
                 if seconds > 0 and raw[phase] > 0:
-                    ratios = self._ratios.setdefault(phase, deque(maxlen=REMEMBERED))
+                    ratios = self._ratios.setdefault(phase, deque(maxlen=HISTORY))
                     ratios.append(math.log(seconds / raw[phase]))
 
     @property
     def basis(self) -> str:
-        """What the seconds rest on, in words; or why there are none."""
+        """What the predicted seconds are based on, or why there are none; for people."""
         if self._speed is None:
             return UNKNOWN
         answers = max((len(ratios) for ratios in self._ratios.values()), default=0)
         learned = "; no answer has been measured yet"
         if answers:
             learned = f", corrected by the last {answers} answers" if answers > 1 else ", corrected by one answer"
-        return f"a calibration of this device in {self._speed.took:.2f} s{learned}"
+        return f"a calibration of this device in {self._speed.calibration_seconds:.2f} s{learned}"
 
-    def _raw(self, work: Work, speed: Speed) -> dict[str, float]:
-        """Seconds at the calibrated speed, without what answers taught."""
+    def _raw(self, work: Workload, speed: DeviceSpeed) -> dict[str, float]:
+        """Seconds of each phase at the calibrated speed, without corrections."""
         vision, text = self.config.vision, self.config.text
         encode = 0.0
         if work.grids:
-            flops, runs = cost.vision_flops(vision, work.grids), cost.pieces_of(work.grids, PIECE_PATCHES)
-            encode = runs * vision.depth * speed.block.at(flops.linear / vision.depth / runs)
-            encode += flops.attention * speed.attention
-        new = work.length - work.known
-        flops, runs = cost.layer_flops(text, new, work.known), math.ceil(new / PREFILL_CHUNK)
-        prefill = text.num_layers * (runs * speed.layer.at(flops.linear / runs) + flops.attention * speed.attention)
-        seen = cost.kv_bytes(text, work.length + work.room // 2, self.itemsize)
+            count, runs = flops.vision_flops(vision, work.grids), flops.pieces_of(work.grids, PIECE_PATCHES)
+            encode = runs * vision.depth * speed.block.at(count.linear / vision.depth / runs)
+            encode += count.attention * speed.attention
+        new = work.prompt_tokens - work.cached_tokens
+        count, runs = flops.layer_flops(text, new, work.cached_tokens), math.ceil(new / PREFILL_CHUNK)
+        prefill = text.num_layers * (runs * speed.layer.at(count.linear / runs) + count.attention * speed.attention)
+        seen = flops.kv_bytes(text, work.prompt_tokens + work.max_new_tokens // 2, self.itemsize)
         return {
-            "prepare": PREPARE[0] + PREPARE[1] * work.length,
+            "prepare": PREPARE_SECONDS[0] + PREPARE_SECONDS[1] * work.prompt_tokens,
             "encode": encode,
             "prefill": prefill + speed.head,
             "token": speed.token + seen * speed.byte,
         }
 
-    def _corrected(self, phase: str, seconds: float) -> Span:
+    def _corrected(self, phase: str, seconds: float) -> TimeRange:
         with self._lock:
             ratios = list(self._ratios.get(phase, ()))
-        weights = [FADING**age for age in range(len(ratios))][::-1]
-        mean = sum(w * r for w, r in zip(weights, ratios, strict=True)) / (sum(weights) + DOUBT_WEIGHT)
-        squares = SPREAD_WEIGHT * DOUBT**2 + sum(w * (r - mean) ** 2 for w, r in zip(weights, ratios, strict=True))
-        spread = math.sqrt(squares / (sum(weights) + SPREAD_WEIGHT))
-        return Span.around(seconds * math.exp(mean), max(LEAST_SPREAD, 1.5 * spread))
+        weights = [DECAY**age for age in range(len(ratios))][::-1]
+        mean = sum(w * r for w, r in zip(weights, ratios, strict=True)) / (sum(weights) + PRIOR_MEAN_WEIGHT)
+        squares = PRIOR_SPREAD_WEIGHT * PRIOR_SPREAD**2 + sum(
+            w * (r - mean) ** 2 for w, r in zip(weights, ratios, strict=True)
+        )
+        spread = math.sqrt(squares / (sum(weights) + PRIOR_SPREAD_WEIGHT))
+        return TimeRange.around(seconds * math.exp(mean), max(MIN_SPREAD, 1.5 * spread))
 
 
 def _free(device: torch.device) -> int | None:
-    """Bytes that the device could still give."""
+    """Bytes that are free on the device; None where it does not tell."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     return free_memory() if device.type == "cpu" else None

@@ -1,9 +1,9 @@
-"""An engine whose model runs elsewhere: any OpenAI-compatible server (vLLM, SGLang, ...).
+"""An engine whose model runs on an OpenAI-compatible server (vLLM, SGLang, ...).
 
-The prompt is prepared here as for the local model, so the page shows the same trace, and the resized pixels are what
-is sent. The weights, the sampling and the special tokens of the text are the server's; what it reports of its token
-counts wins over our count. Every failure is one UserError that names --engine-url, --engine-model or --engine-key.
-Holds no state of a conversation: several may run at once.
+The prompt is prepared here as for a local model, so that the page shows the same trace, and its resized pixels are
+sent. Weights, sampling and the special tokens of the text are the server's, and its token counts take precedence over
+ours. Every failure is a UserError that names --engine-url, --engine-model or --engine-key. No state of a conversation
+is kept; requests run in parallel.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ NO_ATTENTION = (
     "Where an answer looked can be seen only when the model runs here; this one runs on a server, which sends words "
     "and no attention. Start without --engine-url for it."
 )
-SERVER_TIMED = "The model runs on a server: what it needs there, and how long, cannot be known from here."
+NO_SERVER_ESTIMATE = "The model runs on a server: what it needs there, and how long, cannot be known from here."
 _END: Literal["[DONE]"] = "[DONE]"  # the data of the last event
 
 
@@ -42,7 +42,7 @@ class RemoteEngine:
     config = None  # the weights are the server's
 
     def __init__(self, server: Server, processor: Processor, *, exact_text: bool) -> None:
-        """`exact_text` says that the processor's tokenizer is the server's, so that text tokens are counted exactly."""
+        """`exact_text`: the processor's tokenizer is the server's, so that text tokens are counted exactly."""
         self.server = server
         self.processor = processor
         self.exact_text = exact_text
@@ -64,8 +64,8 @@ class RemoteEngine:
     ) -> RemoteEngine:
         """Asks the server which models it serves and takes `model`, or the only one.
 
-        `checkpoint` is the directory whose tokenizer and limits prepare the prompt; with "nano" (or "none") nano's
-        tokenizer and the released checkpoints' limits do. Raises UserError for whatever the flags can change.
+        `checkpoint` is the directory whose tokenizer and pixel limits prepare prompts; with "nano" or "none" those are
+        nano's tokenizer and the released checkpoints' limits. Raises UserError for whatever the flags can change.
         """
         server = discover(Server(base_url(url), model or "", key, timeout))
         if checkpoint in ("nano", "none"):
@@ -80,7 +80,6 @@ class RemoteEngine:
         """Nothing can be measured of a server."""
 
     def prepare(self, messages: Sequence[Message], options: GenerationOptions) -> PromptTrace:
-        """What the conversation becomes, with the server's context length where it says one."""
         return self.prompt(messages, options).trace
 
     def prompt(self, messages: Sequence[Message], options: GenerationOptions) -> Prompt:
@@ -88,7 +87,7 @@ class RemoteEngine:
 
     def estimate(self, trace: PromptTrace, options: GenerationOptions) -> Estimate:
         counted = "" if self.exact_text else " The tokens of words are counted with nano's tokenizer."
-        return tokens_only(trace, f"{SERVER_TIMED}{counted}")
+        return tokens_only(trace, f"{NO_SERVER_ESTIMATE}{counted}")
 
     def stream(
         self,
@@ -104,7 +103,7 @@ class RemoteEngine:
             raise UserError(
                 f"{self.server.shown} gives its tokens their positions itself; only a model here can differ."
             )
-        answer = _Answer(time.monotonic())
+        answer = _Completion(time.monotonic())
         try:
             prompt = prompt or self._process(messages, options, cancel)
             if ticket is not None:
@@ -116,7 +115,7 @@ class RemoteEngine:
         trace = prompt.trace
         answer.prepared(trace)
         frames = {(v.message, v.part): m.frames for v, m in zip(prompt.trace.media, prompt.media, strict=True)}
-        if self.exact_text:  # servers refuse to be asked for more tokens than their context has room for
+        if self.exact_text:  # servers refuse more tokens than their context has room for
             room = max(1, trace.context_length - len(trace))
             options = replace(options, max_new_tokens=min(options.max_new_tokens, room))
         body = request_body(self.server.model, messages, frames, options, sampled_clips=self.server.sampled_clips)
@@ -124,8 +123,8 @@ class RemoteEngine:
         while True:
             yield Chunk(status=f"Waiting for {self.server.shown}")
             try:
-                yield from self._converse(body, answer, cancel)
-            except UnknownFields as unknown:  # a strict server: ask again without what it does not know
+                yield from self._exchange(body, answer, cancel)
+            except UnknownFields as unknown:  # a strict server: ask again without these fields
                 body = {name: value for name, value in body.items() if name not in unknown.names}
                 dropped += [name for name in unknown.names if name != "skip_special_tokens"]
                 if dropped:
@@ -164,11 +163,11 @@ class RemoteEngine:
             return prompt
         return replace(prompt, trace=replace(prompt.trace, context_length=self.server.context_length))
 
-    def _converse(self, body: dict[str, Any], answer: _Answer, cancel: threading.Event | None) -> Iterator[Chunk]:
+    def _exchange(self, body: dict[str, Any], answer: _Completion, cancel: threading.Event | None) -> Iterator[Chunk]:
         exchange = Exchange(self.server, body)
         try:
             for data in exchange.events(cancel):
-                if text := answer.take(data, self.server):
+                if text := answer.read(data, self.server):
                     yield Chunk(text=text)
                 if answer.done:
                     return
@@ -180,26 +179,26 @@ class RemoteEngine:
             exchange.close()
 
 
-class _Answer:
-    """What has arrived of an answer so far."""
+class _Completion:
+    """A streamed chat completion: the text and the numbers of the events so far."""
 
     def __init__(self, started: float) -> None:
         self.started = started
-        self.trace: PromptTrace | None = None  # None until the prompt is made
+        self.trace: PromptTrace | None = None  # None until the prompt is prepared
         self.timings: dict[str, float] = {}
         self.text = ""
         self.pieces = 0
         self.usage: dict[str, Any] = {}
         self.stop_reason: StopReason | None = None
         self.done = False
-        self._half = ""  # the first half of a surrogate pair, whose second half comes with the next event
+        self._half = ""  # the first half of a surrogate pair that was split between two events
 
     def prepared(self, trace: PromptTrace) -> None:
         self.trace = trace
         self.timings["prepare"] = time.monotonic() - self.started
 
-    def take(self, data: str, server: Server) -> str:
-        """The new text of one event; "" for an event without any."""
+    def read(self, data: str, server: Server) -> str:
+        """Reads one event; returns its new text, "" if it has none. Raises UserError for what is no chat completion."""
         if data == _END:
             self.done = True
             self.stop_reason = self.stop_reason or "end"
@@ -219,9 +218,9 @@ class _Answer:
                 f"{server.shown} sent something that is no chat completion ({data[:80]!r}); "
                 "give the address of an OpenAI-compatible server with --engine-url."
             ) from None
-        return self._whole(text)
+        return self._join_surrogates(text)
 
-    def _whole(self, text: str) -> str:
+    def _join_surrogates(self, text: str) -> str:
         if not text:
             return ""
         self.pieces += 1
@@ -243,9 +242,8 @@ class _Answer:
             text=self.text,
             stop_reason=self.stop_reason,
             prompt_tokens=int(self.usage.get("prompt_tokens") or len(self.trace or ())),
-            new_tokens=int(
-                self.usage.get("completion_tokens") or self.pieces
-            ),  # a piece a token; vLLM counts the end token too
+            # Without a count from the server: one event for each token. vLLM counts the end token too.
+            new_tokens=int(self.usage.get("completion_tokens") or self.pieces),
             timings=timings,
             trace=self.trace,
         )

@@ -1,11 +1,11 @@
-"""A conversation as the JSON body of an OpenAI-compatible chat completion.
+"""The JSON body of an OpenAI-compatible chat completion.
 
-The pictures and frames that are sent are the resized ones of the trace, so the server has nothing left to resize and
-its token counts equal ours (as long as its own pixel limits are not narrower). Knows the format, not the network.
+Pictures and frames are sent as resized for the trace, so that the server has nothing left to resize and its token
+counts equal ours, as long as its own pixel limits are not narrower.
 
-Clips: vLLM takes frames that were sampled already (`data:video/jpeg;base64,FRAME,FRAME,...`) and keeps them all. Other
-servers open a file and sample it themselves at 2 frames a second: they get an MP4 of our frames at that rate, from
-which exactly these frames are taken again.
+vLLM accepts clips as sampled frames (`data:video/jpeg;base64,FRAME,FRAME,...`) and keeps all of them. Other servers
+open a file and sample it at 2 frames per second: they get an MP4 of our frames at that rate, from which they sample
+exactly these frames.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.geometry import VIDEO_FPS
 from qwen2vl_demo.processing.messages import Image, Message, Text, Video
 
-PNG_BYTES = 1_000_000  # a picture whose PNG is larger than this goes as a JPEG
+PNG_BYTES = 1_000_000  # a picture whose PNG is larger than this is sent as a JPEG
 JPEG = {"format": "JPEG", "quality": 95, "subsampling": 0}
-EXTRAS = ("top_k", "repetition_penalty", "skip_special_tokens")  # beyond OpenAI's own; vLLM and SGLang know them
+EXTRAS = ("top_k", "repetition_penalty", "skip_special_tokens")  # not OpenAI's; vLLM and SGLang know them
 
-# A chat template is text to the server: a special token that a person typed would become a real one.
+# Servers tokenize the rendered chat template, in which a typed special token would become a real one.
 _TYPED = re.compile(r"<\|(?=[a-z_]+\|>)")
 _TYPED_IN_ANSWER = re.compile(r"<\|(?=(?!box_|quad_|object_ref_)[a-z_]+\|>)")  # an answer may hold boxes
 
@@ -44,8 +44,8 @@ def request_body(
 ) -> dict[str, Any]:
     """The body of `POST /chat/completions`, streaming.
 
-    `frames` gives the resized frames (n, H, W, 3) uint8 of the part at (index of the message, index of the part).
-    `sampled_clips` says that the server takes sampled frames (vLLM).
+    `frames` are the resized frames (n, H, W, 3) uint8 of each medium, by (index of the message, index of the part).
+    `sampled_clips`: the server accepts sampled frames (vLLM).
     """
     body: dict[str, Any] = {
         "model": model,
@@ -69,8 +69,8 @@ def request_body(
 def _conversation(
     messages: Sequence[Message], frames: Mapping[tuple[int, int], np.ndarray], add_vision_id: bool, sampled_clips: bool
 ) -> list[dict[str, Any]]:
-    turns: list[dict[str, Any]] = []
-    seen = {"Picture": 0, "Video": 0}
+    sent: list[dict[str, Any]] = []
+    count = {"Picture": 0, "Video": 0}
     for at, message in enumerate(messages):
         if message.role != "user":
             if not all(isinstance(part, Text) for part in message.parts):
@@ -78,24 +78,24 @@ def _conversation(
                     f"A server takes media from the user only, but a message of the {message.role} holds one."
                 )
             typed = _TYPED_IN_ANSWER if message.role == "assistant" else _TYPED
-            turns.append({"role": message.role, "content": _plain(message.text, typed)})
+            sent.append({"role": message.role, "content": _plain(message.text, typed)})
             continue
         content: list[dict[str, Any]] = []
         for index, part in enumerate(message.parts):
             if isinstance(part, Text):
                 content.append({"type": "text", "text": _plain(part.text, _TYPED)})
                 continue
-            word = "Picture" if isinstance(part, Image) else "Video"
-            seen[word] += 1
+            kind = "Picture" if isinstance(part, Image) else "Video"
+            count[kind] += 1
             if add_vision_id:
-                content.append({"type": "text", "text": f"{word} {seen[word]}: "})
+                content.append({"type": "text", "text": f"{kind} {count[kind]}: "})
             content.append(_media(part, frames[at, index], sampled_clips))
-        turns.append({"role": "user", "content": content})
-    return turns
+        sent.append({"role": "user", "content": content})
+    return sent
 
 
 def _plain(text: str, typed: re.Pattern[str]) -> str:
-    """Text in which nothing that was typed reads as a special token: a zero-width space breaks it up."""
+    """The text with a zero-width space in each typed special token, so that it is none."""
     return typed.sub("<\u200b|", text)
 
 
@@ -109,7 +109,7 @@ def _media(part: Image | Video, frames: np.ndarray, sampled_clips: bool) -> dict
 
 
 def picture_uri(pixels: np.ndarray) -> str:
-    """A picture (H, W, 3) uint8 as a `data:` address: PNG, or JPEG where that would be large."""
+    """A picture (H, W, 3) uint8 as a `data:` URI: PNG, or JPEG where that would be large."""
     png = _encoded(pixels, format="PNG", compress_level=1)
     if len(png) <= PNG_BYTES:
         return f"data:image/png;base64,{_base64(png)}"
@@ -117,7 +117,7 @@ def picture_uri(pixels: np.ndarray) -> str:
 
 
 def clip_file(frames: np.ndarray, fps: int = int(VIDEO_FPS)) -> bytes:
-    """An MP4 (H.264) of frames (n, H, W, 3) uint8 with even sides, `fps` of them a second."""
+    """An MP4 (H.264) of frames (n, H, W, 3) uint8 with even sides, at `fps` frames per second."""
     buffer = io.BytesIO()
     with av.open(buffer, "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=fps, options={"crf": "12"})
@@ -129,9 +129,9 @@ def clip_file(frames: np.ndarray, fps: int = int(VIDEO_FPS)) -> bytes:
     return buffer.getvalue()
 
 
-def _encoded(pixels: np.ndarray, **how: Any) -> bytes:
+def _encoded(pixels: np.ndarray, **options: Any) -> bytes:
     buffer = io.BytesIO()
-    PIL.Image.fromarray(pixels).save(buffer, **how)
+    PIL.Image.fromarray(pixels).save(buffer, **options)
     return buffer.getvalue()
 
 

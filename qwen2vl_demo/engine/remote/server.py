@@ -1,67 +1,67 @@
-"""The other end of the remote engine: an OpenAI-compatible server, one exchange with it, and what its failures mean.
+"""HTTP with an OpenAI-compatible server: finding its models, one streamed request, and what its failures mean.
 
-Every failure is one UserError that names the flag to change. Knows HTTP and events; knows neither prompts nor answers.
+Every failure is a UserError that names the flag to change.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import json
 import queue
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import httpx
+from httpx_sse import EventSource
 
 from qwen2vl_demo.engine.remote.request import EXTRAS
-from qwen2vl_demo.engine.remote.sse import EventParser
 from qwen2vl_demo.errors import UserError
 
-CONNECT_SECONDS = 10.0  # to reach the server, and to ask which models it serves
-WRITE_SECONDS = 60.0  # that the server may take no bytes of the pictures
+CONNECT_SECONDS = 10.0  # to connect, and to list the models
+WRITE_SECONDS = 60.0  # during which the server may accept none of the request
 POLL_SECONDS = 0.05  # how soon a cancellation is noticed
-
 
 _TOO_LONG = ("context length", "context_length", "max_model_len", "too long", "maximum length", "longer than")
 
 
 @dataclass(frozen=True)
 class Server:
-    """Where the model runs and how to speak to it."""
+    """The address of a server, and how it is to be asked."""
 
-    url: str  # ends in /v1 or whatever stands before /chat/completions
+    url: str  # the base, in front of /chat/completions; usually ends in /v1
     model: str
     key: str | None = field(default=None, repr=False)
-    timeout: float = 300.0  # seconds of silence
-    sampled_clips: bool = False  # takes sampled frames (vLLM)
-    context_length: int | None = None  # positions; None if the server does not say
+    timeout: float = 300.0  # seconds without any data from the server
+    sampled_clips: bool = False  # accepts sampled frames (vLLM)
+    context_length: int | None = None  # positions; None if the server does not tell
+    # The trusted certificates. Reading them takes a tenth of a second, so they are kept for all requests.
+    certificates: ssl.SSLContext = field(default_factory=httpx.create_ssl_context, repr=False, compare=False)
 
     @property
     def shown(self) -> str:
-        """The address as messages show it: without a password that may stand in it."""
+        """The address without a password that it may contain, for messages."""
         return _shown(self.url)
 
 
 class Exchange:
-    """One request and its stream of events, on a thread of its own, so that it can be cut off at any moment."""
+    """One request and its stream of events, on a thread of its own, so that it can be closed at any moment."""
 
     def __init__(self, server: Server, body: dict[str, Any]) -> None:
         self._server = server
         self._body = body
         self._items: queue.SimpleQueue[str | Exception | None] = queue.SimpleQueue()
         self._loop = asyncio.new_event_loop()
-        self._task = self._loop.create_task(self._talk())
+        self._task = self._loop.create_task(self._request())
         self._thread = threading.Thread(target=self._run, name="remote-engine", daemon=True)
         self._thread.start()
 
     def events(self, cancel: threading.Event | None) -> Iterator[str]:
-        """The data of each event, until the server ends the stream or `cancel` is set. Raises UserError."""
+        """Yields the data of each event until the server ends the stream or `cancel` is set. Raises UserError."""
         while cancel is None or not cancel.is_set():
             try:
                 item = self._items.get(timeout=POLL_SECONDS)
@@ -74,8 +74,8 @@ class Exchange:
             yield item
 
     def close(self) -> None:
-        """Closes the connection, wherever the exchange stands; the server stops computing."""
-        with contextlib.suppress(RuntimeError):  # the loop is closed: the exchange has ended by itself
+        """Closes the connection at any point of the exchange, upon which servers stop generating."""
+        with contextlib.suppress(RuntimeError):  # the loop is closed, since the exchange has ended
             self._loop.call_soon_threadsafe(self._task.cancel)
         self._thread.join(timeout=5)
 
@@ -89,12 +89,12 @@ class Exchange:
             self._items.put(None)
             self._loop.close()
 
-    async def _talk(self) -> None:
+    async def _request(self) -> None:
         server = self._server
         timeout = httpx.Timeout(server.timeout, connect=CONNECT_SECONDS, write=WRITE_SECONDS)
         try:
             async with (
-                httpx.AsyncClient(timeout=timeout, **_how(server)) as client,
+                httpx.AsyncClient(timeout=timeout, **_client_options(server)) as client,
                 client.stream("POST", f"{server.url}/chat/completions", json=self._body) as response,
             ):
                 if response.status_code != 200:
@@ -105,16 +105,22 @@ class Exchange:
                         f"{server.shown} answered with {kind or 'nothing'} and not with a stream of events; "
                         "give the address of an OpenAI-compatible server with --engine-url."
                     )
-                parser = EventParser()
-                async for piece in response.aiter_bytes():
-                    for data in parser.feed(piece):
-                        self._items.put(data)
+                async for data in event_data(response):
+                    self._items.put(data)
         except httpx.HTTPError as error:
             raise _unreachable(server, error) from None
 
 
+async def event_data(response: httpx.Response) -> AsyncIterator[str]:
+    """Yields the data of each server-sent event that has any."""
+    response.encoding = "utf-8-sig"  # the encoding of every event stream; a byte order mark is dropped
+    async for event in EventSource(response).aiter_sse():
+        if event.data:
+            yield event.data
+
+
 class UnknownFields(Exception):
-    """The server refuses fields of the request that it does not know."""
+    """The server refuses fields of the request because it does not know them."""
 
     def __init__(self, names: list[str]) -> None:
         super().__init__(", ".join(names))
@@ -122,9 +128,9 @@ class UnknownFields(Exception):
 
 
 def discover(server: Server) -> Server:
-    """Asks the server for its models; fills in the model, what it takes and its context length. Raises UserError."""
+    """The server with its model, its capabilities and its context length filled in. Raises UserError."""
     try:
-        response = httpx.get(f"{server.url}/models", timeout=CONNECT_SECONDS, **_how(server))
+        response = httpx.get(f"{server.url}/models", timeout=CONNECT_SECONDS, **_client_options(server))
     except httpx.InvalidURL as error:
         raise UserError(f"{server.shown} is no address ({error}); correct --engine-url.") from None
     except httpx.HTTPError as error:
@@ -150,7 +156,7 @@ def discover(server: Server) -> Server:
 
 
 def base_url(url: str) -> str:
-    """`http://host:8000` and `.../v1/chat/completions` both mean `.../v1`."""
+    """The base URL: `http://host:8000` and `.../v1/chat/completions` both mean `.../v1`."""
     parts = urlsplit(url)
     path = parts.path.rstrip("/").removesuffix("/chat/completions") or "/v1"
     return urlunsplit((parts.scheme, parts.netloc, path, "", ""))
@@ -161,17 +167,11 @@ def _shown(url: str) -> str:
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
-def _how(server: Server) -> dict[str, Any]:
-    """What every request to the server needs. A proxy from the environment is never meant for this machine itself."""
+def _client_options(server: Server) -> dict[str, Any]:
+    """Arguments of every httpx client. A proxy from the environment is never used for this machine itself."""
     headers = {"Authorization": f"Bearer {server.key}"} if server.key else {}
     local = urlsplit(server.url).hostname in ("localhost", "127.0.0.1", "::1")
-    return {"headers": headers, "trust_env": not local, "verify": _certificates()}
-
-
-@functools.cache
-def _certificates() -> ssl.SSLContext:
-    """Read once: it takes a tenth of a second, which would stand before every answer's first token."""
-    return httpx.create_ssl_context()
+    return {"headers": headers, "trust_env": not local, "verify": server.certificates}
 
 
 def _json(content: bytes) -> dict[str, Any]:
@@ -183,18 +183,18 @@ def _json(content: bytes) -> dict[str, Any]:
 
 
 def _message(answer: dict[str, Any]) -> str:
-    """The server's own words: OpenAI nests them, vLLM and SGLang have both forms, FastAPI says `detail`."""
+    """The server's message: nested in OpenAI's form, either form in vLLM and SGLang, `detail` in FastAPI."""
     error = answer.get("error", answer)
-    words = error.get("message") or error.get("detail") if isinstance(error, dict) else error
-    return " ".join(str(words or "it gave no reason").split())[:300].rstrip(".")
+    text = error.get("message") or error.get("detail") if isinstance(error, dict) else error
+    return " ".join(str(text or "it gave no reason").split())[:300].rstrip(".")
 
 
 def refusal(
     server: Server, status: int, answer: dict[str, Any], body: dict[str, Any] | None = None
 ) -> UserError | UnknownFields:
-    """What an answer other than 200 means for the person."""
-    said = _message(answer)
-    lower = said.lower()
+    """The exception for a response with a status other than 200."""
+    message = _message(answer)
+    lower = message.lower()
     if status in (401, 403):
         return UserError(
             f"{server.shown} refuses the key ({status}); set the right one with --engine-key or QWEN2VL_ENGINE_KEY."
@@ -206,20 +206,22 @@ def refusal(
             f"{server.shown} has no /chat/completions (404); correct --engine-url, which usually ends in /v1."
         )
     if status in (400, 422):
-        if body is not None and (unknown := [name for name in EXTRAS if name in body and name in said]):
+        if body is not None and (unknown := [name for name in EXTRAS if name in body and name in message]):
             return UnknownFields(unknown)
-        if any(words in lower for words in _TOO_LONG):
+        if any(phrase in lower for phrase in _TOO_LONG):
             return UserError(
-                f"The conversation is too long for {server.model} on {server.shown} ({said}); "
+                f"The conversation is too long for {server.model} on {server.shown} ({message}); "
                 "clear it, or lower max_pixels or the length of the answer."
             )
     if status == 413:
         return UserError(f"{server.shown} refuses a request of this size (413); send fewer or smaller pictures.")
     if status == 429:
-        return UserError(f"{server.shown} is busy (429: {said}); ask again in a moment.")
+        return UserError(f"{server.shown} is busy (429: {message}); ask again in a moment.")
     if status >= 500:
-        return UserError(f"{server.shown} failed ({status}: {said}); look at that server's log, then ask again.")
-    return UserError(f"{server.shown} refuses the request ({status}: {said}); check --engine-url and --engine-model.")
+        return UserError(f"{server.shown} failed ({status}: {message}); look at that server's log, then ask again.")
+    return UserError(
+        f"{server.shown} refuses the request ({status}: {message}); check --engine-url and --engine-model."
+    )
 
 
 def _no_model(server: Server, served: list[str]) -> UserError:

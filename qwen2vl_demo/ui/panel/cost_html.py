@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from html import escape
 
 from qwen2vl_demo.engine.cost import flops as cost
-from qwen2vl_demo.engine.cost.estimate import Estimate, Span
+from qwen2vl_demo.engine.cost.estimate import Estimate, TimeRange
 from qwen2vl_demo.engine.protocol import Outcome
 from qwen2vl_demo.released import RELEASED, RELEASED_ITEMSIZE
 from qwen2vl_demo.trace import PromptTrace
@@ -164,7 +164,7 @@ def _memory(estimate: Estimate) -> str:
     )
 
 
-def _pair(span: Span, seconds: float) -> str:
+def _pair(span: TimeRange, seconds: float) -> str:
     held = span.low <= seconds <= span.high
     mark = "" if held else ' class="missed"'
     words = "" if held else f"<span>{'slower' if seconds > span.high else 'faster'} than said</span>"
@@ -181,7 +181,7 @@ def _legend(parts: Sequence[tuple[str, str]]) -> str:
     return '<p class="cost-legend">' + "".join(f'<span class="cost-{k}">{escape(w)}</span>' for k, w in parts) + "</p>"
 
 
-def _range(span: Span) -> str:
+def _range(span: TimeRange) -> str:
     return f"{duration(span.low)} to {duration(span.high)}"
 
 

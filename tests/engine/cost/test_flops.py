@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from torch.utils.weak import WeakIdKeyDictionary
 
 from qwen2vl_demo.config import Qwen2VLConfig, TextConfig, VisionConfig
-from qwen2vl_demo.engine.cost import flops as cost
+from qwen2vl_demo.engine.cost import flops
 from qwen2vl_demo.geometry import mrope_position_ids
 from qwen2vl_demo.model.kv_cache import KVCache
 from qwen2vl_demo.model.qwen2vl import Qwen2VL
@@ -49,13 +49,13 @@ def counted(run):
 @pytest.mark.parametrize("grids", [[(1, 4, 6)], [(3, 4, 4), (1, 8, 2), (1, 8, 2)]])
 def test_the_vit_costs_what_torch_counts(model, grids):
     patches = torch.randn(sum(t * h * w for t, h, w in grids), CONFIG.vision.patch_dim)
-    assert cost.vision_flops(CONFIG.vision, grids).total == counted(lambda: model.encode(patches, grids))
+    assert flops.vision_flops(CONFIG.vision, grids).total == counted(lambda: model.encode(patches, grids))
 
 
 def test_a_slice_of_a_clip_does_not_pay_for_attention_to_the_others():
     """Five slices cost five pictures; one picture of five times the patches costs more, by attention only."""
-    one, five = (cost.vision_flops(CONFIG.vision, [(t, 4, 4)]) for t in (1, 5))
-    wide = cost.vision_flops(CONFIG.vision, [(1, 4, 20)])
+    one, five = (flops.vision_flops(CONFIG.vision, [(t, 4, 4)]) for t in (1, 5))
+    wide = flops.vision_flops(CONFIG.vision, [(1, 4, 20)])
     assert five.total == 5 * one.total
     assert wide.linear == five.linear and wide.attention == 5 * five.attention
 
@@ -72,13 +72,13 @@ def test_a_prompt_read_token_by_token_costs_what_torch_counts(model):
             hidden = model(embeddings[:, i : i + 1], positions[:, :, i : i + 1], cache)
         model.logits(hidden[0, -1:])
 
-    assert cost.prefill_flops(CONFIG.text, length).total == counted(run)
+    assert flops.prefill_flops(CONFIG.text, length).total == counted(run)
 
 
 def test_a_known_prefix_is_not_charged_but_looked_at():
     text = CONFIG.text
-    whole, first = cost.prefill_flops(text, 50), cost.prefill_flops(text, 30)
-    rest, head = cost.prefill_flops(text, 50, known=30), 2 * text.hidden_size * text.vocab_size
+    whole, first = flops.prefill_flops(text, 50), flops.prefill_flops(text, 30)
+    rest, head = flops.prefill_flops(text, 50, cached=30), 2 * text.hidden_size * text.vocab_size
     assert whole.total == first.total + rest.total - head  # the output layer runs once, not twice
 
 
@@ -90,7 +90,7 @@ def test_parameters_are_those_of_the_state_dict(config):
     def held(*prefixes):
         return sum(t.numel() for name, t in state.items() if name.startswith(prefixes))
 
-    counted = cost.parameters(config)
+    counted = flops.parameters(config)
     assert counted.vision == held("visual.")
     assert counted.layers == held("model.layers.", "model.norm.")
     assert (counted.embedding, counted.head) == (held("model.embed_tokens."), held("lm_head."))
@@ -100,13 +100,13 @@ def test_parameters_are_those_of_the_state_dict(config):
 @pytest.mark.parametrize(("name", "billions"), [("2B", 2.21), ("7B", 8.29), ("72B", 73.41)])
 def test_the_released_checkpoints_have_their_published_size(name, billions):
     """Read off the hub's model pages: 2.21B, 8.29B and 73.4B parameters."""
-    assert cost.parameters(RELEASED[name]).total / 1e9 == pytest.approx(billions, abs=0.005)
+    assert flops.parameters(RELEASED[name]).total / 1e9 == pytest.approx(billions, abs=0.005)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_a_kv_cache_takes_what_its_tensors_take(dtype):
     cache = KVCache(UNTIED.text, 77, device=torch.device("cpu"), dtype=dtype)
-    assert cost.kv_bytes(UNTIED.text, 77, dtype.itemsize) == cache.nbytes == cache.keys.nbytes * 2
+    assert flops.kv_bytes(UNTIED.text, 77, dtype.itemsize) == cache.nbytes == cache.keys.nbytes * 2
 
 
 @pytest.mark.parametrize("config", [CONFIG, UNTIED], ids=["tied", "untied"])
@@ -117,7 +117,7 @@ def test_a_written_token_reads_each_weight_of_the_language_model_once(config):
     if not config.text.tie_word_embeddings:
         weights -= model.model.embed_tokens.weight.nbytes
     cache = KVCache(config.text, 40, device=model.device, dtype=model.dtype)
-    assert cost.decode_bytes(config, 40, 2) == weights + cache.nbytes
+    assert flops.decode_bytes(config, 40, 2) == weights + cache.nbytes
 
 
 class Peak(TorchDispatchMode):
@@ -148,7 +148,7 @@ def test_the_vit_stays_below_its_estimate_and_near_it(dtype):
     model.encode(patches, [grid])
     with Peak() as peak:
         model.encode(patches, [grid])
-    estimate = cost.vision_activation_bytes(config.vision, 768, dtype.itemsize)
+    estimate = flops.vision_activation_bytes(config.vision, 768, dtype.itemsize)
     assert 0.6 * estimate < peak.most + patches.nbytes <= estimate
 
 
@@ -166,14 +166,14 @@ def test_reading_a_prompt_stays_below_its_estimate_and_near_it(model, dtype, kno
             end = min(start + chunk, length)
             hidden = model(embeddings[:, start - known : end - known], positions[:, :, start:end], cache)
     del hidden
-    estimate = cost.prefill_activation_bytes(CONFIG.text, length - known, known, dtype.itemsize, chunk)
+    estimate = flops.prefill_activation_bytes(CONFIG.text, length - known, known, dtype.itemsize, chunk)
     assert 0.5 * estimate < peak.most <= estimate
 
 
 def test_a_clip_is_encoded_in_pieces_and_a_picture_is_not():
     """16 patches a slice: at most 50 patches are 3 slices; 7 slices go as 3 + 3 + 1, a picture of 64 as itself."""
     grids = [(7, 4, 4), (1, 8, 8)]
-    assert cost.largest_piece(grids, 50) == 64
-    assert cost.largest_piece(grids[:1], 50) == 48
-    assert cost.pieces_of(grids, 50) == 4
-    assert cost.largest_piece([], 50) == 0
+    assert flops.largest_piece(grids, 50) == 64
+    assert flops.largest_piece(grids[:1], 50) == 48
+    assert flops.pieces_of(grids, 50) == 4
+    assert flops.largest_piece([], 50) == 0

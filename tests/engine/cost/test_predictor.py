@@ -10,10 +10,10 @@ import PIL.Image
 import pytest
 import torch
 
-from qwen2vl_demo.engine.cost import flops as cost
-from qwen2vl_demo.engine.cost.calibration import Curve, calibrate
-from qwen2vl_demo.engine.cost.estimate import Estimate, Span, last_question, tokens_only
-from qwen2vl_demo.engine.cost.predictor import Meter, Work
+from qwen2vl_demo.engine.cost import flops
+from qwen2vl_demo.engine.cost.calibration import TimeCurve, calibrate
+from qwen2vl_demo.engine.cost.estimate import Estimate, TimeRange, last_question, tokens_only
+from qwen2vl_demo.engine.cost.predictor import CostPredictor, Workload
 from qwen2vl_demo.engine.local import LocalEngine
 from qwen2vl_demo.engine.processor_only import ProcessorOnlyEngine
 from qwen2vl_demo.engine.protocol import GenerationOptions, Outcome
@@ -44,13 +44,13 @@ def answer(engine, messages, options=OPTIONS):
     return last.result
 
 
-def work(length=500, known=0, room=100, grids=((1, 16, 16),)):
-    return Work(length, known, room, grids)
+def work(prompt_tokens=500, cached_tokens=0, max_new_tokens=100, grids=((1, 16, 16),)):
+    return Workload(prompt_tokens, cached_tokens, max_new_tokens, grids)
 
 
 def test_a_calibration_keeps_to_its_budget_and_finds_work_to_take_time(engine):
     speed = calibrate(engine.model, engine.decoder)
-    assert speed.took < 5  # 0.12 s where nothing else runs; tests run on busy machines
+    assert speed.calibration_seconds < 5  # 0.12 s where nothing else runs; tests run on busy machines
     assert min(speed.attention, speed.head, speed.token, speed.byte) > 0
     for curve in (speed.block, speed.layer):
         assert all(seconds > 0 for _, seconds in curve.points)
@@ -62,24 +62,24 @@ def test_a_calibration_keeps_to_its_budget_and_finds_work_to_take_time(engine):
 def test_other_weights_for_writing_are_timed_and_weighed(engine, kind):
     model = LocalEngine.load(str(engine.name), device="cpu", dtype="float32").model
     decoder = Decoder(model, kind)
-    meter = Meter(model, decoder)
+    predictor = CostPredictor(model, decoder)
     held = sum(p.nbytes for p in model.parameters())
-    assert meter.memory(work(), None).weights == held + decoder.extra_bytes > held
+    assert predictor.memory(work(), None).weights == held + decoder.extra_bytes > held
     assert calibrate(model, decoder).token > 0
 
 
 def test_a_curve_goes_through_its_points_and_straight_on():
-    curve = Curve(((10.0, 1.0), (20.0, 3.0)))
+    curve = TimeCurve(((10.0, 1.0), (20.0, 3.0)))
     assert [curve.at(x) for x in (1, 10, 15, 20)] == [1, 1, 2, 3]
     assert curve.at(40) == pytest.approx(3 + 20 * 0.2)  # the last slope, 0.2
-    assert Curve(((10.0, 1.0),)).at(50) == pytest.approx(5)
-    noisy = Curve(((10.0, 1.0), (20.0, 0.5)))  # a falling line is noise: work behind it still takes time
+    assert TimeCurve(((10.0, 1.0),)).at(50) == pytest.approx(5)
+    noisy = TimeCurve(((10.0, 1.0), (20.0, 0.5)))  # a falling line is noise: work behind it still takes time
     assert noisy.at(40) > 0.5
 
 
 def test_more_work_is_predicted_to_take_longer(engine):
-    meter = Meter(engine.model, engine.decoder)
-    small, large = meter.times(work()), meter.times(work(length=3000, grids=((1, 64, 64), (8, 32, 32))))
+    predictor = CostPredictor(engine.model, engine.decoder)
+    small, large = predictor.times(work()), predictor.times(work(prompt_tokens=3000, grids=((1, 64, 64), (8, 32, 32))))
     assert large.encode.about > 5 * small.encode.about
     assert large.prefill.about > 2 * small.prefill.about
     assert large.token.about > small.token.about
@@ -87,21 +87,24 @@ def test_more_work_is_predicted_to_take_longer(engine):
 
 
 def test_what_is_known_is_not_charged(engine):
-    meter = Meter(engine.model, engine.decoder)
-    cold, warm = meter.times(work(length=2000)), meter.times(work(length=2000, known=1999, grids=()))
+    predictor = CostPredictor(engine.model, engine.decoder)
+    cold, warm = (
+        predictor.times(work(prompt_tokens=2000)),
+        predictor.times(work(prompt_tokens=2000, cached_tokens=1999, grids=())),
+    )
     assert warm.encode.about == 0
     assert warm.prefill.about < cold.prefill.about / 3
-    assert meter.memory(work(length=2000, known=1999, grids=()), None).activations < (
-        meter.memory(work(length=2000), None).activations
+    assert predictor.memory(work(prompt_tokens=2000, cached_tokens=1999, grids=()), None).activations < (
+        predictor.memory(work(prompt_tokens=2000), None).activations
     )
 
 
 def test_predictions_follow_what_answers_took(engine):
     """A device that is three times as slow as calibrated in every phase: after a few answers that is what is said, and
     with less doubt; it forgets when the device is fast again."""
-    meter = Meter(engine.model, engine.decoder)
+    predictor = CostPredictor(engine.model, engine.decoder)
     job = work()
-    before = meter.times(job)
+    before = predictor.times(job)
     slow = {
         "prepare": 3 * before.prepare.about,
         "encode": 3 * before.encode.about,
@@ -109,27 +112,27 @@ def test_predictions_follow_what_answers_took(engine):
         "decode": 30 * before.token.about,
     }
     for _ in range(10):
-        meter.observe(job, slow, new_tokens=10)
-    after = meter.times(job)
+        predictor.observe(job, slow, new_tokens=10)
+    after = predictor.times(job)
     for phase in PHASES:
         was, now = getattr(before, phase), getattr(after, phase)
         assert now.about == pytest.approx(3 * was.about, rel=0.25)
         assert now.low <= 3 * was.about <= now.high
         assert now.high / now.low < was.high / was.low
-    assert "last 10 answers" in meter.basis
+    assert "last 10 answers" in predictor.basis
     for _ in range(16):
-        meter.observe(job, {k: v / 3 for k, v in slow.items()}, new_tokens=10)
-    assert meter.times(job).prefill.about == pytest.approx(before.prefill.about, rel=0.25)
+        predictor.observe(job, {k: v / 3 for k, v in slow.items()}, new_tokens=10)
+    assert predictor.times(job).prefill.about == pytest.approx(before.prefill.about, rel=0.25)
 
 
 def test_answers_that_differ_widen_the_range(engine):
-    steady, wild = (Meter(engine.model, engine.decoder) for _ in range(2))
+    steady, wild = (CostPredictor(engine.model, engine.decoder) for _ in range(2))
     job = work()
     for index in range(8):
-        for meter, factor in ((steady, 1.0), (wild, 4.0 if index % 2 else 0.25)):
-            said = meter._raw(job, meter.calibrate())
-            meter.observe(job, {"prefill": factor * said["prefill"]}, new_tokens=1)
-    ranges = [meter.times(job).prefill for meter in (steady, wild)]
+        for predictor, factor in ((steady, 1.0), (wild, 4.0 if index % 2 else 0.25)):
+            said = predictor._raw(job, predictor.calibrate())
+            predictor.observe(job, {"prefill": factor * said["prefill"]}, new_tokens=1)
+    ranges = [predictor.times(job).prefill for predictor in (steady, wild)]
     assert ranges[1].high / ranges[1].low > 3 * ranges[0].high / ranges[0].low
 
 
@@ -145,7 +148,7 @@ def test_the_engine_measures_its_own_answers(fresh):
 def test_an_answer_never_waits_for_a_calibration(fresh):
     """Without warm_up nothing is measured, and an answer comes all the same."""
     answer(fresh, ask(Image(picture(3))))
-    assert not fresh._meter.ready
+    assert not fresh._predictor.ready
 
 
 def test_an_estimate_says_what_will_be_reused_and_leaves_it_in_its_place(fresh):
@@ -187,7 +190,7 @@ def test_memory_is_that_of_the_tensors(engine):
     trace = engine.prepare(ask(Image(picture(1))), OPTIONS)
     memory = engine.estimate(trace, OPTIONS).memory
     assert memory.weights == sum(p.nbytes for p in engine.model.state_dict().values())
-    assert memory.kv_cache == cost.kv_bytes(engine.model.config.text, len(trace) + 12, 4)
+    assert memory.kv_cache == flops.kv_bytes(engine.model.config.text, len(trace) + 12, 4)
     assert memory.free and memory.fits and memory.total > memory.weights
     assert replace(memory, free=10).fits is False
 
@@ -208,7 +211,7 @@ def test_only_an_engine_with_weights_has_a_configuration(engine):
 
 
 def test_spans_add_up_and_stay_in_order():
-    one = Span.around(2.0, math.log(2))
+    one = TimeRange.around(2.0, math.log(2))
     assert (one.low, one.about, one.high) == pytest.approx((1, 2, 4))
     both = one + one * 3
     assert (both.low, both.about, both.high) == pytest.approx((4, 8, 16))
@@ -260,5 +263,5 @@ def test_calibrating_twice_at_once_measures_once(fresh, monkeypatch):
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(calls) == 1 and fresh._meter.ready
+    assert len(calls) == 1 and fresh._predictor.ready
     assert torch.is_inference_mode_enabled() is False

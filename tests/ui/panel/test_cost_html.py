@@ -9,7 +9,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from qwen2vl_demo.engine.cost.estimate import Estimate, Memory, Span, Times
+from qwen2vl_demo.engine.cost.estimate import Estimate, Memory, TimeRange, Times
 from qwen2vl_demo.engine.protocol import GenerationOptions, Outcome
 from qwen2vl_demo.geometry import VisionSpan, grid_thw, mrope_position_ids, smart_resize
 from qwen2vl_demo.trace import MediaTrace, PromptTrace
@@ -23,7 +23,7 @@ from qwen2vl_demo.ui.sessions import Draft
 from tests.fake_engine import FakeEngine
 from tests.ui.conftest import respond
 
-TIMES = Times(*(Span.around(seconds, 0.3) for seconds in (0.002, 0.4, 0.1, 0.02)))
+TIMES = Times(*(TimeRange.around(seconds, 0.3) for seconds in (0.002, 0.4, 0.1, 0.02)))
 ESTIMATE = Estimate(
     prompt_tokens=1500,
     turn_tokens=1200,
