@@ -15,12 +15,12 @@ from qwen2vl_demo.trace import MediaTrace, PromptTrace
 
 
 @pytest.fixture(scope="module")
-def asked():
+def drawn_questions():
     return list(questions(np.random.default_rng(3), 60))
 
 
-def test_questions_name_one_object_among_others_and_not_its_colour(asked):
-    for question in asked:
+def test_questions_name_one_object_among_others_and_not_its_colour(drawn_questions):
+    for question in drawn_questions:
         assert question.text.strip() and question.colour not in question.text.lower()
         assert question.answer.endswith(f"is {question.colour}.")
         shape = question.answer.split()[1]
@@ -30,10 +30,10 @@ def test_questions_name_one_object_among_others_and_not_its_colour(asked):
         assert (question.objects | ~question.target).all()  # its cells are cells of an object
 
 
-def test_the_cells_of_the_object_have_its_colour(asked):
+def test_the_cells_of_the_object_have_its_colour(drawn_questions):
     """Independent of the labels: the cells of a red star lean towards red, against the picture as a whole."""
     leans = []
-    for question in asked:
+    for question in drawn_questions:
         if question.colour in ("red", "green", "blue"):
             channel = ["red", "green", "blue"].index(question.colour)
             mask = question.target.repeat(28, axis=0).repeat(28, axis=1)
@@ -43,11 +43,11 @@ def test_the_cells_of_the_object_have_its_colour(asked):
     assert np.mean(leans) > 0.9
 
 
-class Seer:
+class AttendingEngine:
     """An engine whose layer 1, head 0 looks at `place(question)` alone; every other head looks at the first token."""
 
-    def __init__(self, place, asked_of):
-        self.place, self.asked_of = place, asked_of
+    def __init__(self, place, questions):
+        self.place, self.questions = place, questions
 
     def prepare(self, messages, options):
         pixels = np.asarray(messages[0].parts[0].source)
@@ -68,13 +68,13 @@ class Seer:
         weights = np.zeros((2, 2, len(prompt) + found.start), np.float32)
         weights[..., 0] = 1
         weights[1, 0] = 0
-        question = self.asked_of[np.asarray(messages[0].parts[0].source).tobytes(), messages[0].text]
+        question = self.questions[np.asarray(messages[0].parts[0].source).tobytes(), messages[0].text]
         assert found.text == question.colour
         weights[1, 0, 3 + self.place(question)] = 1
         return AttentionTrace(prompt, np.arange(found.end), tuple("x" * found.end), found, weights)
 
     def stream(self, messages, options, cancel=None):
-        question = self.asked_of[np.asarray(messages[0].parts[0].source).tobytes(), messages[0].text]
+        question = self.questions[np.asarray(messages[0].parts[0].source).tobytes(), messages[0].text]
         text = question.answer if question.colour == "red" else "No."
         yield Chunk(result=Result(text, "end", 1, 1, {}))
 
@@ -91,7 +91,7 @@ def test_a_head_that_sees_the_object_is_found_and_one_that_looks_away_is_not(whe
 
     monkeypatch.setattr("qwen2vl_demo.nano.evaluation.grounding.questions", remember)
     place = (lambda q: q.target.argmax()) if where == "object" else (lambda q: (~q.target).argmax())
-    report = evaluate(Seer(place, known), count=12)
+    report = evaluate(AttendingEngine(place, known), count=12)
     assert report.questions == 12
     hit = 1.0 if where == "object" else 0.0
     if where == "object":

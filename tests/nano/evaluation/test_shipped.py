@@ -10,10 +10,10 @@ import torch
 from qwen2vl_demo.engine.local import LocalEngine
 from qwen2vl_demo.engine.protocol import GenerationOptions
 from qwen2vl_demo.model.weights import NANO
-from qwen2vl_demo.nano.dialogue.generator import sample
-from qwen2vl_demo.nano.evaluation.evaluate import evaluate
-from qwen2vl_demo.nano.evaluation.studies import answers_overlap
+from qwen2vl_demo.nano.dialogue.generator import random_dialogue
+from qwen2vl_demo.nano.evaluation.studies import answer_iou
 from qwen2vl_demo.nano.training.train import HEADS
+from qwen2vl_demo.nano.training.validation import validate
 from qwen2vl_demo.processing.chat import encode_chat
 from qwen2vl_demo.processing.image import patchify
 from qwen2vl_demo.processing.messages import Image, MediaOptions, Message, Text, Video
@@ -56,13 +56,13 @@ def test_the_examples_of_the_first_page_are_answered_rightly(engine, card):
     parts = [Video(f) if f.suffix == ".mp4" else Image(f) for f in files]
     given = answer(engine, [Message("user", [*parts, Text(card["text"])])])
     # A box was written in bfloat16: its edges may lie a hundredth of a side elsewhere in float32.
-    assert given == card["answer"] or answers_overlap(given, card["answer"]) >= 0.9
+    assert given == card["answer"] or answer_iou(given, card["answer"]) >= 0.9
 
 
 @pytest.fixture(scope="module")
 def table(engine):
     processor = engine.processor
-    return {r.family: r for r in evaluate(engine.model, processor.tokenizer, processor.template, samples_per_kind=64)}
+    return {r.family: r for r in validate(engine.model, processor.tokenizer, processor.template, dialogues_per_kind=64)}
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_it_says_what_it_is(engine):
 
 def conversation(kind, seed):
     """The first turn of a held-out conversation, as the page would ask it."""
-    item = sample(np.random.default_rng([424242, seed]), kind, size=(140, 168), frames=4, turns=1)
+    item = random_dialogue(np.random.default_rng([424242, seed]), kind, size=(140, 168), frames=4, turns=1)
     media = [item.media[m] for m in item.turns[0].media]
     return media, item.turns[0].question
 
