@@ -34,7 +34,7 @@ from qwen2vl_demo.processing.tokenizer import Tokenizer
 BUDGETS = (4, 6, 8)  # merged tokens a side: 16, 36 and 64 per picture, the range nano was trained on
 PRINT_BUDGETS = (8, 16, 32)  # 64, 256 and 1024 for small print that is laid out for 256
 SHARES = (8, 4, 2, 1)  # a drawing is 1/8, ... of the picture's side
-BATCH = 16
+BATCH = 16  # dialogues, at most
 _BOX = re.compile(r"\((\d+),(\d+)\),\((\d+),(\d+)\)")
 
 
@@ -140,12 +140,13 @@ def _scores(
     change_batch: Callable[[Batch], Batch] = lambda batch: batch,
 ) -> list[FamilyScore]:
     rng = np.random.default_rng([HELD_OUT_SEED, 77])
+    count = min(BATCH, dialogues)
 
     def batches() -> Iterator[Batch]:
         for kind in kinds:
-            for _ in range(max(1, dialogues // BATCH)):
+            for _ in range(dialogues // count):
                 items = [
-                    change_dialogue(random_dialogue(rng, kind, size=(drawn, drawn), turns=7)) for _ in range(BATCH)
+                    change_dialogue(random_dialogue(rng, kind, size=(drawn, drawn), turns=7)) for _ in range(count)
                 ]
                 yield change_batch(collate(kind, items, tokenizer, template, model.config))
 

@@ -238,8 +238,9 @@ class BatchStream(IterableDataset):
         self.seed, self.dense_only = seed, dense_only
 
     def __iter__(self) -> Iterator[Batch]:
-        torch.set_num_threads(1)
         worker = torch.utils.data.get_worker_info()
+        if worker:
+            torch.set_num_threads(1)  # leave the other cores to the training process
         rng = np.random.default_rng([self.seed, worker.id if worker else 0])
         dense_share = DENSE_SHARE_ALONE if self.dense_only else DENSE_SHARE
         kinds = ["scene", "text", "document", "clip", "limits"] if self.dense_only else list(MIX)

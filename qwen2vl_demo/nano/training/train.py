@@ -214,7 +214,7 @@ class Trainer:
                 meter, logged = {}, now
             if now - checked > check or self.elapsed >= until:
                 if not dense:
-                    self._check()
+                    self.check()
                 checked = last = time.monotonic()  # validation does not count as training time
             if now - saved > SAVE_SECONDS or self.elapsed >= until:
                 self.save()
@@ -233,7 +233,7 @@ class Trainer:
             optimizer.step()
         return report
 
-    def _check(self) -> None:
+    def check(self) -> None:
         """Validate, log the scores, and keep the weights if they are the best so far."""
         self.objective.clear_captured()
         scores = validate(

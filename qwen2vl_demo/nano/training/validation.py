@@ -57,19 +57,22 @@ def validate(
     dialogues_per_kind: int = 60,
     split: str = "all",
 ) -> list[FamilyScore]:
-    """The scores of a model on random dialogues of every kind from held-out seeds; `split` selects the wordings."""
+    """The scores of a model on random dialogues of every kind from held-out seeds; `split` selects the wordings.
+
+    The number of dialogues is rounded down to whole batches.
+    """
     training = model.training
     model.eval()
     rng = np.random.default_rng([HELD_OUT_SEED, seed])
 
     def batches() -> Iterator[Batch]:
         for kind, (_, batch_size) in MIX.items():
-            for _ in range(max(1, dialogues_per_kind // batch_size)):
+            count = min(batch_size, dialogues_per_kind)
+            for _ in range(dialogues_per_kind // count):
                 size = random_size(rng, kind)
                 frames = random_frames(rng, size)
                 items = [
-                    random_dialogue(rng, kind, size=size, frames=frames, turns=7, split=split)
-                    for _ in range(batch_size)
+                    random_dialogue(rng, kind, size=size, frames=frames, turns=7, split=split) for _ in range(count)
                 ]
                 yield collate(kind, items, tokenizer, template, model.config)
 

@@ -23,8 +23,8 @@ from qwen2vl_demo.nano.training.batches import (
 from qwen2vl_demo.nano.world.scene import CELL_LABELS, CHART_PARTS, COLOURS, HEADINGS, SHAPES
 
 
-def test_the_language_model_is_asked_for_the_picture_only_where_there_are_several(config, make_batch):
-    """Hidden states that tell the number are right, and cost less than those that tell the next one."""
+def test_the_picture_number_is_learnt_only_in_dialogues_with_several_media(config, make_batch):
+    """Hidden states that encode the right number have a lower loss than those that encode the next one."""
     head = PositionHead(MAX_MEDIA)
     for part in (head.place, head.size):
         torch.nn.init.zeros_(part.weight)
@@ -44,7 +44,7 @@ def test_the_language_model_is_asked_for_the_picture_only_where_there_are_severa
     assert losses["clip", 1] > losses["clip", 0] + 5
 
 
-def test_dense_labels_ask_for_shape_and_colour_apart():
+def test_dense_labels_classify_shape_and_colour_separately():
     head = DenseLabelHead(8, lambda word: None)
     what, colour, heading = (len(own) for own in head.own)
     objects = [label for label in CELL_LABELS if label.endswith((" star", " circle"))]
@@ -57,8 +57,8 @@ def test_dense_labels_ask_for_shape_and_colour_apart():
     assert what == len(CELL_LABELS) - coloured + len(SHAPES) + len(CHART_PARTS)
 
 
-def test_a_merged_token_that_lies_towards_the_words_red_and_star_is_a_red_star(make_batch):
-    """The sum of both words' directions, whatever its length, is told right; turned away from "star" it is not."""
+def test_a_merged_token_in_the_direction_of_the_words_red_and_star_is_a_red_star(make_batch):
+    """The sum of both words' directions, whatever its length, is classified rightly; with "star" reversed it is not."""
     ids = {word: index for index, word in enumerate((*SHAPES, *COLOURS))}
     head = DenseLabelHead(64, ids.get)
     torch.manual_seed(0)
@@ -75,8 +75,8 @@ def test_a_merged_token_that_lies_towards_the_words_red_and_star_is_a_red_star(m
     assert torch.allclose(what, star / star.norm(), atol=1e-5)
 
 
-def test_the_box_head_is_asked_for_the_box_that_the_answer_gives(tokenizer, template, config):
-    """A head that only has a bias is right about one box; it is told how far the boxes of the answers are from it."""
+def test_the_box_head_learns_the_box_that_the_answer_gives(tokenizer, template, config):
+    """A head that always predicts the box written in an answer has no error for that answer."""
     rng = np.random.default_rng(5)
     items = [random_dialogue(rng, "scene", size=(112, 140), turns=8) for _ in range(12)]
     for item in items:
@@ -92,21 +92,21 @@ def test_the_box_head_is_asked_for_the_box_that_the_answer_gives(tokenizer, temp
             torch.nn.init.zeros_(head.box.weight)
             with torch.no_grad():
                 head.box.bias.copy_(torch.tensor(numbers) / 1000)
-            _, off = head(torch.zeros(*seen.shape, 4), seen, batch)
-            assert off["box_off"] < 0.006, turn.answer  # the answer rounds to hundredths
+            _, error = head(torch.zeros(*seen.shape, 4), seen, batch)
+            assert error["box_error"] < 0.006, turn.answer  # the answer rounds to hundredths
             return
     raise AssertionError("no question for a box was drawn")
 
 
-def test_the_share_of_a_looking_head_is_its_softmax_attention(config, make_batch):
-    """The same share from the plain softmax of the head's whole attention matrix."""
+def test_the_attention_loss_is_that_of_the_heads_softmax_attention(config, make_batch):
+    """The attention mass on the targets, computed from the softmax of the whole attention matrix."""
     torch.manual_seed(0)
     model = Qwen2VL(config)
     batch = make_batch("scene")
     layer = model.model.layers[1].self_attn
     angles = model.model.mrope(batch.position_ids)[:, None]
     hidden = torch.randn(*batch.input_ids.shape, config.text.hidden_size)
-    loss, share = attention_loss(layer, hidden, angles.cos(), angles.sin(), batch)
+    loss, mass = attention_loss(layer, hidden, angles.cos(), angles.sin(), batch)
     size = layer.head_dim
     q, k = layer.q_proj(hidden)[..., :size], layer.k_proj(hidden)[..., :size]
     full = torch.cat([angles, angles], -1)[:, 0]
@@ -117,5 +117,5 @@ def test_the_share_of_a_looking_head_is_its_softmax_attention(config, make_batch
     expected = torch.stack(
         [weights[r, p][batch.attention_masks[i]].sum() for r, p, i in batch.attention_queries.tolist()]
     )
-    assert share == pytest.approx(expected.mean().item(), rel=1e-4)
+    assert mass == pytest.approx(expected.mean().item(), rel=1e-4)
     assert loss.item() == pytest.approx(-expected.log().mean().item(), rel=1e-4)

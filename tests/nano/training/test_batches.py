@@ -19,7 +19,7 @@ from qwen2vl_demo.nano.world.scene import CELL_LABELS, Background, Scene, Thing
 
 
 @pytest.mark.parametrize("kind", MIX)
-def test_exactly_the_answers_and_their_end_are_learnt(tokenizer, make_batch, kind):
+def test_exactly_the_answers_and_their_end_have_a_loss(tokenizer, make_batch, kind):
     batch = make_batch(kind)
     for row, item in enumerate(batch.dialogues):
         for index, turn in enumerate(item.turns):
@@ -46,12 +46,12 @@ def test_each_merged_token_knows_its_row_and_column():
     assert grid_positions((2, 4, 6)).tolist() == once * 2
 
 
-def test_pictures_and_pairs_of_frames_are_counted_through_a_conversation():
+def test_pictures_and_pairs_of_frames_are_counted_through_a_dialogue():
     """A picture of 1 x 2 merged tokens, and a clip of two pairs of frames of 2 x 1."""
     assert media_numbers([(1, 2, 4), (2, 4, 2)]).tolist() == [0, 0, 1, 1, 2, 2]
 
 
-def test_each_merged_token_is_asked_for_its_picture(tokenizer, config, make_batch):
+def test_each_merged_token_has_the_number_of_its_picture(tokenizer, config, make_batch):
     batch = make_batch("pictures", count=4)
     seen = (batch.input_ids == config.image_token_id) | (batch.input_ids == config.video_token_id)
     pictures = (batch.input_ids == tokenizer.special("<|vision_start|>")).cumsum(1) - 1
@@ -60,7 +60,7 @@ def test_each_merged_token_is_asked_for_its_picture(tokenizer, config, make_batc
 
 
 @pytest.mark.parametrize("kind", ["scene", "pictures", "clip"])
-def test_the_size_of_each_medium_is_asked_where_its_vision_span_ends(config, make_batch, kind):
+def test_each_vision_end_has_the_size_of_its_grid(config, make_batch, kind):
     batch = make_batch(kind)
     assert len(batch.vision_ends) == sum(len(item.media) for item in batch.dialogues)
     for row, at, height, width in batch.vision_ends.tolist():
@@ -68,7 +68,7 @@ def test_the_size_of_each_medium_is_asked_where_its_vision_span_ends(config, mak
         assert (height, width) == (4, 5)
 
 
-def test_edges_say_where_a_thing_begins_and_ends_seen_from_each_of_its_cells():
+def test_edges_are_distances_from_the_centre_of_each_cell():
     """A red square of 40 px whose centre (70, 42) lies in the middle of cell (1, 2): its half side is 17.6 px of 28."""
     thing = Thing("square", "red", (220, 30, 35), 70, 42, 20)
     _, cells = draw_scene(Scene(112, 112, Background((255,) * 3, (255,) * 3), (thing,)), np.random.default_rng(0))
@@ -85,7 +85,7 @@ def test_pictures_have_16_to_64_merged_tokens():
     assert len({h / w for h, w in sizes}) > 15
 
 
-def test_larger_pictures_stay_within_what_training_asks_the_place_of():
+def test_larger_pictures_stay_within_what_the_position_head_can_predict():
     rng = np.random.default_rng(0)
     for low, high in ((64, 256), (256, 1024)):
         for height, width in (random_large_size(rng, low, high) for _ in range(300)):
@@ -93,7 +93,7 @@ def test_larger_pictures_stay_within_what_training_asks_the_place_of():
             assert max(height, width) // 28 < MAX_GRID_SIDE
 
 
-def test_two_workers_draw_different_worlds(tokenizer, template, config):
+def test_streams_with_different_seeds_differ(tokenizer, template, config):
     streams = [BatchStream(tokenizer, template, config, seed) for seed in (1, 1, 2)]
     first = [next(iter(s)).input_ids for s in streams]
     assert torch.equal(first[0], first[1])
@@ -101,7 +101,7 @@ def test_two_workers_draw_different_worlds(tokenizer, template, config):
 
 
 @pytest.mark.parametrize("kind", ["scene", "pictures", "clip"])
-def test_a_look_is_from_where_the_token_is_written_at_tokens_of_the_right_picture(config, make_batch, kind):
+def test_attention_queries_predict_answer_tokens_and_their_targets_are_earlier_merged_tokens(config, make_batch, kind):
     batch = make_batch(kind, count=4, turns=6)
     visual = (batch.input_ids == config.image_token_id) | (batch.input_ids == config.video_token_id)
     assert len(batch.attention_queries) > 20
