@@ -39,7 +39,6 @@ _ENTITIES = {
 # entity for "~", and marked would cut the numeric one.
 _TEXT_ENTITIES = _ENTITIES | {"$": "&dollar;<wbr>", "~": "<wbr>&#126;"}
 _ESCAPED = str.maketrans(_ENTITIES)
-_LITERAL = str.maketrans(_TEXT_ENTITIES | {"\t": "    ", "\r": " "} | {c: c for c in "\"'(),-/;?"})
 
 # Two noncharacters mark a formula while the text is parsed. They cannot come from the text: `_SOURCE` replaces them,
 # and CommonMark forbids them as numeric entities.
@@ -67,8 +66,8 @@ def safe_markdown(text: str) -> str:
 
 def literal(text: str) -> str:
     """The words of a visitor as Markdown that shows them as they were typed."""
-    lines = text.translate(_SOURCE).translate(_LITERAL).split("\n")
-    return "\n".join(_guarded(line.replace("  ", "&nbsp; ").lstrip(" ")) for line in lines)
+    lines = text.replace("\r\n", "\n").replace("\t", "    ").translate(_SOURCE).split("\n")
+    return "\n".join(_guarded(_literal_line(line)) for line in lines)
 
 
 def _take_formulas(text: str) -> tuple[str, list[str]]:
@@ -164,7 +163,7 @@ class _Writer:
                 text += node.content
                 continue
             if text:
-                pieces.append(self._text(text, table))
+                pieces.append(_escaped(text, table=table))
                 text = ""
             match node.type:
                 case "inline":
@@ -176,9 +175,9 @@ class _Writer:
                 case "strong" | "em" | "s":
                     pieces.append(f"{node.markup}{self._inline(node.children, table=table)}{node.markup}")
                 case _:
-                    pieces.append(self._text(node.content, table))
+                    pieces.append(_escaped(node.content, table=table))
         if text:
-            pieces.append(self._text(text, table))
+            pieces.append(_escaped(text, table=table))
         return "".join(pieces)
 
     def _code_span(self, content: str, table: bool) -> str:
@@ -191,21 +190,26 @@ class _Writer:
     def _source(self, code: str) -> str:
         return "".join(_restored(code, self._formulas))
 
-    @staticmethod
-    def _text(text: str, table: bool) -> str:
-        """Words as they are, but for the characters that could be Markdown where they stand."""
-        text = text.translate(_SPACES)
-        if _SPECIAL.isdisjoint(text) and _OPEN not in text:
-            return text
-        around = f" {text} "
-        written = []
-        for at, char in enumerate(text, 1):
-            if char in _SPECIAL and not _harmless(char, around[at - 1], around[at + 1], table):
-                char = _TEXT_ENTITIES[char]
-            elif char == _OPEN and (at == 1 or around[at - 1] != " "):
-                written.append(" ")  # else a formula, which can hide what it holds, could become part of an address
-            written.append(char)
-        return "".join(written)
+
+def _escaped(text: str, *, table: bool = False) -> str:
+    """Words as they are, but for the characters that could be Markdown where they stand."""
+    text = text.translate(_SPACES)
+    if _SPECIAL.isdisjoint(text) and _OPEN not in text:
+        return text
+    around = f" {text} "
+    written = []
+    for at, char in enumerate(text, 1):
+        if char in _SPECIAL and not _harmless(char, around[at - 1], around[at + 1], table):
+            char = _TEXT_ENTITIES[char]
+        elif char == _OPEN and (at == 1 or around[at - 1] != " "):
+            written.append(" ")  # else a formula, which can hide what it holds, could become part of an address
+        written.append(char)
+    return "".join(written)
+
+
+def _literal_line(line: str) -> str:
+    spaced = _escaped(line).replace("~", _TEXT_ENTITIES["~"]).replace("  ", "&nbsp; ").rstrip(" ")
+    return "&nbsp;" + spaced[1:] if spaced.startswith(" ") else spaced
 
 
 _COLUMN = {"text-align:left": ":--", "text-align:right": "--:", "text-align:center": ":-:"}

@@ -160,7 +160,8 @@ def test_long_hostile_answers_take_no_long_time(piece: str) -> None:
 
 
 def test_a_visitors_words_are_shown_as_typed() -> None:
-    assert literal("*a* <b> $x$ # 1") == "&ast;a&ast; &lt;b&gt; &dollar;<wbr>x&dollar;<wbr> &num; 1"
+    assert literal("*a* <b> $x$ # 1. It is (b)!") == "&ast;a&ast; &lt;b> $x$ # 1. It is (b)!"
     assert literal("two  spaces\nand a line") == "two&nbsp; spaces\nand a line"
-    assert literal("a & b &amp; c") == "a &amp; b &amp;amp; c"
-    assert literal("- a\n1. b\n---\nc") == "&#45; a\n1&period; b\n&#45;--\nc"
+    assert literal("a & b &amp; c") == "a & b &amp;amp; c"
+    assert literal("- a\n1. b\n---\n# c\n> d") == "&#45; a\n1&period; b\n&#45;--\n&num; c\n&gt; d"
+    assert literal("    a\n\tb\n c") == "&nbsp; &nbsp; a\n&nbsp; &nbsp; b\n&nbsp;c"
