@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "qwen2vl_demo"
 
-LEAVES = {"errors", "config", "geometry", "trace", "attention_trace", "settings", "released"}
+LEAVES = {"errors", "config", "geometry", "trace", "attention_trace", "settings", "released", "lru_cache"}
 BELOW_ENGINE = LEAVES | {"media", "processing", "model"}
 BELOW_UI = BELOW_ENGINE | {"engine", "viz", "nano", "report"}
 
@@ -27,6 +27,7 @@ class Room:
 
 ROOMS = {
     **{leaf: Room(LEAVES, {"numpy"}) for leaf in LEAVES},
+    "lru_cache": Room(set(), {"cachetools"}),
     "media": Room(LEAVES | {"media"}, {"PIL", "av", "numpy", "pillow_heif", "pypdfium2"}),
     "processing": Room(LEAVES | {"media", "processing"}, {"numpy", "torch", "tokenizers", "jinja2", "PIL"}),
     "model": Room({"errors", "config", "geometry", "model"}, {"torch", "numpy", "safetensors", "huggingface_hub"}),
@@ -34,11 +35,11 @@ ROOMS = {
         BELOW_ENGINE | {"engine"},
         {"torch", "numpy", "PIL", "tokenizers", "safetensors", "huggingface_hub", "httpx", "av"},
     ),
-    "viz": Room({"errors", "trace", "attention_trace", "geometry", "viz"}, {"numpy", "plotly", "PIL"}),
+    "viz": Room({"errors", "trace", "attention_trace", "geometry", "lru_cache", "viz"}, {"numpy", "plotly", "PIL"}),
     "report": Room(LEAVES | {"viz"}, {"numpy"}),
     "ui": Room(
         LEAVES | {"engine", "viz", "media", "processing.messages", "ui"},
-        {"gradio", "plotly", "numpy", "PIL", "spaces", "jinja2", "markdown_it"},
+        {"gradio", "plotly", "numpy", "PIL", "spaces", "jinja2", "markupsafe", "markdown_it"},
     ),
     "nano": Room(BELOW_UI, {"torch", "numpy", "PIL", "av", "tokenizers", "safetensors", "jinja2", "resvg_py"}),
     "bench": Room(

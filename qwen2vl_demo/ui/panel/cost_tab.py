@@ -12,8 +12,10 @@ from gradio.components import Component
 
 from qwen2vl_demo.engine.protocol import Engine
 from qwen2vl_demo.ui.chat.controller import Chat
-from qwen2vl_demo.ui.panel.comparison_html import SCRIPT, Comparisons, table_html
-from qwen2vl_demo.ui.panel.cost_html import now_html, past_html, released_html, says
+from qwen2vl_demo.ui.markup import section_html
+from qwen2vl_demo.ui.panel.comparison_html import SCRIPT, comparison_table_html
+from qwen2vl_demo.ui.panel.comparisons import Comparisons
+from qwen2vl_demo.ui.panel.cost_html import estimate_html, outcomes_html, released_html
 from qwen2vl_demo.ui.panel.download_buttons import draw_keep
 from qwen2vl_demo.ui.panel.lazy import EVENT, draw_gate, wire_gate
 from qwen2vl_demo.ui.panel.state import Sight
@@ -28,7 +30,7 @@ _comparisons = Comparisons()
 def draw(engine: Engine) -> list[Component]:
     plain: dict[str, Any] = {"apply_default_css": False}
     gate = draw_gate("cost-gate")
-    now = gr.HTML(now_html(None, draft=False), elem_id="cost-now", **plain)
+    now = gr.HTML(estimate_html(None, draft=False), elem_id="cost-now", **plain)
     past = gr.HTML("", elem_id="cost-past", **plain)
     views = gr.HTML("", elem_id="cost-views", js_on_load=SCRIPT, **plain)
     words = gr.HTML("", elem_id="cost-growth-words", **plain)
@@ -41,8 +43,8 @@ def draw(engine: Engine) -> list[Component]:
 def update(engine: Engine, sight: Sight) -> list[Any]:
     """The numbers at once; the pictures when somebody looks."""
     if sight.trace is not None and sight.trace.media and sight.media:
-        _comparisons.remember(sight.trace.media[-1], sight.media[-1][0], sight.originals[-1])
-    now, past = now_html(sight.estimate, draft=sight.draft), past_html(sight.outcomes)
+        _comparisons.put(sight.trace.media[-1], sight.media[-1][0], sight.originals[-1])
+    now, past = estimate_html(sight.estimate, draft=sight.draft), outcomes_html(sight.outcomes)
     return [gr.skip(), now, past, released_html(sight.trace), *[gr.skip()] * 3]
 
 
@@ -55,7 +57,7 @@ def follow(chat: Chat, components: list[Component], state: list[Component], even
         if session is None:
             return gr.skip()
         with session.lock:
-            return past_html(tuple(session.outcomes))
+            return outcomes_html(tuple(session.outcomes))
 
     for event in events:
         event.then(measured, None, [past], **EVENT)
@@ -71,8 +73,8 @@ def _pictures(session: Session) -> list[Any]:
     original, resized, limits = medium.original_size, medium.resized_size, (medium.min_pixels, medium.max_pixels)
     still = medium.kind == "image"
     return [
-        _comparisons.html(medium) + table_html(trace),
-        says(
+        _comparisons.html(medium) + comparison_table_html(trace),
+        section_html(
             "How it grows", growth_words(original, resized, limits[1], "This picture" if still else "A pair of frames")
         ),
         gr.Plot(growth_figure(original, resized, *limits), visible=True),

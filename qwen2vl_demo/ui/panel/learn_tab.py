@@ -13,7 +13,7 @@ from gradio.components import Component
 
 from qwen2vl_demo.engine.protocol import Engine
 from qwen2vl_demo.ui.chat.controller import Chat
-from qwen2vl_demo.ui.panel.cost_html import says
+from qwen2vl_demo.ui.markup import section_html
 from qwen2vl_demo.ui.panel.download_buttons import draw_keep
 from qwen2vl_demo.ui.panel.experiment_html import guesses_html
 from qwen2vl_demo.ui.panel.experiments import Experiment
@@ -46,7 +46,7 @@ def draw(engine: Engine) -> list[Component]:
     drawn: list[Component] = [gr.HTML(guesses_html(None), elem_id="learn-guesses", **plain)]
     for kind in get_args(Experiment):
         title, why, button = WORDS[kind]
-        gr.HTML(says(title, why), elem_classes="learn-why", **plain)
+        gr.HTML(section_html(title, why), elem_classes="learn-why", **plain)
         drawn.append(gr.Button(button, size="sm", elem_id=f"learn-{kind}", elem_classes="learn-ask"))
         drawn.append(gr.HTML("", elem_id=f"learn-{kind}-found", **plain))
     draw_keep(NAME, figures=False)
