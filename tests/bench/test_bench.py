@@ -118,6 +118,7 @@ def test_sides_take_turns_after_one_run_each_that_is_not_timed():
     assert [len(series.values) for series in times] == [3, 3]
 
 
+@pytest.mark.slow
 def test_the_command_prints_the_rows_that_were_asked_for(capsys):
     """A true run, on the small shape; what it measures is looked at for being there, not for being fast."""
     rows = ["turn1_448", "turn2_prefix", "decode_int8"]
@@ -148,6 +149,7 @@ def test_every_row_of_the_goals_has_a_name():
     assert len(ROWS) == len(set(ROWS)) == 16
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path(CHROMIUM).exists(), reason="there is no Chromium")
 def test_the_panel_of_a_large_photograph_travels_small_and_pointing_asks_nothing():
     """A true run in a process of its own (this one may hold another browser). The bytes are those on the wire, whatever
