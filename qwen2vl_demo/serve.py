@@ -39,6 +39,7 @@ def serve(settings: Settings) -> None:
     demo = build_demo(
         engine,
         data_dir=Path(settings.data_dir).expanduser() if settings.data_dir else None,
+        max_file_mb=settings.max_file_mb,
         defaults=options_of(settings),
     )
     _, url, public = demo.launch(

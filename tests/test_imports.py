@@ -1,4 +1,5 @@
-"""Who may import whom: the walls of the house, read off the syntax trees; and how little the package itself loads."""
+"""Who may import whom, read off the syntax trees: rooms, circles, inheritance, and files that are read across rooms; and
+how little the package itself loads."""
 
 import ast
 import subprocess
@@ -82,11 +83,12 @@ def running_nodes(tree: ast.AST) -> Iterator[ast.AST]:
         yield from running_nodes(node)
 
 
-def imported(path: Path, source: str) -> set[str]:
+def imported(path: Path, source: str, *, for_types_too: bool = False) -> set[str]:
     """Dotted names of everything that a module imports; `from a import b` counts as `a.b` where that is a module."""
     names: set[str] = set()
     package = dotted(path).split(".") if path.name == "__init__.py" else dotted(path).split(".")[:-1]
-    for node in running_nodes(ast.parse(source)):
+    tree = ast.parse(source)
+    for node in ast.walk(tree) if for_types_too else running_nodes(tree):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -145,6 +147,99 @@ def test_a_module_imports_only_what_its_room_may(path: Path) -> None:
 def test_the_walls_hold_against_a_wrong_import(module: str, line: str, forbidden: bool) -> None:
     """The checker itself: without this, a checker that sees nothing would pass every module."""
     assert bool(offences(ROOT / PACKAGE / module, line)) is forbidden
+
+
+def circles(graph: dict[str, set[str]]) -> list[set[str]]:
+    """Groups of modules that import one another in a circle (Tarjan's strongly connected components)."""
+    index: dict[str, int] = {}
+    low: dict[str, int] = {}
+    stack: list[str] = []
+    found: list[set[str]] = []
+
+    def visit(name: str) -> None:
+        index[name] = low[name] = len(index)
+        stack.append(name)
+        for other in sorted(graph[name]):
+            if other not in index:
+                visit(other)
+                low[name] = min(low[name], low[other])
+            elif other in stack:
+                low[name] = min(low[name], index[other])
+        if low[name] == index[name]:
+            at = stack.index(name)
+            group = set(stack[at:])
+            del stack[at:]
+            if len(group) > 1 or name in graph[name]:
+                found.append(group)
+
+    for name in sorted(graph):
+        if name not in index:
+            visit(name)
+    return found
+
+
+def import_graph() -> dict[str, set[str]]:
+    """Of every module, the modules of the package that it imports: at the top, in functions and for types alike."""
+    names = {dotted(path): path for path in modules()}
+    return {
+        name: imported(path, path.read_text(encoding="utf-8"), for_types_too=True) & set(names)
+        for name, path in names.items()
+    }
+
+
+def test_no_modules_import_one_another_in_a_circle() -> None:
+    assert circles(import_graph()) == []
+
+
+def test_a_circle_would_be_seen() -> None:
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}, "e": set()}) == [{"a", "b", "c"}]
+
+
+def read_rooms(source: str) -> set[str]:
+    """Packages whose data files a module reads: the first argument of `files(...)` and `PackageLoader(...)`; "?" for
+    one that finds files by its own place on the disk."""
+    rooms: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Name) and node.id == "__file__":
+            rooms.add("?")
+        if isinstance(node, ast.Call):
+            function = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            if function in ("files", "PackageLoader") and node.args:
+                argument = node.args[0]
+                rooms.add(argument.value if isinstance(argument, ast.Constant) else "?")
+    return rooms
+
+
+@pytest.mark.parametrize("path", modules(), ids=dotted)
+def test_a_module_reads_data_files_of_its_own_room_only(path: Path) -> None:
+    """Files that ship beside the code are found through `resources.py`; a room's own through its own package."""
+    room = room_of(path)
+    allowed = {PACKAGE} if room == "resources" else {f"{PACKAGE}.{room}"}
+    rooms = {name for name in read_rooms(path.read_text(encoding="utf-8")) if name == "?" or name.startswith(PACKAGE)}
+    assert rooms <= allowed
+
+
+def test_a_file_read_across_rooms_would_be_seen() -> None:
+    assert read_rooms('files("qwen2vl_demo.ui") / "static"') == {"qwen2vl_demo.ui"}
+    assert read_rooms('jinja2.PackageLoader("qwen2vl_demo.ui", "templates")') == {"qwen2vl_demo.ui"}
+    assert read_rooms("Path(__file__).parents[2]") == {"?"}
+
+
+def test_classes_of_the_page_are_composed_and_not_inherited() -> None:
+    """In ui/ no class inherits from another class of ours; Protocol, Exception and the like are not ours."""
+    trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in modules()}
+    classes = [
+        (path, node) for path, tree in trees.items() for node in ast.walk(tree) if isinstance(node, ast.ClassDef)
+    ]
+    ours = {node.name for _, node in classes}
+    inherited = [
+        f"{node.name}({ast.unparse(base)})"
+        for path, node in classes
+        if room_of(path) == "ui"
+        for base in node.bases
+        if ast.unparse(base).split(".")[-1].partition("[")[0] in ours
+    ]
+    assert inherited == []
 
 
 def test_transformers_is_for_tests_and_the_bench_only() -> None:

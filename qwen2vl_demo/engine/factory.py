@@ -10,8 +10,6 @@ from qwen2vl_demo.media import MediaLimits
 from qwen2vl_demo.processing.messages import MediaOptions
 from qwen2vl_demo.settings import Settings
 
-MEGABYTE = 1024 * 1024  # bytes
-
 
 def load_engine(
     model: str = "nano",
@@ -58,7 +56,7 @@ def engine_of(settings: Settings) -> Engine:
         engine_model=settings.engine_model,
         engine_key=settings.engine_key,
         engine_timeout=settings.engine_timeout,
-        limits=MediaLimits(max_file_bytes=max(MediaLimits.max_file_bytes, settings.max_file_mb * MEGABYTE)),
+        limits=MediaLimits.for_uploads(settings.max_file_mb),
     )
 
 

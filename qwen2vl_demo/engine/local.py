@@ -114,7 +114,7 @@ class LocalEngine:
         return self.prompt(messages, options).trace
 
     def prompt(self, messages: Sequence[Message], options: GenerationOptions) -> Prompt:
-        return self._process(messages, options, None)
+        return self._process(messages, options, None, thumbnails=True)
 
     def warm_up(self) -> None:
         """Measures how fast the device is, about a tenth of a second, once."""
@@ -223,13 +223,23 @@ class LocalEngine:
         return cache, cache.length - known
 
     def _process(
-        self, messages: Sequence[Message], options: GenerationOptions, cancel: threading.Event | None
+        self,
+        messages: Sequence[Message],
+        options: GenerationOptions,
+        cancel: threading.Event | None,
+        *,
+        thumbnails: bool = False,
     ) -> Prompt:
         media = options.media
         if media.max_pixels is None:
             media = replace(media, max_pixels=max(self.pixel_limits[1], media.min_pixels or 0))
         return self.processor.process(
-            messages, media, add_vision_id=options.add_vision_id, positions=options.positions, cancel=cancel
+            messages,
+            media,
+            add_vision_id=options.add_vision_id,
+            positions=options.positions,
+            cancel=cancel,
+            thumbnails=thumbnails,
         )
 
     def _write(

@@ -52,7 +52,11 @@ class ProcessorOnlyEngine:
 
     def prompt(self, messages: Sequence[Message], options: GenerationOptions) -> Prompt:
         return self.processor.process(
-            messages, options.media, add_vision_id=options.add_vision_id, positions=options.positions
+            messages,
+            options.media,
+            add_vision_id=options.add_vision_id,
+            positions=options.positions,
+            thumbnails=True,
         )
 
     def estimate(self, trace: PromptTrace, options: GenerationOptions) -> Estimate:

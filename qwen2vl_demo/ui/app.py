@@ -15,6 +15,7 @@ from typing import Any
 import gradio as gr
 
 from qwen2vl_demo.engine.protocol import Engine, GenerationOptions
+from qwen2vl_demo.media import MediaLimits
 from qwen2vl_demo.ui import theme
 from qwen2vl_demo.ui.events import PageEvents
 from qwen2vl_demo.ui.example_cards import Example, load_examples
@@ -48,7 +49,9 @@ def build_demo(
     settings start with, `max_file_mb` what `launch_options` was told. The Blocks that is returned has the open tabs as
     its attribute `sessions`.
     """
-    parts = Parts.build(engine, MediaStore((data_dir or default_data_dir()) / "media"), defaults)
+    limits = MediaLimits.for_uploads(max_file_mb)
+    store = MediaStore((data_dir or default_data_dir()) / "media", limits=limits)
+    parts = Parts.build(engine, store, defaults)
     panel = Panel(
         [
             PictureTab(engine.pixel_limits, parts.preview, parts.attention),
@@ -62,7 +65,7 @@ def build_demo(
     engine.warm_up()
     cards = load_examples() if examples is None else tuple(examples)
     # Served from where they lie: Gradio would hash and copy them again with every word of an answer.
-    gr.set_static_paths([parts.store.folder, *{file for card in cards for file in card.files}])
+    gr.set_static_paths([store.folder, *{file for card in cards for file in card.files}])
     # Uploads are Gradio's to delete; what a conversation needs was copied to the store.
     with gr.Blocks(title="Qwen2-VL", fill_width=True, analytics_enabled=False, delete_cache=(3600, DAY)) as demo:
         page = draw_page(engine, parts.form, panel, cards, max_file_mb)

@@ -84,7 +84,7 @@ class RemoteEngine:
         return self.prompt(messages, options).trace
 
     def prompt(self, messages: Sequence[Message], options: GenerationOptions) -> Prompt:
-        return self._process(messages, options)
+        return self._process(messages, options, thumbnails=True)
 
     def estimate(self, trace: PromptTrace, options: GenerationOptions) -> Estimate:
         counted = "" if self.exact_text else " The tokens of words are counted with nano's tokenizer."
@@ -149,10 +149,17 @@ class RemoteEngine:
         raise UserError(NO_ATTENTION)
 
     def _process(
-        self, messages: Sequence[Message], options: GenerationOptions, cancel: threading.Event | None = None
+        self,
+        messages: Sequence[Message],
+        options: GenerationOptions,
+        cancel: threading.Event | None = None,
+        *,
+        thumbnails: bool = False,
     ) -> Prompt:
         """The prompt, with the server's context length where it is known."""
-        prompt = self.processor.process(messages, options.media, add_vision_id=options.add_vision_id, cancel=cancel)
+        prompt = self.processor.process(
+            messages, options.media, add_vision_id=options.add_vision_id, cancel=cancel, thumbnails=thumbnails
+        )
         if self.server.context_length is None:
             return prompt
         return replace(prompt, trace=replace(prompt.trace, context_length=self.server.context_length))

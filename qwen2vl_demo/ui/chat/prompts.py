@@ -7,14 +7,17 @@ prompt of a question asks here, so that one question is prepared once, however m
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from qwen2vl_demo.engine.protocol import Engine, GenerationOptions
 from qwen2vl_demo.lru_cache import LRUCache
 from qwen2vl_demo.processing.messages import Message
-from qwen2vl_demo.processing.processor import Prompt
 from qwen2vl_demo.trace import PromptTrace
 from qwen2vl_demo.ui.chat.conversation import Conversation, to_messages
 from qwen2vl_demo.ui.media_store import MediaStore
+
+if TYPE_CHECKING:
+    from qwen2vl_demo.engine.protocol import Prompt
 
 CACHE_BYTES = 128 * 2**20  # pixels and positions of the prompts that are kept; the processor shares the pixels
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from qwen2vl_demo.engine.cost.estimate import Estimate
 from qwen2vl_demo.engine.protocol import Outcome
-from qwen2vl_demo.processing.processor import Prompt
 from qwen2vl_demo.trace import PromptTrace
 from qwen2vl_demo.ui.chat.conversation import Conversation
+
+if TYPE_CHECKING:
+    from qwen2vl_demo.engine.protocol import Prompt
 
 
 @dataclass(frozen=True, eq=False)
