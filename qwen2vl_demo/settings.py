@@ -15,8 +15,8 @@ from dataclasses import Field, dataclass, field, fields
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
-from qwen2vl_demo import __version__
 from qwen2vl_demo.errors import UserError
+from qwen2vl_demo.version import __version__
 
 PREFIX = "QWEN2VL_"
 DEVICES = ("auto", "cuda", "mps", "cpu")
