@@ -9,13 +9,13 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
+from qwen2vl_demo.version import __version__
+
 if TYPE_CHECKING:
     from qwen2vl_demo.engine.factory import load_engine
     from qwen2vl_demo.engine.protocol import GenerationOptions
     from qwen2vl_demo.errors import UserError
     from qwen2vl_demo.processing.messages import Image, MediaOptions, Message, Text, Video
-
-__version__ = "0.1.0"
 
 _HOME = {
     "GenerationOptions": "qwen2vl_demo.engine.protocol",

@@ -6,9 +6,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from qwen2vl_demo import __version__
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.settings import Settings
+from qwen2vl_demo.version import __version__
 
 
 def main(argv: Sequence[str]) -> int:

@@ -1,8 +1,8 @@
-"""How the app is configured: every flag of `python app.py`, its QWEN2VL_* variable, its default and its check.
+"""Configuration of the app: every flag of `python app.py` with its QWEN2VL_* variable, its default and its check.
 
-One field of `Settings` is one flag and one variable: `max_file_mb` is `--max-file-mb` and `QWEN2VL_MAX_FILE_MB`.
-A flag wins over its variable, a variable over the default. Knows text and numbers only: it opens no file, asks no
-server and imports neither torch nor gradio, so that `--help` and a wrong flag answer at once.
+Each field of `Settings` is a flag and a variable: `max_file_mb` is `--max-file-mb` and `QWEN2VL_MAX_FILE_MB`. A flag
+takes precedence over its variable, and a variable over the default. This module opens no files, makes no requests and
+imports neither torch nor gradio, so that `--help` and errors in flags appear immediately.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from dataclasses import Field, dataclass, field, fields
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
-from qwen2vl_demo import __version__
 from qwen2vl_demo.errors import UserError
+from qwen2vl_demo.version import __version__
 
 PREFIX = "QWEN2VL_"
 DEVICES = ("auto", "cuda", "mps", "cpu")
 DTYPES = ("auto", "bfloat16", "float32")
 QUANTIZE = ("none", "int8")
 NANO = "nano"  # the checkpoint in assets/nano
-NO_MODEL = "none"  # prepares prompts, answers nothing
+NO_MODEL = "none"  # prompts are prepared, but not answered
 
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose complaints are UserErrors: one line, no usage block."""
+    """An argument parser that raises UserError, with one sentence, instead of printing its usage and exiting."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{"allow_abbrev": False, **kwargs})
@@ -83,9 +83,9 @@ def _flag(
 
 @dataclass(frozen=True)
 class Settings:
-    """What one run of the app, or of the command line, was asked for. Raises UserError for what cannot be."""
+    """The settings of one run of the app or of a command. Raises UserError for invalid values."""
 
-    # which model answers
+    # the model
     model: str = _flag(
         NANO,
         "nano (ships with this project), a checkpoint directory, a Hugging Face id, or none: look only, answer nothing",
@@ -101,7 +101,7 @@ class Settings:
         choices=QUANTIZE,
     )
 
-    # ... or a server that answers instead
+    # or a server instead of it
     engine_url: str | None = _flag(
         None, "an OpenAI-compatible server (vLLM, SGLang) that answers instead of the model here", metavar="URL"
     )
@@ -123,7 +123,7 @@ class Settings:
         None, "where the page keeps its working files; without it ~/.cache/qwen2vl-demo", metavar="DIR"
     )
 
-    # what the page starts with; a visitor can change these
+    # defaults of the page, which a visitor can change
     min_pixels: int | None = _flag(
         None, "fewest pixels of a resized picture; without it the checkpoint's limit", convert=_integer, metavar="N"
     )
@@ -175,7 +175,7 @@ class Settings:
 
     @property
     def credentials(self) -> tuple[str, str] | None:
-        """Name and password of `--auth`, apart; a password may hold colons."""
+        """Name and password of `--auth`. The password may contain colons."""
         if self.auth is None:
             return None
         name, _, password = self.auth.partition(":")
@@ -183,7 +183,7 @@ class Settings:
 
     @classmethod
     def from_args(cls, argv: Sequence[str], environ: Mapping[str, str] | None = None) -> Settings:
-        """Settings of `python app.py ARGV`. `--help` prints and exits, a wrong flag raises UserError."""
+        """Settings of `python app.py ARGV`. `--help` and `--version` print and exit; a wrong flag raises UserError."""
         parser = Parser(
             prog="app.py", description="Chat with Qwen2-VL about pictures and videos, and see what it sees."
         )
@@ -193,7 +193,7 @@ class Settings:
 
     @classmethod
     def from_namespace(cls, given: argparse.Namespace, environ: Mapping[str, str] | None = None) -> Settings:
-        """Fills what the flags left out from the environment (`os.environ`), and the rest from the defaults."""
+        """Settings from parsed flags, else from the environment (`os.environ`), else from the defaults."""
         environ = os.environ if environ is None else environ
         values: dict[str, Any] = {}
         for spec in fields(cls):
@@ -217,10 +217,10 @@ def variable_name(name: str) -> str:
 
 
 def add_flags(parser: argparse.ArgumentParser, names: Iterable[str] | None = None) -> None:
-    """Adds the flags of these settings (of all, without `names`); one that is not given parses as None."""
-    chosen = None if names is None else set(names)
+    """Adds the flags of the settings `names` (default: all). A flag that is not given is parsed as None."""
+    selected = None if names is None else set(names)
     for spec in fields(Settings):
-        if chosen is not None and spec.name not in chosen:
+        if selected is not None and spec.name not in selected:
             continue
         text = spec.metadata["help"].replace("%", "%%") + f" ({variable_name(spec.name)}{_default_note(spec)})"
         if spec.metadata["convert"] is _switch:
@@ -237,7 +237,7 @@ def add_flags(parser: argparse.ArgumentParser, names: Iterable[str] | None = Non
 
 
 def table() -> list[tuple[str, str, str, str]]:
-    """(flag, variable, default, meaning) of every setting: the README's table and its test."""
+    """(flag, variable, default, meaning) of every setting, for the table in the README and its test."""
     rows = []
     for spec in fields(Settings):
         default = "off" if spec.default is False else "" if spec.default is None else f"{spec.default}"
@@ -269,7 +269,9 @@ def _convert(spec: Field[Any], value: str, origin: str) -> Any:
 def _is_server_address(text: str) -> bool:
     try:
         url = urlsplit(text)
-        return url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0  # a wrong port is a ValueError
+        return (
+            url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
+        )  # an invalid port raises ValueError
     except ValueError:
         return False
 

@@ -2,7 +2,7 @@
 
 It answers with words about what it was sent, one a step, and runs one request at a time like the real one. A question
 that begins with a command makes it misbehave: "!boxes", "!markup", "!break", "!late-break", "!refuse", "!silent",
-"!slow-start".
+"!slow-start". "!say TEXT" makes it answer TEXT.
 """
 
 from __future__ import annotations
@@ -251,6 +251,8 @@ def answer_to(messages: Sequence[Message], options: GenerationOptions) -> list[s
         return [BOXES[i : i + 7] for i in range(0, len(BOXES), 7)]
     if question.startswith("!markup"):
         return [MARKUP[i : i + 7] for i in range(0, len(MARKUP), 7)]
+    if question.startswith("!say "):
+        return [question[5:][i : i + 20] for i in range(0, len(question), 20)]
     if question.startswith("!silent"):
         return []
     media = sum(not isinstance(p, Text) for m in asked for p in m.parts)

@@ -1,4 +1,4 @@
-"""`python app.py`: what it prints, that it serves, that it stops, and how a wrong setting reads."""
+"""`python app.py`: its output, the served page, Ctrl+C, and the errors of wrong settings."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 @pytest.fixture
 def taken() -> Iterator[int]:
-    """A port on which somebody else listens."""
+    """A port that is already in use."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         yield listening.getsockname()[1]
 
@@ -64,13 +64,13 @@ def test_the_page_is_served_says_what_runs_and_stops_with_ctrl_c(tmp_path: Path)
     overdue = threading.Timer(240, process.kill)
     overdue.start()
     try:
-        said = []
+        lines = []
         for line in process.stdout:
-            said.append(line)
+            lines.append(line)
             if line.startswith("Open "):
                 break
-        assert said[-1:] == [f"Open http://127.0.0.1:{port}/\n"], "".join(said)
-        assert any(line.startswith("Model: nano, ") for line in said) and "sesame" not in "".join(said)
+        assert lines[-1:] == [f"Open http://127.0.0.1:{port}/\n"], "".join(lines)
+        assert any(line.startswith("Model: nano, ") for line in lines) and "sesame" not in "".join(lines)
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=60) as page:
             assert page.status == 200
         assert (tmp_path / "data").is_dir()

@@ -1,5 +1,5 @@
-"""Who may import whom, read off the syntax trees: rooms, circles, inheritance, and files that are read across rooms; and
-how little the package itself loads."""
+"""Who may import whom, read off the syntax trees: rooms, circles, inheritance, and files that are read across rooms;
+and how little the package itself loads."""
 
 import ast
 import subprocess
@@ -13,7 +13,18 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "qwen2vl_demo"
 
-LEAVES = {"errors", "config", "geometry", "trace", "attention_trace", "settings", "released", "resources", "lru_cache"}
+LEAVES = {
+    "errors",
+    "config",
+    "geometry",
+    "trace",
+    "attention_trace",
+    "settings",
+    "released",
+    "resources",
+    "lru_cache",
+    "version",
+}
 BELOW_ENGINE = LEAVES | {"media", "processing", "model"}
 BELOW_UI = BELOW_ENGINE | {"engine", "viz", "nano", "report"}
 
@@ -42,7 +53,7 @@ ROOMS = {
     "report": Room(LEAVES | {"viz"}, {"numpy"}),
     "ui": Room(
         LEAVES | {"engine", "viz", "media", "processing.messages", "ui"},
-        {"gradio", "plotly", "numpy", "PIL", "spaces"},
+        {"gradio", "plotly", "numpy", "PIL", "spaces", "jinja2", "markupsafe", "markdown_it"},
     ),
     "nano": Room(BELOW_UI, {"torch", "numpy", "PIL", "av", "tokenizers", "safetensors", "jinja2", "resvg_py"}),
     "bench": Room(
@@ -51,8 +62,8 @@ ROOMS = {
     ),
     "cli": Room(BELOW_UI | {"bench", "serve"}, set()),
     "__main__": Room({"cli"}, set()),
-    "__init__": Room(set(), set()),
-    "serve": Room({"errors", "settings", "engine", "ui"}, set()),
+    "__init__": Room({"version"}, set()),
+    "serve": Room({"errors", "settings", "version", "engine", "ui"}, set()),
     "app": Room({"serve"}, set()),
 }
 

@@ -57,13 +57,13 @@ def test_groups_that_share_a_package_agree_on_its_version() -> None:
 
 
 def test_the_version_is_said_in_one_place_and_printed() -> None:
-    """Hatch reads it from qwen2vl_demo/__init__.py; nothing else that is shipped writes it down."""
+    """Hatch reads it from qwen2vl_demo/version.py; nothing else that is shipped writes it down."""
     version = qwen2vl_demo.__version__
     assert "version" in PROJECT["dynamic"] and re.fullmatch(r"\d+\.\d+\.\d+", version)
     written = re.compile(rf"""["']{re.escape(version)}["']""")
     files = [ROOT / "app.py", ROOT / "pyproject.toml", *(ROOT / "qwen2vl_demo").rglob("*.py")]
     places = [str(file.relative_to(ROOT)) for file in files if written.search(file.read_text("utf-8"))]
-    assert places == ["qwen2vl_demo/__init__.py"]
+    assert places == ["qwen2vl_demo/version.py"]
     for command in (["app.py"], ["-m", "qwen2vl_demo"]):
         assert run(*command, "--version", cwd=ROOT) == f"qwen2vl-demo {version}\n"
 

@@ -1,4 +1,4 @@
-"""The README is checked against what it describes: commands, settings, files, links and the lines of Python."""
+"""The documents are checked against what they describe: commands, settings, rooms, links and the lines of Python."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from qwen2vl_demo.settings import table
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
+DOCUMENTS = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/architecture.md", "docs/performance.md"]
 FRONT = yaml.safe_load(README.split("---\n")[1])
 
 
@@ -44,9 +45,16 @@ def test_every_requirement_is_pinned_exactly() -> None:
 
 
 def test_the_two_commands_stand_first_and_ci_runs_the_second() -> None:
+    """.ci/run installs without output and adds the slow tests; otherwise it is the README's test command."""
     start, test = (block.strip() for block in blocks("bash")[:2])
     assert start == "pip install -r requirements.txt && python app.py"
-    assert (ROOT / ".ci" / "run").read_text().rstrip().endswith(f"\n{test}")
+    install, run = test.split(" && ")
+    lines = (ROOT / ".ci" / "run").read_text().splitlines()
+    assert install.replace("install", "install -q") in lines and lines[-1] == f'{run} -m ""'
+
+
+def test_a_newcomer_can_read_it_in_one_sitting() -> None:
+    assert len(README.splitlines()) <= 180
 
 
 def test_the_settings_table_is_what_the_settings_say() -> None:
@@ -54,26 +62,39 @@ def test_the_settings_table_is_what_the_settings_say() -> None:
     assert rows == table()
 
 
-def test_the_file_map_lists_every_module_and_no_other() -> None:
-    """A line is two spaces a level, the name, and what it holds; the lines below a folder belong to it."""
+def test_the_map_lists_every_room_and_no_other() -> None:
+    """A line is two spaces a level, the name, and what it holds; rooms within a room are named in its own line."""
     listed: set[str] = set()
     folders: list[str] = []
     for line in README.split("## Where things are")[1].split("```")[1].strip().splitlines():
-        name, words = line.split(maxsplit=1) if len(line.split(maxsplit=1)) == 2 else (line.strip(), "")
+        name, description = line.split(maxsplit=1)
         level = (len(line) - len(line.lstrip())) // 2
         folders = [*folders[:level], name.rstrip("/")]
-        if name.endswith(".py"):
-            listed.add("/".join(folders))
-            assert words, f"{name} has no word about what it holds"
-    modules = {str(path.relative_to(ROOT)) for path in (ROOT / "qwen2vl_demo").rglob("*.py")}
-    modules = {name for name in modules if not name.endswith("/__init__.py")} | {"qwen2vl_demo/__init__.py", "app.py"}
-    assert sorted(modules - listed) == [], "not in the README's map"
-    assert sorted(listed - modules) == [], "in the README's map but not in the tree"
+        listed |= {
+            "/".join([*folders, *inner]) for inner in [[], *([room] for room in re.findall(r"(\w+)/", description))]
+        }
+    packages = {str(path.parent.relative_to(ROOT)) for path in (ROOT / "qwen2vl_demo").rglob("__init__.py")}
+    assert sorted(packages - listed) == [], "not in the README's map"
+    assert sorted(name for name in listed if not (ROOT / name).exists()) == [], (
+        "in the README's map but not in the tree"
+    )
 
 
-def test_every_file_that_is_linked_is_there() -> None:
-    links = re.findall(r"\]\((?!https?:|#)([^)]+)\)", README)
-    assert links and [link for link in links if not (ROOT / link).is_file()] == []
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_file_that_is_linked_is_there(document: str) -> None:
+    path = ROOT / document
+    links = re.findall(r"\]\((?!https?:|#)([^)#]+)[^)]*\)", path.read_text("utf-8"))
+    assert [link for link in links if not (path.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("document", [name for name in DOCUMENTS if name != "CHANGELOG.md"])  # which tells of the past
+def test_every_file_that_is_named_is_there(document: str) -> None:
+    """A path in backticks is a file or a folder of the repository or of the package."""
+    named = re.findall(
+        r"`([\w.-]+(?:/[\w.-]+)*(?:/|\.(?:py|js|md|toml|txt|json)))`", (ROOT / document).read_text("utf-8")
+    )
+    roots = (ROOT, ROOT / "qwen2vl_demo", ROOT / "assets" / "nano")
+    assert [name for name in named if not any((root / name).exists() for root in roots)] == []
 
 
 def test_the_lines_of_python_run_and_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Settings: one field is one flag and one variable; whatever cannot work is one sentence that names the flag."""
+"""Settings: each field is a flag and a variable; an invalid value is one sentence that names the flag."""
 
 import dataclasses
 
@@ -25,7 +25,7 @@ def test_host_and_port_are_not_forced_so_that_a_space_can_set_them() -> None:
 
 
 def test_every_flag_and_every_variable_sets_its_field() -> None:
-    """Both ways, all fields: the values differ from the defaults, so a field that is not wired up is caught."""
+    """The values differ from the defaults, so that a field that is not connected is found."""
     wanted = {
         "model": ("some/dir", "some/dir"),
         "device": ("cpu", "cpu"),

@@ -1,1 +1,1 @@
-"""Side-by-side measurements: `python -m qwen2vl_demo bench`. The only room of the package that knows transformers."""
+"""Measurements compared with transformers, which only this package imports: `python -m qwen2vl_demo bench`."""

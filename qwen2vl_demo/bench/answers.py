@@ -1,7 +1,7 @@
-"""Rows about answering: the first token of two turns, tokens a second in bfloat16 and int8, the host's share.
+"""Rows about answering: time to the first token in two turns, tokens per second in bfloat16 and int8, host overhead.
 
-The peer is transformers on the same tensors: it opens the picture with its own processor, and on the second turn reads
-everything again, which is how it is used without a cache that the caller keeps.
+The peer is transformers on the same tensors. It preprocesses the picture with its own processor, and prefills the whole
+prompt again in the second turn, as it does unless the caller keeps a cache.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from typing import Any
 import torch
 
 from qwen2vl_demo.bench import models
-from qwen2vl_demo.bench.measure import Row, Series, in_turn, seconds
+from qwen2vl_demo.bench.measure import BenchRow, Series, alternate, seconds
 from qwen2vl_demo.engine.local import LocalEngine
 from qwen2vl_demo.processing.messages import Image, Message, Text
 
 QUESTION = "What is in this picture? Name the shapes and their colours."
 FOLLOW_UP = "How many of them are red?"
 SIDE = 448  # px: 32 x 32 patches, 256 merged tokens
-CHECKED = 8  # greedy tokens that must be equal
-COPIED = 1 << 30  # bytes read and written by the copy that says how fast memory is
-WRITTEN = 24  # tokens of an answer whose rate is taken
+COMPARED_TOKENS = 8  # greedy tokens that must be equal
+COPY_BYTES = 1 << 30  # bytes read and written by the copy that measures the memory bandwidth
+ANSWER_TOKENS = 24  # length of the answers whose rate is measured
 
 
 def first_turn(image: Any, system: str = "") -> list[Message]:
@@ -36,8 +36,8 @@ def second_turn(image: Any, system: str = "") -> list[Message]:
     return [*first_turn(image, system), answer, Message("user", [Text(FOLLOW_UP)])]
 
 
-def turns(shape: str, device: torch.device, rounds: int) -> Iterator[Row]:
-    """turn1_448, turn2_vision_cache and turn2_prefix. The dtype is float32 on a CPU and bfloat16 elsewhere."""
+def turns(shape: str, device: torch.device, rounds: int) -> Iterator[BenchRow]:
+    """turn1_448, turn2_vision_cache and turn2_prefix, in float32 on a CPU and in bfloat16 elsewhere."""
     dtype = torch.float32 if device.type == "cpu" else torch.bfloat16
     model = models.random_model(shape, device, dtype)
     engine, peer = models.engine_of(model), models.transformers_of(model)
@@ -53,27 +53,27 @@ def turns(shape: str, device: torch.device, rounds: int) -> Iterator[Row]:
     if dtype == torch.float32:
         inputs = models.peer_inputs(engine, first_turn(first))
         inputs["pixel_values"] = opener(images=first, return_tensors="pt")["pixel_values"]
-        expected = models.peer_answer(peer, inputs, CHECKED).tokens
-        check = models.same_tokens(models.our_tokens(engine, first_turn(first), CHECKED), expected, given)
-    # The peer gets its ids for nothing: they are made from this one picture, before the clock runs.
-    asked = [models.peer_inputs(engine, make(first)) for make in (first_turn, second_turn)]
+        expected = models.peer_answer(peer, inputs, COMPARED_TOKENS).tokens
+        check = models.same_tokens(models.our_tokens(engine, first_turn(first), COMPARED_TOKENS), expected, given)
+    # The ids of the peer are prepared in advance, from this one picture, and are not part of its time.
+    prepared = [models.peer_inputs(engine, make(first)) for make in (first_turn, second_turn)]
     times: dict[str, list[float]] = {name: [] for name in ("cold", "prefix", "vision", "peer1", "peer2")}
     for turn in range(1, rounds + 1):
-        image = models.picture(turn, (SIDE, SIDE))  # another one each round: no cache knows it
+        image = models.picture(turn, (SIDE, SIDE))  # a new one each round, so that nothing of it is cached
         times["cold"].append(_first_token(engine, first_turn(image)))
-        times["peer1"].append(seconds(partial(theirs, asked[0], image)))
+        times["peer1"].append(seconds(partial(theirs, prepared[0], image)))
         times["prefix"].append(_first_token(engine, second_turn(image)))
-        # With another system prompt no key and no value can be used again; the merged tokens can.
+        # Another system prompt invalidates the KV cache, but not the cached merged tokens.
         times["vision"].append(_first_token(engine, second_turn(image, f"Answer in {turn} words.")))
-        times["peer2"].append(seconds(partial(theirs, asked[1], image)))
+        times["peer2"].append(seconds(partial(theirs, prepared[1], image)))
     series = {name: Series(tuple(values)) for name, values in times.items()}
     against = f"transformers, {given}"
-    yield Row("turn1_448", series["cold"], series["peer1"], 1.5, "s", against, check)
-    yield Row("turn2_vision_cache", series["vision"], series["peer2"], 4.0, "s", f"{against}, all again", check)
-    yield Row("turn2_prefix", series["prefix"], series["peer2"], 15.0, "s", f"{against}, all again", check)
+    yield BenchRow("turn1_448", series["cold"], series["peer1"], 1.5, "s", against, check)
+    yield BenchRow("turn2_vision_cache", series["vision"], series["peer2"], 4.0, "s", f"{against}, all again", check)
+    yield BenchRow("turn2_prefix", series["prefix"], series["peer2"], 15.0, "s", f"{against}, all again", check)
 
 
-def decode(shape: str, device: torch.device, rounds: int) -> Iterator[Row]:
+def decode(shape: str, device: torch.device, rounds: int) -> Iterator[BenchRow]:
     """decode_bf16 and decode_int8, both against transformers in bfloat16."""
     small = _same_as_transformers("small", device)
     model = models.random_model(shape, device, torch.bfloat16)
@@ -82,41 +82,43 @@ def decode(shape: str, device: torch.device, rounds: int) -> Iterator[Row]:
     messages = [Message("user", "Name the shapes and their colours.")]
     inputs = models.peer_inputs(plain, messages)
     sides: list[Callable[[], float]] = [
-        lambda: models.our_rate(plain, messages, WRITTEN),
-        lambda: models.our_rate(narrow, messages, WRITTEN),
-        lambda: models.peer_answer(peer, inputs, WRITTEN).rate,
+        lambda: models.our_rate(plain, messages, ANSWER_TOKENS),
+        lambda: models.our_rate(narrow, messages, ANSWER_TOKENS),
+        lambda: models.peer_answer(peer, inputs, ANSWER_TOKENS).rate,
     ]
     ours, int8, theirs = _rates(sides, rounds)
     against = f"transformers, {shape}, bfloat16"
     shares = [_share_of_roofline(engine, rate) for engine, rate in ((plain, ours), (narrow, int8))]
     goals = (1.05, 1.7) if device.type == "cpu" else (8.0, 8.0 * 850 / 600)
-    yield Row("decode_bf16", ours, theirs, goals[0], "tokens/s", against, f"{small}; {shares[0]}")
+    yield BenchRow("decode_bf16", ours, theirs, goals[0], "tokens/s", against, f"{small}; {shares[0]}")
     changed = f"logits changed by {_logit_change(plain, narrow, messages):.1%}"
-    yield Row("decode_int8", int8, theirs, goals[1], "tokens/s", against, f"{small}; {changed}; {shares[1]}")
+    yield BenchRow("decode_int8", int8, theirs, goals[1], "tokens/s", against, f"{small}; {changed}; {shares[1]}")
 
 
-def host(device: torch.device, rounds: int) -> Iterator[Row]:
-    """host_overhead: 28 layers with hardly any sums."""
+def host(device: torch.device, rounds: int) -> Iterator[BenchRow]:
+    """host_overhead: 28 layers with hardly any arithmetic."""
     model = models.random_model("host", device, torch.float32)
     engine, peer = models.engine_of(model), models.transformers_of(model)
     messages = [Message("user", "Name the shapes and their colours.")]
     inputs = models.peer_inputs(engine, messages)
-    expected = models.peer_answer(peer, inputs, CHECKED).tokens
-    check = models.same_tokens(models.our_tokens(engine, messages, CHECKED), expected, "28 tiny layers, float32")
-    tokens = 4 * WRITTEN
+    expected = models.peer_answer(peer, inputs, COMPARED_TOKENS).tokens
+    check = models.same_tokens(
+        models.our_tokens(engine, messages, COMPARED_TOKENS), expected, "28 tiny layers, float32"
+    )
+    tokens = 4 * ANSWER_TOKENS
     ours, theirs = _rates(
         [lambda: models.our_rate(engine, messages, tokens), lambda: models.peer_answer(peer, inputs, tokens).rate],
         rounds,
     )
     goal = 2.2 if device.type == "cpu" else 20.0
-    yield Row("host_overhead", ours, theirs, goal, "tokens/s", "transformers, 28 tiny layers, float32", check)
+    yield BenchRow("host_overhead", ours, theirs, goal, "tokens/s", "transformers, 28 tiny layers, float32", check)
 
 
 def _share_of_roofline(engine: LocalEngine, rate: Series) -> str:
-    """How much of the device's memory speed an answer's steps use: every step reads all weights of the decoder."""
+    """The share of the memory bandwidth that decoding reaches: each step reads all weights of the decoder."""
     reached = engine.decoder.nbytes * rate.median
     device = engine.model.device
-    block = torch.empty(COPIED // 2, dtype=torch.int8, device=device)
+    block = torch.empty(COPY_BYTES // 2, dtype=torch.int8, device=device)
     into = torch.empty_like(block)
 
     def copy() -> None:
@@ -124,12 +126,14 @@ def _share_of_roofline(engine: LocalEngine, rate: Series) -> str:
         if device.type == "cuda":
             torch.cuda.synchronize(device)
 
-    copies = in_turn(5, copy)[0]
-    return f"{reached / 1e9:.3g} GB/s of weights, {reached * min(copies.values) / COPIED:.0%} of what a copy reaches"
+    copies = alternate(5, copy)[0]
+    return (
+        f"{reached / 1e9:.3g} GB/s of weights, {reached * min(copies.values) / COPY_BYTES:.0%} of what a copy reaches"
+    )
 
 
 def _rates(sides: list[Callable[[], float]], rounds: int) -> list[Series]:
-    """Tokens a second of each side, in turn; each runs once before."""
+    """Tokens per second of each side, measured alternately after one warm-up run each."""
     for side in sides:
         side()
     columns = zip(*([side() for side in sides] for _ in range(rounds)), strict=True)
@@ -138,22 +142,22 @@ def _rates(sides: list[Callable[[], float]], rounds: int) -> list[Series]:
 
 
 def _first_token(engine: LocalEngine, messages: list[Message]) -> float:
-    """Seconds from the messages to the first token, as the page waits for it."""
+    """Seconds from the messages to the first token, including preprocessing."""
     return seconds(lambda: models.our_answer(engine, messages, 1))
 
 
 def _same_as_transformers(shape: str, device: torch.device) -> str:
-    """In float32, where equal means equal: the check for rows that run in other dtypes."""
+    """Compares tokens in float32, where they must be equal, for rows that are measured in other dtypes."""
     model = models.random_model(shape, device, torch.float32)
     engine, peer = models.engine_of(model), models.transformers_of(model)
     messages = [Message("user", "Name the shapes and their colours.")]
-    expected = models.peer_answer(peer, models.peer_inputs(engine, messages), 2 * CHECKED).tokens
-    return models.same_tokens(models.our_tokens(engine, messages, 2 * CHECKED), expected, f"{shape}, float32")
+    expected = models.peer_answer(peer, models.peer_inputs(engine, messages), 2 * COMPARED_TOKENS).tokens
+    return models.same_tokens(models.our_tokens(engine, messages, 2 * COMPARED_TOKENS), expected, f"{shape}, float32")
 
 
 @torch.inference_mode()
 def _logit_change(plain: LocalEngine, narrow: LocalEngine, messages: list[Message]) -> float:
-    """|int8 - full| / |full| of the logits behind one token of an answer, with the same cache before it."""
+    """|int8 - full| / |full| of the logits after one token of an answer, with the same cache."""
     from qwen2vl_demo.engine.generate import prefill
     from qwen2vl_demo.engine.protocol import GenerationOptions
     from qwen2vl_demo.model.kv_cache import KVCache

@@ -1,6 +1,6 @@
-"""The row about the page: how long after Enter a visitor sees that something happens.
+"""The row about the page: the time from Enter to the first visible update of the chat.
 
-The real app with nano in a process of its own, a real Chromium, and the page's own clock.
+Measured with the clock of the page, in a Chromium, on the app with nano in a process of its own.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from qwen2vl_demo.bench.measure import Row, Series
+from qwen2vl_demo.bench.measure import BenchRow, Series
 from qwen2vl_demo.bench.packages import needed
 from qwen2vl_demo.errors import UserError
 
 CHROMIUM = os.environ.get("CHROMIUM_PATH", "/usr/bin/chromium")
 
-# From the key press to the first frame painted after the chat changed.
+# Measures from the key press to the first frame that is painted after the chat has changed.
 WATCH = """() => {
   window.firstUpdate = new Promise(done => {
     let began = null;
@@ -37,8 +37,8 @@ WATCH = """() => {
 }"""
 
 
-def first_update(rounds: int) -> Iterator[Row]:
-    """ui_first_update, in ms. Raises UserError where there is no playwright or no Chromium."""
+def first_update(rounds: int) -> Iterator[BenchRow]:
+    """ui_first_update, in ms. Raises UserError without playwright or Chromium."""
     needed("playwright")
     times: list[float] = []
     with app("nano") as url, browser("ui_first_update") as chromium:
@@ -58,15 +58,15 @@ def first_update(rounds: int) -> Iterator[Row]:
         answers = page.locator("#chat [data-testid=bot]").count()
     if answers != rounds + 1:
         raise UserError(
-            f"The page showed {answers} answers to {rounds + 1} questions; nothing can be said of its speed."
+            f"The page showed {answers} answers to {rounds + 1} questions, so its speed cannot be measured."
         )
     check = f"{answers} questions, {answers} answers"
-    yield Row("ui_first_update", Series(tuple(times)), None, 150.0, "ms", "Enter to the first frame, nano", check)
+    yield BenchRow("ui_first_update", Series(tuple(times)), None, 150.0, "ms", "Enter to the first frame, nano", check)
 
 
 @contextmanager
 def browser(row: str) -> Iterator[Any]:
-    """A Chromium. Raises UserError where there is none for `row`."""
+    """A Chromium for the row `row`. Raises UserError if there is none."""
     from playwright.sync_api import sync_playwright
 
     if not Path(CHROMIUM).exists():
@@ -79,7 +79,7 @@ def browser(row: str) -> Iterator[Any]:
 
 @contextmanager
 def app(model: str) -> Iterator[str]:
-    """The app on a free port; its address."""
+    """Starts the app on a free port and yields its address."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-u", "-m", "qwen2vl_demo", "serve", "--model", model, "--data-dir", folder]
         server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)

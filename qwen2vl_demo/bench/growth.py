@@ -1,8 +1,7 @@
-"""How cost grows: time to the first token and the process's memory over pixels, pictures, turns and frames."""
+"""How cost grows: time to the first token and peak memory by pixels, pictures, turns and frames."""
 
 from __future__ import annotations
 
-import resource
 from collections.abc import Callable
 from typing import Any
 
@@ -21,10 +20,11 @@ FRAMES = (4, 8, 16, 32)
 QUESTION = Text("What is in it?")
 
 
-def growth(shape: str, device: torch.device, say: Callable[[str], None]) -> list[dict[str, Any]]:
-    """One record a point: what grew, how far, seconds to the first token, tokens read and reused, peak memory in MB.
+def growth(shape: str, device: torch.device, log: Callable[[str], None]) -> list[dict[str, Any]]:
+    """A record for each point: what grows, its size, seconds to the first token, tokens of the prompt and of these
+    reused, and peak memory in MB.
 
-    The peak is the process's so far: it only tells something where it rises.
+    The peak is that of the whole run so far, so it only means something for a point at which it rises.
     """
     dtype = torch.float32 if device.type == "cpu" else torch.bfloat16
     engine = models.engine_of(models.random_model(shape, device, dtype))
@@ -45,7 +45,7 @@ def growth(shape: str, device: torch.device, say: Callable[[str], None]) -> list
             "peak_mb": peak_megabytes(device),
         }
         records.append(record)
-        say("  ".join(f"{name} {value}" for name, value in record.items()))
+        log("  ".join(f"{name} {value}" for name, value in record.items()))
 
     point("warm-up", 0, [Message("user", [Image(models.picture(99, (112, 112))), QUESTION])])
     _turns(engine, point)
@@ -80,7 +80,9 @@ def _clip(frames: int, point: Callable[..., None]) -> None:
 
 
 def peak_megabytes(device: torch.device) -> int:
-    """The most memory so far: of the GPU's allocator, or of this process."""
+    """Peak memory so far in MiB: that of the GPU's allocator, or of this process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) // 2**20
+    import resource  # not on Windows
+
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024

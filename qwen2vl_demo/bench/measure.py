@@ -1,7 +1,4 @@
-"""Rows of the bench, and how two sides are timed: in turn, in one process, several rounds, median with min and max.
-
-Knows clocks and numbers; knows no model.
-"""
+"""Rows of the bench, and how two sides are timed: alternately, in one process, for several rounds."""
 
 from __future__ import annotations
 
@@ -15,12 +12,12 @@ from qwen2vl_demo.errors import UserError
 
 
 class Unequal(UserError):
-    """Both sides did not give the same result, so that their times must not be compared."""
+    """Both sides produced different results, so their times must not be compared."""
 
 
 @dataclass(frozen=True)
 class Series:
-    """One side's rounds."""
+    """The measurements of one side, one per round."""
 
     values: tuple[float, ...]
 
@@ -35,20 +32,20 @@ class Series:
 
 
 @dataclass(frozen=True)
-class Row:
-    """One comparison. `goal` is the least ratio; where there is no peer, the most that `ours` may be."""
+class BenchRow:
+    """One comparison. `goal` is the lowest acceptable ratio or, without a peer, the highest acceptable `ours`."""
 
     row: str
     ours: Series
     peer: Series | None
     goal: float
-    unit: str  # "s", "ms": less is better; "tokens/s": more is better
-    against: str  # who the peer is, or what was measured
-    check: str  # what was found equal before the clock ran
+    unit: str  # "s", "ms", "kB": less is better; "tokens/s": more is better
+    against: str  # the peer, or what was measured
+    check: str  # what was found equal before measuring
 
     @property
     def ratio(self) -> float | None:
-        """How many times better than the peer."""
+        """How many times better ours is than the peer."""
         if self.peer is None:
             return None
         ours, peer = self.ours.median, self.peer.median
@@ -87,8 +84,8 @@ def seconds(run: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
-def in_turn(rounds: int, *sides: Callable[[], object], warm: bool = True) -> list[Series]:
-    """Seconds of each side, a round of all before the next round; each runs once before the clock does."""
+def alternate(rounds: int, *sides: Callable[[], object], warm: bool = True) -> list[Series]:
+    """Seconds of each side. A round runs all sides; with `warm`, each runs once before the first round."""
     if warm:
         for side in sides:
             side()
@@ -100,7 +97,7 @@ HEADER = "| row | ours | peer | ratio | goal | unit | rounds | against |\n|---|-
 
 
 def table_line(record: dict[str, Any]) -> str:
-    """A row's JSON as a line of the table under HEADER."""
+    """A row of `BenchRow.to_dict` as a line of the table below HEADER."""
 
     def side(name: str) -> str:
         if record[name] is None:

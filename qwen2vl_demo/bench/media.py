@@ -1,7 +1,7 @@
-"""Rows about media: a picture to patches, a clip to sampled frames.
+"""Rows about media: from a picture to patches, and from a clip to sampled frames.
 
-Peers are transformers' two picture processors (the fast one needs torchvision) and qwen-vl-utils for clips. Where
-qwen-vl-utils is not installed, a clip is compared with decoding all of it by PyAV, and the row says so.
+Peers are the two image processors of transformers (the fast one needs torchvision) and qwen-vl-utils for clips. Without
+qwen-vl-utils, the peer decodes the whole clip with PyAV, and the row says so.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 import PIL.Image
 import torch
 
-from qwen2vl_demo.bench.measure import Row, Unequal, in_turn
+from qwen2vl_demo.bench.measure import BenchRow, Unequal, alternate
 from qwen2vl_demo.bench.models import SHAPES, picture
 from qwen2vl_demo.bench.packages import let_torchvision_load, needed
 from qwen2vl_demo.geometry import sample_indices
@@ -27,14 +27,14 @@ from qwen2vl_demo.processing.messages import Image, MediaOptions, Video
 
 VISION = SHAPES["2b"][0]
 CONFIG = ImageConfig(max_pixels=1280 * 28 * 28)  # transformers' own default
-FITTING = (700, 1400)  # px, both multiples of 28 and within the budget: cut and normalised only
-RESIZED = (1080, 1920)  # px, to be resized to about a megapixel first
+FITTING = (700, 1400)  # px, multiples of 28 within the budget: not resized, only cut and normalised
+RESIZED = (1080, 1920)  # px, resized to about a megapixel first
 CLIP = (360, 640)  # px
 RATE = 30  # frames a second
 
 
 def peer_processors() -> dict[str, Any]:
-    """transformers' picture processors by row, those that run here; the fast one first."""
+    """The image processors of transformers that can be imported, by row; the fast one first."""
     transformers = needed("transformers")
     budget = {"shortest_edge": CONFIG.min_pixels, "longest_edge": CONFIG.max_pixels}
     found: dict[str, Any] = {}
@@ -42,7 +42,7 @@ def peer_processors() -> dict[str, Any]:
         import torchvision  # noqa: F401
 
         found["preprocess_fast"] = transformers.Qwen2VLImageProcessor(size=budget)
-    except (ImportError, RuntimeError):  # not there, or built for another torch
+    except (ImportError, RuntimeError):  # not installed, or built for another torch
         pass
     from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
@@ -50,10 +50,10 @@ def peer_processors() -> dict[str, Any]:
     return found
 
 
-def preprocess(row: str, rounds: int) -> Iterator[Row]:
-    """preprocess_fast or preprocess_pil, of a picture that fits, or (`..._resize`) of one that must be resized first.
+def preprocess(row: str, rounds: int) -> Iterator[BenchRow]:
+    """preprocess_fast or preprocess_pil, of a picture that fits or (`..._resize`) of one that must be resized first.
 
-    Nothing where torchvision is missing. Ours resizes by PIL, to the very pixels of the reference.
+    Yields nothing if torchvision is missing. Ours resizes with PIL, to the same pixels as the reference.
     """
     base = row.removesuffix("_resize")
     peer = peer_processors().get(base)
@@ -69,23 +69,23 @@ def preprocess(row: str, rounds: int) -> Iterator[Row]:
     def theirs() -> torch.Tensor:
         return peer(images=image, return_tensors="pt")["pixel_values"]
 
-    # Ours hold a still image once, pixel by pixel; the peer's by channel and twice, for the two slices of a patch.
+    # Ours stores a still image once, with channels last; the peer stores channels first and both slices of a patch.
     mine, other = ours().unflatten(1, (-1, 3)).mT[:, :, None], theirs().unflatten(1, (3, 2, -1))
     if mine.shape[0] != other.shape[0] or mine.shape[-1] != other.shape[-1]:
         raise Unequal(f"{row}: ours are {tuple(mine.shape)} patches and transformers' {tuple(other.shape)}.")
     most, average = float((mine - other).abs().max()), float((mine - other).abs().mean())
-    # torchvision resizes by its own bicubic: a step of 1/255 of a channel is 0.015 once normalised
+    # torchvision has its own bicubic filter; 1/255 of a channel is 0.015 after normalisation
     if most > 1e-5 and (row != "preprocess_fast_resize" or average > 0.002):
         raise Unequal(f"{row}: patches differ by {most:.2g} at most and {average:.2g} on average; nothing was timed.")
-    mine_times, their_times = in_turn(rounds, ours, theirs)
+    mine_times, their_times = alternate(rounds, ours, theirs)
     goal = 2.0 if base == "preprocess_fast" else 3.5
     shown = f"{size[1]}x{size[0]}"
     check = f"patches differ by {most:.1e} at most, {average:.1e} on average"
-    yield Row(row, mine_times, their_times, goal, "s", f"transformers' {type(peer).__name__}, {shown}", check)
+    yield BenchRow(row, mine_times, their_times, goal, "s", f"transformers' {type(peer).__name__}, {shown}", check)
 
 
-def video(row: str, rounds: int) -> Iterator[Row]:
-    """video_dense: 10 s, two frames a second. video_sparse: 120 s with a key frame a second, 16 frames in all."""
+def video(row: str, rounds: int) -> Iterator[BenchRow]:
+    """video_dense: 10 s at two frames per second. video_sparse: 16 frames of 120 s with a key frame every second."""
     dense = row == "video_dense"
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "clip.mp4"
@@ -100,13 +100,13 @@ def video(row: str, rounds: int) -> Iterator[Row]:
         difference = float(np.abs(theirs().astype(np.float32) - loaded.frames).mean())
         if difference > 3:
             raise Unequal(f"{row}: frames differ by {difference:.2f} of 255 on average; nothing was timed.")
-        mine, other = in_turn(rounds, ours, theirs)
+        mine, other = alternate(rounds, ours, theirs)
         check = f"{len(loaded.frames)} frames differ by {difference:.2f} of 255 on average"
-        yield Row(row, mine, other, 2.5 if dense else 2.0, "s", name, check)
+        yield BenchRow(row, mine, other, 2.5 if dense else 2.0, "s", name, check)
 
 
 def _peer_of_clips(path: Path, ours: VisionInput) -> tuple[str, Callable[[], np.ndarray]]:
-    """Who else reads the clip, and how: to the same frames at the same size."""
+    """The name of the peer, and a function that reads the same frames at the same size."""
     height, width = ours.resized_size
     let_torchvision_load()
     try:
@@ -137,7 +137,7 @@ def _decode_all(path: Path, ours: VisionInput) -> np.ndarray:
 
 
 def write_clip(path: Path, *, frames: int, key_every: int) -> None:
-    """A picture that slides by, in H.264."""
+    """A picture that moves sideways, in H.264."""
     wide = np.asarray(picture(1, (CLIP[0], CLIP[1] + 2 * RATE)))
     with av.open(str(path), "w") as box:
         stream = box.add_stream("libx264", rate=Fraction(RATE), options={"preset": "ultrafast", "g": str(key_every)})

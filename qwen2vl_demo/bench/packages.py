@@ -1,4 +1,4 @@
-"""Packages that only the bench compares with: what to install, and an import that needs help."""
+"""Imports of the packages that only the bench needs, with a hint about what to install."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from qwen2vl_demo.errors import UserError
 
 
 def needed(package: str) -> Any:
-    """A package that only the bench compares with. Raises UserError that says what to install."""
+    """Imports a package. If it is missing, raises UserError with the command that installs it."""
     if package == "transformers":
-        let_torchvision_load()  # transformers imports it wherever it is installed
+        let_torchvision_load()  # transformers imports it if it is installed
     try:
         return importlib.import_module(package)
     except ImportError:
@@ -27,10 +27,10 @@ def needed(package: str) -> Any:
 
 @cache
 def let_torchvision_load() -> torch.library.Library | None:
-    """Declares the operators that torchvision's import asks for and its compiled part would bring.
+    """Declares the operators that importing torchvision looks up, if its compiled part cannot be loaded.
 
-    PyPI's torchvision is compiled for CUDA. Beside a CPU build of torch that part does not load, and the import, though
-    nothing of it is needed to resize a picture, fails on the missing names. None where they are there already.
+    PyPI's torchvision is compiled for CUDA. With a CPU build of torch that part does not load, and the import fails on
+    the missing names, although resizing needs none of them. Returns None if there is nothing to declare.
     """
     try:
         import torchvision  # noqa: F401

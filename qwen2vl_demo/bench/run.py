@@ -1,4 +1,4 @@
-"""Chooses rows, runs them one after the other and prints them: a table for people, or one JSON object."""
+"""Selects rows, measures them one after the other and prints them, as a table or as one JSON object."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import torch
 from qwen2vl_demo.bench import answers, media, panel
 from qwen2vl_demo.bench import first_update as page
 from qwen2vl_demo.bench.growth import growth
-from qwen2vl_demo.bench.measure import HEADER, Row, table_line
+from qwen2vl_demo.bench.measure import HEADER, BenchRow, table_line
 from qwen2vl_demo.errors import UserError
 
 TURNS = ("turn1_448", "turn2_vision_cache", "turn2_prefix")
@@ -27,49 +27,49 @@ PICTURES = ("preprocess_fast", "preprocess_pil", "preprocess_fast_resize", "prep
 CLIPS = ("video_dense", "video_sparse")
 PANEL = ("panel_drawn", "panel_hover_frame", "panel_bytes")
 ROWS = (*TURNS, *DECODE, "host_overhead", *PICTURES, *CLIPS, "ui_first_update", *PANEL)
-ROUNDS, SLOW_ROUNDS = 5, 3  # the true shapes on a CPU take a quarter of a minute a turn
+ROUNDS, SLOW_ROUNDS = 5, 3  # of the true shapes on a CPU, where a turn takes a quarter of a minute
 
 
 def run(given: argparse.Namespace) -> int:
-    """`python -m qwen2vl_demo bench`. Raises UserError for rows that do not exist and sides that do not agree."""
+    """`python -m qwen2vl_demo bench`. Raises UserError for unknown rows and for sides with different results."""
     names = [name.strip() for name in given.rows.split(",")] if given.rows else list(ROWS)
     if unknown := [name for name in names if name not in ROWS]:
-        raise UserError(f"--rows names {unknown[0]!r}, which is no row; there are {', '.join(ROWS)}.")
+        raise UserError(f"--rows names {unknown[0]!r}, which is not a row; the rows are {', '.join(ROWS)}.")
     if given.rounds is not None and given.rounds < 1:
         raise UserError(f"--rounds is {given.rounds}; give 1 or more.")
     device = torch.device(given.device)
     if device.type == "cuda" and not torch.cuda.is_available():
         raise UserError("There is no device cuda here; run the bench with --device cpu.")
     about = machine(device)
-    say(about)
+    log(about)
     if given.growth:
-        records = growth(given.shape, device, say)
+        records = growth(given.shape, device, log)
         if given.json:
             print(json.dumps({"machine": about, "growth": records}), flush=True)
         return 0
     rows: list[dict[str, Any]] = []
-    say(HEADER)
+    log(HEADER)
     for row in measured(names, given.shape, device, given.rounds):
         record = row.to_dict()
         rows.append(record)
-        say(table_line(record) + f" <!-- {record['check']} -->")
+        log(table_line(record) + f" <!-- {record['check']} -->")
     missing = [name for name in names if name not in {record["row"] for record in rows}]
     if missing:
-        say(
-            f"Not run, since what they compare with is not installed: {', '.join(missing)}; "
+        log(
+            f"Not run, because their peers are not installed: {', '.join(missing)}; "
             "pip install --no-deps -r qwen2vl_demo/bench/requirements.txt"
         )
-    say(f"load average at the end: {load()}")
+    log(f"load average at the end: {load()}")
     if given.json:
         print(json.dumps({"machine": f"{about}; at the end {load()}", "rows": rows}), flush=True)
     return 0
 
 
-def measured(names: list[str], shape: str, device: torch.device, rounds: int | None) -> Iterator[Row]:
-    """The rows that were asked for, as they are done. Rows that share a model are measured together."""
+def measured(names: list[str], shape: str, device: torch.device, rounds: int | None) -> Iterator[BenchRow]:
+    """Yields the rows named, as they are measured. Rows that share a model are measured together."""
     slow = rounds or (SLOW_ROUNDS if device.type == "cpu" and shape != "small" else ROUNDS)
     many = rounds or ROUNDS
-    jobs: list[tuple[tuple[str, ...], Callable[[], Iterator[Row]]]] = [
+    jobs: list[tuple[tuple[str, ...], Callable[[], Iterator[BenchRow]]]] = [
         (("host_overhead",), lambda: answers.host(device, many)),
         *(((row,), partial(media.preprocess, row, many)) for row in PICTURES),
         *(((row,), partial(media.video, row, many)) for row in CLIPS),
@@ -85,7 +85,7 @@ def measured(names: list[str], shape: str, device: torch.device, rounds: int | N
 
 
 def machine(device: torch.device) -> str:
-    """Processor, cores, versions, and what else runs."""
+    """Processor, cores, versions and load average."""
     name = platform.processor() or platform.machine()
     if Path("/proc/cpuinfo").exists():
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
@@ -103,6 +103,6 @@ def load() -> str:
     return ", ".join(f"{x:.1f}" for x in os.getloadavg()) if hasattr(os, "getloadavg") else "unknown"
 
 
-def say(line: str) -> None:
-    """Progress and the table for people; standard output is left to the JSON where that is asked for."""
+def log(line: str) -> None:
+    """Prints progress and the table to standard error, since standard output may be JSON."""
     print(line, file=sys.stderr, flush=True)

@@ -1,10 +1,10 @@
-"""Draws the examples of the first page into a folder: `python -m qwen2vl_demo.nano.example_files assets/examples`.
+"""Draw the example files of the first page: `python -m qwen2vl_demo.nano.example_files assets/examples`.
 
-The scenes come from seeds that training never uses, some times as large as nano's own pictures, so that they look
-like pictures and not like thumbnails; nano sees them resized, as it sees a visitor's. Icons are Noto's (Apache License
-2.0), so this wants the file that icons.py writes. Of the scenes that suit a card the first that nano answers rightly is
-taken, to the letter or with a box that fits: an example shows what the page does, how often nano is right stands in
-its card. `examples.json` holds the card, the question, the files and the answer, which the tests hold nano to.
+The scenes come from held-out seeds and are several times as large as nano's training pictures, so that they do not look
+like thumbnails; nano sees them resized, as it sees a visitor's files. Icons are Noto's (Apache License 2.0), so this
+needs the file that `world/icons.py` writes. Of the scenes that suit an example card, the first one that nano answers
+rightly is taken, to the letter or with a box that fits: the examples show what the page does, and nano's accuracy is
+stated in its model card. `examples.json` holds each card's label, question, files and answer; tests check the answers.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ import PIL.Image
 
 from qwen2vl_demo.engine import load_engine
 from qwen2vl_demo.engine.protocol import Engine, GenerationOptions
-from qwen2vl_demo.nano.dialogue.clip_questions import happening
+from qwen2vl_demo.nano.dialogue.clip_questions import event_sentence
 from qwen2vl_demo.nano.dialogue.scene_questions import box_answer
 from qwen2vl_demo.nano.dialogue.wording import count_sentence
-from qwen2vl_demo.nano.evaluation.evaluate import HELD_OUT_SEED
-from qwen2vl_demo.nano.evaluation.studies import answers_overlap
+from qwen2vl_demo.nano.evaluation.studies import answer_iou
+from qwen2vl_demo.nano.training.validation import HELD_OUT_SEED
 from qwen2vl_demo.nano.world import icons
-from qwen2vl_demo.nano.world.clips import DIRECTIONS, Clip, draw_clip, random_clip
-from qwen2vl_demo.nano.world.documents import Bar, Paper, draw_paper, random_paper
+from qwen2vl_demo.nano.world.clips import DIRECTIONS, DrawnClip, draw_clip, random_clip
+from qwen2vl_demo.nano.world.documents import Bar, Document, draw_document, random_document
 from qwen2vl_demo.nano.world.drawing import draw_scene, text_box
 from qwen2vl_demo.nano.world.layout import random_scene
 from qwen2vl_demo.nano.world.scene import Scene, Sign, Thing
 from qwen2vl_demo.processing.messages import Image, Message, Text, Video
 
-SCALE = 4  # a drawn picture's side against that of the picture that nano sees
-ICON_SCALE = 2.5  # ... where there are icons, whose drawings have icons.SIDE px
+SCALE = 4  # a file's side relative to the picture that nano sees
+ICON_SCALE = 2.5  # ... for scenes with icons, whose drawings have icons.SIDE px
 SIZE = (168, 224)  # (height, width) that nano sees: 6x8 merged tokens
 CLIP_SIZE = (140, 168)
-RIGHT_BOX = 0.75  # of the true box and the one that nano gives: intersection over union
+MIN_IOU = 0.75  # of the true box and nano's, to count as right
 CLIP_FPS, CLIP_SECONDS = 12, 3  # at two sampled frames a second nano sees six of them
 
 
@@ -47,7 +47,7 @@ def generator(index: int) -> np.random.Generator:
 
 
 def enlarge_thing(thing: Thing, scale: float) -> Thing:
-    """The same thing on a larger canvas, an icon in its own colours."""
+    """The same thing on a larger canvas; an icon gets its original colours."""
     return replace(thing, x=thing.x * scale, y=thing.y * scale, radius=thing.radius * scale, tint=())
 
 
@@ -70,31 +70,33 @@ def enlarge(scene: Scene) -> Scene:
     )
 
 
-def enlarge_paper(paper: Paper) -> Paper:
+def enlarge_document(document: Document) -> Document:
     def bar(one: Bar) -> Bar:
         x1, y1, x2, y2 = (side * SCALE for side in one.box)
         return replace(one, box=(x1, y1, x2, y2), signs=tuple(enlarge_sign(sign, SCALE) for sign in one.signs))
 
     return replace(
-        paper,
-        height=paper.height * SCALE,
-        width=paper.width * SCALE,
-        bars=tuple(bar(one) for one in paper.bars),
-        line_signs=tuple((enlarge_sign(word, SCALE), enlarge_sign(amount, SCALE)) for word, amount in paper.line_signs),
+        document,
+        height=document.height * SCALE,
+        width=document.width * SCALE,
+        bars=tuple(bar(one) for one in document.bars),
+        line_signs=tuple(
+            (enlarge_sign(word, SCALE), enlarge_sign(amount, SCALE)) for word, amount in document.line_signs
+        ),
     )
 
 
-def write_picture(drawn: Scene | Paper, path: Path) -> str:
-    if isinstance(drawn, Paper):
-        pixels, _ = draw_paper(enlarge_paper(drawn), generator(0))
+def write_picture(drawn: Scene | Document, path: Path) -> str:
+    if isinstance(drawn, Document):
+        pixels, _ = draw_document(enlarge_document(drawn), generator(0))
     else:
         pixels, _ = draw_scene(enlarge(drawn), generator(0))
     PIL.Image.fromarray(pixels).save(path, "PNG", optimize=True)
     return path.name
 
 
-def smooth(clip: Clip, frames: int) -> Clip:
-    """The same clip with more frames in between: things glide, and what appears appears at its time."""
+def smooth(clip: DrawnClip, frames: int) -> DrawnClip:
+    """The same clip with interpolated frames: positions and sizes change smoothly, appearances and colours abruptly."""
     count = clip.frames
     tracks = []
     for track in clip.tracks:
@@ -114,8 +116,8 @@ def smooth(clip: Clip, frames: int) -> Clip:
     return replace(clip, frames=frames, tracks=tuple(tracks))
 
 
-def write_clip(clip: Clip, path: Path) -> str:
-    """An H.264 file of the clip, enlarged."""
+def write_clip(clip: DrawnClip, path: Path) -> str:
+    """Write the enlarged clip as an H.264 file; its name."""
     longer = smooth(clip, CLIP_FPS * CLIP_SECONDS)
     large = replace(
         longer,
@@ -133,10 +135,10 @@ def write_clip(clip: Clip, path: Path) -> str:
     return path.name
 
 
-def plain(item: Scene | Clip | Paper) -> bool:
-    """Light, and without noise, which would make large files."""
-    spoilt = not isinstance(item, Clip) and item.jpeg
-    return not item.background.dark and not item.background.noise and not spoilt
+def is_plain(item: Scene | DrawnClip | Document) -> bool:
+    """Whether the background is light and there is neither noise, which would make large files, nor JPEG artefacts."""
+    compressed = not isinstance(item, DrawnClip) and item.jpeg
+    return not item.background.dark and not item.background.noise and not compressed
 
 
 def shapes_of(scene: Scene) -> set[str]:
@@ -144,62 +146,68 @@ def shapes_of(scene: Scene) -> set[str]:
 
 
 Files = list[str]
-Candidate = Callable[[np.random.Generator, Path], tuple[Files, str] | None]  # writes files; their names and the truth
+# Writes the files of a random scene, and returns their names and the right answer; None if the scene does not suit.
+Candidate = Callable[[np.random.Generator, Path], tuple[Files, str] | None]
 
 
-def counted(rng: np.random.Generator, folder: Path) -> tuple[Files, str] | None:
+def counting_example(rng: np.random.Generator, folder: Path) -> tuple[Files, str] | None:
     scene = random_scene(rng, SIZE)
-    varied = len(scene.things) == len(shapes_of(scene)) and plain(scene)
+    varied = len(scene.things) == len(shapes_of(scene)) and is_plain(scene)
     if not varied or scene.shapes or not 4 <= len(scene.things) <= 6:
         return None
     return [write_picture(scene, folder / "things.png")], count_sentence(len(scene.things), "thing")
 
 
-def starred(rng: np.random.Generator, folder: Path) -> tuple[Files, str] | None:
-    first, second = random_scene(rng, SIZE, most=3), random_scene(rng, SIZE, most=3)
-    if not (plain(first) and plain(second)) or "star" in shapes_of(first) or "star" not in shapes_of(second):
+def comparison_example(rng: np.random.Generator, folder: Path) -> tuple[Files, str] | None:
+    first, second = random_scene(rng, SIZE, max_things=3), random_scene(rng, SIZE, max_things=3)
+    if not (is_plain(first) and is_plain(second)) or "star" in shapes_of(first) or "star" not in shapes_of(second):
         return None
     files = [write_picture(first, folder / "first.png"), write_picture(second, folder / "second.png")]
     return files, "The second picture has a star."
 
 
-def boxed(rng: np.random.Generator, folder: Path) -> tuple[Files, str] | None:
+def box_example(rng: np.random.Generator, folder: Path) -> tuple[Files, str] | None:
     scene = random_scene(rng, SIZE)
     cats = [thing for thing in scene.things if thing.shape == "cat"]
-    if len(cats) != 1 or not 3 <= len(scene.things) <= 6 or not plain(scene):
+    if len(cats) != 1 or not 3 <= len(scene.things) <= 6 or not is_plain(scene):
         return None
     return [write_picture(scene, folder / "cat.png")], box_answer(scene, cats[0], "cat")
 
 
-def priced(rng: np.random.Generator, folder: Path) -> tuple[Files, str] | None:
-    paper = random_paper(rng, SIZE)
-    if not plain(paper) or paper.kind != "receipt" or len(paper.lines) != 4:
+def receipt_example(rng: np.random.Generator, folder: Path) -> tuple[Files, str] | None:
+    document = random_document(rng, SIZE)
+    if not is_plain(document) or document.kind != "receipt" or len(document.lines) != 4:
         return None
-    return [write_picture(paper, folder / "receipt.png")], f"The total is {paper.lines[-1][1]}."
+    return [write_picture(document, folder / "receipt.png")], f"The total is {document.lines[-1][1]}."
 
 
-def charted(rng: np.random.Generator, folder: Path) -> tuple[Files, str] | None:
-    paper = random_paper(rng, SIZE)
-    if not plain(paper) or paper.kind != "bars" or len(paper.bars) < 4 or len({b.colour for b in paper.bars}) < 4:
+def chart_example(rng: np.random.Generator, folder: Path) -> tuple[Files, str] | None:
+    document = random_document(rng, SIZE)
+    if (
+        not is_plain(document)
+        or document.kind != "bars"
+        or len(document.bars) < 4
+        or len({b.colour for b in document.bars}) < 4
+    ):
         return None
-    highest = max(paper.bars, key=lambda bar: bar.value)
-    return [write_picture(paper, folder / "chart.png")], f"{highest.letter} is the highest."
+    highest = max(document.bars, key=lambda bar: bar.value)
+    return [write_picture(document, folder / "chart.png")], f"{highest.letter} is the highest."
 
 
-def moving(rng: np.random.Generator, folder: Path) -> tuple[Files, str] | None:
+def motion_example(rng: np.random.Generator, folder: Path) -> tuple[Files, str] | None:
     clip = random_clip(rng, CLIP_SIZE, 6)
-    if clip.action not in DIRECTIONS or len(clip.tracks) > 1 or not plain(clip):
+    if clip.action not in DIRECTIONS or len(clip.tracks) > 1 or not is_plain(clip):
         return None
-    return [write_clip(clip, folder / "clip.mp4")], happening(clip)
+    return [write_clip(clip, folder / "clip.mp4")], event_sentence(clip)
 
 
 CARDS: tuple[tuple[str, str, Candidate], ...] = (
-    ("A picture", "How many things are there?", counted),
-    ("Two pictures", "Which picture has a star?", starred),
-    ("A clip", "What happens in this clip?", moving),
-    ("A receipt", "What is the total?", priced),
-    ("A chart", "Which bar is the highest?", charted),
-    ("A box", "Draw a box around the cat.", boxed),
+    ("A picture", "How many things are there?", counting_example),
+    ("Two pictures", "Which picture has a star?", comparison_example),
+    ("A clip", "What happens in this clip?", motion_example),
+    ("A receipt", "What is the total?", receipt_example),
+    ("A chart", "Which bar is the highest?", chart_example),
+    ("A box", "Draw a box around the cat.", box_example),
 )
 
 
@@ -212,15 +220,15 @@ def write_examples(folder: Path, engine: Engine) -> None:
             if found is None:
                 continue
             files, truth = found
-            given = asked(engine, [folder / name for name in files], text)
-            if given == truth or answers_overlap(given, truth) >= RIGHT_BOX:
-                records.append({"label": label, "text": text, "files": files, "answer": given})
+            answer = greedy_answer(engine, [folder / name for name in files], text)
+            if answer == truth or answer_iou(answer, truth) >= MIN_IOU:
+                records.append({"label": label, "text": text, "files": files, "answer": answer})
                 break
     (folder / "examples.json").write_text(json.dumps(records, indent=2) + "\n", encoding="utf-8")
 
 
-def asked(engine: Engine, files: list[Path], text: str) -> str:
-    """The engine's greedy answer."""
+def greedy_answer(engine: Engine, files: list[Path], text: str) -> str:
+    """The engine's greedy answer to a question about files."""
     parts = [Video(file) if file.suffix == ".mp4" else Image(file) for file in files]
     chunks = engine.stream([Message("user", [*parts, Text(text)])], GenerationOptions(max_new_tokens=64))
     return "".join(chunk.text for chunk in chunks)
@@ -229,7 +237,7 @@ def asked(engine: Engine, files: list[Path], text: str) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    with icons.only("noto"):
+    with icons.using_sets("noto"):
         write_examples(parser.parse_args().folder, load_engine("nano"))
 
 

@@ -17,12 +17,11 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, normalizers, pre_
 from tokenizers.models import BPE
 from tokenizers.trainers import BpeTrainer
 
-from qwen2vl_demo.nano.dialogue.english import PAGE
-from qwen2vl_demo.nano.dialogue.generator import KINDS, sample
-from qwen2vl_demo.nano.dialogue.phrases import CHAT, PHRASES
-from qwen2vl_demo.nano.dialogue.wording import plural, spellings
+from qwen2vl_demo.nano.dialogue.generator import KINDS, random_dialogue
+from qwen2vl_demo.nano.dialogue.phrases import CHAT, ENGLISH_WORDS, PHRASES
+from qwen2vl_demo.nano.dialogue.wording import expand_wording, plural
 from qwen2vl_demo.nano.world.nouns import NOUNS
-from qwen2vl_demo.nano.world.scene import WORDS
+from qwen2vl_demo.nano.world.scene import SIGN_WORDS
 from qwen2vl_demo.processing.chat import BUILT_IN_TEMPLATE
 
 SPECIAL_TOKENS = (
@@ -138,9 +137,9 @@ def vocabulary_texts(n: int = 3000, seed: int = 0) -> Iterator[str]:
     because their many rare pieces would replace ordinary words.
     """
     rng = np.random.default_rng(seed)
-    kinds = (*KINDS, "scene", "scene", "text", "paper")
+    kinds = (*KINDS, "scene", "scene", "text", "document")
     for index in range(n):
-        for turn in sample(rng, kinds[index % len(kinds)], size=(112, 112), turns=6, phrasings="train").turns:
+        for turn in random_dialogue(rng, kinds[index % len(kinds)], size=(112, 112), turns=6, split="train").turns:
             if not turn.question.isupper():
                 yield turn.question
             answer = turn.answer
@@ -153,10 +152,10 @@ def vocabulary_texts(n: int = 3000, seed: int = 0) -> Iterator[str]:
         yield from (
             f"{before} {form}" for before in ("the", "The", "a") for form in (noun, plural(noun)) for _ in range(9)
         )
-    for word in WORDS:  # what signs say, and how questions quote it
+    for word in SIGN_WORDS:  # what is written on signs, and how one asks for it
         yield from (form for form in (word, f"the {word.lower()}") for _ in range(60))
     for _ in range(5):
         for wordings in (*PHRASES.values(), *(questions for questions, _ in CHAT)):
-            yield from (re.sub(r"{\w+}", "", text) for wording in wordings for text in spellings(wording))
+            yield from (re.sub(r"{\w+}", "", text) for wording in wordings for text in expand_wording(wording))
     for _ in range(30):
-        yield " ".join(PAGE.split())
+        yield " ".join(ENGLISH_WORDS.split())

@@ -21,7 +21,7 @@ from qwen2vl_demo.ui.events import PageEvents
 from qwen2vl_demo.ui.example_cards import Example, load_examples
 from qwen2vl_demo.ui.layout import draw_page
 from qwen2vl_demo.ui.media_store import DAY, MediaStore
-from qwen2vl_demo.ui.panel.comparison_html import Comparisons
+from qwen2vl_demo.ui.panel.comparisons import Comparisons
 from qwen2vl_demo.ui.panel.cost_tab import CostTab
 from qwen2vl_demo.ui.panel.learn_tab import LearnTab
 from qwen2vl_demo.ui.panel.numbers_tab import NumbersTab

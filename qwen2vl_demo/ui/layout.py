@@ -5,7 +5,6 @@ The chat component is an output only: what it shows is made from the state, and 
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +14,7 @@ from gradio.blocks import Block
 
 from qwen2vl_demo.engine.protocol import Engine
 from qwen2vl_demo.ui.example_cards import Example
+from qwen2vl_demo.ui.markup import render
 from qwen2vl_demo.ui.panel.panel import Panel
 from qwen2vl_demo.ui.settings_form import SettingsForm
 
@@ -94,11 +94,8 @@ def draw_page(engine: Engine, form: SettingsForm, panel: Panel, cards: Sequence[
         gr.Markdown("## Settings")
         settings = form.draw()
     with gr.Row(elem_id="header"):
-        gr.HTML(
-            f'<div class="brand"><h1>Qwen2-VL</h1><p>{SENTENCE}</p></div>'
-            f'<p class="engine"><b>{html.escape(engine.name)}</b> {html.escape(engine.description)}</p>',
-            elem_id="title",
-        )
+        header = render("header.html", sentence=SENTENCE, name=engine.name, description=engine.description)
+        gr.HTML(header, elem_id="title")
         settings_button = gr.Button("Settings", elem_id="settings-button", scale=0, **SMALL)
         theme = gr.Button("Dark or light", elem_id="theme", scale=0, **SMALL)
     with gr.Row(elem_id="main"):

@@ -1,7 +1,6 @@
-"""The bench: rows and table, both sides on one set of weights, and the work that reuse spares, counted, not timed.
+"""The bench: rows and table, both sides on one set of weights, and the work that reuse saves.
 
-Times depend on what else a machine does; how many tokens are computed does not. So the ratios of the table are asserted
-here as ratios of work.
+Times depend on the load of the machine, the number of computed tokens does not, so tests of reuse count tokens.
 """
 
 import json
@@ -14,7 +13,7 @@ import torch
 
 from qwen2vl_demo.bench import answers, models
 from qwen2vl_demo.bench.first_update import CHROMIUM
-from qwen2vl_demo.bench.measure import HEADER, Row, Series, in_turn, table
+from qwen2vl_demo.bench.measure import HEADER, BenchRow, Series, alternate, table
 from qwen2vl_demo.bench.run import ROWS
 from qwen2vl_demo.cli import main
 from qwen2vl_demo.engine.protocol import GenerationOptions
@@ -104,25 +103,26 @@ def test_a_shape_has_the_size_it_is_called_by():
 
 def test_a_ratio_is_how_many_times_better_whatever_the_unit():
     def row(unit, ours, peer):
-        return Row("x", Series((ours,)), Series((peer,)) if peer else None, 2.0, unit, "somebody", "equal")
+        return BenchRow("x", Series((ours,)), Series((peer,)) if peer else None, 2.0, unit, "somebody", "equal")
 
     assert row("s", 1.0, 3.0).ratio == 3 and row("tokens/s", 30.0, 10.0).ratio == 3
     assert row("s", 1.0, 3.0).reached and not row("tokens/s", 10.0, 10.0).reached
     assert row("ms", 1.0, None).ratio is None and row("ms", 1.0, None).reached and not row("ms", 3.0, None).reached
 
 
-def test_sides_take_turns_after_one_run_each_that_is_not_timed():
+def test_sides_alternate_after_one_run_each_that_is_not_timed():
     ran = []
-    times = in_turn(3, lambda: ran.append("ours"), lambda: ran.append("peer"))
+    times = alternate(3, lambda: ran.append("ours"), lambda: ran.append("peer"))
     assert ran == ["ours", "peer"] * 4
     assert [len(series.values) for series in times] == [3, 3]
 
 
-def test_the_command_prints_the_rows_that_were_asked_for(capsys):
-    """A true run, on the small shape; what it measures is looked at for being there, not for being fast."""
+@pytest.mark.slow
+def test_the_command_prints_the_rows_named(capsys):
+    """A real run on the small shape. Its numbers are checked for presence, not for speed."""
     rows = ["turn1_448", "turn2_prefix", "decode_int8"]
     assert main(["bench", "--shape", "small", "--rounds", "1", "--json", "--rows", ",".join(rows)]) == 0
-    out, told = capsys.readouterr()
+    out, err = capsys.readouterr()
     record = json.loads(out)
     assert "load average" in record["machine"]
     assert sorted(row["row"] for row in record["rows"]) == sorted(rows)
@@ -130,7 +130,7 @@ def test_the_command_prints_the_rows_that_were_asked_for(capsys):
         assert {"row", "ours", "peer", "ratio", "goal", "unit", "rounds"} <= row.keys()
         assert row["ours"] > 0 and row["peer"] > 0 and row["rounds"] == 1
         assert "greedy tokens" in row["check"]
-    assert HEADER in told and table(record["rows"]).splitlines()[-1] in told
+    assert HEADER in err and table(record["rows"]).splitlines()[-1] in err
 
 
 @pytest.mark.parametrize(
@@ -148,6 +148,7 @@ def test_every_row_of_the_goals_has_a_name():
     assert len(ROWS) == len(set(ROWS)) == 16
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path(CHROMIUM).exists(), reason="there is no Chromium")
 def test_the_panel_of_a_large_photograph_travels_small_and_pointing_asks_nothing():
     """A true run in a process of its own (this one may hold another browser). The bytes are those on the wire, whatever

@@ -60,8 +60,12 @@ def test_stop_in_a_long_step_frees_the_page_at_once(fake: Tab, fake_app: App) ->
     fake_app.engine.release.clear()
     fake_app.engine.most_active = 0
     fake.send("!slow-start")
+    deadline = time.monotonic() + 30
+    while not fake_app.engine.active and time.monotonic() < deadline:
+        fake.page.wait_for_timeout(20)
     fake.button("Stop").click()
     expect(fake.chat).to_contain_text("Stopped before the first word")
+    expect(fake.page.locator("#composer").get_by_role("button", name="Submit")).to_be_visible()
     assert fake_app.engine.active == 1
     fake_app.engine.release.set()
     assert fake.ask("Quick one").startswith("In turn 1")  # the stopped question is not told

@@ -164,7 +164,7 @@ def test_an_engine_that_cannot_see_says_so(fake: Tab, material: Path, fake_app: 
     def refuse(*_: object) -> None:
         raise UserError("This one runs on a server, which sends no attention.")
 
-    monkeypatch.setattr(fake_app.engine, "words", refuse)
+    monkeypatch.setattr(fake_app.engine, "answer_words", refuse)
     fake.ask("What is here?", material / "cat.png")
     expect(part(fake, "note")).to_have_text("This one runs on a server, which sends no attention.")
     expect(words(fake)).to_have_count(0)

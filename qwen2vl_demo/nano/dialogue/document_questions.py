@@ -1,7 +1,4 @@
-"""Questions about charts, receipts and opening hours, and their one true answer, read off the paper.
-
-Contract: `paper_conversation` makes a conversation about one paper; this module draws through papers.py.
-"""
+"""Dialogues about charts, receipts and opening hours, with answers derived from the `Document`."""
 
 from __future__ import annotations
 
@@ -10,66 +7,69 @@ from dataclasses import replace
 
 import numpy as np
 
-from qwen2vl_demo.nano.dialogue.conversations import Sample, Turn
+from qwen2vl_demo.nano.dialogue.attention_targets import AttentionTarget, cells_in_box, sign_attention_targets
+from qwen2vl_demo.nano.dialogue.dialogue import Dialogue, DialogueTurn
 from qwen2vl_demo.nano.dialogue.phrases import PHRASES
-from qwen2vl_demo.nano.dialogue.wording import count_sentence, say
-from qwen2vl_demo.nano.training.attention_targets import Focus, cells_under, written
-from qwen2vl_demo.nano.world.documents import Bar, Paper, draw_paper, random_paper
+from qwen2vl_demo.nano.dialogue.wording import count_sentence, random_wording
+from qwen2vl_demo.nano.world.documents import Bar, Document, draw_document, random_document
 from qwen2vl_demo.nano.world.layout import random_size
-from qwen2vl_demo.nano.world.scene import COLOURS, WORDS, Sign, choose
+from qwen2vl_demo.nano.world.scene import COLOURS, SIGN_WORDS, Sign, choose
 
 
-def paper_conversation(
-    rng: np.random.Generator, size: tuple[int, int] | None, _: int | None, turns: int, phrasings: str
-) -> Sample:
-    paper = random_paper(rng, size or random_size(rng))
-    pixels, cells = draw_paper(paper, rng)
-    made: list[Turn] = []
+def document_dialogue(
+    rng: np.random.Generator, size: tuple[int, int] | None, _: int | None, turns: int, split: str
+) -> Dialogue:
+    """A dialogue about one random document; arguments as of `generator.random_dialogue`."""
+    document = random_document(rng, size or random_size(rng))
+    pixels, cells = draw_document(document, rng)
+    made: list[DialogueTurn] = []
     while len(made) < turns:
-        for _attempt in range(4):  # an answer that was given already teaches little
-            turn = _ask_chart(rng, paper, phrasings) if paper.bars else _ask_lines(rng, paper, phrasings)
+        for _attempt in range(4):  # repeating an earlier answer teaches little
+            turn = _chart_turn(rng, document, split) if document.bars else _lines_turn(rng, document, split)
             if all(turn.answer != earlier.answer for earlier in made):
                 break
-        made.append(Turn(turn.question, turn.answer, turn.family, () if made else (0,), turn.choices, turn.focus))
-    return Sample((pixels,), tuple(made), ((cells,),))
+        made.append(replace(turn, media=() if made else (0,)))
+    return Dialogue((pixels,), tuple(made), ((cells,),))
 
 
-def _rests(paper: Paper, parts: Sequence[Bar | Sign], answer: str) -> tuple[Focus, ...]:
-    """The whole answer rests on the parts it is about, but each character of an amount on where that is written."""
+def _attention_targets(document: Document, parts: Sequence[Bar | Sign], answer: str) -> tuple[AttentionTarget, ...]:
+    """The answer depends on the parts it is about, and each character of an amount on the cells where it is printed."""
     boxes = [part.box for part in parts] + [sign.box for part in parts if isinstance(part, Bar) for sign in part.signs]
-    cells = {cell for box in boxes for cell in cells_under(box, paper.height, paper.width)}
-    amounts = [part for part in parts if isinstance(part, Sign) and part.text not in WORDS]
+    cells = {cell for box in boxes for cell in cells_in_box(box, document.height, document.width)}
+    amounts = [part for part in parts if isinstance(part, Sign) and part.text not in SIGN_WORDS]
     if len(parts) == 1 and isinstance(parts[0], Bar):
         amounts = [parts[0].signs[0]]
-    pieces: list[Focus] = []
+    targets: list[AttentionTarget] = []
     for sign in amounts:
-        at = answer.find(sign.text, pieces[-1].end if pieces else 0)
-        if at >= 0:
-            pieces += written(sign, at, 0, paper.height, paper.width)
+        start = answer.find(sign.text, targets[-1].end if targets else 0)
+        if start >= 0:
+            targets += sign_attention_targets(sign, start, 0, document.height, document.width)
             first = -len(sign.text)
-            pieces[first] = replace(pieces[first], start=at - 1)  # the space before it is part of its first token
-    whole = Focus(0, pieces[0].start if pieces else len(answer), 0, tuple(sorted(cells)))
-    return (whole, *pieces) if cells else ()
+            targets[first] = replace(targets[first], start=start - 1)  # its first token includes the space before it
+    whole = AttentionTarget(0, targets[0].start if targets else len(answer), 0, tuple(sorted(cells)))
+    return (whole, *targets) if cells else ()
 
 
-def describe_chart(paper: Paper) -> str:
+def describe_chart(document: Document) -> str:
     """ "It is a bar chart with 4 bars. C is the highest."."""
-    kind, part = ("bar", "bars") if paper.kind == "bars" else ("line", "points")
-    top = max(paper.bars, key=lambda bar: bar.value)
-    return f"It is a {kind} chart with {len(paper.bars)} {part}. {top.letter} is the highest."
+    kind, part = ("bar", "bars") if document.kind == "bars" else ("line", "points")
+    top = max(document.bars, key=lambda bar: bar.value)
+    return f"It is a {kind} chart with {len(document.bars)} {part}. {top.letter} is the highest."
 
 
-def _ask_chart(rng: np.random.Generator, paper: Paper, phrasings: str) -> Turn:
-    part = "bar" if paper.kind == "bars" else "point"
-    bars, dice = paper.bars, rng.random()
+def _chart_turn(rng: np.random.Generator, document: Document, split: str) -> DialogueTurn:
+    part = "bar" if document.kind == "bars" else "point"
+    bars, dice = document.bars, rng.random()
     bar = choose(rng, bars)
 
-    def turn(key: str, answer: str, choices: int, about: Sequence[Bar] = (), **fields: str) -> Turn:
-        question = say(rng, PHRASES[key], phrasings, part=part, parts=part + "s", **fields)
-        return Turn(question, answer, "chart", (), choices, _rests(paper, about, answer))
+    def turn(key: str, answer: str, plausible_answers: int, about: Sequence[Bar] = (), **fields: str) -> DialogueTurn:
+        question = random_wording(rng, PHRASES[key], split, part=part, parts=part + "s", **fields)
+        return DialogueTurn(
+            question, answer, "chart", (), plausible_answers, _attention_targets(document, about, answer)
+        )
 
     if dice < 0.12:
-        return turn("chart", describe_chart(paper), 60, bars)
+        return turn("chart", describe_chart(document), 60, bars)
     if dice < 0.26:
         return turn("count bars", count_sentence(len(bars), part), 5, bars)
     if dice < 0.5:
@@ -79,36 +79,38 @@ def _ask_chart(rng: np.random.Generator, paper: Paper, phrasings: str) -> Turn:
         return turn(word, f"{best.letter} is the {word}.", len(bars), [best])
     if dice < 0.76:
         return turn("value", f"The value of {bar.letter} is {bar.value}.", 95, [bar], letter=bar.letter)
-    if dice < 0.86 and paper.kind == "bars":
+    if dice < 0.86 and document.kind == "bars":
         answer = f"Bar {bar.letter} is {bar.colour}."
         return turn("bar colour", answer, len(COLOURS), [bar], letter=bar.letter)
     other = choose(rng, [b for b in bars if b is not bar])
     answer = f"{max(bar, other, key=lambda b: b.value).letter} is higher."
-    # The head looks at the higher one: of two at once the rest of the model could not tell which is which.
+    # The target is the higher bar alone: attending to both, the model could not tell which one is which.
     return turn("is higher", answer, 2, [max(bar, other, key=lambda b: b.value)], letter=bar.letter, other=other.letter)
 
 
-def _ask_lines(rng: np.random.Generator, paper: Paper, phrasings: str) -> Turn:
+def _lines_turn(rng: np.random.Generator, document: Document, split: str) -> DialogueTurn:
     dice = rng.random()
-    receipt = paper.kind == "receipt"
+    receipt = document.kind == "receipt"
 
-    def turn(key: str, answer: str, choices: int, about: Sequence[int] = (), **fields: str) -> Turn:
-        # Of one line the amount: it is told by the word beside it, which the merged token of the amount knows.
-        signs = [sign for index in about for sign in paper.line_signs[index][len(about) == 1 :]]
-        question = say(rng, PHRASES[key], phrasings, **fields)
-        return Turn(question, answer, "read", (), choices, _rests(paper, signs, answer))
+    def turn(key: str, answer: str, plausible_answers: int, about: Sequence[int] = (), **fields: str) -> DialogueTurn:
+        # Of a single line only the amount: its merged token also encodes the word beside it (`CellTruth.headings`).
+        signs = [sign for index in about for sign in document.line_signs[index][len(about) == 1 :]]
+        question = random_wording(rng, PHRASES[key], split, **fields)
+        return DialogueTurn(
+            question, answer, "read", (), plausible_answers, _attention_targets(document, signs, answer)
+        )
 
-    every = range(len(paper.lines))
+    every = range(len(document.lines))
     if not receipt:
-        (_, opens), (_, closes) = paper.lines
+        (_, opens), (_, closes) = document.lines
         if dice < 0.45:
             return turn("opens", f"It opens at {opens}.", 6, [0])
         if dice < 0.9:
             return turn("closes", f"It closes at {closes}.", 11, [1])
         return turn("hours", f"It is open from {opens} to {closes}.", 66, every)
-    items = paper.lines[:-1]
+    items = document.lines[:-1]
     if dice < 0.4:
-        return turn("total", f"The total is {paper.lines[-1][1]}.", 60, [len(items)])
+        return turn("total", f"The total is {document.lines[-1][1]}.", 60, [len(items)])
     if dice < 0.78:
         index = int(rng.integers(len(items)))
         word, price = items[index]
@@ -120,4 +122,4 @@ def _ask_lines(rng: np.random.Generator, paper: Paper, phrasings: str) -> Turn:
             4,
             every,
         )
-    return turn("receipt", f"It is a receipt. The total is {paper.lines[-1][1]}.", 60, [len(items)])
+    return turn("receipt", f"It is a receipt. The total is {document.lines[-1][1]}.", 60, [len(items)])

@@ -1,10 +1,9 @@
-"""Picks among the wordings of phrases.py, and makes English plurals, articles and lists.
+"""Random wordings of the questions in `phrases.py`, and English plurals, articles and lists.
 
-Contract: one wording in seven is held out from training, so that evaluation can ask in words never trained on; a
-wording that serves two questions is held out from both or from neither. `say` also varies case, punctuation,
-politeness and spelling, and while training mistypes a word or leaves out a small one now and then, so that the others
-are listened to.
-This module knows no scenes.
+One wording in seven is held out from training, so that evaluation can use wordings that were never trained on. A
+wording that serves two questions is held out from both or from neither. `random_wording` also varies case, punctuation,
+politeness and spelling. In the training split it sometimes adds a typo or drops a function word, so that the model
+does not come to depend on any single word.
 """
 
 import itertools
@@ -18,55 +17,58 @@ from qwen2vl_demo.nano.world.nouns import PLURALS
 
 
 @cache
-def spellings(wording: str) -> tuple[str, ...]:
-    """Every way to write a wording out: "Read (it/this)." is "Read it." and "Read this."."""
+def expand_wording(wording: str) -> tuple[str, ...]:
+    """All expansions of the alternatives in a wording: "Read (it/this)." gives "Read it." and "Read this."."""
     parts = [part.split("/") for part in re.split(r"\((.*?)\)", wording)]
     return tuple(re.sub(r" +(?=[ .?!,]|$)", "", "".join(chosen)) for chosen in itertools.product(*parts))
 
 
-def plain(wording: str) -> str:
-    """What counts as the same wording, however it is typed."""
+def normalize(wording: str) -> str:
+    """The wording without case and final punctuation: what counts as the same wording."""
     return wording.lower().rstrip("?.!")
 
 
 def _held_out() -> frozenset[str]:
-    """The fourth, eleventh ... wording of every list, unless an earlier list trains on it."""
+    """The fourth, eleventh, ... wording of every list, unless an earlier list has it in its training split."""
     held: dict[str, bool] = {}
-    for options in (*PHRASES.values(), *(remarks for remarks, _ in CHAT)):
-        for index, option in enumerate(options):
-            for spelling in spellings(option):
-                held.setdefault(plain(spelling), index % 7 == 3)
+    for wordings in (*PHRASES.values(), *(remarks for remarks, _ in CHAT)):
+        for index, wording in enumerate(wordings):
+            for expanded in expand_wording(wording):
+                held.setdefault(normalize(expanded), index % 7 == 3)
     return frozenset(wording for wording, out in held.items() if out)
 
 
 HELD_OUT = _held_out()
-_BEGINNINGS = ("And ", "So ", "OK, ", "Now ", "Hey, ", "Look, ")
-SMALL_WORDS = frozenset(["the", "is", "are", "a", "an", "do", "does", "you", "there", "me", "can"])
+_OPENERS = ("And ", "So ", "OK, ", "Now ", "Hey, ", "Look, ")
+FUNCTION_WORDS = frozenset(["the", "is", "are", "a", "an", "do", "does", "you", "there", "me", "can"])
 
 
 @cache
-def split(options: tuple[str, ...], phrasings: str) -> tuple[tuple[str, ...], ...]:
-    """The spellings of each wording that are for "train", "held_out" or "all"; all of them where none is left."""
-    if phrasings not in ("train", "held_out", "all"):
-        raise ValueError(f'phrasings must be "train", "held_out" or "all", not {phrasings!r}')
-    everything = tuple(spellings(option) for option in options)
-    if phrasings == "all":
-        return everything
-    wanted = phrasings == "held_out"
-    kept = (tuple(s for s in written if (plain(s) in HELD_OUT) == wanted) for written in everything)
-    return tuple(written for written in kept if written) or everything
+def wordings_in_split(wordings: tuple[str, ...], split: str) -> tuple[tuple[str, ...], ...]:
+    """The expansions of each wording that belong to a split ("train", "held_out" or "all").
+
+    All of them if the split would be empty. ValueError for an unknown split.
+    """
+    if split not in ("train", "held_out", "all"):
+        raise ValueError(f'split must be "train", "held_out" or "all", not {split!r}')
+    expanded = tuple(expand_wording(wording) for wording in wordings)
+    if split == "all":
+        return expanded
+    held_out = split == "held_out"
+    kept = (tuple(text for text in texts if (normalize(text) in HELD_OUT) == held_out) for texts in expanded)
+    return tuple(texts for texts in kept if texts) or expanded
 
 
-def say(rng: np.random.Generator, options: tuple[str, ...], phrasings: str, **fields: str) -> str:
-    """One wording, filled in, as somebody might type it."""
-    pool = split(options, phrasings)
-    written = pool[int(rng.integers(len(pool)))]
-    wording = written[int(rng.integers(len(written)))]
-    if phrasings == "train" and rng.random() < 0.06:
-        wording = with_a_typo(rng, wording)
+def random_wording(rng: np.random.Generator, wordings: tuple[str, ...], split: str, **fields: str) -> str:
+    """One of the wordings with its fields filled in, varied as different people would type it."""
+    pool = wordings_in_split(wordings, split)
+    expanded = pool[int(rng.integers(len(pool)))]
+    wording = expanded[int(rng.integers(len(expanded)))]
+    if split == "train" and rng.random() < 0.06:
+        wording = with_typo(rng, wording)
     text = wording.format(**fields)
-    if phrasings == "train" and rng.random() < 0.15:
-        text = without_a_small_word(rng, text)
+    if split == "train" and rng.random() < 0.15:
+        text = without_function_word(rng, text)
     if rng.random() < 0.4:
         text = text.replace("colour", "color").replace("Colour", "Color")
     dice = rng.random()
@@ -86,31 +88,31 @@ def say(rng: np.random.Generator, options: tuple[str, ...], phrasings: str, **fi
     elif 0.43 <= dice < 0.45:
         text = "Can you tell me: " + text
     elif 0.45 <= dice < 0.48 and text.endswith("?") and not text.startswith("And"):
-        text = _BEGINNINGS[int(rng.integers(len(_BEGINNINGS)))] + text[0].lower() + text[1:]
+        text = _OPENERS[int(rng.integers(len(_OPENERS)))] + text[0].lower() + text[1:]
     return text
 
 
-def with_a_typo(rng: np.random.Generator, wording: str) -> str:
-    """A wording in one of whose longer words a letter is missing or changes places with the next: "Wher is it?".
+def with_typo(rng: np.random.Generator, wording: str) -> str:
+    """The wording with a letter dropped, or swapped with the next one, in one of its longer words: "Wher is it?".
 
-    What is filled in stays as it is: without it nobody could know what is meant.
+    Fields in braces are left alone, as nobody could guess what they were.
     """
     words = wording.split(" ")
     long = [i for i, word in enumerate(words) if len(word) >= 4 and word.isalpha()]
     if long:
-        at = long[int(rng.integers(len(long)))]
-        word, letter = words[at], int(rng.integers(1, len(words[at]) - 1))
+        index = long[int(rng.integers(len(long)))]
+        word, letter = words[index], int(rng.integers(1, len(words[index]) - 1))
         swapped = word[letter + 1] + word[letter] if rng.random() < 0.5 else word[letter + 1]
-        words[at] = word[:letter] + swapped + word[letter + 2 :]
+        words[index] = word[:letter] + swapped + word[letter + 2 :]
     return " ".join(words)
 
 
-def without_a_small_word(rng: np.random.Generator, text: str) -> str:
-    """A wording of four words or more with one small word less: "Where is cat in picture?" is still understood."""
+def without_function_word(rng: np.random.Generator, text: str) -> str:
+    """A text of four words or more without one of its function words: "Where is cat in the picture?"."""
     words = text.split(" ")
-    small = [i for i, word in enumerate(words) if word.lower() in SMALL_WORDS and word != "A"]  # which names a bar
-    if len(words) >= 4 and small:
-        del words[small[int(rng.integers(len(small)))]]
+    droppable = [i for i, word in enumerate(words) if word.lower() in FUNCTION_WORDS and word != "A"]  # "A" names a bar
+    if len(words) >= 4 and droppable:
+        del words[droppable[int(rng.integers(len(droppable)))]]
     return " ".join(words)
 
 
@@ -124,8 +126,8 @@ def plural(noun: str) -> str:
     return noun + ("es" if last.endswith(("s", "x", "ch", "sh", "tomato")) else "s")
 
 
-def a(noun: str) -> str:
-    """The noun with its indefinite article."""
+def with_article(noun: str) -> str:
+    """The noun with its indefinite article: "a cat", "an owl"."""
     return ("an " if noun[0] in "aeiou" and not noun.startswith("uni") else "a ") + noun
 
 
@@ -136,6 +138,6 @@ def count_sentence(count: int, noun: str) -> str:
     return f"There are {count or 'no'} {plural(noun)}."
 
 
-def listing(parts: list[str]) -> str:
+def join_list(parts: list[str]) -> str:
     """ "x", "x and y", "x, y and z"."""
     return parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + " and " + parts[-1]

@@ -1,18 +1,16 @@
-"""Whether a word looks where it should: the attention behind a colour's name, against the cells of the named object.
+"""Whether attention points at the right object: the attention behind a colour's name, against the object's cells.
 
     python -m qwen2vl_demo.nano.evaluation.grounding [--model assets/nano] [--questions 400] [--seed 0] [--json OUT]
 
-Drawn scenes that training never sees, each with a question like "What colour is the star?". The right answer is put
-into the model's mouth, and the attention of the query that produces the colour's name is looked at. A hit: of all
-cells of the picture, the most attended one lies on the named object. Beside it stands chance: the share of the cells
-that lie on it (a blind guess), and the share of the cells of any object that do (a guess that only knows drawn from
-background). One head of all is chosen where it does best, so it is chosen on scenes from another seed than those that
-it is then counted on.
+Uses held-out drawn scenes, each with a question like "What colour is the star?". The right answer is teacher-forced,
+and the attention of the query that predicts the colour's name is examined. It is a hit if the most attended cell of
+the picture lies on the object in question. Two chance levels are reported: the share of all cells that lie on the
+object (a blind guess), and its share of the cells of all objects (a guess that can tell objects from the background).
+The best layer and head are selected on scenes from one seed and evaluated on scenes from another.
 
-Training shows one head of nano where to look (focus.py). A high number for that head says that the teaching holds on
-new scenes and that the maps are read off the right cells, not that heads like it arise by themselves.
-
-Knows the engine and the drawn world; asks only for the labels of cells and the turns of a conversation.
+Training supervises one head of nano (`dialogue/attention_targets.py`). A high score for that head shows that the
+supervision generalises to new scenes and that the attention maps are read off the right cells, not that such heads
+emerge by themselves.
 """
 
 from __future__ import annotations
@@ -30,19 +28,20 @@ import PIL.Image
 from qwen2vl_demo.attention_trace import AttentionTrace
 from qwen2vl_demo.engine.local import LocalEngine
 from qwen2vl_demo.engine.protocol import GenerationOptions
-from qwen2vl_demo.nano.dialogue.generator import CELL_LABELS, sample
+from qwen2vl_demo.nano.dialogue.generator import random_dialogue
+from qwen2vl_demo.nano.world.scene import CELL_LABELS
 from qwen2vl_demo.processing.messages import Image, Message, Text
 from qwen2vl_demo.viz.attention_maps import cells, choices, name_of, shares
 
-HELD_OUT_SEED = 8_000_000  # neither training nor the table of right answers draws from here
+HELD_OUT_SEED = 8_000_000  # used neither by training nor by validation
 ANSWER = re.compile(r"The (?P<shape>[a-z]+) is (?P<colour>[a-z]+)\.")
 COLOURS = {label.split()[0] for label in CELL_LABELS if len(label.split()) == 2} - {"word", "digit", "letter", "symbol"}
 BACKGROUND = CELL_LABELS.index("background")
 
 
 @dataclass(frozen=True, eq=False)
-class Question:
-    """One picture, one question, and what is asked for."""
+class GroundingQuestion:
+    """One picture and a question about the colour of one of its objects."""
 
     pixels: np.ndarray  # (H, W, 3) uint8
     text: str
@@ -53,14 +52,14 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Row:
-    """How often one way of looking finds the object."""
+class GroundingScore:
+    """How well the attention of one layer, one head or their average finds the object."""
 
     choice: str  # "all", "3" (layer 3) or "3.5" (its head 5)
     hits: float
-    hits_when_right: float  # of the questions that the model answers rightly when it is asked freely
-    mass: float  # of the attention on the picture, the part on the object
-    picture: float  # of all attention, the part on the picture
+    hits_when_right: float  # of the questions that the model, decoding freely, answers rightly
+    mass: float  # the share of the attention on the picture that lies on the object
+    picture: float  # the share of all attention that lies on the picture
 
 
 @dataclass(frozen=True)
@@ -68,52 +67,48 @@ class Report:
     questions: int
     chance: float  # the mean share of a picture's cells that lie on the object
     chance_of_objects: float  # ... of the cells that lie on any object
-    average: Row  # the mean over all layers and heads
-    best_layer: Row  # chosen on other scenes, as is the head
-    best_head: Row
-    right_answers: float  # how often the model, asked freely, gives the right answer
+    average: GroundingScore  # the mean over all layers and heads
+    best_layer: GroundingScore  # chosen on other scenes, as is the head
+    best_head: GroundingScore
+    right_answers: float  # accuracy of the model when decoding freely
 
 
-def questions(rng: np.random.Generator, count: int) -> Iterator[Question]:
-    """Questions for the colour of a shape that a picture holds beside at least one other object."""
+def questions(rng: np.random.Generator, count: int) -> Iterator[GroundingQuestion]:
+    """Questions about the colour of a shape, on pictures that hold at least one other object."""
     while count:
-        scene = sample(rng, "scene", turns=6)
+        scene = random_dialogue(rng, "scene", turns=6)
         labels = scene.labels(0)[0]
         for turn in scene.turns:
             found = ANSWER.fullmatch(turn.answer)
             if turn.family != "colour" or not found or found["colour"] not in COLOURS:
                 continue
-            asked = turn.question.lower()
-            if found["shape"] not in asked or any(colour in asked for colour in COLOURS):
+            text = turn.question.lower()
+            if found["shape"] not in text or any(colour in text for colour in COLOURS):
                 continue  # "What about the other one?", "Is the star red?"
             target = labels == CELL_LABELS.index(f"{found['colour']} {found['shape']}")
             objects = labels != BACKGROUND
             if target.any() and not (target == objects).all():
-                yield Question(scene.media[0], turn.question, turn.answer, found["colour"], target, objects)
+                yield GroundingQuestion(scene.media[0], turn.question, turn.answer, found["colour"], target, objects)
                 count -= 1
                 break
 
 
-def look(engine: LocalEngine, question: Question, options: GenerationOptions) -> AttentionTrace:
-    """The attention behind the colour's name in the right answer."""
+def colour_attention(engine: LocalEngine, question: GroundingQuestion, options: GenerationOptions) -> AttentionTrace:
+    """The attention of the query that predicts the colour's name in the teacher-forced right answer."""
     messages = _messages(question)
     prompt = engine.prompt(messages, options)
     words = [word.text for word in engine.answer_words(prompt.trace, question.answer)]
     found = engine.word_attention(prompt, question.answer, words.index(question.colour))
-    assert found is not None  # nothing cancels it
+    assert found is not None  # None only if cancelled
     return found
 
 
-def measure(engine: LocalEngine, asked: list[Question]) -> dict[str, np.ndarray]:
-    """For each choice of layer and head, by its name, (questions, 3): hit (0 or 1), mass on the object, on the picture.
-
-    `mass` is the part of the picture's attention that lies on the object, the last the part of all that lies on the
-    picture.
-    """
+def measure(engine: LocalEngine, items: list[GroundingQuestion]) -> dict[str, np.ndarray]:
+    """For each layer and head by name, (questions, 3): hit (0 or 1), `mass` and `picture` as in `GroundingScore`."""
     options = GenerationOptions(max_new_tokens=24)
     found: dict[str, list[tuple[float, float, float]]] = {}
-    for question in asked:
-        trace = look(engine, question, options)
+    for question in items:
+        trace = colour_attention(engine, question, options)
         for choice in choices(trace):
             grid = cells(trace, 0, choice)[0]
             hit = bool(question.target[np.unravel_index(grid.argmax(), grid.shape)])
@@ -123,23 +118,23 @@ def measure(engine: LocalEngine, asked: list[Question]) -> dict[str, np.ndarray]
 
 
 def evaluate(engine: LocalEngine, count: int = 400, seed: int = 0) -> Report:
-    """Chooses a layer and a head on one seed and counts on another."""
-    chosen_on = list(questions(np.random.default_rng([HELD_OUT_SEED, seed, 0]), count))
-    counted_on = list(questions(np.random.default_rng([HELD_OUT_SEED, seed, 1]), count))
-    first, second = measure(engine, chosen_on), measure(engine, counted_on)
-    right = np.array([_asked_freely(engine, question) == question.answer for question in counted_on])
+    """Select the best layer and head on scenes from one seed, and evaluate them on scenes from another."""
+    selection = list(questions(np.random.default_rng([HELD_OUT_SEED, seed, 0]), count))
+    test = list(questions(np.random.default_rng([HELD_OUT_SEED, seed, 1]), count))
+    selected, tested = measure(engine, selection), measure(engine, test)
+    right = np.array([_free_answer(engine, question) == question.answer for question in test])
 
-    def best(names: list[str]) -> Row:
-        name = max(names, key=lambda name: first[name][:, 0].mean())
-        return _row(name, second[name], right)
+    def best(names: list[str]) -> GroundingScore:
+        name = max(names, key=lambda name: selected[name][:, 0].mean())
+        return _score(name, tested[name], right)
 
     return Report(
         questions=count,
-        chance=float(np.mean([q.target.mean() for q in counted_on])),
-        chance_of_objects=float(np.mean([q.target.sum() / q.objects.sum() for q in counted_on])),
-        average=_row("all", second["all"], right),
-        best_layer=best([name for name in first if name.isdecimal()]),
-        best_head=best([name for name in first if "." in name]),
+        chance=float(np.mean([q.target.mean() for q in test])),
+        chance_of_objects=float(np.mean([q.target.sum() / q.objects.sum() for q in test])),
+        average=_score("all", tested["all"], right),
+        best_layer=best([name for name in selected if name.isdecimal()]),
+        best_head=best([name for name in selected if "." in name]),
         right_answers=float(right.mean()),
     )
 
@@ -162,18 +157,18 @@ def format_report(report: Report) -> str:
     return "\n".join(lines)
 
 
-def _messages(question: Question) -> list[Message]:
+def _messages(question: GroundingQuestion) -> list[Message]:
     return [Message("user", [Image(PIL.Image.fromarray(question.pixels)), Text(question.text)])]
 
 
-def _asked_freely(engine: LocalEngine, question: Question) -> str:
+def _free_answer(engine: LocalEngine, question: GroundingQuestion) -> str:
     result = list(engine.stream(_messages(question), GenerationOptions(max_new_tokens=24)))[-1].result
     return result.text if result else ""
 
 
-def _row(name: str, found: np.ndarray, right: np.ndarray) -> Row:
+def _score(name: str, found: np.ndarray, right: np.ndarray) -> GroundingScore:
     hits, mass, picture = (float(mean) for mean in found.mean(axis=0))
-    return Row(name, hits, float(found[right, 0].mean()) if right.any() else 0.0, mass, picture)
+    return GroundingScore(name, hits, float(found[right, 0].mean()) if right.any() else 0.0, mass, picture)
 
 
 def main() -> None:
@@ -181,13 +176,13 @@ def main() -> None:
     parser.add_argument("--model", default="nano", help='"nano" or a checkpoint directory')
     parser.add_argument("--questions", type=int, default=400)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", type=Path, help="write the numbers there too")
-    given = parser.parse_args()
-    engine = LocalEngine.load(given.model, device="cpu", dtype="float32")
-    report = evaluate(engine, given.questions, given.seed)
+    parser.add_argument("--json", type=Path, help="also write the report to this file")
+    options = parser.parse_args()
+    engine = LocalEngine.load(options.model, device="cpu", dtype="float32")
+    report = evaluate(engine, options.questions, options.seed)
     print(format_report(report))
-    if given.json:
-        given.json.write_text(json.dumps(asdict(report), indent=2) + "\n", encoding="utf-8")
+    if options.json:
+        options.json.write_text(json.dumps(asdict(report), indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

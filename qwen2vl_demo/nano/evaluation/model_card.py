@@ -1,10 +1,9 @@
-"""Puts what `evaluate` measured into the tables of nano's card, so that no number in them is copied by hand.
+"""Fill the tables of nano's model card from the record that `evaluate` wrote, so that no number is copied by hand.
 
     python -m qwen2vl_demo.nano.evaluation.evaluate --conversations 1400 --fewer 224 --json assets/nano/evaluation.json
     python -m qwen2vl_demo.nano.evaluation.model_card
 
-Contract: the card has one table under each heading of `tables`, and keeps every other word. Knows the record's names;
-measures nothing.
+The card must have one table under each heading row of `tables`; everything else in it is left as it is.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ SHARE_NAMES = {8: "an eighth", 4: "a quarter", 2: "half", 1: "all of it"}
 
 
 def tables(record: dict[str, Any]) -> dict[str, list[str]]:
-    """The heading row of each table of the card, and its other rows."""
+    """The heading row of each table of the card, mapped to its other rows."""
     measured: dict[str, dict[str, dict[str, float]]] = {
         name: {row["family"]: row for row in rows} for name, rows in record.items() if isinstance(rows, list)
     }
@@ -34,18 +33,18 @@ def tables(record: dict[str, Any]) -> dict[str, list[str]]:
         made[_row(heading)] = [_row(row) for row in rows]
 
     def compare(columns: dict[str, str]) -> None:
-        """Right answers by family; `columns` maps a column's title to the record's name."""
-        known = [measured[name] for name in columns.values()]
-        families = [family for family in known[0] if all(family in rows for rows in known)]
-        add(["family", *columns], [[f, *(_percent(rows[f]["accuracy"]) for rows in known)] for f in families])
+        """Accuracy by family; `columns` maps a column's title to the record's key."""
+        scores = [measured[name] for name in columns.values()]
+        families = [family for family in scores[0] if all(family in column for column in scores)]
+        add(["family", *columns], [[f, *(_percent(column[f]["accuracy"]) for column in scores)] for f in families])
 
-    words = ("trained wordings", "held-out wordings")
+    wordings = ("trained wordings", "held-out wordings")
     add(
-        ["family", "right", "chance", "questions", *words],
+        ["family", "right", "chance", "questions", *wordings],
         [
             [
                 *(family, _percent(row["accuracy"]), _percent(row["chance"]), f"{row['questions']:,}"),
-                *(_percent(measured[name][family]["accuracy"]) for name in words),
+                *(_percent(measured[name][family]["accuracy"]) for name in wordings),
             ]
             for family, row in measured["all wordings"].items()
         ],

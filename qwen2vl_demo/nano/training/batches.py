@@ -1,8 +1,8 @@
-"""Conversations of the drawn world as tensors: the ids of the real chat template, what to learn, and the patches.
+"""Training batches: dialogues as token ids of the real chat template, with targets, patches and auxiliary targets.
 
-One batch holds conversations of one kind and one picture size, so that the vision transformer sees equal segments.
+A batch holds dialogues of one kind and one picture size, so that the vision transformer gets segments of equal length.
 
-Axes: B conversations, L tokens, N patches, M merged tokens.
+Axes: B dialogues, L tokens, N patches, M merged tokens, K media, Q attention queries, P attention targets.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ from qwen2vl_demo.geometry import (
     mrope_position_ids,
 )
 from qwen2vl_demo.nano.checkpoint import PREPROCESSOR
-from qwen2vl_demo.nano.dialogue.generator import Sample, sample
-from qwen2vl_demo.nano.training.dense_pictures import mosaic
+from qwen2vl_demo.nano.dialogue.generator import Dialogue, random_dialogue
+from qwen2vl_demo.nano.training.dense_pictures import random_dense_picture
 from qwen2vl_demo.processing.chat import ChatTemplate, encode_chat
 from qwen2vl_demo.processing.image import ImageConfig, patchify
 from qwen2vl_demo.processing.messages import Image, Message, Text, Video
 from qwen2vl_demo.processing.tokenizer import Tokenizer
 
-IGNORED = -100  # cross_entropy's mark for a position that is not learnt
+IGNORED = -100  # the target of positions without a loss, cross_entropy's default `ignore_index`
 IMAGE_CONFIG = ImageConfig.from_dict(PREPROCESSOR)
 
-# Share of each kind of conversation, and how many make a batch of about equal cost.
+# Share of each kind of dialogue, and the batch size at which all kinds cost about the same.
 MIX = {
     "scene": (0.40, 16),
     "text": (0.09, 16),
-    "paper": (0.14, 16),
+    "document": (0.14, 16),
     "pictures": (0.16, 10),
     "clip": (0.11, 12),
     "chat": (0.02, 16),
@@ -49,11 +49,11 @@ MIX = {
 }
 
 
-MOSAICS, DENSE_MOSAICS = 0.33, 0.8  # share of the batches, while answers are learnt and before
-MOSAIC_BATCH = 16
-# The kinds of which a share has more merged tokens than nano's usual limit: most of them that which holds small print.
-LARGE = {"scene": 0.1, "text": 0.15, "paper": 0.35, "mosaic": 0.1}
-HUGE_SHARE = 0.15  # of those, of texts and papers, that have more than 256
+DENSE_SHARE, DENSE_SHARE_ALONE = 0.33, 0.8  # of dense pictures among the batches; ALONE: in the vision stage
+DENSE_BATCH = 16
+# Share of the batches with more merged tokens than nano's usual limit; largest for documents, which hold small print.
+LARGE_SHARES = {"scene": 0.1, "text": 0.15, "document": 0.35, "dense": 0.1}
+HUGE_SHARE = 0.15  # of those batches, for texts and documents, with more than 256 merged tokens
 
 
 @dataclass(frozen=True)
@@ -61,25 +61,27 @@ class Batch:
     kind: str
     input_ids: Tensor  # (B, L) int64, padded at the end
     position_ids: Tensor  # (3, B, L) int64
-    targets: Tensor  # (B, L) int64: the next token where an answer is written, else IGNORED
-    turn_ids: Tensor  # (B, L) int64: which turn of its conversation a target belongs to, else -1
+    targets: Tensor  # (B, L) int64: the next token where that belongs to an answer, else IGNORED
+    turn_ids: Tensor  # (B, L) int64: the index of the turn that a target belongs to, else -1
     patches: Tensor  # (N, 1176) float32
     grids: list[Grid]
-    cells: Tensor  # (M,) int64: what lies under each merged token
-    edges: Tensor  # (M, 5) float32: whether its centre lies there, and how far its edges are, as in `draw.Cells`
-    characters: Tensor  # (M, 3) int64: the characters in its thirds, as in `draw.Cells`
-    headings: Tensor  # (M,) int64: what the amount or the bar in it belongs to, as in `draw.Cells`
-    inks: Tensor  # (M,) int64: the colour of what is written in it, as in `draw.Cells`
-    places: Tensor  # (M, 2) int64: the row and the column of each merged token in its picture
-    numbers: Tensor  # (M,) int64: in which of its conversation's pictures, or pairs of frames, it lies
-    ends: Tensor  # (K, 4) int64: conversation and position of each <|vision_end|>, rows and columns of its medium
-    looks: Tensor  # (Q, 3) int64: conversation, position that writes a token of an answer, row of `looked_at`
-    looked_at: Tensor  # (P, L) bool: the merged tokens that a part of an answer rests on
-    samples: list[Sample]  # kept for evaluation only; empty while training
+    cells: Tensor  # (M,) int64: `CellTruth.labels` of each merged token; likewise the next four
+    edges: Tensor  # (M, 5) float32
+    characters: Tensor  # (M, 3) int64
+    headings: Tensor  # (M,) int64
+    inks: Tensor  # (M,) int64
+    grid_positions: Tensor  # (M, 2) int64: row and column of each merged token in its picture
+    media_numbers: Tensor  # (M,) int64: index of its picture, or pair of frames, in its dialogue
+    vision_ends: Tensor  # (K, 4) int64: dialogue and position of each <|vision_end|>, rows and columns of its medium
+    attention_queries: Tensor  # (Q, 3) int64: dialogue, position that predicts a token, row of `attention_masks`
+    attention_masks: Tensor  # (P, L) bool: the merged tokens that a part of an answer depends on
+    dialogues: list[Dialogue]  # for evaluation; empty in training
 
 
-def encode_sample(item: Sample, tokenizer: Tokenizer, template: ChatTemplate) -> tuple[np.ndarray, list[VisionSpan]]:
-    """The ids (L,) of a whole conversation, answers included, and where its media lie."""
+def encode_dialogue(
+    item: Dialogue, tokenizer: Tokenizer, template: ChatTemplate
+) -> tuple[np.ndarray, list[VisionSpan]]:
+    """The token ids (L,) of a whole dialogue, answers included, and the spans of its media."""
     messages: list[Message] = []
     placeholders: list[int] = []
     for turn in item.turns:
@@ -96,12 +98,13 @@ def encode_sample(item: Sample, tokenizer: Tokenizer, template: ChatTemplate) ->
 
 
 def grid_of(medium: np.ndarray) -> Grid:
+    """The grid (t, h, w) in patches of a picture (H, W, 3) or a clip (T, H, W, 3)."""
     frames, height, width = medium.shape[:3] if medium.ndim == 4 else (1, *medium.shape[:2])
     return grid_thw(frames, height, width)
 
 
 def answer_targets(ids: np.ndarray, tokenizer: Tokenizer) -> tuple[np.ndarray, np.ndarray]:
-    """(targets, turn_ids), both (L,): every token of an answer and the <|im_end|> behind it is to be learnt."""
+    """(targets, turn_ids), both (L,): every token of an answer, and the <|im_end|> after it, has a loss."""
     start, end = tokenizer.special("<|im_start|>"), tokenizer.special("<|im_end|>")
     role = tokenizer.encode_text("assistant\n")
     targets, turns = np.full(len(ids), IGNORED), np.full(len(ids), -1)
@@ -118,9 +121,10 @@ def answer_targets(ids: np.ndarray, tokenizer: Tokenizer) -> tuple[np.ndarray, n
 
 
 def collate(
-    kind: str, items: Sequence[Sample], tokenizer: Tokenizer, template: ChatTemplate, config: Qwen2VLConfig
+    kind: str, items: Sequence[Dialogue], tokenizer: Tokenizer, template: ChatTemplate, config: Qwen2VLConfig
 ) -> Batch:
-    encoded = [encode_sample(item, tokenizer, template) for item in items]
+    """Dialogues of one kind and picture size as one batch, padded at the end."""
+    encoded = [encode_dialogue(item, tokenizer, template) for item in items]
     longest = max(len(ids) for ids, _ in encoded)
     shape = (len(items), longest)
     input_ids = torch.full(shape, tokenizer.special("<|endoftext|>"))
@@ -128,28 +132,28 @@ def collate(
     position_ids = torch.zeros(3, *shape, dtype=torch.int64)
     patches, grids, cells, edges, characters, headings, inks = [], [], [], [], [], [], []
     numbers: list[np.ndarray] = []
-    ends: list[tuple[int, int, int, int]] = []
-    looks: list[tuple[int, int, int]] = []
-    looked_at: list[Tensor] = []
+    vision_ends: list[tuple[int, int, int, int]] = []
+    attention_queries: list[tuple[int, int, int]] = []
+    attention_masks: list[Tensor] = []
     for row, (item, (ids, spans)) in enumerate(zip(items, encoded, strict=True)):
         length = len(ids)
         input_ids[row, :length] = torch.from_numpy(ids)
         position_ids[:, row, :length] = torch.from_numpy(mrope_position_ids(length, spans)[0])
         target, turn = answer_targets(ids, tokenizer)
         targets[row, :length], turn_ids[row, :length] = torch.from_numpy(target), torch.from_numpy(turn)
-        ends += [(row, s.start + merged_tokens(s.grid), *merged_grid(s.grid)[1:]) for s in spans]
-        numbers.append(picture_numbers([span.grid for span in spans]))
+        vision_ends += [(row, s.start + merged_tokens(s.grid), *merged_grid(s.grid)[1:]) for s in spans]
+        numbers.append(media_numbers([span.grid for span in spans]))
         starts = dict(zip((m for t in item.turns for m in t.media), (span.start for span in spans), strict=True))
-        for index, asked in enumerate(item.turns):
-            writing = np.flatnonzero(turn == index)[:-1]  # the last one writes <|im_end|>
-            lengths = [len(tokenizer.decode([int(i)])) for i in target[writing]]
-            begins = np.cumsum([0, *lengths])[:-1]
-            for part in asked.focus:
-                row_mask = torch.zeros(longest, dtype=torch.bool)
-                row_mask[torch.tensor(part.cells) + starts[part.medium]] = True
-                here = writing[(begins >= part.start) & (begins < part.end)]
-                looks += [(row, int(position), len(looked_at)) for position in here]
-                looked_at.append(row_mask)
+        for index, dialogue_turn in enumerate(item.turns):
+            predicting = np.flatnonzero(turn == index)[:-1]  # the last position predicts <|im_end|>
+            lengths = [len(tokenizer.decode([int(i)])) for i in target[predicting]]
+            offsets = np.cumsum([0, *lengths])[:-1]  # where each token begins in the answer's text
+            for part in dialogue_turn.attention_targets:
+                mask = torch.zeros(longest, dtype=torch.bool)
+                mask[torch.tensor(part.cells) + starts[part.medium]] = True
+                queries = predicting[(offsets >= part.start) & (offsets < part.end)]
+                attention_queries += [(row, int(position), len(attention_masks)) for position in queries]
+                attention_masks.append(mask)
         for medium in (m for turn in item.turns for m in turn.media):
             frames = item.media[medium]
             frames = frames if frames.ndim == 4 else frames[None]
@@ -174,23 +178,25 @@ def collate(
         characters=torch.cat(characters) if characters else torch.empty(0, 3, dtype=torch.int64),
         headings=torch.cat(headings) if headings else torch.empty(0, dtype=torch.int64),
         inks=torch.cat(inks) if inks else torch.empty(0, dtype=torch.int64),
-        places=torch.from_numpy(np.concatenate([np.empty((0, 2), np.int64), *(places(grid) for grid in grids)])),
-        numbers=torch.from_numpy(np.concatenate([np.empty(0, np.int64), *numbers])),
-        ends=torch.tensor(ends, dtype=torch.int64).view(-1, 4),
-        looks=torch.tensor(looks, dtype=torch.int64).view(-1, 3),
-        looked_at=torch.stack(looked_at) if looked_at else torch.zeros(0, longest, dtype=torch.bool),
-        samples=list(items),
+        grid_positions=torch.from_numpy(
+            np.concatenate([np.empty((0, 2), np.int64), *(grid_positions(grid) for grid in grids)])
+        ),
+        media_numbers=torch.from_numpy(np.concatenate([np.empty(0, np.int64), *numbers])),
+        vision_ends=torch.tensor(vision_ends, dtype=torch.int64).view(-1, 4),
+        attention_queries=torch.tensor(attention_queries, dtype=torch.int64).view(-1, 3),
+        attention_masks=torch.stack(attention_masks) if attention_masks else torch.zeros(0, longest, dtype=torch.bool),
+        dialogues=list(items),
     )
 
 
-def places(grid: Grid) -> np.ndarray:
-    """The row and the column of each merged token, (t * h * w, 2) in raster order."""
+def grid_positions(grid: Grid) -> np.ndarray:
+    """The row and column of each merged token of a medium, (t * h * w, 2) in raster order."""
     t, h, w = merged_grid(grid)
     return np.tile(np.indices((h, w)).reshape(2, -1).T, (t, 1))
 
 
-def picture_numbers(grids: Sequence[Grid]) -> np.ndarray:
-    """Counts the pictures and pairs of frames of a conversation from 0: the number of each merged token's, (M,)."""
+def media_numbers(grids: Sequence[Grid]) -> np.ndarray:
+    """For each merged token of a dialogue, (M,), the index of its picture or pair of frames, counted from 0."""
     sizes = [h * w for t, h, w in map(merged_grid, grids) for _ in range(t)]
     return np.repeat(np.arange(len(sizes)), sizes)
 
@@ -198,8 +204,8 @@ def picture_numbers(grids: Sequence[Grid]) -> np.ndarray:
 def random_size(rng: np.random.Generator, kind: str) -> Size:
     """(height, width) in pixels, sides multiples of 28, of 16..64 merged tokens.
 
-    All sizes alike for one picture, since what visitors send is shrunk to the upper end; where a conversation holds
-    several pictures or frames, small ones, which are cheap, come more often.
+    For one picture all sizes are equally likely, since visitors' pictures are resized to the upper end of the range.
+    For dialogues with several pictures or frames small sizes, which are cheap, are more likely.
     """
     power = 0.7 if kind in ("pictures", "clip") else 0.0
     while True:
@@ -209,7 +215,7 @@ def random_size(rng: np.random.Generator, kind: str) -> Size:
 
 
 def random_large_size(rng: np.random.Generator, low: int = 64, high: int = 256) -> Size:
-    """(height, width) in pixels of more than `low` and up to `high` merged tokens, for whoever raises the budget."""
+    """(height, width) in pixels of more than `low` and at most `high` merged tokens, for raised token budgets."""
     while True:
         rows, columns = (int(side) for side in rng.integers(int(0.7 * low**0.5), int(1.4 * high**0.5), 2))
         if low < rows * columns <= high and max(rows, columns) <= 2 * min(rows, columns):
@@ -217,13 +223,13 @@ def random_large_size(rng: np.random.Generator, low: int = 64, high: int = 256) 
 
 
 def random_frames(rng: np.random.Generator, size: Size) -> int:
-    """Frames of a clip, two to six pairs; many only of small ones."""
+    """The number of frames of a clip, 4 to 12 and even; long clips only have small frames."""
     cells = size[0] * size[1] // FACTOR**2
     return int(rng.choice([n for n in (4, 6, 6, 8, 12) if n * cells <= 280 or n == 4]))
 
 
-class Conversations(IterableDataset):
-    """An endless stream of batches; each worker and each start draws its own part of the world."""
+class BatchStream(IterableDataset):
+    """An endless stream of random batches; each worker draws its own. `dense_only` is for the vision stage."""
 
     def __init__(
         self, tokenizer: Tokenizer, template: ChatTemplate, config: Qwen2VLConfig, seed: int, dense_only: bool = False
@@ -232,31 +238,32 @@ class Conversations(IterableDataset):
         self.seed, self.dense_only = seed, dense_only
 
     def __iter__(self) -> Iterator[Batch]:
-        torch.set_num_threads(1)
         worker = torch.utils.data.get_worker_info()
+        if worker:
+            torch.set_num_threads(1)  # leave the other cores to the training process
         rng = np.random.default_rng([self.seed, worker.id if worker else 0])
-        mosaics = DENSE_MOSAICS if self.dense_only else MOSAICS
-        kinds = ["scene", "text", "paper", "clip", "limits"] if self.dense_only else list(MIX)
+        dense_share = DENSE_SHARE_ALONE if self.dense_only else DENSE_SHARE
+        kinds = ["scene", "text", "document", "clip", "limits"] if self.dense_only else list(MIX)
         shares = np.array([MIX[kind][0] for kind in kinds])
         while True:
-            kind = "mosaic" if rng.random() < mosaics else str(rng.choice(kinds, p=shares / shares.sum()))
+            kind = "dense" if rng.random() < dense_share else str(rng.choice(kinds, p=shares / shares.sum()))
             size = self._size(rng, kind)
-            usual = MOSAIC_BATCH if kind == "mosaic" else MIX[kind][1]
+            usual = DENSE_BATCH if kind == "dense" else MIX[kind][1]
             count = max(2, usual * 64 // max(64, size[0] * size[1] // FACTOR**2))
-            if kind == "mosaic":
-                items = [mosaic(rng, size) for _ in range(count)]
+            if kind == "dense":
+                items = [random_dense_picture(rng, size) for _ in range(count)]
             else:
                 frames, turns = random_frames(rng, size), 1 if self.dense_only else 8
-                items = [sample(rng, kind, size=size, frames=frames, turns=turns) for _ in range(count)]
+                items = [random_dialogue(rng, kind, size=size, frames=frames, turns=turns) for _ in range(count)]
             yield self._batch(kind, items)
 
     def _size(self, rng: np.random.Generator, kind: str) -> Size:
-        if rng.random() >= LARGE.get(kind, 0):
+        if rng.random() >= LARGE_SHARES.get(kind, 0):
             return random_size(rng, kind)
-        huge = kind in ("text", "paper") and rng.random() < HUGE_SHARE
+        huge = kind in ("text", "document") and rng.random() < HUGE_SHARE
         return random_large_size(rng, 256, 1024) if huge else random_large_size(rng)
 
-    def _batch(self, kind: str, items: list[Sample]) -> Batch:
+    def _batch(self, kind: str, items: list[Dialogue]) -> Batch:
         batch = collate(kind, items, self.tokenizer, self.template, self.config)
-        batch.samples.clear()
+        batch.dialogues.clear()
         return batch

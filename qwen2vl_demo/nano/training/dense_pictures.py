@@ -1,51 +1,62 @@
-"""Papers and crowded pictures for the vision transformer alone: as many things or characters as fit, with their truth.
+"""Dense pictures for training the vision transformer alone: documents, and as many things or characters as fit.
 
-Contract: nothing is asked about them; `mosaic` is a sample whose single turn only brings the picture. A picture full of
-things teaches what each merged token shows several times as fast as the scenes that questions are asked about.
+There are no questions about them, only the ground truth of every cell. A full picture teaches what each merged token
+shows several times as fast as the sparser scenes of the dialogues.
 """
 
 import numpy as np
 
-from qwen2vl_demo.nano.dialogue.conversations import Sample, Turn
+from qwen2vl_demo.nano.dialogue.dialogue import Dialogue, DialogueTurn
 from qwen2vl_demo.nano.world import icons
-from qwen2vl_demo.nano.world.documents import draw_paper, random_paper, write
-from qwen2vl_demo.nano.world.drawing import Cells, draw_scene, font_paths, text_box
+from qwen2vl_demo.nano.world.documents import draw_document, random_document, text_sign
+from qwen2vl_demo.nano.world.drawing import CellTruth, draw_scene, font_paths, text_box
 from qwen2vl_demo.nano.world.icon_variants import as_icon
 from qwen2vl_demo.nano.world.layout import TINTED, random_background, random_style
-from qwen2vl_demo.nano.world.scene import COLOURS, LETTERS, SHAPES, WORDS, Scene, Sign, Thing, choose, random_rgb
+from qwen2vl_demo.nano.world.scene import (
+    CHART_LETTERS,
+    COLOURS,
+    SHAPES,
+    SIGN_WORDS,
+    Scene,
+    Sign,
+    Thing,
+    choose,
+    random_rgb,
+)
 
-PAPER_SHARE = 0.35
-TEXT_SHARE = 0.25  # of the others
-ICON_SHARE = 0.75  # of the things, where there are icons
+DOCUMENT_SHARE = 0.35
+TEXT_SHARE = 0.25  # of the other pictures
+ICON_SHARE = 0.75  # of the things, if there are icons
 
 
-def mosaic(rng: np.random.Generator, size: tuple[int, int]) -> Sample:
+def random_dense_picture(rng: np.random.Generator, size: tuple[int, int]) -> Dialogue:
+    """A dense picture of (height, width) pixels, as a dialogue whose only turn is a placeholder that shows it."""
     height, width = size
-    if rng.random() < PAPER_SHARE:
-        pixels, cells = draw_paper(random_paper(rng, size), rng)
-        return _shown(pixels, cells)
+    if rng.random() < DOCUMENT_SHARE:
+        pixels, cells = draw_document(random_document(rng, size), rng)
+        return _as_dialogue(pixels, cells)
     background = random_background(rng, tinted_share=TINTED)
     blur = float(rng.uniform(0.3, 0.8)) if rng.random() < 0.15 else 0.0
     jpeg = int(rng.integers(35, 90)) if rng.random() < 0.15 else 0
     things: tuple[Thing, ...] = ()
     signs: tuple[Sign, ...] = ()
     if rng.random() < TEXT_SHARE:
-        signs = tuple(_page(rng, height, width, background.dark))
+        signs = tuple(_text_lines(rng, height, width, background.dark))
     else:
         things = tuple(_crowd(rng, height, width, background.dark))
     scene = Scene(height, width, background, things, signs, random_style(rng), blur, jpeg)
     pixels, cells = draw_scene(scene, rng)
-    return _shown(pixels, cells)
+    return _as_dialogue(pixels, cells)
 
 
-def _shown(pixels: np.ndarray, cells: Cells) -> Sample:
-    return Sample((pixels,), (Turn("?", "?", "chat", (0,), 2),), ((cells,),))
+def _as_dialogue(pixels: np.ndarray, cells: CellTruth) -> Dialogue:
+    return Dialogue((pixels,), (DialogueTurn("?", "?", "chat", (0,), 2),), ((cells,),))
 
 
 def _crowd(rng: np.random.Generator, height: int, width: int, dark: bool) -> list[Thing]:
-    """Things on a shaken grid, now and then few and large ones, or one that fills the picture."""
-    dice, most = rng.random(), min(height, width)
-    pitch = float(rng.uniform(30, 66) if dice < 0.65 else rng.uniform(66, most) if dice < 0.8 else most)
+    """Things on a jittered grid: mostly many small ones, sometimes a few large ones, or one that fills the picture."""
+    dice, largest = rng.random(), min(height, width)
+    pitch = float(rng.uniform(30, 66) if dice < 0.65 else rng.uniform(66, largest) if dice < 0.8 else largest)
     rows, columns = int(height // pitch), int(width // pitch)
     nouns = icons.nouns()
     colours = [c for c in COLOURS if not (dark and c == "black")]
@@ -64,8 +75,8 @@ def _crowd(rng: np.random.Generator, height: int, width: int, dark: bool) -> lis
     return things
 
 
-def _page(rng: np.random.Generator, height: int, width: int, dark: bool) -> list[Sign]:
-    """Lines of words, numbers, prices, times and letters, each line in a font and size of its own."""
+def _text_lines(rng: np.random.Generator, height: int, width: int, dark: bool) -> list[Sign]:
+    """Lines of words, numbers, prices, times and letters, each line in its own font and size."""
     signs: list[Sign] = []
     y = float(rng.integers(2, 12))
     while True:
@@ -76,20 +87,20 @@ def _page(rng: np.random.Generator, height: int, width: int, dark: bool) -> list
         rgb = (245, 245, 245) if dark else random_rgb(rng, choose(rng, ("black", "black", "blue", "red", "purple")))
         x = float(rng.integers(2, 14))
         for _ in range(12):
-            text = _text(rng)
+            text = _random_text(rng)
             x1, _, x2, _ = text_box(font, size, text)
             if x + (x2 - x1) < width - 1:
-                signs.append(write(text, font, size, x, y, rgb))
+                signs.append(text_sign(text, font, size, x, y, rgb))
                 x += (x2 - x1) + size * float(rng.uniform(0.3, 1.0))
         y += size * float(rng.uniform(1.05, 1.5))
 
 
-def _text(rng: np.random.Generator) -> str:
+def _random_text(rng: np.random.Generator) -> str:
     dice = rng.random()
     if dice < 0.45:
-        return str(choose(rng, WORDS))
+        return str(choose(rng, SIGN_WORDS))
     if dice < 0.7:
         return str(int(rng.integers(0, 1000)))
     if dice < 0.82:
         return f"${int(rng.integers(1, 100))}"
-    return f"{int(rng.integers(6, 24))}:00" if dice < 0.9 else str(choose(rng, LETTERS))
+    return f"{int(rng.integers(6, 24))}:00" if dice < 0.9 else str(choose(rng, CHART_LETTERS))

@@ -1,7 +1,8 @@
-"""Weights of a smaller nano as the beginning of a larger one, which at first says what the smaller one said.
+"""Initialise a larger nano with the weights of a smaller one, so that it computes the same function at first.
 
-Contract: `grown` maps state dicts; layers and blocks may become more, tokens may become more and change their ids,
-widths stay. New blocks stand before the last one of each tower and begin as the identity: their last matrices are zero.
+The number of layers and blocks may grow, and the vocabulary may grow and change its ids; widths stay the same. New
+blocks are inserted before the last one of each transformer and start as the identity: their output projections are
+zero.
 """
 
 from __future__ import annotations
@@ -14,15 +15,23 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 _NUMBERED = re.compile(r"(.*?\.(?:layers|blocks)\.)(\d+)(\..*)")
-_LAST_MATRICES = ("o_proj.weight", "down_proj.weight", "attn.proj.weight", "attn.proj.bias", "fc2.weight", "fc2.bias")
+_OUTPUT_PROJECTIONS = (
+    "o_proj.weight",
+    "down_proj.weight",
+    "attn.proj.weight",
+    "attn.proj.bias",
+    "fc2.weight",
+    "fc2.bias",
+)
 
 
-def grown(
+def grow_weights(
     small: dict[str, Tensor], large: dict[str, Tensor], directory: Path, tokenizer: Tokenizer
 ) -> dict[str, Tensor]:
-    """`large` filled from `small`, the weights of the checkpoint in `directory`, whose tokenizer is read from there.
+    """A state dict like `large`, filled from `small`, the state dict of the checkpoint in `directory`.
 
-    A token that the old tokenizer lacks begins as the mean of the old tokens that it is written with.
+    The old tokenizer is read from `directory`. A token that it lacks starts as the mean of the embeddings of the old
+    tokens that spell it.
     """
     result = {}
     depths = [{m[1]: 0 for name in state if (m := _NUMBERED.match(name))} for state in (small, large)]
@@ -38,10 +47,10 @@ def grown(
             if index == after - 1:
                 source = f"{tower}{before - 1}{rest}"
             elif index >= before - 1:
-                result[name] = torch.zeros_like(weight) if name.endswith(_LAST_MATRICES) else weight
+                result[name] = torch.zeros_like(weight) if name.endswith(_OUTPUT_PROJECTIONS) else weight
                 continue
         if "embed_tokens" in name or "lm_head" in name:
-            result[name] = _rows(
+            result[name] = _grow_embedding(
                 small[source], weight, Tokenizer.from_file(str(directory / "tokenizer.json")), tokenizer
             )
         else:
@@ -49,12 +58,12 @@ def grown(
     return result
 
 
-def _rows(small: Tensor, large: Tensor, old: Tokenizer, new: Tokenizer) -> Tensor:
+def _grow_embedding(small: Tensor, large: Tensor, old: Tokenizer, new: Tokenizer) -> Tensor:
     result = large.clone()
     for index in range(len(large)):
         token = new.id_to_token(index)
         assert token is not None
-        known = old.token_to_id(token)
-        pieces = [known] if known is not None else old.encode(new.decode([index])).ids
+        old_index = old.token_to_id(token)
+        pieces = [old_index] if old_index is not None else old.encode(new.decode([index])).ids
         result[index] = small[pieces].mean(0)
     return result

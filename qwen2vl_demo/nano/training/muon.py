@@ -1,8 +1,8 @@
-"""Muon: momentum whose update is made orthogonal, for the weight matrices between embedding and output.
+"""Muon: momentum SGD with orthogonalized updates, for the weight matrices between embedding and output.
 
-In float32, where torch.optim.Muon works in bfloat16, which most CPUs multiply slowly. Source: Keller Jordan,
-"Muon: an optimizer for hidden layers in neural networks" (2024); the scale that lets it share AdamW's learning rate
-is Moonshot's (arXiv 2502.16982).
+This one works in float32; torch.optim.Muon works in bfloat16, which most CPUs multiply slowly. Source: Keller Jordan,
+"Muon: An optimizer for hidden layers in neural networks" (2024). The scale factor that lets it share AdamW's learning
+rate is Moonshot AI's (arXiv 2502.16982).
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of the quintic that pulls every singular value towards 1
+COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of the quintic iteration that moves every singular value towards 1
 
 
-def orthogonal(update: Tensor, steps: int = 5) -> Tensor:
-    """Matrices (..., n, m) with the same singular vectors and singular values near 1 (Newton-Schulz)."""
+def orthogonalize(update: Tensor, steps: int = 5) -> Tensor:
+    """Matrices (..., n, m) with the same singular vectors and with singular values near 1 (Newton-Schulz iteration)."""
     a, b, c = COEFFICIENTS
     tall = update.shape[-2] > update.shape[-1]
     x = update.mT if tall else update
@@ -38,17 +38,19 @@ class Muon(torch.optim.Optimizer):
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         for group in self.param_groups:
-            alike: dict[torch.Size, list[Tensor]] = defaultdict(list)  # of one shape: a product for all of them
+            by_shape: dict[torch.Size, list[Tensor]] = defaultdict(list)  # to batch the matrix products
             for weight in group["params"]:
                 if weight.grad is not None:
-                    alike[weight.shape].append(weight)
-            for shape, weights in alike.items():
-                updates = orthogonal(torch.stack([self._step(weight, group["momentum"]) for weight in weights]))
+                    by_shape[weight.shape].append(weight)
+            for shape, weights in by_shape.items():
+                updates = orthogonalize(
+                    torch.stack([self._nesterov_update(weight, group["momentum"]) for weight in weights])
+                )
                 torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
                 torch._foreach_add_(weights, updates.unbind(), alpha=-group["lr"] * 0.2 * max(shape) ** 0.5)
 
-    def _step(self, weight: Tensor, momentum: float) -> Tensor:
-        """What Nesterov's momentum would add to a weight."""
+    def _nesterov_update(self, weight: Tensor, momentum: float) -> Tensor:
+        """The gradient after Nesterov momentum; updates the momentum buffer."""
         assert weight.grad is not None
         state = self.state[weight]
         if "momentum" not in state:

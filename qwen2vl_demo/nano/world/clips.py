@@ -1,8 +1,7 @@
-"""Short clips of nano's world: one thing that does something, sometimes two, or a second one that stays still.
+"""Short random clips: one thing that acts, sometimes two, or a second one that stays still.
 
-Contract: a `Clip` is the whole truth about T frames (T even); `draw_clip` gives (T, H, W, 3) uint8 frames and the
-truth of the merged tokens, one `Cells` for two frames, because a merged token covers two. Questions live in
-clip_questions.py.
+A `DrawnClip` is the complete ground truth of T frames (T even). `draw_clip` draws them and gives one `CellTruth` per
+pair of frames, because a merged token covers two frames.
 """
 
 import itertools
@@ -10,11 +9,20 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from qwen2vl_demo.geometry import FACTOR
 from qwen2vl_demo.nano.world import icons
-from qwen2vl_demo.nano.world.drawing import Cells, Mark, box_of, cell_share, draw_background, draw_thing, label_cells
+from qwen2vl_demo.nano.world.drawing import (
+    CellTruth,
+    Region,
+    bounding_box,
+    cell_coverage,
+    draw_background,
+    draw_thing,
+    label_cells,
+)
 from qwen2vl_demo.nano.world.icon_variants import as_icon
 from qwen2vl_demo.nano.world.layout import random_background
-from qwen2vl_demo.nano.world.scene import CELL, COLOURS, SHAPES, Background, Thing, choose, random_rgb
+from qwen2vl_demo.nano.world.scene import COLOURS, SHAPES, Background, Thing, choose, random_rgb
 
 DIRECTIONS = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
 ACTIONS = (
@@ -22,14 +30,14 @@ ACTIONS = (
     *("appears", "disappears", "turns", "grows", "shrinks", "still"),
     *("back", "blinks", "appear in turn", "disappear in turn"),
 )
-LONG = ACTIONS[10:]  # what takes three pairs of frames at least
-LARGE = 0.3  # share of the clips whose thing may be as large as a quarter of the frame
+LONG_ACTIONS = ACTIONS[10:]  # these need at least three pairs of frames
+LARGE_SHARE = 0.3  # share of the clips in which the radius may be up to a quarter of the frame's side
 MOMENTS = ("near the start", "in the middle", "near the end")
 
 
 @dataclass(frozen=True)
-class Clip:
-    """`tracks[i][t]` is thing i at frame t, or None while it is not there; the first track is the one that acts."""
+class DrawnClip:
+    """`tracks[i][t]` is thing i in frame t, or None while it is absent; the first track is that of the acting thing."""
 
     height: int
     width: int
@@ -37,16 +45,16 @@ class Clip:
     background: Background
     action: str
     tracks: tuple[tuple[Thing | None, ...], ...]
-    way: str = ""  # the direction of a thing that moves there and back
+    direction: str = ""  # in which the acting thing moves first, for the action "back"
 
     @property
     def actor(self) -> Thing:
-        """The acting thing as it is when it is first seen."""
+        """The acting thing when it is first seen."""
         return next(thing for thing in self.tracks[0] if thing is not None)
 
     @property
     def last(self) -> Thing:
-        """The acting thing as it is when it is last seen."""
+        """The acting thing when it is last seen."""
         return next(thing for thing in reversed(self.tracks[0]) if thing is not None)
 
     @property
@@ -56,37 +64,38 @@ class Clip:
 
     @property
     def bystander(self) -> Thing | None:
+        """The second thing if it stays still."""
         return None if self.action.endswith("in turn") else self.second
 
     @property
     def moment(self) -> str:
-        """When the acting thing comes, goes or turns."""
+        """When the acting thing appears, disappears or changes its colour, one of `MOMENTS`."""
         seen = [thing is not None and thing.name for thing in self.tracks[0]]
         change = next(i for i in range(1, self.frames) if seen[i] != seen[0]) / self.frames
         return MOMENTS[0 if change < 0.4 else 1 if change < 0.6 else 2]
 
     @property
     def blinks(self) -> int:
-        """How often the acting thing goes and comes back."""
+        """How often the acting thing disappears."""
         return sum(a is not None and b is None for a, b in itertools.pairwise(self.tracks[0]))
 
 
-def random_clip(rng: np.random.Generator, size: tuple[int, int], frames: int) -> Clip:
-    """A clip of the given size and even number of frames, every action equally likely but moving, which gets 0.4."""
+def random_clip(rng: np.random.Generator, size: tuple[int, int], frames: int) -> DrawnClip:
+    """A clip of a given size and even number of frames. 40 % move one way; the other actions are equally likely."""
     height, width = size
     background = random_background(rng, dark_share=0.05, cloudy_share=0.0)
     colours = [c for c in COLOURS if not (background.dark and c == "black")]
-    others = ACTIONS[4:] if frames >= 6 else ACTIONS[4 : -len(LONG)]
+    others = ACTIONS[4:] if frames >= 6 else ACTIONS[4 : -len(LONG_ACTIONS)]
     action = choose(rng, tuple(DIRECTIONS)) if rng.random() < 0.4 else choose(rng, others)
-    way = choose(rng, tuple(DIRECTIONS)) if action == "back" else action
+    direction = choose(rng, tuple(DIRECTIONS)) if action == "back" else action
     shape, colour = choose(rng, SHAPES), choose(rng, colours)
     if icons.nouns() and action != "turns" and rng.random() < 0.4:
         shape, colour = choose(rng, icons.nouns()), ""
-    large = rng.random() < LARGE
+    large = rng.random() < LARGE_SHARE
     radius = float(rng.uniform(18, max(20, 0.25 * min(height, width))) if large else rng.uniform(13, 18))
     steps = np.linspace(0, 1, frames)
-    if way in DIRECTIONS:
-        dx, dy = DIRECTIONS[way]
+    if direction in DIRECTIONS:
+        dx, dy = DIRECTIONS[direction]
         if action == "back":
             steps = 1 - np.abs(2 * steps - 1)
         reach = radius * 1.1 + 1
@@ -106,7 +115,7 @@ def random_clip(rng: np.random.Generator, size: tuple[int, int], frames: int) ->
     if not colour:
         made = as_icon(rng, made)
     track: list[Thing | None] = [replace(made, x=x, y=y) for x, y in centres]
-    # A change falls between two merged tokens' frames, and neither on the first nor on the last pair.
+    # A change falls between two pairs of frames (merged tokens), never within one.
     turn = 2 * int(rng.integers(1, frames // 2))
     first = track[0]
     assert first is not None
@@ -134,19 +143,19 @@ def random_clip(rng: np.random.Generator, size: tuple[int, int], frames: int) ->
         for thing, at in ((first, early), (other_thing, late)):
             here, gone = [thing] * (frames - at if comes else at), [None] * (at if comes else frames - at)
             tracks.append(tuple([*gone, *here] if comes else [*here, *gone]))
-        return Clip(height, width, frames, background, action, tuple(tracks[1:]))
-    # Where nothing happens a second thing would leave open which of the two is meant.
+        return DrawnClip(height, width, frames, background, action, tuple(tracks[1:]))
+    # If nothing happens, a second thing would make it ambiguous which of the two is meant.
     if action != "still" and rng.random() < 0.35:
         still = _bystander(rng, height, width, colours, [t for t in track if t is not None])
         if still is not None:
             tracks.append((still,) * frames)
-    return Clip(height, width, frames, background, action, tuple(tracks), way if action == "back" else "")
+    return DrawnClip(height, width, frames, background, action, tuple(tracks), direction if action == "back" else "")
 
 
 def _bystander(
     rng: np.random.Generator, height: int, width: int, colours: list[str], actor: list[Thing]
 ) -> Thing | None:
-    """A thing of another shape and colour that the actor never touches, or None where there is no room."""
+    """A thing of another shape and colour that the acting one never touches, or None if there is no room."""
     used = {thing.colour for thing in actor}
     shape = choose(rng, [s for s in SHAPES if s != actor[0].shape])
     colour = choose(rng, [c for c in colours if c not in used])
@@ -159,21 +168,24 @@ def _bystander(
     return None
 
 
-def draw_clip(clip: Clip, rng: np.random.Generator) -> tuple[np.ndarray, tuple[Cells, ...]]:
-    """The frames and the truth of their cells; the generator only makes the noise, the same in every frame."""
-    backdrop = draw_background(clip.background, clip.height, clip.width, rng)
-    grid = (clip.height // CELL, clip.width // CELL)
+def draw_clip(clip: DrawnClip, rng: np.random.Generator) -> tuple[np.ndarray, tuple[CellTruth, ...]]:
+    """The frames (T, H, W, 3) uint8, and the ground truth of each pair of frames.
+
+    The generator only provides the noise, which is the same in every frame.
+    """
+    background = draw_background(clip.background, clip.height, clip.width, rng)
+    grid = (clip.height // FACTOR, clip.width // FACTOR)
     frames: list[np.ndarray] = []
-    cells: list[Cells] = []
-    marks: list[Mark] = []
+    cells: list[CellTruth] = []
+    regions: list[Region] = []
     for index in range(clip.frames):
-        image = backdrop.copy()
+        image = background.copy()
         for track in clip.tracks:
             thing = track[index]
             if thing is not None:
-                marks.append(Mark(thing.label, cell_share(draw_thing(image, thing)), box_of(thing)))
+                regions.append(Region(thing.label, cell_coverage(draw_thing(image, thing)), bounding_box(thing)))
         frames.append(np.array(image))
         if index % 2:
-            cells.append(label_cells(marks, grid))
-            marks = []
+            cells.append(label_cells(regions, grid))
+            regions = []
     return np.stack(frames), tuple(cells)

@@ -1,8 +1,7 @@
-"""Papers of nano's world: bar and line charts, receipts, and signs with opening hours.
+"""Random documents: bar and line charts, receipts, and signs with opening hours.
 
-Contract: a `Paper` is the whole truth about one picture; `random_paper` lays one out for a picture of any size from
-84x84 px on, small ones with less on them, and `draw_paper` gives the pixels and the truth of the cells. What is asked
-about it lives in paper_questions.py.
+A `Document` is the complete ground truth of one picture. `random_document` lays one out for a picture of 84x84 px or
+more, with less content on small ones; `draw_document` draws it.
 """
 
 from __future__ import annotations
@@ -12,25 +11,25 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import ImageDraw
 
-from qwen2vl_demo.nano.training.attention_targets import cells_under
+from qwen2vl_demo.geometry import FACTOR
 from qwen2vl_demo.nano.world.drawing import (
     Box,
-    Cells,
-    compressed,
+    CellTruth,
+    cells_in_box,
+    compress_jpeg,
     draw_background,
     draw_signs,
     font_paths,
     label_cells,
-    rectangle_mark,
+    rectangle_region,
     text_box,
 )
 from qwen2vl_demo.nano.world.layout import random_background
 from qwen2vl_demo.nano.world.scene import (
-    CELL,
+    CHART_LETTERS,
     COLOURS,
     HEADINGS,
     LABEL_INDEX,
-    LETTERS,
     Background,
     Sign,
     choose,
@@ -43,20 +42,22 @@ GOODS = ("TEA", "COFFEE", "MILK", "PIZZA", "FISH", "BREAD", "EGGS", "RICE", "CAK
 
 @dataclass(frozen=True)
 class Bar:
-    """One bar of a chart, or one point of a line, with its letter and its value; `box` in pixels."""
+    """A bar of a bar chart or a point of a line chart; `box` in pixels."""
 
     letter: str
     value: int
     colour: str
     rgb: tuple[int, int, int]
     box: Box
-    signs: tuple[Sign, ...]  # its value and its letter
+    signs: tuple[Sign, ...]  # its printed value and letter
 
 
 @dataclass(frozen=True)
-class Paper:
-    """`kind` is "bars", "line", "receipt" or "hours". A receipt's `lines` are (word, amount), the total last; those of
-    a sign are (OPEN, time) and (CLOSED, time). `line_signs` are the two signs of each line.
+class Document:
+    """A chart or a list of lines.
+
+    `kind` is "bars", "line", "receipt" or "hours". The `lines` of a receipt are (item, price) with the total last,
+    those of opening hours (OPEN, time) and (CLOSED, time). `line_signs` are the two printed signs of each line.
     """
 
     height: int
@@ -69,16 +70,17 @@ class Paper:
     jpeg: int = 0
 
 
-def write(
-    text: str, font: int, size: int, x: float, y: float, rgb: tuple[int, int, int] = INK, *, to_the_left: bool = False
+def text_sign(
+    text: str, font: int, size: int, x: float, y: float, rgb: tuple[int, int, int] = INK, *, align_right: bool = False
 ) -> Sign:
-    """A sign whose ink begins at x, or ends there if it goes to the left, and begins at y."""
+    """A sign whose ink begins at x (or ends there, with `align_right`) and has its top at y."""
     x1, y1, x2, y2 = text_box(font, size, text)
-    left = int(x) - (x2 - x1 if to_the_left else 0)
+    left = int(x) - (x2 - x1 if align_right else 0)
     return Sign(text, "black", rgb, font, size, (left, int(y), left + x2 - x1, int(y) + y2 - y1))
 
 
-def random_paper(rng: np.random.Generator, size: tuple[int, int]) -> Paper:
+def random_document(rng: np.random.Generator, size: tuple[int, int]) -> Document:
+    """A chart, receipt or sign with opening hours on a picture of (height, width) pixels."""
     dice = rng.random()
     if dice < 0.55:
         return _chart(rng, size, "bars" if dice < 0.35 else "line")
@@ -86,15 +88,15 @@ def random_paper(rng: np.random.Generator, size: tuple[int, int]) -> Paper:
 
 
 def _scale(rng: np.random.Generator, size: tuple[int, int]) -> float:
-    """How much larger the print is than usual: pictures of more than 256 merged tokens are partly enlargements."""
-    return float(rng.uniform(1, max(1.0, (size[0] * size[1] / (256 * CELL * CELL)) ** 0.5)))
+    """The scale of the print: in pictures of more than 256 merged tokens it may be larger than usual."""
+    return float(rng.uniform(1, max(1.0, (size[0] * size[1] / (256 * FACTOR * FACTOR)) ** 0.5)))
 
 
 def _jpeg(rng: np.random.Generator) -> int:
     return int(rng.integers(50, 92)) if rng.random() < 0.1 else 0
 
 
-def _chart(rng: np.random.Generator, size: tuple[int, int], kind: str) -> Paper:
+def _chart(rng: np.random.Generator, size: tuple[int, int], kind: str) -> Document:
     height, width = size
     background = random_background(rng, dark_share=0.0, cloudy_share=0.0)
     scale = _scale(rng, size)
@@ -115,16 +117,16 @@ def _chart(rng: np.random.Generator, size: tuple[int, int], kind: str) -> Paper:
         middle = 6 + step * (index + 0.5)
         head = floor - max(4.0, (floor - top) * value / highest)
         signs = []
-        for word, at in ((str(value), head - text), (LETTERS[index], floor + 5)):
+        for word, at in ((str(value), head - text), (CHART_LETTERS[index], floor + 5)):
             x1, _, x2, _ = text_box(font, text, word)
-            signs.append(write(word, font, text, middle - (x2 - x1) / 2, max(2, at)))
+            signs.append(text_sign(word, font, text, middle - (x2 - x1) / 2, max(2, at)))
         half = wide / 2 if kind == "bars" else 5
         box = (middle - half, head, middle + half, floor if kind == "bars" else head + 10)
-        bars.append(Bar(LETTERS[index], value, colour, tones[colour], box, tuple(signs)))
-    return Paper(height, width, background, kind, tuple(bars), jpeg=_jpeg(rng))
+        bars.append(Bar(CHART_LETTERS[index], value, colour, tones[colour], box, tuple(signs)))
+    return Document(height, width, background, kind, tuple(bars), jpeg=_jpeg(rng))
 
 
-def _lines(rng: np.random.Generator, size: tuple[int, int], kind: str) -> Paper:
+def _lines(rng: np.random.Generator, size: tuple[int, int], kind: str) -> Document:
     height, width = size
     background = random_background(rng, dark_share=0.0, cloudy_share=0.0)
     font = int(rng.integers(len(font_paths())))
@@ -146,35 +148,37 @@ def _lines(rng: np.random.Generator, size: tuple[int, int], kind: str) -> Paper:
     signs = []
     for index, (word, amount) in enumerate(lines):
         y = 4 + room * (index + 0.5) - text / 2
-        signs.append((write(word, font, text, 8, y), write(amount, font, text, width - 8, y, to_the_left=True)))
-    return Paper(height, width, background, kind, (), tuple(lines), tuple(signs), _jpeg(rng))
+        signs.append((text_sign(word, font, text, 8, y), text_sign(amount, font, text, width - 8, y, align_right=True)))
+    return Document(height, width, background, kind, (), tuple(lines), tuple(signs), _jpeg(rng))
 
 
-def draw_paper(paper: Paper, rng: np.random.Generator) -> tuple[np.ndarray, Cells]:
-    """The picture, (H, W, 3) uint8, and the truth of its cells."""
-    image = draw_background(paper.background, paper.height, paper.width, rng)
+def draw_document(document: Document, rng: np.random.Generator) -> tuple[np.ndarray, CellTruth]:
+    """The picture, (H, W, 3) uint8, and the ground truth of its cells."""
+    image = draw_background(document.background, document.height, document.width, rng)
     pen = ImageDraw.Draw(image)
-    marks = []
-    if paper.kind == "line":
-        points = [((b.box[0] + b.box[2]) / 2, (b.box[1] + b.box[3]) / 2) for b in paper.bars]
-        pen.line(points, fill=paper.bars[0].rgb, width=3)
-    for bar in paper.bars:
-        if paper.kind == "line":
+    regions = []
+    if document.kind == "line":
+        points = [((b.box[0] + b.box[2]) / 2, (b.box[1] + b.box[3]) / 2) for b in document.bars]
+        pen.line(points, fill=document.bars[0].rgb, width=3)
+    for bar in document.bars:
+        if document.kind == "line":
             pen.ellipse(bar.box, fill=bar.rgb)
         else:
             pen.rectangle(bar.box, fill=bar.rgb)
-        label = LABEL_INDEX[f"{bar.colour} {'bar' if paper.kind == 'bars' else 'point'}"]
-        marks.append(rectangle_mark(label, bar.box, paper.height, paper.width))
-    if paper.bars:
-        floor = paper.height - paper.bars[0].signs[0].size - 8
-        pen.line((4, floor, paper.width - 4, floor), fill=INK, width=1)
-    signs = [sign for bar in paper.bars for sign in bar.signs] + [sign for pair in paper.line_signs for sign in pair]
-    marks += draw_signs(image, signs)
-    if paper.jpeg:
-        image = compressed(image, paper.jpeg)
-    cells = label_cells(marks, (paper.height // CELL, paper.width // CELL), signs)
-    headed = [(bar.letter, box) for bar in paper.bars for box in (bar.box, bar.signs[0].box)]
-    headed += [(word.text, amount.box) for word, amount in paper.line_signs]
-    for heading, box in headed:
-        cells.headings.flat[list(cells_under(box, paper.height, paper.width))] = 1 + HEADINGS.index(heading)
+        label = LABEL_INDEX[f"{bar.colour} {'bar' if document.kind == 'bars' else 'point'}"]
+        regions.append(rectangle_region(label, bar.box, document.height, document.width))
+    if document.bars:
+        floor = document.height - document.bars[0].signs[0].size - 8
+        pen.line((4, floor, document.width - 4, floor), fill=INK, width=1)
+    signs = [sign for bar in document.bars for sign in bar.signs] + [
+        sign for pair in document.line_signs for sign in pair
+    ]
+    regions += draw_signs(image, signs)
+    if document.jpeg:
+        image = compress_jpeg(image, document.jpeg)
+    cells = label_cells(regions, (document.height // FACTOR, document.width // FACTOR), signs)
+    headings = [(bar.letter, box) for bar in document.bars for box in (bar.box, bar.signs[0].box)]
+    headings += [(word.text, amount.box) for word, amount in document.line_signs]
+    for heading, box in headings:
+        cells.headings.flat[list(cells_in_box(box, document.height, document.width))] = 1 + HEADINGS.index(heading)
     return np.array(image), cells

@@ -1,10 +1,10 @@
-"""The icons that show the nouns: public sets of drawings, rasterised once, needed to train and never to run.
+"""The drawings of the nouns: public icon sets, rasterised once. Needed for training, not for running nano.
 
-    python -m qwen2vl_demo.nano.world.icons runs/icons.npz        # wants npm and `pip install resvg-py`
+    python -m qwen2vl_demo.nano.world.icons runs/icons.npz        # needs npm and `pip install resvg-py`
 
-Contract: `pictures(noun)` gives (drawings, SIDE, SIDE, 4) uint8 with alpha from the sets in use, or () where the
-machine has no file of icons (`QWEN2VL_NANO_ICONS`, else runs/icons.npz); the drawn world then holds shapes alone.
-Training uses all sets but the held-out one; `only` switches sets for an evaluation.
+The rasterised icons are read from the file named by `QWEN2VL_NANO_ICONS`, by default runs/icons.npz. If it does not
+exist, there are no nouns and all scenes consist of shapes. Training uses all sets but the held-out one; `using_sets`
+selects others for an evaluation.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import tarfile
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ import PIL.Image
 
 from qwen2vl_demo.nano.world.nouns import NOUNS
 
-# Sets of the npm registry, each with its licence. Most come from the scope @iconify-json and share one naming scheme.
+# Icon sets on the npm registry, with their licences. Most are in the scope @iconify-json and share a naming scheme.
 SETS = {
     "noto": "Apache-2.0",
     "noto-v1": "Apache-2.0",
@@ -43,57 +44,60 @@ SETS = {
     "game-icons": "CC-BY-3.0",
     "emojione": "CC-BY-4.0",
 }
-RENDERED = "fluent-emoji-3d"  # from the scope @lobehub: pixels, named by code points
-OWN_NAMES = {"ph": "{}-duotone", "game-icons": "{}"}  # how these call the drawing of a noun
+RENDERED = "fluent-emoji-3d"  # in the scope @lobehub: raster images, named by code points
+NAME_PATTERNS = {"ph": "{}-duotone", "game-icons": "{}"}  # of the sets with another naming scheme
+# Nouns that mean something else in a set.
 FALSE_FRIENDS = {"ph": ("mouse", "football", "lamp"), "game-icons": ("butterfly", "castle", "crab", "moon")}
-INK = "#2563a8"  # of drawings that have one colour and leave it open: seen on light and on dark
-HELD_OUT = "emojione"  # measures that a noun was learnt, and not its drawings
+INK = "#2563a8"  # for `currentColor`; visible on light and on dark backgrounds
+HELD_OUT = "emojione"  # measures whether nouns generalise to new drawings
 TRAINED = tuple(name for name in SETS if name != HELD_OUT)
-SIDE = 144
+SIDE = 144  # px, of a rasterised icon
 DEFAULT_FILE = Path("runs/icons.npz")
 
-_in_use: tuple[str, ...] = TRAINED
+_sets_in_use: ContextVar[tuple[str, ...]] = ContextVar("icon_sets", default=TRAINED)
 
 
-@lru_cache(maxsize=1)
-def _rasters() -> dict[str, np.ndarray]:
-    """ "set/noun" to its drawings; empty where the file is missing."""
-    path = Path(os.environ.get("QWEN2VL_NANO_ICONS", DEFAULT_FILE))
+def _icon_file() -> Path:
+    return Path(os.environ.get("QWEN2VL_NANO_ICONS", DEFAULT_FILE))
+
+
+@lru_cache(maxsize=2)
+def _load(path: Path) -> dict[str, np.ndarray]:
+    """ "set/noun" to its drawings; empty if there is no such file."""
     if not path.is_file():
         return {}
-    with np.load(path) as known:
-        return {name: known[name] for name in known.files}
+    with np.load(path) as file:
+        return {name: file[name] for name in file.files}
 
 
 def nouns() -> tuple[str, ...]:
-    """The nouns that can be drawn here; () without icons."""
-    return tuple(NOUNS) if _rasters() else ()
+    """The nouns that can be drawn on this machine; () without icons."""
+    return tuple(NOUNS) if _load(_icon_file()) else ()
 
 
 @lru_cache(maxsize=1024)
-def _of(noun: str, sets: tuple[str, ...]) -> np.ndarray:
-    known = [_rasters().get(f"{name}/{noun}") for name in sets]
-    return np.concatenate([drawings for drawings in known if drawings is not None])
+def _drawings(path: Path, noun: str, sets: tuple[str, ...]) -> np.ndarray:
+    by_set = [_load(path).get(f"{name}/{noun}") for name in sets]
+    return np.concatenate([found for found in by_set if found is not None])
 
 
-def pictures(noun: str) -> np.ndarray:
-    """All drawings of a noun in the sets in use, (drawings, SIDE, SIDE, 4) uint8."""
-    return _of(noun, _in_use)
+def drawings(noun: str) -> np.ndarray:
+    """All drawings of a noun in the sets in use, (drawings, SIDE, SIDE, 4) uint8 RGBA."""
+    return _drawings(_icon_file(), noun, _sets_in_use.get())
 
 
 @contextmanager
-def only(*sets: str) -> Iterator[None]:
-    """Draw from these sets for a while."""
-    global _in_use
-    before, _in_use = _in_use, sets
+def using_sets(*sets: str) -> Iterator[None]:
+    """Draw icons from these sets within the `with` block."""
+    token = _sets_in_use.set(sets)
     try:
         yield
     finally:
-        _in_use = before
+        _sets_in_use.reset(token)
 
 
 def svg_of(icons: dict, name: str) -> str:
-    """An icon of an Iconify file as an SVG document; aliases are followed to the icon that they stand for."""
+    """An icon of an Iconify file as an SVG document; aliases are resolved."""
     entry = icons["icons"].get(name) or icons["icons"][icons["aliases"][name]["parent"]]
     width, height = (entry.get(k, icons.get(k, 16)) for k in ("width", "height"))
     box = f"{entry.get('left', 0)} {entry.get('top', 0)} {width} {height}"
@@ -105,13 +109,13 @@ def svg_of(icons: dict, name: str) -> str:
 
 def rasterise(svg: str) -> np.ndarray:
     """An SVG document as (SIDE, SIDE, 4) uint8, cropped to its ink."""
-    import resvg_py  # only this step needs it
+    import resvg_py  # needed here only
 
     return cropped(PIL.Image.open(io.BytesIO(bytes(resvg_py.svg_to_bytes(svg, width=2 * SIDE, height=2 * SIDE)))))
 
 
 def cropped(drawn: PIL.Image.Image) -> np.ndarray:
-    """(SIDE, SIDE, 4) uint8: the ink of a drawing, centred, the longer side filled."""
+    """A drawing cropped to its ink, scaled to fill the longer side and centred, (SIDE, SIDE, 4) uint8."""
     drawn = drawn.convert("RGBA")
     ink = drawn.crop(drawn.getchannel("A").point(lambda v: 255 * (v > 24)).getbbox())
     scale = SIDE / max(ink.size)
@@ -122,7 +126,7 @@ def cropped(drawn: PIL.Image.Image) -> np.ndarray:
 
 
 def fetch(package: str, folder: Path) -> tarfile.TarFile:
-    """A package of the npm registry, open."""
+    """Download a package of the npm registry and open it."""
     command = ["npm", "pack", "--silent", package, "--pack-destination", str(folder)]
     return tarfile.open(folder / subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip())
 
@@ -134,36 +138,38 @@ def read(packed: tarfile.TarFile, name: str) -> bytes:
 
 
 def draw_set(name: str, folder: Path) -> dict[str, np.ndarray]:
-    """ "set/noun" to the set's drawings of it, (drawings, SIDE, SIDE, 4) uint8, for the nouns that it has."""
+    """ "set/noun" to the drawings of a noun, (drawings, SIDE, SIDE, 4) uint8, for the nouns that the set has."""
     if name == RENDERED:
         with fetch("@iconify-json/noto", folder) as packed:
             points = {icon: code for code, icon in json.loads(read(packed, "chars.json")).items()}
         with fetch(f"@lobehub/{name}", folder) as packed:
-            there = set(packed.getnames())
+            members = set(packed.getnames())
 
             def file_of(icon: str) -> str | None:
                 files = (f"assets/{points.get(icon)}{more}.webp" for more in ("", "-fe0f"))
-                return next((file for file in files if f"package/{file}" in there), None)
+                return next((file for file in files if f"package/{file}" in members), None)
 
             def draw(file: str) -> np.ndarray:
                 return cropped(PIL.Image.open(io.BytesIO(read(packed, file))))
 
-            return _drawn(name, file_of, draw)
+            return _draw_nouns(name, file_of, draw)
     with fetch(f"@iconify-json/{name}", folder) as packed:
-        known = json.loads(read(packed, "icons.json"))
-    have = {*known["icons"], *known.get("aliases", {})}
-    return _drawn(name, lambda icon: icon if icon in have else None, lambda icon: rasterise(svg_of(known, icon)))
+        icons = json.loads(read(packed, "icons.json"))
+    names = {*icons["icons"], *icons.get("aliases", {})}
+    return _draw_nouns(name, lambda icon: icon if icon in names else None, lambda icon: rasterise(svg_of(icons, icon)))
 
 
-def _drawn(name: str, find: Callable[[str], str | None], draw: Callable[[str], np.ndarray]) -> dict[str, np.ndarray]:
-    made = {}
+def _draw_nouns(
+    name: str, find: Callable[[str], str | None], draw: Callable[[str], np.ndarray]
+) -> dict[str, np.ndarray]:
+    result = {}
     for noun, icons in NOUNS.items():
-        if name in OWN_NAMES:
-            icons = () if noun in FALSE_FRIENDS[name] else (OWN_NAMES[name].format(noun),)
+        if name in NAME_PATTERNS:
+            icons = () if noun in FALSE_FRIENDS[name] else (NAME_PATTERNS[name].format(noun),)
         found = [file for icon in icons if (file := find(icon))]
         if found:
-            made[f"{name}/{noun}"] = np.stack([draw(file) for file in found])
-    return made
+            result[f"{name}/{noun}"] = np.stack([draw(file) for file in found])
+    return result
 
 
 def main() -> None:

@@ -1,22 +1,21 @@
-"""How nano's scenes are laid out at random: backgrounds, names, places, icons and signs.
+"""Random layouts of scenes: backgrounds, shapes, icons and signs, and where they are placed.
 
-Contract: everything random comes from the generator that is passed in; what is laid out is a `Scene` (scene.py), whose
-truth does not depend on how it came about. This module draws nothing and asks nothing.
+Everything random comes from the generator that is passed in.
 """
 
 from dataclasses import replace
 
 import numpy as np
 
+from qwen2vl_demo.geometry import FACTOR
 from qwen2vl_demo.nano.world import icons
 from qwen2vl_demo.nano.world.drawing import font_paths, text_box
 from qwen2vl_demo.nano.world.icon_variants import as_icon
 from qwen2vl_demo.nano.world.scene import (
-    CELL,
     COLOURS,
     SHAPES,
+    SIGN_WORDS,
     STYLES,
-    WORDS,
     Background,
     Scene,
     Sign,
@@ -26,15 +25,15 @@ from qwen2vl_demo.nano.world.scene import (
 )
 
 WHITE = (255, 255, 255)
-CLOSE_UPS = 0.25  # share of the scenes: what visitors bring is often one thing that fills the picture
-TINTED = 0.12  # share of them, and of the crowded pictures, that lie on a colour
-BANNERS = 0.25  # share of the signs that may be as large as they fit
+CLOSE_UPS = 0.25  # share of the scenes; a visitor's picture often shows one thing that fills it
+TINTED = 0.12  # share of the scenes, and of the dense pictures, on a coloured background
+BANNERS = 0.25  # share of the signs that may fill the picture
 
 
 def random_background(
     rng: np.random.Generator, dark_share: float = 0.08, cloudy_share: float = 0.12, tinted_share: float = 0.0
 ) -> Background:
-    """White, cream, a pale tint, a soft gradient, light noise, soft clouds, and now and then dark grey or a colour."""
+    """White, cream, a pale tint or a soft gradient, sometimes dark grey or a colour, with noise and clouds."""
     dark = bool(rng.random() < dark_share)
     kind = rng.random()
     if dark:
@@ -45,7 +44,7 @@ def random_background(
     elif kind < 0.5:
         first = second = choose(rng, ((252, 247, 232), (245, 245, 245), (232, 232, 236), (250, 240, 225)))
     else:
-        least = 120 if rng.random() < 2 * tinted_share else 218  # twice, as half of the backgrounds come here
+        least = 120 if rng.random() < 2 * tinted_share else 218  # doubled, as only half of the backgrounds get here
         first = second = _tint(rng, least)
         if kind > 0.75:
             second = _tint(rng, least)
@@ -62,9 +61,9 @@ def _tint(rng: np.random.Generator, least: int) -> tuple[int, int, int]:
 def random_size(
     rng: np.random.Generator, low: int = 16, high: int = 64, sides: tuple[int, int] = (3, 10)
 ) -> tuple[int, int]:
-    """A (height, width) in multiples of 28 px with `low`..`high` cells and `sides` cells a side."""
+    """A random (height, width) in multiples of 28 px with `low`..`high` cells and `sides` cells a side."""
     options = [
-        (h * CELL, w * CELL)
+        (h * FACTOR, w * FACTOR)
         for h in range(sides[0], sides[1] + 1)
         for w in range(sides[0], sides[1] + 1)
         if low <= h * w <= high and max(h, w) <= 3 * min(h, w)
@@ -74,9 +73,9 @@ def random_size(
 
 
 def random_names(rng: np.random.Generator, count: int, dark: bool) -> list[tuple[str, str]]:
-    """`count` (colour, shape) pairs, often sharing a shape, a colour or both, so that counting has work to do.
+    """`count` (colour, shape) pairs that often share a shape or a colour, so that counting is not trivial.
 
-    Where there are icons, two scenes in three hold some or nothing else; their colour is "".
+    If there are icons, two scenes in three contain some or consist of them; the colour of an icon is "".
     """
     nouns, dice = icons.nouns(), rng.random()
     if nouns and dice < 0.67:
@@ -111,15 +110,15 @@ def place_things(
     taken: tuple[tuple[int, int, int, int], ...] = (),
     close_up: bool = False,
 ) -> tuple[Thing, ...]:
-    """Lay the named things out, in nine scenes of ten without overlap, clear of the `taken` rectangles and of the
-    borders between the ninths. In a close-up a thing may fill the picture.
+    """Place the named things at random, clear of the `taken` rectangles and of the borders between the ninths.
 
-    Names that find no room are left out; at least the first one always fits a picture of 84 px or more without `taken`.
+    In one scene in ten things may overlap a little. In a close-up a thing may fill the picture. Names for which there
+    is no room are left out; the first one always fits in a picture of 84 px or more a side without `taken`.
     """
     things: list[Thing] = []
     apart, gap = (float(rng.uniform(0.75, 1.0)), 0) if rng.random() < 0.1 else (1.08, 3)
-    # A larger picture may show the same at a larger scale, or more of the same scale.
-    scale = float(rng.uniform(1, max(1.0, (height * width / (64 * CELL * CELL)) ** 0.5)))
+    # A larger picture shows things at a larger scale, or more things, or both.
+    scale = float(rng.uniform(1, max(1.0, (height * width / (64 * FACTOR * FACTOR)) ** 0.5)))
     for colour, shape in names:
         for attempt in range(30):
             big = bool(rng.random() < 0.5) and attempt < 15
@@ -147,17 +146,17 @@ def place_things(
 
 
 def in_reading_order(height: int, things: tuple[Thing, ...]) -> tuple[Thing, ...]:
-    """By thirds from top to bottom, and from left to right within a third."""
+    """Sorted by horizontal thirds from top to bottom, and from left to right within a third."""
     return tuple(sorted(things, key=lambda t: (min(2, int(3 * t.y / height)), t.x)))
 
 
-def random_scene(rng: np.random.Generator, size: tuple[int, int], most: int = 9) -> Scene:
-    """A scene of 1..`most` things; small pictures hold fewer."""
+def random_scene(rng: np.random.Generator, size: tuple[int, int], max_things: int = 9) -> Scene:
+    """A scene of 1..`max_things` things; fewer in small pictures."""
     height, width = size
     background = random_background(rng, tinted_share=TINTED)
-    room = max(2, min(most, height * width // 4200))
+    room = max(2, min(max_things, height * width // 4200))
     count = int(rng.integers(1, room + 1))
-    if count > 6 and rng.random() < 0.4:  # many are rarer than few
+    if count > 6 and rng.random() < 0.4:  # many things are less likely than few
         count = int(rng.integers(1, 7))
     close_up = bool(rng.random() < CLOSE_UPS)
     if close_up:
@@ -174,19 +173,19 @@ def random_scene(rng: np.random.Generator, size: tuple[int, int], most: int = 9)
 
 
 def random_style(rng: np.random.Generator) -> str:
-    """Flat in six scenes of ten."""
+    """One of `STYLES`; flat in six scenes of ten."""
     return STYLES[0] if rng.random() < 0.6 else choose(rng, STYLES[1:])
 
 
 def _hard_to_see(thing: Thing, background: Background) -> bool:
-    """Whether a shape's colour is near one of the background's."""
+    """Whether a shape's colour is close to one of the background's."""
     return any(np.abs(np.subtract(thing.rgb, rgb)).sum() < 110 for rgb in (background.first, background.second))
 
 
 def random_text(rng: np.random.Generator) -> str:
     """A sign word, or a number or price of up to three digits."""
     if rng.random() < 0.68:
-        return str(choose(rng, WORDS))
+        return str(choose(rng, SIGN_WORDS))
     number = str(int(rng.integers(10, 100) if rng.random() < 0.6 else rng.integers(100, 1000)))
     return f"${number}" if rng.random() < 0.3 and len(number) == 2 else number
 
@@ -198,12 +197,15 @@ def _fit_sign(
     height: int,
     top: int,
     bottom: int,
-    backdrop: Background,
+    background: Background,
     free: bool,
 ) -> Sign | None:
-    """Write a text into the band between two rows of pixels, or None if it cannot stand there with letters of 16 px."""
+    """A sign with this text between the rows `top` and `bottom` of pixels, or None if it would be too small to read.
+
+    `free`: it may get a board.
+    """
     font = int(rng.integers(len(font_paths())))
-    least = 24 if text in WORDS else 30
+    least = 24 if text in SIGN_WORDS else 30
     ratio_x1, ratio_y1, ratio_x2, ratio_y2 = text_box(font, 100, text)
     room = min(100 * (width - 20) / (ratio_x2 - ratio_x1), 100 * (bottom - top - 16) / (ratio_y2 - ratio_y1))
     if room < least:
@@ -219,15 +221,15 @@ def _fit_sign(
         plate = (255, 255, 255) if board == "white" else random_rgb(rng, board)
         light = board in ("white", "yellow", "pink")
         ink = choose(rng, ("black", "red", "blue") if board == "white" else ("black",) if light else ("white",))
-        plate = (60, 60, 64) if board == "black" and backdrop.dark else plate
+        plate = (60, 60, 64) if board == "black" and background.dark else plate
     else:
-        ink = "white" if backdrop.dark else choose(rng, ("black", "black", "red", "blue", "green", "purple"))
+        ink = "white" if background.dark else choose(rng, ("black", "black", "red", "blue", "green", "purple"))
     rgb = (255, 255, 255) if ink == "white" else random_rgb(rng, ink)
     return Sign(text, ink, rgb, font, size, (left, up, left + wide, up + tall), plate)
 
 
 def random_text_scene(rng: np.random.Generator, size: tuple[int, int]) -> Scene:
-    """One or two texts, with a few shapes beside them in a third of the pictures."""
+    """A scene with one or two signs, and in four of ten a few things beside them."""
     height, width = size
     background = random_background(rng)
     count = 2 if height >= 112 and rng.random() < 0.25 else 1

@@ -1,13 +1,12 @@
-"""The everyday things of nano's world beside its shapes: their names, and the icons that show them.
+"""The everyday things that are drawn as icons: their nouns, kinds and plurals.
 
-Contract: `NOUNS` maps a noun to the names of its icons in the icon sets that icons.py reads; some sets lack some of
-them. One word a noun, so that a noun is a token. `KIND_OF` says which nouns are animals, fruits, vehicles or flowers.
-This module draws nothing.
+`NOUNS` maps a noun to the names of its icons in the icon sets of `icons.py`; some sets lack some of them. A noun is one
+word, so that it is one token. `KIND_OF` maps a noun to "animal", "fruit", "vehicle" or "flower" if it is one.
 """
 
 from collections.abc import Iterator
 
-# By kind; "thing" is what has no kind that is asked for.
+# By kind; "thing" stands for none.
 _TABLE = """
 animal: cat cat-face; dog dog-face; horse horse-face; cow cow-face; pig pig-face; mouse mouse-face; rabbit rabbit-face;
     monkey monkey-face; tiger tiger-face; bear; panda; koala; lion; fox; wolf; frog; penguin; owl; duck; rooster; bird;
@@ -29,8 +28,8 @@ thing: tree=deciduous-tree evergreen-tree; cactus; leaf=fallen-leaf maple-leaf; 
 
 
 def _read(table: str) -> Iterator[tuple[str, str, tuple[str, ...]]]:
-    """(kind, noun, icons): `noun other-icon ...` where the first icon is called like the noun, else
-    `noun=icon other-icon ...`."""
+    """(kind, noun, icons) of entries `noun other-icon ...`, or `noun=icon other-icon ...` if its first icon is not
+    called like the noun."""
     for line in table.strip().replace("\n    ", " ").splitlines():
         kind, entries = line.split(": ", 1)
         for entry in entries.split(";"):

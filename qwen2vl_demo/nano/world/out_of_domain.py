@@ -1,9 +1,8 @@
-"""Pictures from outside nano's world, so that it learns to say that it does not know them.
+"""Out-of-domain pictures and clips, from which nano learns to say that it cannot tell what something is.
 
-Contract: `random_outside` makes smooth blobs, clouds, stripes, noise, walls, rough landscapes, pages of small print and
-lit solid things like pebbles, coins and figures, some of them without colour, (H, W, 3) uint8, and names the colour
-that clearly fills most of the picture, counted over the finished pixels, or None where clearly none does.
-`random_outside_clip` films such a picture.
+They are synthetic stand-ins for photographs: smooth blobs, clouds, stripes, noise, walls, rough landscapes, pages of
+small print, and lit solids like pebbles, coins and figures, some of them in black and white. Each comes with its main
+colour, counted over the final pixels, or None if it clearly has none.
 """
 
 import colorsys
@@ -14,12 +13,12 @@ from PIL import Image, ImageDraw, ImageFilter
 from qwen2vl_demo.nano.world.drawing import font_paths, load_font
 
 MAIN_COLOURS = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "brown", "grey", "white", "black")
-CLEAR, DOUBTFUL = 0.55, 0.1  # the share of its pixels from which a colour is the main one; how near it nobody could say
+CLEAR, DOUBTFUL = 0.55, 0.1  # a main colour's share of the pixels; pictures within this margin of it are discarded
 _HUES = {"red": 0.0, "orange": 0.075, "yellow": 0.145, "green": 0.34, "blue": 0.6, "purple": 0.77, "pink": 0.91}
 
 
 def _field(rng: np.random.Generator, height: int, width: int, octaves: tuple[int, ...]) -> np.ndarray:
-    """Smooth noise from 0 to 1: random grids of the given sizes, enlarged and summed, coarse ones weighing most."""
+    """Value noise from 0 to 1: the sum of enlarged random grids of the given sizes, with more weight on coarse ones."""
     total = np.zeros((height, width), np.float32)
     for index, cells in enumerate(octaves):
         small = Image.fromarray(rng.random((cells, cells), dtype=np.float32))
@@ -42,7 +41,7 @@ def _tone(rng: np.random.Generator, colour: str) -> np.ndarray:
 
 
 def main_colour(pixels: np.ndarray) -> tuple[str, float]:
-    """The colour word of most pixels, and the share of them that it has."""
+    """The most frequent colour word of the pixels, and its share of them."""
     small = pixels[::4, ::4].reshape(-1, 3).astype(np.float32) / 255
     value, least = small.max(1), small.min(1)
     chroma = value - least
@@ -73,7 +72,7 @@ def main_colour(pixels: np.ndarray) -> tuple[str, float]:
 
 
 def _wall(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
-    """(H, W, 1) from 0 in the joints to 1: rows of bricks or tiles, rough, each of its own brightness."""
+    """Rows of rough bricks or tiles, each of its own brightness: (H, W, 1) from 0 in the joints to 1."""
     tall = rng.uniform(12, 60)
     long = tall * rng.uniform(1, 3)
     bend = (_field(rng, height, width, (3, 7)) - 0.5) * tall * float(rng.uniform(0, 0.5))
@@ -88,7 +87,7 @@ def _wall(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
 
 
 def _page(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
-    """(H, W, 1) from 0 to 255: unevenly lit paper with print too small for nano, a little askew and unsharp."""
+    """An unevenly lit page with print too small for nano, slightly rotated and blurred: (H, W, 1) from 0 to 255."""
     size, y = int(rng.integers(5, 12)), float(rng.uniform(-5, 20))
     font = load_font(int(rng.integers(len(font_paths()))), size)
     left, right = float(rng.uniform(-10, 20)), width + float(rng.uniform(-20, 60))
@@ -105,13 +104,13 @@ def _page(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
         y += size * float(rng.uniform(1.1, 1.5)) * (1 if rng.random() < 0.85 else 2.5)
     ink = ink.rotate(float(rng.uniform(-6, 6)), Image.Resampling.BILINEAR)
     ink = ink.filter(ImageFilter.GaussianBlur(float(rng.uniform(0, 0.8))))
-    paper = rng.uniform(140, 250) * (0.75 + 0.25 * _field(rng, height, width, (2, 3)))
-    return (paper * (1 - rng.uniform(0.5, 0.95) * np.asarray(ink, np.float32) / 255))[..., None]
+    page = rng.uniform(140, 250) * (0.75 + 0.25 * _field(rng, height, width, (2, 3)))
+    return (page * (1 - rng.uniform(0.5, 0.95) * np.asarray(ink, np.float32) / 255))[..., None]
 
 
-def _solids(rng: np.random.Generator, ground: np.ndarray) -> np.ndarray:
-    """A ground (H, W, 3) with rough, bulging, dented ellipses lit from one side: one, many, or a heap of limbs."""
-    pixels = ground.copy()
+def _solids(rng: np.random.Generator, background: np.ndarray) -> np.ndarray:
+    """The picture (H, W, 3) with rough, dented ellipsoids lit from one side: a few, many, or a heap of limbs."""
+    pixels = background.copy()
     height, width = pixels.shape[:2]
     least, dice = min(height, width), rng.random()
     many, limbs = dice < 0.4, dice > 0.75
@@ -138,8 +137,8 @@ def _solids(rng: np.random.Generator, ground: np.ndarray) -> np.ndarray:
     return pixels
 
 
-def random_outside(rng: np.random.Generator, height: int, width: int) -> tuple[np.ndarray, str | None]:
-    """A picture without drawn shapes, and its main colour; drawn anew where nobody could say whether it has one."""
+def random_out_of_domain(rng: np.random.Generator, height: int, width: int) -> tuple[np.ndarray, str | None]:
+    """A picture (H, W, 3) uint8 and its main colour, or None. Ambiguous pictures are discarded."""
     while True:
         pixels = _outside(rng, height, width)
         word, share = main_colour(pixels)
@@ -147,10 +146,10 @@ def random_outside(rng: np.random.Generator, height: int, width: int) -> tuple[n
             return pixels, word if share > CLEAR else None
 
 
-def random_outside_clip(
+def random_out_of_domain_clip(
     rng: np.random.Generator, frames: int, height: int, width: int
 ) -> tuple[np.ndarray, str | None]:
-    """The same as a clip, (T, H, W, 3): the camera moves over the picture, or stands still."""
+    """The same as a clip, (T, H, W, 3): the camera pans over the picture or stands still."""
     while True:
         reach = rng.integers(0, (height // 2, width // 2), endpoint=True)
         pixels = _outside(rng, height + int(reach[0]), width + int(reach[1]))
@@ -164,7 +163,7 @@ def random_outside_clip(
 
 def _outside(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
     main, other = _tone(rng, _colour(rng)), _tone(rng, _colour(rng))
-    kind = min(int(rng.integers(9)), 7)  # print twice as often as the others
+    kind = min(int(rng.integers(9)), 7)  # a page is twice as likely as each of the others
     if kind == 0:  # noise
         spread = float(rng.uniform(20, 70))
         pixels = main + rng.standard_normal((height, width, 3), dtype=np.float32) * spread
@@ -203,6 +202,6 @@ def _outside(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
         pixels = np.asarray(blurred.filter(ImageFilter.GaussianBlur(float(rng.uniform(1, 7)))), np.float32)
     if rng.random() < 0.4 and kind:
         pixels = pixels + rng.standard_normal((height, width, 1), dtype=np.float32) * float(rng.uniform(3, 12))
-    if rng.random() < 0.25:  # as a photograph in black and white
+    if rng.random() < 0.25:  # black and white
         pixels = np.broadcast_to(pixels.mean(2, keepdims=True), pixels.shape)
     return np.clip(pixels, 0, 255).astype(np.uint8)

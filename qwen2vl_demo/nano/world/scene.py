@@ -1,8 +1,7 @@
-"""The things of nano's drawn world: what a scene is, and how its parts are called.
+"""The vocabulary of nano's drawn world (shapes, colours, words, places) and the description of one scene.
 
-Contract: a `Scene` is the whole truth about one picture, in pixels of that picture (sizes are (height, width),
-positions are (x, y) with y downwards). This module does not know how a scene is laid out (layout.py), how it is drawn
-(draw.py), nor what is asked about it (questions.py).
+A `Scene` is the complete ground truth of one picture. All lengths are in pixels of that picture; sizes are
+(height, width), positions are (x, y) with y pointing down. `layout.py` generates scenes, `drawing.py` draws them.
 """
 
 from collections.abc import Sequence
@@ -14,7 +13,6 @@ import numpy as np
 from qwen2vl_demo.nano.world.nouns import NOUNS
 
 T = TypeVar("T")
-CELL = 28
 SHAPES = ("circle", "square", "triangle", "star", "heart", "diamond", "cross", "hexagon")
 STYLES = ("flat", "outlined", "hollow", "shaded", "striped")
 COLOURS = ("red", "green", "blue", "yellow", "orange", "purple", "pink", "black")
@@ -33,22 +31,23 @@ OPEN CLOSED STOP EXIT SALE CAFE HELLO TAXI HOTEL BUS SHOP PIZZA FREE NEW PUSH PU
 BAR ZOO PARK BANK FOOD MILK TEA COFFEE FISH CAT DOG SUN MOON HOME WAIT SLOW FIRE HELP
 TOTAL BREAD EGGS RICE CAKE SOUP JUICE SALAD SUGAR BEER BOOKS MUSIC ROOM LEFT RIGHT DANGER
 """
-WORDS: tuple[str, ...] = tuple(_WORDS.split())
+SIGN_WORDS: tuple[str, ...] = tuple(_WORDS.split())
 CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789$:"
 CHART_PARTS = ("bar", "point")
-LETTERS = "ABCDEFGH"  # what bars and points of a chart are called
+CHART_LETTERS = "ABCDEFGH"  # the names of a chart's bars and points
+# What a merged token can show: the classes of the dense labels.
 CELL_LABELS: tuple[str, ...] = (
     "background",
     *(f"{colour} {shape}" for colour in COLOURS for shape in (*SHAPES, *CHART_PARTS)),
     *NOUNS,
-    *(f"word {word}" for word in WORDS),
+    *(f"word {word}" for word in SIGN_WORDS),
     *(f"digit {digit}" for digit in range(10)),
-    *(f"letter {letter}" for letter in LETTERS),
+    *(f"letter {letter}" for letter in CHART_LETTERS),
     *("symbol $", "symbol :"),
     "other",
 )
-# What the amounts and bars of a paper belong to.
-HEADINGS = (*LETTERS, *WORDS)
+# What an amount or a bar of a document can belong to.
+HEADINGS = (*CHART_LETTERS, *SIGN_WORDS)
 LABEL_INDEX = {label: index for index, label in enumerate(CELL_LABELS)}
 PLACES = (
     *("at the top left", "at the top", "at the top right"),
@@ -59,12 +58,12 @@ PLACES = (
 
 @dataclass(frozen=True)
 class Thing:
-    """One filled shape: centre and half size in pixels, rotation in radians, `rgb` one of the tones of `colour`.
+    """A shape or an icon: centre and half size in pixels, rotation in radians, `rgb` one of the tones of `colour`.
 
-    An icon has a noun for its shape, no colour, and `icon`, the number of its drawing; `spread` is how much of
-    the half size its ink takes to the sides and up and down, `warp` (a, b, c, d, e, f) where in the drawing a point
-    (x, y) comes from, (a x + b y + c, d x + e y + f) in half sides, and `tint` (3, 3) what its colours are multiplied
-    by; both may be ().
+    An icon has a noun as its shape, "" as its colour, and these fields of its own: `icon` is the index of its drawing;
+    `ink_extent` the width and height of its ink as a share of the square it is drawn in; `warp` (a, b, c, d, e, f) the
+    affine map from a point (x, y) to where it comes from in the drawing, (a x + b y + c, d x + e y + f), in half sides
+    around the middle; `tint` the (3, 3) matrix that its RGB colours are multiplied by. Both may be ().
     """
 
     shape: str
@@ -76,7 +75,7 @@ class Thing:
     angle: float = 0.0
     big: bool = False
     icon: int | None = None
-    spread: tuple[float, float] = (1.0, 1.0)
+    ink_extent: tuple[float, float] = (1.0, 1.0)
     warp: tuple[float, ...] = ()
     tint: tuple[tuple[float, float, float], ...] = ()
 
@@ -89,9 +88,9 @@ class Thing:
         return f"{self.colour} {self.shape}".strip()
 
     def half_extents(self) -> tuple[float, float, float, float]:
-        """Left, top, right, bottom of the rotated outline relative to the centre, in pixels."""
+        """Left, top, right and bottom of the rotated outline relative to the centre, in pixels."""
         if self.icon is not None:
-            wide, tall = (self.radius * share for share in self.spread)
+            wide, tall = (self.radius * share for share in self.ink_extent)
             return -wide, -tall, wide, tall
         points = outline(self.shape, self.angle) * self.radius
         (x1, y1), (x2, y2) = points.min(0), points.max(0)
@@ -100,7 +99,7 @@ class Thing:
 
 @dataclass(frozen=True)
 class Sign:
-    """One line of text; `box` (x1, y1, x2, y2) is the ink's rectangle in pixels, `plate` the board's colour or None."""
+    """A line of text. `box` (x1, y1, x2, y2) bounds its ink; `plate` is the colour of the board behind it, or None."""
 
     text: str
     colour: str
@@ -113,8 +112,11 @@ class Sign:
 
 @dataclass(frozen=True)
 class Background:
-    """Two corner colours (equal when plain), the gradient's direction in radians, the noise in grey levels, and how
-    strong soft clouds of other colours are, as in a photo out of focus, in grey levels."""
+    """A plain colour or a gradient between two colours, with noise and clouds.
+
+    `angle` is the gradient's direction in radians. `noise` and `clouds` are standard deviations in grey levels; clouds
+    are soft patches of other colours, as in a photo out of focus.
+    """
 
     first: tuple[int, int, int]
     second: tuple[int, int, int]
@@ -126,7 +128,7 @@ class Background:
 
 @dataclass(frozen=True)
 class Scene:
-    """One picture's truth. `things` stand in reading order, `signs` from top to bottom."""
+    """The ground truth of one picture. `things` are in reading order, `signs` from top to bottom."""
 
     height: int
     width: int
@@ -135,20 +137,20 @@ class Scene:
     signs: tuple[Sign, ...] = ()
     style: str = "flat"  # of its shapes, one of `STYLES`
     blur: float = 0.0
-    jpeg: int = 0  # quality, or 0 for none
+    jpeg: int = 0  # JPEG quality, or 0 for no compression
 
     @property
     def shapes(self) -> tuple[Thing, ...]:
-        """The things that have a colour of their own, which icons have not."""
+        """The things that are shapes and not icons."""
         return tuple(thing for thing in self.things if thing.colour)
 
     @property
     def noun(self) -> str:
-        """What all things of this scene can be called."""
+        """The noun that fits all things of this scene."""
         return "shape" if len(self.shapes) == len(self.things) else "thing"
 
     def place(self, thing: Thing) -> str:
-        """The ninth of the picture that holds the thing's centre, as words."""
+        """The ninth of the picture that contains the thing's centre, as words."""
         return PLACES[self.row(thing) * 3 + min(2, int(3 * thing.x / self.width))]
 
     def row(self, thing: Thing) -> int:
@@ -186,18 +188,18 @@ _OUTLINES = _outlines()
 
 
 def outline(shape: str, angle: float) -> np.ndarray:
-    """The (points, 2) outline of a shape of half size 1 around the origin, turned by `angle` radians."""
+    """The outline of a shape, (points, 2), with half size 1 around the origin, rotated by `angle` radians."""
     c, s = np.cos(angle), np.sin(angle)
     return _OUTLINES[shape] @ np.array([[c, s], [-s, c]])
 
 
 def choose(rng: np.random.Generator, options: Sequence[T]) -> T:
-    """One of the options, without numpy turning it into an array."""
+    """A random option (`rng.choice` would convert the options to an array)."""
     return options[int(rng.integers(len(options)))]
 
 
 def random_rgb(rng: np.random.Generator, colour: str) -> tuple[int, int, int]:
-    """A jittered tone of a colour; grey where there is none."""
+    """A jittered tone of a colour; grey for no colour."""
     if not colour:
         return (128, 128, 128)
     red, green, blue = (int(np.clip(v + rng.integers(-8, 9), 0, 255)) for v in choose(rng, TONES[colour]))

@@ -28,7 +28,6 @@ from qwen2vl_demo.ui.chat.conversation import (
     count,
     default_question,
     numbers_of,
-    with_visitor_names,
 )
 from qwen2vl_demo.ui.chat.page_update import FAILED, PageUpdate, report, settled
 from qwen2vl_demo.ui.chat.prompts import PreparedPrompt, Prompts
@@ -153,8 +152,7 @@ class Answers:
         except _Stopped:
             yield await asyncio.to_thread(self._bounce, session, run, before, "")
         except UserError as problem:
-            notice = with_visitor_names(str(problem), question)
-            yield await asyncio.to_thread(self._bounce, session, run, before, notice)
+            yield await asyncio.to_thread(self._bounce, session, run, before, str(problem))
         except Exception as problem:
             report(problem, "answering")
             yield await asyncio.to_thread(self._bounce, session, run, before, FAILED.format(self._engine.name))

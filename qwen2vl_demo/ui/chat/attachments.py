@@ -19,9 +19,10 @@ def store_files(store: MediaStore, session: Session, files: Sequence[str]) -> tu
         raise UserError(f"These are {len(files)} files; send at most {MAX_FILES} at once.")
     media: list[Medium] = []
     for path in map(Path, files):
+        name = session.names.get(path.name, path.name)
         try:
-            media += store.add(path, session.names.get(path.name, path.name))
+            media += store.add(path, name)
         except OSError:
-            raise UserError(f"The file {path.name} could not be read here; attach it again.") from None
+            raise UserError(f"The file {name} could not be read here; attach it again.") from None
     session.names |= {m.file: m.name for m in media}
     return tuple(media)

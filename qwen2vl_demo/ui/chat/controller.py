@@ -60,9 +60,11 @@ class ChatController:
             if last is None:
                 return PageUpdate(notice="There is nothing to take back yet.")
             session.replace_conversation(session.conversation.without_last())
-            session.names |= {m.file: m.name for m in last.media}
-        paths = tuple(str(path) for m in last.media if (path := self._store.path(m)))
-        return replace(settled(session, self._store, ""), draft=Draft(last.question if last.typed else "", paths))
+        stored = {path: m.name for m in last.media if (path := self._store.path(m))}
+        session.names |= {path.name: name for path, name in stored.items()}
+        return replace(
+            settled(session, self._store, ""), draft=Draft(last.question if last.typed else "", tuple(map(str, stored)))
+        )
 
     def clear(self, session: Session) -> PageUpdate:
         """Starts an empty chat; the system prompt stays."""

@@ -13,12 +13,10 @@ from pathlib import Path
 from typing import Literal
 
 from qwen2vl_demo.processing.messages import Image, Message, Part, Text, Video
-from qwen2vl_demo.trace import MediaTrace, PromptTrace
+from qwen2vl_demo.trace import MEDIA_NOUN, MediaTrace, PromptTrace
 
 MediumKind = Literal["image", "video"]
 Ending = Literal["end", "length", "cancelled", "error"]
-
-WORD: dict[str, str] = {"image": "picture", "video": "clip"}
 
 
 @dataclass(frozen=True)
@@ -129,7 +127,7 @@ def count(number: int, word: str) -> str:
 
 def listed(media: Sequence[Medium]) -> str:
     """ "2 pictures and 1 clip" """
-    parts = [count(n, WORD[kind]) for kind in WORD if (n := sum(m.kind == kind for m in media))]
+    parts = [count(n, MEDIA_NOUN[kind]) for kind in MEDIA_NOUN if (n := sum(m.kind == kind for m in media))]
     return " and ".join(parts)
 
 
@@ -169,15 +167,7 @@ def to_messages(conversation: Conversation, where: Callable[[Medium], Path | Non
 
 
 def gone(medium: Medium) -> str:
-    return f"The {WORD[medium.kind]} {medium.name} is no longer kept here."
-
-
-def with_visitor_names(sentence: str, conversation: Conversation) -> str:
-    """The sentence with the visitor's names for files in the place of the store's."""
-    for turn in conversation.turns:
-        for medium in turn.media:
-            sentence = sentence.replace(medium.file, medium.name)
-    return sentence
+    return f"The {MEDIA_NOUN[medium.kind]} {medium.name} is no longer kept here."
 
 
 def boxed_picture(conversation: Conversation, index: int) -> Medium | None:
@@ -208,7 +198,7 @@ def cost_line(numbers: Numbers, ending: Ending) -> str:
     """`214 prompt tokens (64 of the picture) · 12 new tokens · first token 0.2 s · 31 tokens/s · stopped: end`"""
     media = f" ({numbers.media_tokens:,} visual)" if numbers.media_tokens else ""
     if len(numbers.media) == 1 and numbers.media_tokens == numbers.media[0].merged_tokens:
-        media = f" ({numbers.media_tokens:,} of the {WORD[numbers.media[0].kind]})"
+        media = f" ({numbers.media_tokens:,} of the {MEDIA_NOUN[numbers.media[0].kind]})"
     parts = [count(numbers.prompt_tokens, "prompt token") + media, count(numbers.new_tokens, "new token")]
     if numbers.first_token is not None:
         reused = f" ({numbers.reused_tokens:,} prompt tokens reused)" if numbers.reused_tokens else ""

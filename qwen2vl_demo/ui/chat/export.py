@@ -8,24 +8,25 @@ from __future__ import annotations
 
 import base64
 import binascii
-import html
 import json
 import mimetypes
-from dataclasses import replace
-from pathlib import Path
+from dataclasses import dataclass, replace
+from importlib.resources import files as package_files
 from typing import Any
+
+from markupsafe import Markup
 
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.ui.chat.bubbles import NOTHING_SAID
 from qwen2vl_demo.ui.chat.conversation import (
     Conversation,
     Medium,
-    Turn,
     boxed_picture,
     cost_line,
     gone,
 )
 from qwen2vl_demo.ui.chat.saved_chat import from_record, loads, to_record
+from qwen2vl_demo.ui.markup import render
 from qwen2vl_demo.ui.media_store import MediaStore
 from qwen2vl_demo.viz.boxes import parse_boxes, readable
 
@@ -68,52 +69,69 @@ def import_json(text: str | bytes, store: MediaStore) -> Conversation:
     return replace(conversation, turns=tuple(turns))
 
 
+@dataclass(frozen=True)
+class _Figure:
+    caption: str  # the name, or a sentence if the file is gone
+    uri: str | None
+    video: bool = False
+
+
+@dataclass(frozen=True)
+class _Answer:
+    text: str
+    marked_uri: str  # the picture with the answer's boxes; "" without boxes
+    cost: str
+    media: tuple[str, ...]  # a line for each
+
+
+@dataclass(frozen=True)
+class _Turn:
+    figures: tuple[_Figure, ...]
+    question: str
+    typed: bool
+    answer: _Answer | None
+
+
 def export_html(conversation: Conversation, store: MediaStore, engine: str, description: str) -> str:
     """The conversation as one self-contained HTML page."""
-    turns = "\n".join(_turn(conversation, index, store) for index in range(len(conversation.turns)))
-    system = f'<p class="system"><b>System prompt</b> {_words(conversation.system)}</p>' if conversation.system else ""
-    style = (Path(__file__).parent.parent / "static" / "export.css").read_text(encoding="utf-8")
-    engine, about = html.escape(engine), html.escape(description)
-    return PAGE.format(style=style, engine=engine, about=about, system=system, turns=turns)
+    return render(
+        "chat_export.html",
+        style=Markup((package_files("qwen2vl_demo.ui") / "static" / "export.css").read_text(encoding="utf-8")),
+        engine=engine,
+        description=description,
+        system=conversation.system,
+        turns=[_turn(conversation, index, store) for index in range(len(conversation.turns))],
+    )
 
 
-def _turn(conversation: Conversation, index: int, store: MediaStore) -> str:
-    turn: Turn = conversation.turns[index]
-    media = "".join(_figure(medium, store) for medium in turn.media)
-    note = "" if turn.typed else "<small>Nothing was typed, so this is asked.</small>"
-    blocks = [f'<section class="question"><h2>Question</h2>{media}<p>{_words(turn.question)}</p>{note}</section>']
+def _turn(conversation: Conversation, index: int, store: MediaStore) -> _Turn:
+    turn = conversation.turns[index]
+    answer = None
     if turn.answer is not None:
         boxes = parse_boxes(turn.answer.text)
         picture = boxed_picture(conversation, index) if boxes else None
         drawn = store.boxed(picture, boxes) if picture else None
-        marked = f'<img src="{_data_uri(drawn.read_bytes(), drawn.name)}" alt="marked picture">' if drawn else ""
-        said = _words(readable(turn.answer.text)) or html.escape(NOTHING_SAID[turn.answer.ending].strip("*"))
-        cost = cost_line(turn.answer.numbers, turn.answer.ending) if turn.answer.numbers else ""
-        sizes = "".join(f"<br>{html.escape(str(m))}" for m in turn.answer.numbers.media) if turn.answer.numbers else ""
-        blocks.append(
-            f'<section class="answer"><h2>Answer</h2><p>{said}</p>{marked}'
-            f"<small>{html.escape(cost)}{sizes}</small></section>"
+        numbers = turn.answer.numbers
+        answer = _Answer(
+            readable(turn.answer.text) or NOTHING_SAID[turn.answer.ending].strip("*"),
+            _data_uri(drawn.read_bytes(), drawn.name) if drawn else "",
+            cost_line(numbers, turn.answer.ending) if numbers else "",
+            tuple(map(str, numbers.media)) if numbers else (),
         )
-    return "\n".join(blocks)
+    return _Turn(tuple(_figure(medium, store) for medium in turn.media), turn.question, turn.typed, answer)
 
 
-def _figure(medium: Medium, store: MediaStore) -> str:
+def _figure(medium: Medium, store: MediaStore) -> _Figure:
     path = store.view(medium)
     if path is None:
-        return f"<p><em>{html.escape(gone(medium))}</em></p>"
-    uri, name = _data_uri(path.read_bytes(), path.name), html.escape(medium.name, quote=True)
-    if medium.kind == "video" and uri.startswith("data:video/"):
-        return f'<figure><video src="{uri}" controls></video><figcaption>{name}</figcaption></figure>'
-    return f'<figure><img src="{uri}" alt="{name}"><figcaption>{name}</figcaption></figure>'
+        return _Figure(gone(medium), None)
+    uri = _data_uri(path.read_bytes(), path.name)
+    return _Figure(medium.name, uri, video=medium.kind == "video" and uri.startswith("data:video/"))
 
 
 def _data_uri(data: bytes, name: str) -> str:
     kind = "image/webp" if name.endswith(".webp") else mimetypes.guess_type(name)[0] or "application/octet-stream"
     return f"data:{kind};base64,{base64.b64encode(data).decode('ascii')}"
-
-
-def _words(text: str) -> str:
-    return html.escape(text)
 
 
 def _media(conversation: Conversation) -> dict[str, Medium]:
@@ -126,14 +144,3 @@ def _decode_base64(content: Any, medium: Medium) -> bytes:
         return base64.b64decode(content, validate=True)
     except (TypeError, ValueError, binascii.Error):
         raise UserError(f"This saved chat cannot be read: {medium.name} is not base64.") from None
-
-
-PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<meta http-equiv="Content-Security-Policy"
- content="default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'">
-<title>A chat with Qwen2-VL</title><style>{style}</style></head>
-<body><header><h1>A chat with Qwen2-VL</h1><p>{engine}, {about}</p>{system}</header>
-{turns}
-</body></html>
-"""

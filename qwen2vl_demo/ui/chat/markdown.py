@@ -1,39 +1,281 @@
-"""Model output and visitors' words as text that the chat may render: nothing in it can load, run or disguise anything.
+"""Text of the model and of visitors as Markdown that the chat renders safely.
 
-The chat renders Markdown and cleans scripts out of HTML, but an `<img src=...>` or `![](https://...)` in an answer
-would still make the browser fetch that address. So tags become text, pictures and named links become their source.
-Code keeps its characters, because a browser never reads code as HTML; the page's content policy (style.py) stands
-behind all of this. Knows strings only.
+The chat component turns Markdown into HTML in the browser (marked, a sanitiser that lets pictures and links through,
+KaTeX for `$$...$$`). A model that writes `<img src=...>`, `![](https://...)` or `[safe](https://...)` would therefore
+make the browser fetch an address or disguise one. `safe_markdown` parses the answer with markdown-it-py, whose rules
+for HTML, pictures and links are switched off so that these stay text, and writes the tree back as Markdown.
+
+markdown-it and marked disagree about details, so what is written must be harmless however its blocks and spans are
+cut. Outside fenced code the output holds no "<" that could begin a tag (except a few constant tags written here), no
+"](" and no "]:", and an inline code span holds none of them either: one that needs them is written as `<code>` with
+entities. Fenced code with such text is written as a fence only at the top level, where both parsers agree on its
+first and last line. The page's content security policy (ui/theme.py) is a second line of defence.
 """
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
-_CODE = re.compile(
-    r"(?P<fence>^ {0,3}(?P<mark>```+|~~~+)[^\n]*\n.*?(?:^ {0,3}(?P=mark)[`~]* *$|\Z))"
-    r"|(?P<span>(?<!`)(?P<ticks>`+)(?!`)[^\n`]+(?P=ticks)(?!`))",
-    re.MULTILINE | re.DOTALL,
+from markdown_it import MarkdownIt
+from markdown_it.tree import SyntaxTreeNode
+
+_PARSER = (
+    MarkdownIt("commonmark", {"html": False})
+    .enable(["table", "strikethrough"])
+    .disable(["html_block", "html_inline", "autolink", "link", "image", "reference"])
 )
-_TAG = re.compile(r"<(?=[A-Za-z/!?])")
-_LINK = re.compile(r"(?<!\\)\[(?=[^\[\]\n]*\]\s*[(\[:])")
-_SPECIAL = re.compile(r"([\\`*_{}\[\]()#+\-.!|~>$])")
+
+# Unlike a backslash, an entity also works inside an address that the browser makes a link. Named ones where they
+# exist: marked keeps a named entity out of the end of a link.
+_ENTITIES = {
+    **{"!": "&excl;", '"': "&quot;", "#": "&num;", "$": "&dollar;", "%": "&percnt;", "&": "&amp;", "'": "&apos;"},
+    **{"(": "&lpar;", ")": "&rpar;", "*": "&ast;", "+": "&plus;", ",": "&comma;", "-": "&#45;", ".": "&period;"},
+    **{"/": "&sol;", ":": "&colon;", ";": "&semi;", "<": "&lt;", "=": "&equals;", ">": "&gt;", "?": "&quest;"},
+    **{"@": "&commat;", "[": "&lsqb;", "\\": "&bsol;", "]": "&rsqb;", "^": "&Hat;", "_": "&lowbar;", "`": "&grave;"},
+    **{"{": "&lcub;", "|": "&verbar;", "}": "&rcub;", "~": "&#126;"},
+}
+# Two "$" must not meet in the page either, where KaTeX looks for formulas. A link ends before <wbr>; there is no named
+# entity for "~", and marked would cut the numeric one.
+_TEXT_ENTITIES = _ENTITIES | {"$": "&dollar;<wbr>", "~": "<wbr>&#126;"}
+_ESCAPED = str.maketrans(_ENTITIES)
+
+# Two noncharacters mark a formula while the text is parsed. They cannot come from the text: `_SOURCE` replaces them,
+# and CommonMark forbids them as numeric entities.
+_OPEN, _CLOSE = "\ufdd0", "\ufdd1"
+_ODD_SPACES = dict.fromkeys((0x0B, 0x0C, *range(0x1C, 0x20), 0x85, 0x2028, 0x2029), " ")
+_SOURCE = {**_ODD_SPACES, ord(_OPEN): "\ufffd", ord(_CLOSE): "\ufffd"}
+_SPACES = {**_ODD_SPACES, ord("\t"): " ", ord("\n"): " ", ord("\r"): " "}
+
+_SPECIAL = frozenset("\\`*_~<&]$|%")
+_RULE = frozenset(" |:-=_*+")  # a line of these alone is a rule, an underline or the second line of a table
+_MARKERS = frozenset("-+*")
+_LANGUAGE = frozenset("+-#._")
+_WRAPPED = {"strong": "**", "em": "*", "s": "~~"}
 
 
 def safe_markdown(text: str) -> str:
-    """An answer: Markdown stays, HTML and remote content become visible text."""
-    pieces, at = [], 0
-    for code in _CODE.finditer(text):
-        pieces += [_defuse(text[at : code.start()]), code.group()]
-        at = code.end()
-    return "".join([*pieces, _defuse(text[at:])])
+    """The answer of a model as Markdown: its formatting stays, HTML, pictures and named links become visible text.
+
+    Takes any text, also half an answer, in linear time.
+    """
+    source, formulas = _take_formulas(text.replace("\r\n", "\n").replace("\r", "\n").translate(_SOURCE))
+    written = _Writer(formulas).blocks(SyntaxTreeNode(_PARSER.parse(source)).children)
+    return "".join(_restored(written, formulas))
 
 
 def literal(text: str) -> str:
-    """A visitor's words: shown as they were typed, not as Markdown."""
-    lines = _SPECIAL.sub(r"\\\1", text).replace("&", "&amp;").replace("<", "&lt;").split("\n")
-    return "\n".join(line.replace("\t", "    ").replace("  ", "&nbsp; ") if line.strip() else "" for line in lines)
+    """The words of a visitor as Markdown that shows them as they were typed."""
+    lines = text.replace("\r\n", "\n").replace("\t", "    ").translate(_SOURCE).split("\n")
+    return "\n".join(_guarded(_literal_line(line)) for line in lines)
 
 
-def _defuse(text: str) -> str:
-    return _LINK.sub(r"\\[", _TAG.sub("&lt;", text).replace("![", "!\\["))
+def _take_formulas(text: str) -> tuple[str, list[str]]:
+    """The text with each `$$...$$` replaced by its number between marks, and the formulas.
+
+    The browser does the same before it parses Markdown, so a formula may hold anything, blank lines included. The
+    formulas found here must be the ones that it finds.
+    """
+    pieces: list[str] = []
+    formulas: list[str] = []
+    at = 0
+    while (start := text.find("$$", at)) >= 0 and (end := text.find("$$", start + 3)) >= 0:
+        pieces += [text[at:start], _OPEN, str(len(formulas)), _CLOSE]
+        formulas.append(text[start : end + 2])
+        at = end + 2
+    return "".join([*pieces, text[at:]]), formulas
+
+
+def _restored(text: str, formulas: Sequence[str]) -> Iterable[str]:
+    first, *rest = text.split(_OPEN)
+    yield first
+    for piece in rest:
+        number, _, after = piece.partition(_CLOSE)
+        yield formulas[int(number)]
+        yield after
+
+
+class _Writer:
+    """Writes a syntax tree as Markdown. Blocks are strings of lines without a line break at their end."""
+
+    def __init__(self, formulas: Sequence[str]) -> None:
+        self._formulas = formulas
+
+    def blocks(self, nodes: Sequence[SyntaxTreeNode], *, nested: bool = False, gap: str = "\n\n") -> str:
+        return gap.join(self._block(node, nested) for node in nodes)
+
+    def _block(self, node: SyntaxTreeNode, nested: bool) -> str:
+        match node.type:
+            case "fence" | "code_block":
+                return self._code_block(node, nested)
+            case "bullet_list" | "ordered_list":
+                return self._list(node)
+            case "blockquote":
+                lines = self.blocks(node.children, nested=True).split("\n")
+                return "\n".join(f"> {line}" if line else ">" for line in lines)
+            case "heading":
+                line = " ".join(self._inline(node.children).split("\n")).strip()
+                closing = line[:-1] + _ENTITIES["#"] if line.endswith("#") else line
+                return f"{'#' * int(node.tag[1])} {closing}"
+            case "table":
+                return self._table(node)
+            case "hr":
+                return "___"  # the one that cannot be taken for a list or an underline
+            case _:
+                return "\n".join(_guarded(line.strip(" ")) for line in self._inline(node.children).split("\n"))
+
+    def _list(self, node: SyntaxTreeNode) -> str:
+        tight = all(child.hidden for item in node.children for child in item.children if child.type == "paragraph")
+        gap = "\n" if tight else "\n\n"
+        items = []
+        for item in node.children:
+            marker = f"{item.info}{item.markup} "
+            lines = self.blocks(item.children, nested=True, gap=gap).split("\n")
+            indented = [" " * len(marker) + line if line else "" for line in lines[1:]]
+            items.append("\n".join([(marker + lines[0]).rstrip(" "), *indented]))
+        return gap.join(items)
+
+    def _table(self, node: SyntaxTreeNode) -> str:
+        rows = [row.children for part in node.children for row in part.children]
+        lines = [f"| {' | '.join(self._inline(cell.children, table=True) for cell in row)} |" for row in rows]
+        rules = [_COLUMN.get(str(cell.attrs.get("style", "")), "---") for cell in rows[0]]
+        return "\n".join([lines[0], f"|{'|'.join(rules)}|", *lines[1:]])
+
+    def _code_block(self, node: SyntaxTreeNode, nested: bool) -> str:
+        code = self._source(node.content).removesuffix("\n")
+        words = node.info.split()
+        language = words[0] if words and all(c.isalnum() or c in _LANGUAGE for c in words[0]) else ""
+        if language.lower() == "mermaid":
+            language = ""  # the browser would draw it, with the pictures and links that it asks for
+        risky = nested and (not _inert(code) or "```" in code or "~~~" in code)
+        if risky or "$$" in code:
+            kind = f' class="language-{language.translate(_ESCAPED)}"' if language else ""
+            return f"<pre><code{kind}>{code.translate(_ESCAPED).replace(chr(10), '&#10;')}</code></pre>"
+        fence = "`" * max(3, _longest_run(code, "`") + 1)
+        return "\n".join([fence + language, code, fence] if code else [fence + language, fence])
+
+    def _inline(self, nodes: Sequence[SyntaxTreeNode], *, table: bool = False) -> str:
+        """The children of a block or of emphasis; neighbouring texts are escaped as one."""
+        pieces: list[str] = []
+        text = ""
+        for node in nodes:
+            if node.type == "text":
+                text += node.content
+                continue
+            if text:
+                pieces.append(_escaped(text, table=table))
+                text = ""
+            match node.type:
+                case "inline":
+                    pieces.append(self._inline(node.children, table=table))
+                case "code_inline":
+                    pieces.append(self._code_span(node.content, table))
+                case "softbreak" | "hardbreak":
+                    pieces.append("\n")  # the chat shows every line break
+                case "strong" | "em" | "s":
+                    pieces.append(f"{node.markup}{self._inline(node.children, table=table)}{node.markup}")
+                case _:
+                    pieces.append(_escaped(node.content, table=table))
+        if text:
+            pieces.append(_escaped(text, table=table))
+        return "".join(pieces)
+
+    def _code_span(self, content: str, table: bool) -> str:
+        code = self._source(content).translate(_SPACES)
+        if not _inert(code) or "`" in code or "$$" in code or (table and "|" in code):
+            return f"<code>{code.translate(_ESCAPED)}</code>"
+        padded = f" {code} " if code.strip(" ") and (code[0] == " " or code[-1] == " ") else code
+        return f"`{padded}`"
+
+    def _source(self, code: str) -> str:
+        return "".join(_restored(code, self._formulas))
+
+
+def _escaped(text: str, *, table: bool = False) -> str:
+    """Words as they are, but for the characters that could be Markdown where they stand."""
+    text = text.translate(_SPACES)
+    if _SPECIAL.isdisjoint(text) and _OPEN not in text:
+        return text
+    around = f" {text} "
+    written = []
+    for at, char in enumerate(text, 1):
+        if char in _SPECIAL and not _harmless(char, around[at - 1], around[at + 1], table):
+            char = _TEXT_ENTITIES[char]
+        elif char == _OPEN and (at == 1 or around[at - 1] != " "):
+            written.append(" ")  # else a formula, which can hide what it holds, could become part of an address
+        written.append(char)
+    return "".join(written)
+
+
+def _literal_line(line: str) -> str:
+    spaced = _escaped(line).replace("~", _TEXT_ENTITIES["~"]).replace("  ", "&nbsp; ").rstrip(" ")
+    return "&nbsp;" + spaced[1:] if spaced.startswith(" ") else spaced
+
+
+_COLUMN = {"text-align:left": ":--", "text-align:right": "--:", "text-align:center": ":-:"}
+
+
+def _harmless(char: str, before: str, after: str, table: bool) -> bool:
+    """Whether a special character of a text may stay as it is."""
+    match char:
+        case "<":
+            return after in " =" or after.isdigit()
+        case "]":
+            return after not in "([:"
+        case "&":
+            return not (after.isalnum() or after == "#")
+        case "*":
+            return before == after == " "
+        case "_":
+            return (before.isalnum() and after.isalnum()) or before == after == " "
+        case "~":
+            return before != "~" and after != "~"
+        case "\\":
+            return after.isalnum()
+        case "$":
+            return after not in ("$", _OPEN) and before != _CLOSE
+        case "|":
+            return not table
+        case "%":
+            return after != "%"  # the browser writes %%%LATEX_BLOCK_0%%% for a formula
+        case _:
+            return False
+
+
+def _inert(code: str) -> bool:
+    """Whether code would still be harmless if the browser took it for text or for part of an address."""
+    tag_or_entity = any(
+        (first == "<" and (then.isalpha() or then in "/!?")) or (first == "&" and (then.isalnum() or then == "#"))
+        for first, then in pairwise(code)
+    )
+    return not tag_or_entity and not any(pair in code for pair in ("](", "]:", "][", "%%"))
+
+
+def _guarded(line: str) -> str:
+    """A line of a paragraph, its first characters escaped where they would begin another kind of block."""
+    if not line:
+        return line
+    first = line[0]
+    word = line.split(" ", 1)[0]
+    label, bracket, _ = line.partition("]")
+    marker = (
+        _RULE.issuperset(line)
+        # marked lets the label of a reference definition run over blank lines and into a fence
+        or (first == "[" and (not bracket or "\\" in label))
+        or first == ">"
+        or (first == "#" and not word.strip("#"))
+        or (first in _MARKERS and len(word) == 1)
+    )
+    if marker:
+        return _ENTITIES[first] + line[1:]
+    if word[-1] in ".)" and word[:-1].isdecimal():
+        return word[:-1] + _ENTITIES[word[-1]] + line[len(word) :]
+    return line
+
+
+def _longest_run(text: str, char: str) -> int:
+    longest = run = 0
+    for each in text:
+        run = run + 1 if each == char else 0
+        longest = max(longest, run)
+    return longest

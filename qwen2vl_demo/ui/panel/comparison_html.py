@@ -1,28 +1,24 @@
-"""The same picture at other models' resolutions, as HTML: side by side, of the same size, magnified together.
+"""HTML of one picture at the resolutions of several models: side by side, equally large, magnified together.
 
-The pixels are really resampled (`viz.compare`) and travel as data URIs; the browser only enlarges them, so that a lost
-pixel is seen to be lost. Pointing at one of them moves all. Every name of a file is escaped. Knows no gradio.
+The pictures are resampled here (`viz/other_models.py`) and embedded as data URIs; the browser only enlarges them, so
+that lost pixels are visible.
 """
 
 from __future__ import annotations
 
-import hashlib
-import threading
-from collections import OrderedDict
-from html import escape
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from qwen2vl_demo.trace import MediaTrace, PromptTrace
-from qwen2vl_demo.ui.chat.conversation import WORD, count
+from qwen2vl_demo.trace import MEDIA_NOUN, MediaTrace, PromptTrace
+from qwen2vl_demo.ui.chat.conversation import count
+from qwen2vl_demo.ui.markup import render
 from qwen2vl_demo.viz.data_uri import encode
 from qwen2vl_demo.viz.other_models import Spend, at_resolution, busiest, compare_words, percent, spends
 
 CHARS = {"224": 70_000, "336": 100_000, "tiles": 120_000, "qwen": 180_000}  # of each picture's data URI, at most
-ZOOM = 3  # how much is magnified at first
-KEPT = 8  # finished figures
-MOST_BYTES = 128 * 2**20  # of pixels that wait to be asked for
-GONE = '<div class="lens"><p class="lens-hint">This picture will be compared again after the next question.</p></div>'
+ZOOM = 3  # initial magnification
 
 # All views of the figure turn to the place under the pointer, or under the keys; no request.
 SCRIPT = """
@@ -51,125 +47,68 @@ element.addEventListener('input', event => {
 """
 
 
-class Comparisons:
-    """Pixels that may be asked for, and the figures made of them: both within a budget, the longest unused go first.
+@dataclass(frozen=True)
+class View:
+    """The picture as one model gets it."""
 
-    Figures are named by content, so that a growing chat gets the same one again. Safe for several threads.
+    spend: Spend
+    uri: str
+    tokens: int
+    kept: str  # how many of the pixels, in words
+    padding: str  # how many of the tokens, in words; "" for none
+
+
+def comparison_html(medium: MediaTrace, resized: np.ndarray, original: np.ndarray | None) -> str:
+    """The figure of one picture, or of the first frame of a clip.
+
+    `resized` (H, W, 3) uint8 is what Qwen2-VL got, `original` the picture before resizing (None: the same).
     """
-
-    def __init__(self, most_bytes: int = MOST_BYTES) -> None:
-        self._most_bytes = most_bytes
-        self._pixels: OrderedDict[str, tuple[np.ndarray, np.ndarray | None]] = OrderedDict()
-        self._figures: OrderedDict[str, str] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def remember(self, medium: MediaTrace, resized: np.ndarray, original: np.ndarray | None) -> None:
-        """`resized` (H, W, 3) is what Qwen2-VL got, `original` what came (perhaps shrunk; None: the same)."""
-        key = _key(medium)
-        with self._lock:
-            if key in self._pixels:
-                self._pixels.move_to_end(key)
-                return
-            self._pixels[key] = resized.copy(), original  # of a clip, one frame must not keep all the others
-            while len(self._pixels) > 1 and sum(map(_bytes, self._pixels.values())) > self._most_bytes:
-                self._pixels.popitem(last=False)
-
-    def html(self, medium: MediaTrace) -> str:
-        """The figure of what was remembered; a sentence if it was so long ago that it is gone."""
-        key = _key(medium)
-        with self._lock:
-            figure, pixels = self._figures.get(key), self._pixels.get(key)
-            if figure is not None:
-                self._figures.move_to_end(key)
-                return figure
-        if pixels is None:
-            return GONE
-        figure = compare_html(medium, *pixels)
-        with self._lock:
-            self._figures[key] = figure
-            while len(self._figures) > KEPT:
-                self._figures.popitem(last=False)
-        return figure
-
-
-def _key(medium: MediaTrace) -> str:
-    """Names a picture as it is shown: its pixels, its name, and what is said of it."""
-    said = (medium.digest, medium.name, medium.original_size, medium.grid_thw, medium.max_pixels, medium.frame_indices)
-    return hashlib.sha256(repr(said).encode()).hexdigest()
-
-
-def _bytes(pixels: tuple[np.ndarray, np.ndarray | None]) -> int:
-    return sum(p.nbytes for p in pixels if p is not None)
-
-
-def compare_html(medium: MediaTrace, resized: np.ndarray, original: np.ndarray | None) -> str:
-    """The figure of one picture, or of the first frame of a clip."""
     source = resized if original is None else original
-    spent = spends(medium.original_size, medium.resized_size)
-    views = "".join(_view(s, resized if s.rule.key == "qwen" else at_resolution(source, s), medium) for s in spent)
+    all_spent = spends(medium.original_size, medium.resized_size)
+    views = [_view(s, resized if s.rule.key == "qwen" else at_resolution(source, s), medium) for s in all_spent]
     x, y = busiest(source)
-    clip = "" if medium.kind == "image" else " Shown is its first frame; the tokens are those of the whole clip."
-    name = escape(medium.name)
-    words = (
-        compare_words(medium.original_size, spent, medium.max_pixels)
-        if medium.kind == "image"
-        else _clip_words(medium, spent)
-    )
-    rules = "".join(f"<dt>{escape(s.rule.name)}</dt><dd>{escape(s.rule.words)}</dd>" for s in spent)
-    return (
-        '<div class="lens cost cost-compare"><h4>The same picture elsewhere</h4>'
-        f'<p class="lens-says">{escape(words)}{clip}</p>'
-        f'<div class="cost-views" tabindex="0" role="group" aria-label="{name} at four resolutions, magnified '
-        f'together; arrow keys move the place" style="--x:{x:.4f};--y:{y:.4f};--zoom:{ZOOM}">{views}</div>'
-        '<label class="lens-check cost-zoom">Magnify <input type="range" min="1" max="10" step="0.5" '
-        f'value="{ZOOM}" aria-label="Magnify all four"></label>'
-        f'<details class="cost-rules"><summary>What each does</summary><dl class="lens-facts">{rules}</dl></details>'
-        "</div>"
-    )
+    if medium.kind == "image":
+        sentence = compare_words(medium.original_size, all_spent, medium.max_pixels)
+    else:
+        sentence = _clip_sentence(medium, all_spent)
+    return render("comparison.html", medium=medium, sentence=sentence, views=views, x=x, y=y, zoom=ZOOM)
 
 
-def table_html(trace: PromptTrace) -> str:
-    """Tokens of every picture and clip by every rule; "" for fewer than two."""
+def comparison_gone_html() -> str:
+    """In place of a figure whose pixels are no longer kept."""
+    return render("comparison_gone.html")
+
+
+def comparison_table_html(trace: PromptTrace) -> str:
+    """The tokens of every picture and clip with every model; "" for fewer than two media."""
     if len(trace.media) < 2:
         return ""
     all_spent = [(m, spends(m.original_size, m.resized_size)) for m in trace.media]
     names = [s.rule.name for s in all_spent[0][1]]
-    rows = "".join(
-        f"<tr><th>{escape(m.name or WORD[m.kind])}</th>{''.join(f'<td>{_tokens(s, m):,}</td>' for s in spent)}</tr>"
-        for m, spent in all_spent
-    )
-    totals = "".join(f"<td>{sum(_tokens(spent[i], m) for m, spent in all_spent):,}</td>" for i in range(len(names)))
-    heads = "".join(f"<th>{escape(name)}</th>" for name in names)
-    return (
-        '<div class="lens cost"><div class="cost-scroll"><table class="cost-table"><thead><tr><th>Tokens</th>'
-        f"{heads}</tr></thead><tbody>{rows}<tr><th>together</th>{totals}</tr></tbody></table></div></div>"
-    )
+    rows = [(m.name or MEDIA_NOUN[m.kind], [_tokens(s, m) for s in spent]) for m, spent in all_spent]
+    total = [sum(column) for column in zip(*(tokens for _, tokens in rows), strict=True)]
+    return render("comparison_table.html", names=names, rows=[*rows, ("together", total)])
 
 
-def _view(spent: Spend, pixels: np.ndarray, medium: MediaTrace) -> str:
-    image = encode(pixels[None], CHARS[spent.rule.key])
-    height, width = medium.original_size
-    (h, w), tokens = spent.size, _tokens(spent, medium)
-    kept = "every pixel" if spent.enlarged else f"{percent(spent.kept)} of the pixels"
-    padding = f", {percent(spent.padding_tokens / spent.tokens)} of them padding" if spent.padding_tokens else ""
-    alt = escape(f"{medium.name} at {w}x{h} pixels, as {spent.rule.name} gets it", quote=True)
-    return (
-        f'<figure class="cost-{spent.rule.key}"><div class="cost-view" style="aspect-ratio:{width}/{height}">'
-        f'<img src="{image.uri}" alt="{alt}" draggable="false"></div>'
-        f"<figcaption><b>{escape(spent.rule.name)}</b> {w}x{h} px, {kept}<br>"
-        f"{count(tokens, 'token')}{padding}</figcaption></figure>"
+def _view(spent: Spend, pixels: np.ndarray, medium: MediaTrace) -> View:
+    return View(
+        spent,
+        encode(pixels[None], CHARS[spent.rule.key]).uri,
+        _tokens(spent, medium),
+        "every pixel" if spent.enlarged else f"{percent(spent.kept)} of the pixels",
+        f", {percent(spent.padding_tokens / spent.tokens)} of them padding" if spent.padding_tokens else "",
     )
 
 
 def _tokens(spent: Spend, medium: MediaTrace) -> int:
-    """Of a whole clip, a frame costs the others a picture each; Qwen2-VL's are those that ran."""
+    """Of the whole medium. Other models take each frame of a clip as a picture; Qwen2-VL's number is what ran."""
     if spent.rule.key == "qwen":
         return medium.merged_tokens
     return spent.tokens * max(1, len(medium.frame_indices))
 
 
-def _clip_words(medium: MediaTrace, spent: tuple[Spend, ...]) -> str:
-    *others, ours = spent
+def _clip_sentence(medium: MediaTrace, all_spent: Sequence[Spend]) -> str:
+    *others, ours = all_spent
     frames = len(medium.frame_indices)
     rest = ", ".join(f"{_tokens(s, medium):,} ({s.rule.name})" for s in others)
     return (

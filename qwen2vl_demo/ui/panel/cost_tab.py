@@ -12,8 +12,10 @@ import gradio as gr
 from gradio.components import Component
 
 from qwen2vl_demo.trace import PromptTrace
-from qwen2vl_demo.ui.panel.comparison_html import SCRIPT, Comparisons, table_html
-from qwen2vl_demo.ui.panel.cost_html import now_html, past_html, released_html, says
+from qwen2vl_demo.ui.markup import section_html
+from qwen2vl_demo.ui.panel.comparison_html import SCRIPT, comparison_table_html
+from qwen2vl_demo.ui.panel.comparisons import Comparisons
+from qwen2vl_demo.ui.panel.cost_html import estimate_html, outcomes_html, released_html
 from qwen2vl_demo.ui.panel.download_buttons import draw_download_buttons
 from qwen2vl_demo.ui.panel.lazy import LazyDrawing
 from qwen2vl_demo.ui.panel.state import PanelState
@@ -41,7 +43,7 @@ class CostTab:
     def draw(self) -> None:
         plain: dict[str, Any] = {"apply_default_css": False}
         self._lazy = LazyDrawing("cost-lazy")
-        now = gr.HTML(now_html(None, draft=False), elem_id="cost-now", **plain)
+        now = gr.HTML(estimate_html(None, draft=False), elem_id="cost-now", **plain)
         past = gr.HTML("", elem_id="cost-past", **plain)
         comparison = gr.HTML("", elem_id="cost-views", js_on_load=SCRIPT, **plain)
         words = gr.HTML("", elem_id="cost-growth-words", **plain)
@@ -57,10 +59,10 @@ class CostTab:
     def update(self, state: PanelState) -> Updates:
         """The numbers at once; the pictures when the tab is open."""
         if state.trace is not None and state.trace.media:
-            self._comparisons.remember(state.trace.media[-1], state.frames[-1][0], state.thumbnails[-1])
+            self._comparisons.put(state.trace.media[-1], state.frames[-1][0], state.thumbnails[-1])
         return {
-            self.components.now: now_html(state.estimate, draft=state.draft),
-            self.components.past: past_html(state.outcomes),
+            self.components.now: estimate_html(state.estimate, draft=state.draft),
+            self.components.past: outcomes_html(state.outcomes),
             self.components.released: released_html(state.trace),
         }
 
@@ -72,7 +74,7 @@ class CostTab:
             if session is None:
                 return gr.skip()
             with session.lock:
-                return past_html(tuple(session.outcomes))
+                return outcomes_html(tuple(session.outcomes))
 
         for refreshed in page.refreshed:
             refreshed.then(measured, None, [self.components.past], **AT_ONCE)
@@ -88,7 +90,7 @@ class CostTab:
         original, resized, limits = medium.original_size, medium.resized_size, (medium.min_pixels, medium.max_pixels)
         subject = "This picture" if medium.kind == "image" else "A pair of frames"
         return {
-            drawn.comparison: self._comparisons.html(medium) + table_html(trace),
-            drawn.growth_words: says("How it grows", growth_words(original, resized, limits[1], subject)),
+            drawn.comparison: self._comparisons.html(medium) + comparison_table_html(trace),
+            drawn.growth_words: section_html("How it grows", growth_words(original, resized, limits[1], subject)),
             drawn.growth: gr.Plot(growth_figure(original, resized, *limits), visible=True),
         }

@@ -12,7 +12,7 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
-from qwen2vl_demo.ui.panel.cost_html import says
+from qwen2vl_demo.ui.markup import section_html
 from qwen2vl_demo.ui.panel.download_buttons import draw_download_buttons
 from qwen2vl_demo.ui.panel.experiment_html import guesses_html, trials_html
 from qwen2vl_demo.ui.panel.experiments import Experiment, Experiments
@@ -72,7 +72,7 @@ class LearnTab:
         guesses = gr.HTML(guesses_html(None), elem_id="learn-guesses", **plain)
         experiments: dict[Experiment, ExperimentComponents] = {}
         for key, introduction in INTRODUCTIONS.items():
-            gr.HTML(says(introduction.title, introduction.reason), elem_classes="learn-why", **plain)
+            gr.HTML(section_html(introduction.title, introduction.reason), elem_classes="learn-why", **plain)
             experiments[key] = ExperimentComponents(
                 button=gr.Button(introduction.button, size="sm", elem_id=f"learn-{key}", elem_classes="learn-ask"),
                 trials=gr.HTML("", elem_id=f"learn-{key}-found", **plain),

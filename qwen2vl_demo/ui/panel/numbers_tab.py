@@ -13,7 +13,7 @@ import gradio as gr
 from gradio.components import Component
 
 from qwen2vl_demo.ui.chat.conversation import Conversation
-from qwen2vl_demo.ui.panel.numbers_html import panel_html
+from qwen2vl_demo.ui.panel.numbers_html import numbers_html
 from qwen2vl_demo.ui.panel.state import PanelState
 from qwen2vl_demo.ui.panel.tab import PageContext, Updates
 
@@ -28,13 +28,13 @@ class NumbersTab:
     components: NumbersComponents
 
     def draw(self) -> None:
-        self.components = NumbersComponents(gr.HTML(panel_html(Conversation(), None), elem_id="numbers-tab"))
+        self.components = NumbersComponents(gr.HTML(numbers_html(Conversation(), None), elem_id="numbers-tab"))
 
     def outputs(self) -> Sequence[Component]:
         return [self.components.text]
 
     def update(self, state: PanelState) -> Updates:
-        return {self.components.text: panel_html(state.conversation, state.trace)}
+        return {self.components.text: numbers_html(state.conversation, state.trace)}
 
     def wire(self, page: PageContext) -> None:
         """It follows the panel and has no events of its own."""

@@ -26,7 +26,6 @@ from qwen2vl_demo.ui.chat.conversation import (
     duration,
     listed,
     numbers_of,
-    with_visitor_names,
 )
 from qwen2vl_demo.ui.chat.page_update import report
 from qwen2vl_demo.ui.chat.prompts import Prompts
@@ -71,7 +70,7 @@ class Preview:
                 cost = _cost(media, shown.trace, panel.estimate) if media else ""
         except UserError as problem:
             # Without files it will be said when something is asked.
-            cost = with_visitor_names(str(problem), conversation) if draft.files else ""
+            cost = str(problem) if draft.files else ""
         except Exception as problem:
             report(problem, "preparing a preview")
         with session.lock:

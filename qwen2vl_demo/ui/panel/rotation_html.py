@@ -1,14 +1,14 @@
-"""temp"""
+"""HTML of the tab "Rotation": what rotary embeddings are for, and two tokens compared."""
 
 from __future__ import annotations
 
-from html import escape
+from markupsafe import Markup
 
 from qwen2vl_demo.trace import PromptTrace
-from qwen2vl_demo.ui.panel.cost_html import says
-from qwen2vl_demo.ui.panel.token_pairs import token_words
+from qwen2vl_demo.ui.markup import render, section_html
+from qwen2vl_demo.ui.panel.token_pairs import NO_TOKEN, token_words
 from qwen2vl_demo.viz.angles import dials
-from qwen2vl_demo.viz.bands import Rope, angle_words, vision_words
+from qwen2vl_demo.viz.bands import Rope, angle_words, vision_words, wave_words
 
 WHY = (
     "Attention compares a query with a key. Before it does, rotary embeddings turn both by their token's position, "
@@ -30,31 +30,46 @@ VISION_WHY = (
     "half of a head turns with the row, half with the column. Time does not turn it, since frames never see each "
     "other there."
 )
-EMPTY = "Attach a picture or ask something, and two of its tokens can be compared here."
+NO_PROMPT = "Attach a picture or ask something, and two of its tokens can be compared here."
 
 
-def compared_html(rope: Rope, trace: PromptTrace, a: int, b: int) -> str:
-    """The words with the dials, and the figure, of two tokens by their number in the prompt."""
-    at, to = trace.position_ids[:, a].tolist(), trace.position_ids[:, b].tolist()
-    words = (
-        f'<div class="lens rotation"><dl class="lens-facts"><dt>First</dt><dd>{escape(token_words(trace, a))}</dd>'
-        f"<dt>Second</dt><dd>{escape(token_words(trace, b))}</dd></dl>"
-        f'<p class="lens-says">{escape(angle_words(rope, at, to, b - a))}</p>{dials(rope, at, to, b - a)}'
-        '<p class="lens-hint">One dial a pair, fastest first: the coloured hand is how far the second token is turned '
-        "from the first, the grey one what plain 1-D positions would do. Below, the same in degrees.</p></div>"
+def explanation_html(rope: Rope, *, loaded: bool) -> str:
+    """What turns, and why. `loaded` says whether `rope` is of the loaded checkpoint or of the released ones."""
+    facts = (LOADED if loaded else NOT_LOADED).format(
+        sections="-".join(map(str, rope.sections)), theta=rope.theta, size=2 * rope.pairs
     )
-    return words
+    return render("rotation_why.html", paragraphs=(*WHY, facts))
+
+
+def waves_html(rope: Rope, span: int | None = None, grid: tuple[int, int, int] | None = None) -> str:
+    """The sentence above `wave_figure`, with its arguments."""
+    return section_html("The bands of a head", wave_words(rope, span, grid))
+
+
+def tokens_html(prompt: bool) -> str:
+    """The heading above the two tokens; `prompt` says whether there is a prompt to take them from."""
+    return section_html(
+        "Two tokens", "How far are two tokens of this prompt turned apart, pair by pair?" if prompt else NO_PROMPT
+    )
+
+
+def pair_html(rope: Rope, trace: PromptTrace, first: int, second: int) -> str:
+    """Two tokens of the prompt, given by their indices, as a sentence and as clocks."""
+    positions = trace.position_ids[:, first].tolist(), trace.position_ids[:, second].tolist()
+    return render(
+        "rotation_pair.html",
+        first=token_words(trace, first),
+        second=token_words(trace, second),
+        sentence=angle_words(rope, *positions, second - first),
+        clocks=Markup(dials(rope, *positions, second - first)),
+    )
+
+
+def no_pair_html(trace: PromptTrace) -> str:
+    """In place of `pair_html` for indices that the prompt does not have."""
+    return section_html("", NO_TOKEN.format(len(trace) - 1))
 
 
 def vision_html(rope: Rope, patches: tuple[int, int] | None) -> str:
-    return says("The vision transformer's own", vision_words(rope, patches), VISION_WHY)
-
-
-def why_html(rope: Rope, *, loaded: bool) -> str:
-    words = (LOADED if loaded else NOT_LOADED).format(
-        sections="-".join(map(str, rope.sections)), theta=rope.theta, size=2 * rope.pairs
-    )
-    return (
-        f'<div class="lens"><details class="rotation-why"><summary>What turns, and why</summary>'
-        f"{''.join(f'<p>{escape(paragraph)}</p>' for paragraph in (*WHY, words))}</details></div>"
-    )
+    """The sentence above `vision_figure`, with its arguments."""
+    return section_html("The vision transformer's own", vision_words(rope, patches), VISION_WHY)

@@ -14,14 +14,20 @@ from gradio.components import Component
 from qwen2vl_demo.config import Qwen2VLConfig
 from qwen2vl_demo.released import REFERENCE, RELEASED
 from qwen2vl_demo.trace import PromptTrace
-from qwen2vl_demo.ui.panel.cost_html import says
 from qwen2vl_demo.ui.panel.download_buttons import draw_download_buttons
 from qwen2vl_demo.ui.panel.lazy import LazyDrawing
-from qwen2vl_demo.ui.panel.rotation_html import EMPTY, compared_html, vision_html, why_html
+from qwen2vl_demo.ui.panel.rotation_html import (
+    explanation_html,
+    no_pair_html,
+    pair_html,
+    tokens_html,
+    vision_html,
+    waves_html,
+)
 from qwen2vl_demo.ui.panel.state import PanelState
 from qwen2vl_demo.ui.panel.tab import AT_ONCE, PageContext, Updates
-from qwen2vl_demo.ui.panel.token_pairs import NO_TOKEN, Pair, pairs_of
-from qwen2vl_demo.viz.bands import Rope, angle_figure, vision_figure, wave_figure, wave_words
+from qwen2vl_demo.ui.panel.token_pairs import Pair, pairs_of
+from qwen2vl_demo.viz.bands import Rope, angle_figure, vision_figure, wave_figure
 
 # The last two tokens that were clicked in the lens, oldest first; the button below asks for them.
 CLICKED = """
@@ -76,10 +82,10 @@ class RotationTab:
         plain: dict[str, Any] = {"apply_default_css": False}
         plot: dict[str, Any] = {"show_label": False, "container": False, "elem_classes": "panel-plot"}
         self._lazy = LazyDrawing("rotation-lazy")
-        gr.HTML(why_html(rope, loaded=self._loaded), js_on_load=CLICKED, **plain)
-        waves = gr.HTML(says("The bands of a head", wave_words(rope)), elem_id="rotation-waves", **plain)
+        gr.HTML(explanation_html(rope, loaded=self._loaded), js_on_load=CLICKED, **plain)
+        waves = gr.HTML(waves_html(rope), elem_id="rotation-waves", **plain)
         wave_plot = gr.Plot(wave_figure(rope), elem_id="rotation-wave-plot", **plot)
-        title = gr.HTML(says("Two tokens", EMPTY), elem_id="rotation-title", **plain)
+        title = gr.HTML(tokens_html(prompt=False), elem_id="rotation-title", **plain)
         with gr.Group(visible=False, elem_id="rotation-choice") as choice:
             pair = gr.Dropdown([], label="Two tokens worth comparing", elem_id="rotation-pair")
             with gr.Row():
@@ -149,9 +155,9 @@ class RotationTab:
         rope, drawn = self._rope, self.components
         if trace is None or len(trace) < 2:
             return {
-                drawn.waves: says("The bands of a head", wave_words(rope)),
+                drawn.waves: waves_html(rope),
                 drawn.wave_plot: wave_figure(rope),
-                drawn.title: says("Two tokens", EMPTY),
+                drawn.title: tokens_html(prompt=False),
                 drawn.choice: gr.Group(visible=False),
                 drawn.first: 0,
                 drawn.second: 0,
@@ -166,9 +172,9 @@ class RotationTab:
         offered = pairs_of(trace)
         chosen = offered[0]
         return {
-            drawn.waves: says("The bands of a head", wave_words(rope, span, grid)),
+            drawn.waves: waves_html(rope, span, grid),
             drawn.wave_plot: wave_figure(rope, span, grid),
-            drawn.title: says("Two tokens", "How far are two tokens of this prompt turned apart, pair by pair?"),
+            drawn.title: tokens_html(prompt=True),
             drawn.choice: gr.Group(visible=True),
             drawn.pair: gr.Dropdown([(pair.words, pair.key) for pair in offered], value=chosen.key),
             drawn.first: gr.Number(chosen.first, maximum=len(trace) - 1),
@@ -182,11 +188,10 @@ class RotationTab:
         """The words, the clocks and the figure of two tokens, by their numbers in the prompt."""
         drawn = self.components
         if not all(isinstance(n, int | float) and 0 <= n < len(trace) for n in (first, second)):
-            missing = says("", NO_TOKEN.format(len(trace) - 1))
-            return {drawn.angles: missing, drawn.angle_plot: gr.Plot(None, visible=False)}
+            return {drawn.angles: no_pair_html(trace), drawn.angle_plot: gr.Plot(None, visible=False)}
         a, b = int(first), int(second)
         positions = trace.position_ids[:, a].tolist(), trace.position_ids[:, b].tolist()
         return {
-            drawn.angles: compared_html(self._rope, trace, a, b),
+            drawn.angles: pair_html(self._rope, trace, a, b),
             drawn.angle_plot: gr.Plot(angle_figure(self._rope, *positions, b - a), visible=True),
         }

@@ -1,13 +1,12 @@
-"""Two tokens of a prompt that are worth comparing, and what a token is called. Plain data; knows traces, no gradio."""
+"""Pairs of tokens of a prompt that are worth comparing, and the description of a token in words."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from qwen2vl_demo.trace import MediaTrace, PromptTrace
-from qwen2vl_demo.ui.chat.conversation import WORD
+from qwen2vl_demo.trace import MEDIA_NOUN, MediaTrace, PromptTrace
 
-MEDIA = 4  # pictures and clips that pairs are offered of, newest first
+MAX_MEDIA = 4  # pictures and clips for which pairs are offered, the newest ones
 NO_TOKEN = "This prompt has tokens 0 to {:,}; choose two of them."
 
 
@@ -21,12 +20,12 @@ class Pair:
 
     @property
     def key(self) -> str:
-        """The same as text, for a component of the page; unique among the pairs of a prompt."""
+        """The pair as text, for a component of the page; unique within a prompt."""
         return f"{self.first},{self.second},{self.words}"
 
     @classmethod
     def read(cls, key: object) -> Pair | None:
-        """From `key`; None for anything else, since it comes from a page."""
+        """The inverse of `key`; None for any other value, since it comes from a browser."""
         if not isinstance(key, str) or key.count(",") < 2:
             return None
         first, second, words = key.split(",", 2)
@@ -34,10 +33,10 @@ class Pair:
 
 
 def pairs_of(trace: PromptTrace) -> list[Pair]:
-    """At least one pair for a prompt of two tokens or more; those of the newest picture stand first."""
+    """At least one pair for a prompt of two tokens or more, those of the newest picture first."""
     found: list[Pair] = []
-    for number, medium in list(enumerate(trace.media, 1))[: -MEDIA - 1 : -1]:
-        found += _of_medium(trace, medium, medium.name or f"{WORD[medium.kind]} {number}")
+    for number, medium in list(enumerate(trace.media, 1))[: -MAX_MEDIA - 1 : -1]:
+        found += _of_medium(trace, medium, medium.name or f"{MEDIA_NOUN[medium.kind]} {number}")
     found.append(Pair("The first and the last token of the prompt", 0, len(trace) - 1))
     return found
 
@@ -51,7 +50,7 @@ def token_words(trace: PromptTrace, index: int) -> str:
         if start <= index < end:
             frame, row, column = _place(medium, index - start)
             time = f"step {frame} of time, " if medium.kind == "video" else ""
-            where = f"{time}row {row}, column {column} of {medium.name or f'{WORD[medium.kind]} {number}'}"
+            where = f"{time}row {row}, column {column} of {medium.name or f'{MEDIA_NOUN[medium.kind]} {number}'}"
     return f"token {index:,}: {where}, at (t, h, w) = ({t:,}, {h:,}, {w:,})"
 
 

@@ -7,18 +7,36 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from qwen2vl_demo.nano.dialogue.clip_questions import happening
+from qwen2vl_demo.nano.dialogue.clip_questions import event_sentence
+from qwen2vl_demo.nano.dialogue.dialogue import Question
 from qwen2vl_demo.nano.dialogue.follow_ups import follow_up
-from qwen2vl_demo.nano.dialogue.generator import CELL_LABELS, FAMILIES, KINDS, sample
-from qwen2vl_demo.nano.dialogue.question import Asked, describe
-from qwen2vl_demo.nano.dialogue.scene_questions import ASKERS, SCENE_WEIGHTS, ask_scene, box_answer, relation_of
+from qwen2vl_demo.nano.dialogue.generator import FAMILIES, KINDS, random_dialogue
+from qwen2vl_demo.nano.dialogue.referring_expressions import describe_scene
+from qwen2vl_demo.nano.dialogue.scene_questions import (
+    QUESTION_FUNCTIONS,
+    SCENE_WEIGHTS,
+    box_answer,
+    random_scene_question,
+    relation_of,
+)
 from qwen2vl_demo.nano.world import icons
 from qwen2vl_demo.nano.world.clips import ACTIONS, draw_clip, random_clip
-from qwen2vl_demo.nano.world.documents import random_paper
-from qwen2vl_demo.nano.world.drawing import box_of, draw_background, draw_scene
+from qwen2vl_demo.nano.world.documents import random_document
+from qwen2vl_demo.nano.world.drawing import bounding_box, draw_background, draw_scene
 from qwen2vl_demo.nano.world.layout import random_scene, random_size
 from qwen2vl_demo.nano.world.out_of_domain import main_colour
-from qwen2vl_demo.nano.world.scene import COLOURS, LABEL_INDEX, PLACES, SHAPES, STYLES, Background, Scene, Sign, Thing
+from qwen2vl_demo.nano.world.scene import (
+    CELL_LABELS,
+    COLOURS,
+    LABEL_INDEX,
+    PLACES,
+    SHAPES,
+    STYLES,
+    Background,
+    Scene,
+    Sign,
+    Thing,
+)
 
 WHITE = Background((255, 255, 255), (255, 255, 255))
 
@@ -37,7 +55,7 @@ def scenes(count: int, seed: int = 0) -> list[Scene]:
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_same_seed_gives_the_same_conversation(kind: str) -> None:
     for seed in range(3):
-        one, two = (sample(np.random.default_rng(seed), kind) for _ in range(2))
+        one, two = (random_dialogue(np.random.default_rng(seed), kind) for _ in range(2))
         assert one.turns == two.turns
         for medium in range(len(one.media)):
             assert np.array_equal(one.media[medium], two.media[medium])
@@ -45,10 +63,10 @@ def test_the_same_seed_gives_the_same_conversation(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("phrasings", ["train", "held_out", "all"])
-def test_shapes_sizes_and_turns_are_as_promised(kind: str, phrasings: str) -> None:
+@pytest.mark.parametrize("split", ["train", "held_out", "all"])
+def test_shapes_sizes_and_turns_are_as_promised(kind: str, split: str) -> None:
     for seed in range(12):
-        made = sample(np.random.default_rng(seed), kind, turns=1 + seed % 6, phrasings=phrasings)
+        made = random_dialogue(np.random.default_rng(seed), kind, turns=1 + seed % 6, split=split)
         assert len(made.turns) == 1 + seed % 6
         assert len(made.media) == len(made.cells)
         # Every medium comes exactly once, in order, and the first turn brings one if there is any.
@@ -67,33 +85,38 @@ def test_shapes_sizes_and_turns_are_as_promised(kind: str, phrasings: str) -> No
             elif kind != "pictures":
                 assert 16 <= cells.size <= 64
         for turn in made.turns:
-            assert turn.family in FAMILIES and turn.choices >= 2 and turn.question.strip() and turn.answer.strip()
+            assert (
+                turn.family in FAMILIES
+                and turn.plausible_answers >= 2
+                and turn.question.strip()
+                and turn.answer.strip()
+            )
             assert "{" not in turn.question + turn.answer
 
 
 def test_a_fixed_size_and_number_of_frames_are_kept() -> None:
     rng = np.random.default_rng(0)
-    assert sample(rng, "clip", size=(84, 140), frames=6).media[0].shape == (6, 84, 140, 3)
-    assert {m.shape for m in sample(rng, "pictures", size=(112, 140)).media} == {(112, 140, 3)}
-    for kind in ("scene", "text", "paper", "limits"):
+    assert random_dialogue(rng, "clip", size=(84, 140), frames=6).media[0].shape == (6, 84, 140, 3)
+    assert {m.shape for m in random_dialogue(rng, "pictures", size=(112, 140)).media} == {(112, 140, 3)}
+    for kind in ("scene", "text", "document", "limits"):
         for size in ((84, 84), (84, 280), (280, 84)):
-            assert sample(rng, kind, size=size).media[0].shape[-3:] == (*size, 3)
+            assert random_dialogue(rng, kind, size=size).media[0].shape[-3:] == (*size, 3)
 
 
 def test_impossible_wishes_are_refused() -> None:
     rng = np.random.default_rng(0)
     for wish in ({"kind": "photo"}, {"kind": "scene", "size": (100, 84)}, {"kind": "clip", "frames": 5}):
         with pytest.raises(ValueError):
-            sample(rng, **wish)  # type: ignore[arg-type]
+            random_dialogue(rng, **wish)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="held_out"):
-        sample(rng, "scene", phrasings="test")
+        random_dialogue(rng, "scene", split="test")
 
 
 def test_every_family_is_asked_in_training() -> None:
     rng = np.random.default_rng(0)
-    asked = {turn.family for _ in range(40) for kind in KINDS for turn in sample(rng, kind).turns}
-    asked |= {"name"} - set(icons.nouns())  # asked of icons, which are not there in every place
-    assert asked == set(FAMILIES)
+    families = {turn.family for _ in range(40) for kind in KINDS for turn in random_dialogue(rng, kind).turns}
+    families |= {"name"} - set(icons.nouns())  # asked of icons, which are not there in every place
+    assert families == set(FAMILIES)
 
 
 def test_whether_a_sign_says_something_is_answered_by_reading_it() -> None:
@@ -101,13 +124,13 @@ def test_whether_a_sign_says_something_is_answered_by_reading_it() -> None:
     rng = np.random.default_rng(4)
     there = set()
     for _ in range(200):
-        turns = sample(rng, "text", size=(140, 196)).turns
+        turns = random_dialogue(rng, "text", size=(140, 196)).turns
         read = {turn.answer for turn in turns if turn.answer.startswith("It says")}
         assert len(read) <= 1
         for turn in turns:
-            if asked := re.search(r'"([^"]*)"', turn.question):
+            if quoted := re.search(r'"([^"]*)"', turn.question):
                 assert turn.answer in read
-                there.add(f'"{asked[1]}"' in turn.answer)
+                there.add(f'"{quoted[1]}"' in turn.answer)
     assert there == {True, False}
 
 
@@ -115,7 +138,7 @@ def test_which_pictures_have_it_is_told_one_after_the_other() -> None:
     rng = np.random.default_rng(5)
     told = set()
     for _ in range(400):
-        for turn in sample(rng, "pictures").turns:
+        for turn in random_dialogue(rng, "pictures").turns:
             if " picture has " in turn.answer:
                 told.add(re.sub(r" has an? [^.]*?(?= and so|\.)", " has it", turn.answer))
     assert {"The first picture has it.", "The first picture has it and so does the second."} <= told
@@ -159,7 +182,7 @@ def test_clouds_are_soft_and_come_with_things_alone() -> None:
     rng = np.random.default_rng(1)
     assert any(random_scene(rng, (140, 140)).background.clouds for _ in range(60))
     assert not any(random_clip(rng, (140, 140), 4).background.clouds for _ in range(60))
-    assert not any(random_paper(rng, (140, 140)).background.clouds for _ in range(60))
+    assert not any(random_document(rng, (140, 140)).background.clouds for _ in range(60))
 
 
 def recount(scene: Scene, noun: str) -> int:
@@ -172,11 +195,11 @@ def test_counts_and_existence_agree_with_a_recount() -> None:
     rng = np.random.default_rng(1)
     for scene in scenes(150, 1):
         for _ in range(3):
-            asked = ASKERS["count"](rng, scene, "all")
-            assert asked is not None
-            found = re.fullmatch(r"There (?:is|are) (\d|no) (.+)\.", asked.answer)
+            question = QUESTION_FUNCTIONS["count"](rng, scene, "all")
+            assert question is not None
+            found = re.fullmatch(r"There (?:is|are) (\d|no) (.+)\.", question.answer)
             assert found and recount(scene, found[2]) == int(found[1].replace("no", "0"))
-            yes = ASKERS["exists"](rng, scene, "all")
+            yes = QUESTION_FUNCTIONS["exists"](rng, scene, "all")
             assert yes is not None
             one = re.fullmatch(r"(Yes, there is an?|No, there is no|Yes, there are (\d)) (.+)\.", yes.answer)
             assert one and recount(scene, one[3]) == int(one[2] or one[1].startswith("Yes"))
@@ -184,34 +207,36 @@ def test_counts_and_existence_agree_with_a_recount() -> None:
 
 def test_descriptions_have_the_right_articles() -> None:
     for scene in scenes(60, 4):
-        assert not re.search(r"\b[Aa] [aeio]|\b[Aa]n [^aeio]", describe(scene))
+        assert not re.search(r"\b[Aa] [aeio]|\b[Aa]n [^aeio]", describe_scene(scene))
 
 
 def test_a_description_lists_in_reading_order() -> None:
     """In 168x168 px the thirds end at 56 and 112: (30, 30) is the top left ninth, (84, 84) the middle one."""
     scene = Scene(168, 168, WHITE, (thing("red circle", 30, 30, 26, True), thing("blue star", 84, 84)))
-    assert describe(scene) == "A red circle at the top left and a blue star in the middle."
-    assert describe(scene, detailed=True) == "A big red circle at the top left and a small blue star in the middle."
+    assert describe_scene(scene) == "A red circle at the top left and a blue star in the middle."
+    assert (
+        describe_scene(scene, detailed=True) == "A big red circle at the top left and a small blue star in the middle."
+    )
     for other in scenes(40, 5):
         rows = [PLACES.index(other.place(t)) for t in other.things]
         assert rows == sorted(rows)
 
 
 def test_two_of_a_kind_never_make_an_ambiguous_question() -> None:
-    """Two stars: a question about "the star" has no single answer, so it is never asked."""
+    """Two stars: a question about "the star" has no single answer, so it is never question."""
     stars = (thing("red star", 30, 30), thing("blue star", 138, 30), thing("green circle", 84, 138))
     scene = Scene(168, 168, WHITE, stars)
     rng = np.random.default_rng(0)
-    before: Asked | None = None
+    before: Question | None = None
     for _ in range(600):
-        asked = (follow_up(rng, scene, before, "all") if before else None) or ask_scene(
+        question = (follow_up(rng, scene, before, "all") if before else None) or random_scene_question(
             rng, scene, SCENE_WEIGHTS, "all"
         )
-        assert "the star" not in asked.question.lower() and "the star" not in asked.answer.lower()
-        before = asked
+        assert "the star" not in question.text.lower() and "the star" not in question.answer.lower()
+        before = question
 
 
-@pytest.mark.parametrize("family", ASKERS)
+@pytest.mark.parametrize("family", QUESTION_FUNCTIONS)
 def test_a_scene_that_has_every_shape_and_every_colour_can_be_asked_about(family: str) -> None:
     """Nine things can show all eight: then there is no shape or colour to ask for that is not there."""
     pairs = [*zip(COLOURS, SHAPES, strict=True), ("red", "star")]
@@ -219,7 +244,7 @@ def test_a_scene_that_has_every_shape_and_every_colour_can_be_asked_about(family
     things = tuple(Thing(s, c, (128, 128, 128), x, y, 16) for (c, s), (x, y) in zip(pairs, places, strict=True))
     rng = np.random.default_rng(0)
     for _ in range(100):
-        ASKERS[family](rng, Scene(280, 280, WHITE, things), "all")
+        QUESTION_FUNCTIONS[family](rng, Scene(280, 280, WHITE, things), "all")
 
 
 def test_the_same_question_has_the_same_answer() -> None:
@@ -227,9 +252,9 @@ def test_the_same_question_has_the_same_answer() -> None:
     for scene in scenes(25, 2):
         answers: dict[str, str] = {}
         for _ in range(150):
-            asked = ask_scene(rng, scene, SCENE_WEIGHTS, "all")
-            key = asked.question.lower().rstrip("?.!")
-            assert answers.setdefault(key, asked.answer) == asked.answer
+            question = random_scene_question(rng, scene, SCENE_WEIGHTS, "all")
+            key = question.text.lower().rstrip("?.!")
+            assert answers.setdefault(key, question.answer) == question.answer
 
 
 def test_relations_are_told_only_where_one_side_is_clear() -> None:
@@ -272,7 +297,7 @@ def test_cell_labels_name_what_lies_under_them() -> None:
 def test_words_on_signs_are_labelled_and_read() -> None:
     rng = np.random.default_rng(0)
     for _ in range(40):
-        made = sample(rng, "text")
+        made = random_dialogue(rng, "text")
         labels = {CELL_LABELS[label] for label in made.labels(0).ravel()}
         said = {
             text
@@ -292,7 +317,7 @@ def test_every_style_keeps_the_outline_and_the_colour(style: str) -> None:
     square = thing("green square", 70, 70, 40, big=True)
     pixels, cells = draw_scene(Scene(140, 140, WHITE, (square,), style=style), np.random.default_rng(0))
     ys, xs = np.nonzero((pixels < 200).any(2))
-    assert (xs.min(), ys.min(), xs.max() + 1, ys.max() + 1) == pytest.approx(box_of(square), abs=1.1)
+    assert (xs.min(), ys.min(), xs.max() + 1, ys.max() + 1) == pytest.approx(bounding_box(square), abs=1.1)
     assert main_colour(np.tile(pixels[ys, xs][:, None], (1, 140, 1)))[0] == "green"
     assert (pixels[70, 70] == 255).all() == (style == "hollow")
     assert CELL_LABELS[cells.labels[2, 2]] == "green square"  # a hollow one is there in its middle too
@@ -302,7 +327,7 @@ def test_things_may_fill_a_picture_and_never_leave_it() -> None:
     shares = []
     for scene in scenes(300):
         for one in scene.things:
-            x1, y1, x2, y2 = box_of(one)
+            x1, y1, x2, y2 = bounding_box(one)
             assert min(x1, y1) > -1 and x2 < scene.width + 1 and y2 < scene.height + 1
             shares.append(max(x2 - x1, y2 - y1) / min(scene.height, scene.width))
     assert max(shares) > 0.9 and min(shares) < 0.15
@@ -314,7 +339,7 @@ def test_things_in_clips_are_of_many_sizes_and_never_leave_the_frame() -> None:
     radii = []
     for clip in (random_clip(rng, (168, 196), 6) for _ in range(150)):
         for one in (one for track in clip.tracks for one in track if one is not None):
-            x1, y1, x2, y2 = box_of(one)
+            x1, y1, x2, y2 = bounding_box(one)
             assert min(x1, y1) > -1 and x2 < clip.width + 1 and y2 < clip.height + 1
         if clip.action not in ("grows", "shrinks"):
             radii.append(clip.actor.radius)
@@ -345,12 +370,12 @@ def test_clips_move_the_way_the_answer_says() -> None:
             start, end = (np.argwhere(cells[t] == label).mean(0) for t in (0, -1))
             axis = 1 if clip.action in ("left", "right") else 0
             assert (end[axis] > start[axis]) == (clip.action in ("right", "down"))
-            assert clip.action in happening(clip)
+            assert clip.action in event_sentence(clip)
     assert set(seen) == set(ACTIONS)
 
 
 def test_a_new_picture_may_come_in_a_later_turn() -> None:
     rng = np.random.default_rng(0)
-    made = [sample(rng, "pictures") for _ in range(40)]
+    made = [random_dialogue(rng, "pictures") for _ in range(40)]
     assert any(turn.media for one in made for turn in one.turns[1:])
     assert {len(one.media) for one in made} == {2, 3}

@@ -8,19 +8,19 @@ from qwen2vl_demo.nano.dialogue.phrases import CHAT, PHRASES
 from qwen2vl_demo.nano.dialogue.wording import (
     HELD_OUT,
     count_sentence,
-    plain,
-    spellings,
-    split,
-    with_a_typo,
-    without_a_small_word,
+    expand_wording,
+    normalize,
+    with_typo,
+    without_function_word,
+    wordings_in_split,
 )
 
 
 def test_held_out_wordings_are_disjoint_and_every_question_has_some() -> None:
     lists = {**PHRASES, **{answer: remarks for remarks, answer in CHAT}}
 
-    def written(options: tuple[str, ...], phrasings: str) -> set[str]:
-        return {plain(text) for spelt in split(options, phrasings) for text in spelt}
+    def written(options: tuple[str, ...], split: str) -> set[str]:
+        return {normalize(text) for spelt in wordings_in_split(options, split) for text in spelt}
 
     train = set().union(*(written(options, "train") for options in lists.values()))
     for key, options in lists.items():
@@ -33,27 +33,32 @@ def test_held_out_wordings_are_disjoint_and_every_question_has_some() -> None:
 
 
 def test_a_wording_is_written_out_in_every_way() -> None:
-    assert spellings("Is {a} there?") == ("Is {a} there?",)
-    assert spellings("Read (it/this) (aloud/).") == ("Read it aloud.", "Read it.", "Read this aloud.", "Read this.")
+    assert expand_wording("Is {a} there?") == ("Is {a} there?",)
+    assert expand_wording("Read (it/this) (aloud/).") == (
+        "Read it aloud.",
+        "Read it.",
+        "Read this aloud.",
+        "Read this.",
+    )
     for options in (*PHRASES.values(), *(remarks for remarks, _ in CHAT)):
-        for text in (text for option in options for text in spellings(option)):
+        for text in (text for option in options for text in expand_wording(option)):
             assert not re.search(r"[()/|]|  | [.?!,]", text), text
 
 
 def test_a_small_word_may_be_missing_and_what_is_asked_for_stays() -> None:
     rng = np.random.default_rng(0)
-    said = {without_a_small_word(rng, "Where is the cat?") for _ in range(30)}
+    said = {without_function_word(rng, "Where is the cat?") for _ in range(30)}
     assert said == {"Where the cat?", "Where is cat?"}
-    assert without_a_small_word(rng, "Is A higher than B?") in ("A higher than B?", "Is A higher than B?")
-    assert without_a_small_word(rng, "How much is A") == "How much A"
-    assert without_a_small_word(rng, "Describe the picture.") == "Describe the picture."
+    assert without_function_word(rng, "Is A higher than B?") in ("A higher than B?", "Is A higher than B?")
+    assert without_function_word(rng, "How much is A") == "How much A"
+    assert without_function_word(rng, "Describe the picture.") == "Describe the picture."
 
 
 def test_a_typo_spares_short_words_and_what_is_filled_in() -> None:
     rng = np.random.default_rng(0)
-    said = {with_a_typo(rng, "Is {name} here?") for _ in range(30)}
+    said = {with_typo(rng, "Is {name} here?") for _ in range(30)}
     assert said == {"Is {name} here?"}  # "here?" ends with a question mark and is left alone
-    said = {with_a_typo(rng, "Find the {name}.") for _ in range(60)}
+    said = {with_typo(rng, "Find the {name}.") for _ in range(60)}
     assert said == {"Fnid the {name}.", "Fidn the {name}.", "Fnd the {name}.", "Fid the {name}."}
 
 

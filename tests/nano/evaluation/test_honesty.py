@@ -11,7 +11,8 @@ EXAMPLES = Path(__file__).resolve().parents[3] / "assets" / "examples"
 
 
 def test_a_photograph_is_not_claimed_and_a_drawn_scene_and_clip_are():
-    skimage = pytest.importorskip("skimage")
+    import skimage
+
     photograph = Path(skimage.__file__).parent / "data" / "astronaut.png"
     scene, clip = next(EXAMPLES.glob("*.png")), next(EXAMPLES.glob("*.mp4"))
     given = list(answers(LocalEngine.load("nano", device="cpu", dtype="float32"), [photograph, scene, clip]))

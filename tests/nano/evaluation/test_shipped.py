@@ -1,4 +1,4 @@
-"""The checkpoint in assets/nano: it answers the examples, is far above chance, and is the same model elsewhere."""
+"""The checkpoint in assets/nano: it answers the examples, is far above chance, and agrees with transformers."""
 
 import json
 from pathlib import Path
@@ -10,10 +10,10 @@ import torch
 from qwen2vl_demo.engine.local import LocalEngine
 from qwen2vl_demo.engine.protocol import GenerationOptions
 from qwen2vl_demo.model.weights import NANO
-from qwen2vl_demo.nano.dialogue.generator import sample
-from qwen2vl_demo.nano.evaluation.evaluate import evaluate
-from qwen2vl_demo.nano.evaluation.studies import answers_overlap
+from qwen2vl_demo.nano.dialogue.generator import random_dialogue
+from qwen2vl_demo.nano.evaluation.studies import answer_iou
 from qwen2vl_demo.nano.training.train import HEADS
+from qwen2vl_demo.nano.training.validation import validate
 from qwen2vl_demo.processing.chat import encode_chat
 from qwen2vl_demo.processing.image import patchify
 from qwen2vl_demo.processing.messages import Image, MediaOptions, Message, Text, Video
@@ -44,8 +44,8 @@ def test_it_is_a_checkpoint_in_the_official_layout_with_a_model_card():
     assert sum(path.stat().st_size for path in NANO.iterdir()) < 60e6
 
 
-def test_what_training_goes_on_with_lies_where_no_other_program_takes_it_for_weights():
-    """They read every safetensors file beside config.json."""
+def test_the_auxiliary_heads_are_where_no_other_program_takes_them_for_weights():
+    """Other programs read every safetensors file beside config.json."""
     assert (NANO / HEADS).is_file()
     assert [path.name for path in NANO.glob("*.safetensors")] == ["model.safetensors"]
 
@@ -56,24 +56,26 @@ def test_the_examples_of_the_first_page_are_answered_rightly(engine, card):
     parts = [Video(f) if f.suffix == ".mp4" else Image(f) for f in files]
     given = answer(engine, [Message("user", [*parts, Text(card["text"])])])
     # A box was written in bfloat16: its edges may lie a hundredth of a side elsewhere in float32.
-    assert given == card["answer"] or answers_overlap(given, card["answer"]) >= 0.9
+    assert given == card["answer"] or answer_iou(given, card["answer"]) >= 0.9
 
 
 @pytest.fixture(scope="module")
 def table(engine):
     processor = engine.processor
-    return {r.family: r for r in evaluate(engine.model, processor.tokenizer, processor.template, samples_per_kind=64)}
+    return {s.family: s for s in validate(engine.model, processor.tokenizer, processor.template, dialogues_per_kind=64)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "family", ["shape", "colour", "count", "exists", "where", "read", "chart", "pictures", "video", "followup"]
 )
 def test_on_scenes_it_has_never_seen_it_is_far_above_chance(table, family):
-    """At least a quarter of the way from guessing to perfect, right to the letter. Its card has the whole table."""
-    row = table[family]
-    assert row.accuracy > row.chance + (1 - row.chance) / 4
+    """At least a quarter of the way from guessing to perfect, right to the letter. The card has the whole table."""
+    score = table[family]
+    assert score.accuracy > score.chance + (1 - score.chance) / 4
 
 
+@pytest.mark.slow
 def test_whole_descriptions_are_right_much_more_often_than_by_chance(table):
     assert table["describe"].chance < 0.002
     assert table["describe"].accuracy > 0.3
@@ -83,9 +85,9 @@ def test_it_says_what_it_is(engine):
     assert "nano" in answer(engine, [Message("user", "Who are you?")])
 
 
-def conversation(kind, seed):
-    """The first turn of a held-out conversation, as the page would ask it."""
-    item = sample(np.random.default_rng([424242, seed]), kind, size=(140, 168), frames=4, turns=1)
+def media_and_question(kind, seed):
+    """The media and question of a one-turn dialogue that training never used."""
+    item = random_dialogue(np.random.default_rng([424242, seed]), kind, size=(140, 168), frames=4, turns=1)
     media = [item.media[m] for m in item.turns[0].media]
     return media, item.turns[0].question
 
@@ -94,12 +96,13 @@ def conversation(kind, seed):
 @torch.no_grad()
 def test_transformers_gives_the_same_greedy_answers(engine, kind):
     """The same files, loaded by transformers; our ids and patches, so that what differs is the model alone."""
-    transformers = pytest.importorskip("transformers")
+    import transformers
+
     theirs = transformers.Qwen2VLForConditionalGeneration.from_pretrained(NANO, dtype=torch.float32).eval()
     reader = transformers.AutoTokenizer.from_pretrained(NANO)
     processor, config = engine.processor, engine.model.config
     for seed in range(10):
-        media, question = conversation(kind, seed)
+        media, question = media_and_question(kind, seed)
         grids = [(m.shape[0] // 2 if m.ndim == 4 else 1, m.shape[-3] // 14, m.shape[-2] // 14) for m in media]
         patches = [patchify(m if m.ndim == 4 else m[None], config.vision, processor.image) for m in media]
         parts = [Video(b"") if m.ndim == 4 else Image(b"") for m in media]

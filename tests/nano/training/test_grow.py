@@ -10,7 +10,7 @@ from qwen2vl_demo.model.qwen2vl import Qwen2VL
 from qwen2vl_demo.model.weights import NANO
 from qwen2vl_demo.nano.checkpoint import nano_config
 from qwen2vl_demo.nano.tokenizer import extend_tokenizer
-from qwen2vl_demo.nano.training.grow import grown
+from qwen2vl_demo.nano.training.grow import grow_weights
 
 TEXTS = ["a zebra and a zebra", "The zebra drinks.", "What is it?"] * 20
 
@@ -43,7 +43,7 @@ def test_more_layers_change_nothing_at_first(tokenizers):
     )
     torch.manual_seed(0)
     small, large = Qwen2VL(small_config).eval(), Qwen2VL(config).eval()
-    large.load_state_dict(grown(small.state_dict(), large.state_dict(), NANO, new))
+    large.load_state_dict(grow_weights(small.state_dict(), large.state_dict(), NANO, new))
     patches, grids = torch.randn(16, config.vision.patch_dim), [(1, 4, 4)]
     text = "What is it?"
     ids = [torch.tensor([tokenizer.encode(text).ids]) for tokenizer in (old, new)]

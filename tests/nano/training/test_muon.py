@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from qwen2vl_demo.nano.training.muon import Muon, orthogonal
+from qwen2vl_demo.nano.training.muon import Muon, orthogonalize
 
 
 @pytest.mark.parametrize("shape", [(24, 64), (64, 24), (32, 32)])
 def test_singular_values_come_out_near_one(shape):
-    update = orthogonal(torch.randn(shape, generator=torch.Generator().manual_seed(0)))
+    update = orthogonalize(torch.randn(shape, generator=torch.Generator().manual_seed(0)))
     values = torch.linalg.svdvals(update)
     assert values.max() < 1.3
     assert values.median() > 0.6

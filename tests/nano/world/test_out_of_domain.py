@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from qwen2vl_demo.nano.world.out_of_domain import main_colour, random_outside, random_outside_clip
+from qwen2vl_demo.nano.world.out_of_domain import main_colour, random_out_of_domain, random_out_of_domain_clip
 
 
 def test_pictures_from_outside_name_a_colour_only_if_it_is_clear() -> None:
@@ -13,7 +13,7 @@ def test_pictures_from_outside_name_a_colour_only_if_it_is_clear() -> None:
     rng = np.random.default_rng(0)
     named = []
     for _ in range(120):
-        pixels, colour = random_outside(rng, 112, 112)
+        pixels, colour = random_out_of_domain(rng, 112, 112)
         word, share = main_colour(pixels)
         assert colour == (word if share >= 0.65 else None)
         assert colour or share <= 0.45
@@ -27,7 +27,7 @@ def test_clips_from_outside_move_over_one_picture() -> None:
     rng = np.random.default_rng(1)
     moved = 0
     for _ in range(12):
-        clip, colour = random_outside_clip(rng, 6, 84, 112)
+        clip, colour = random_out_of_domain_clip(rng, 6, 84, 112)
         assert clip.shape == (6, 84, 112, 3) and clip.dtype == np.uint8
         assert colour in (None, main_colour(clip.reshape(-1, 112, 3))[0])
         first, second = clip[0].astype(int), clip[1].astype(int)

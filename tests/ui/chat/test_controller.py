@@ -72,7 +72,7 @@ def test_a_turn_with_two_pictures(parts: Parts, session: Session, files: Files) 
     assert words(views[0])[0] == "*2 files*\n\nCompare them"
     assert words(final(views)) == [
         "[file] [file] Compare them",
-        "In turn 1 I see 2 files and was asked: Compare them and so on and so on ",
+        "In turn 1 I see 2 files and was asked: Compare them and so on and so on",
     ]
     assert final(views).busy is False
     assert "new tokens" in (final(views).numbers or "")
@@ -104,7 +104,7 @@ def test_follow_up_remembers(parts: Parts, session: Session, files: Files) -> No
 
 def test_files_without_words_get_a_question_and_the_page_says_so(parts: Parts, session: Session, files: Files) -> None:
     views = ask(parts, session, "  ", files("clip.mp4"))
-    assert words(final(views))[0] == "[file] Describe this video\\.\n\n*Nothing was typed, so this is asked.*"
+    assert words(final(views))[0] == "[file] Describe this video.\n\n*Nothing was typed, so this is asked.*"
     assert isinstance(parts.engine.heard[-1][0][-1].parts[0], Video)  # type: ignore[attr-defined]
 
 
@@ -161,7 +161,7 @@ def test_a_bug_in_the_engine_keeps_the_chat_and_the_log_keeps_quiet(
 
 def test_a_bug_half_way_keeps_the_words_that_came(parts: Parts, session: Session) -> None:
     last = final(ask(parts, session, "!late-break"))
-    assert words(last)[-1] == "In turn 1 " and last.notice and last.draft == Draft()
+    assert words(last)[-1] == "In turn 1" and last.notice and last.draft == Draft()
     assert session.conversation.turns[0].answer and session.conversation.turns[0].answer.ending == "error"
 
 

@@ -1,8 +1,83 @@
-"""Answers and questions as text that cannot load or disguise anything."""
+"""Answers and questions as Markdown that cannot load or disguise anything.
+
+The output is parsed again by markdown-it-py with HTML and links switched on, after formulas are cut out as the browser
+does. tests/browser/test_hostile_answers.py tests what the parser in the browser makes of it.
+"""
+
+import time
+from collections.abc import Iterator
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
 
 from qwen2vl_demo.ui.chat.markdown import literal, safe_markdown
+from tests.ui.chat.hostile_markdown import EVIL, HOSTILE
+
+READER = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
+OUR_TAGS = {"<code>", "</code>", "<wbr>"}
+PIECES = (
+    *("`", "``", "```", "~~~", "~~", "\\", "\n", "\n\n", "\t", "    ", " ", "- ", "1. ", "> ", "# ", "|", "\n|---|\n"),
+    *("*", "_", "[", "]", "](", "]:", "(", ")", "!", "<", "</", ">", "&", "&#96;", "&#10;", "&lt;", "$", "$$", "$$x$$"),
+    *("\n```\n", "\n~~~\n", "\n```js\n", "```mermaid\n", "\n---\n", "\n===\n", "a", "word", "[a]", "[a]: ", "[a]("),
+    *("<img src=x>", "<script>", "<!--", "-->", "<pre>", "</pre>", f"![a]({EVIL})", f"[a]({EVIL})", EVIL, "www.x.org"),
+    *("\r", "\x0b", "\u2028", "\xa0", "\ufdd0", "\ufdd1", "\x00", "LATEX_BLOCK_0%%%"),
+)
+HOSTILE_TEXT = st.one_of(
+    st.text(max_size=60),
+    st.lists(st.sampled_from(PIECES), max_size=24).map("".join),
+    st.lists(st.sampled_from(HOSTILE), min_size=2, max_size=3).map("".join),
+)
+
+
+def without_formulas(text: str) -> str:
+    """What is left when each shortest `$$...$$` is taken out from the left."""
+    pieces = []
+    while (start := text.find("$$")) >= 0 and (end := text.find("$$", start + 3)) >= 0:
+        pieces += [text[:start], "FORMULA"]
+        text = text[end + 2 :]
+    return "".join([*pieces, text])
+
+
+def tokens(markdown: str) -> Iterator[Token]:
+    for token in READER.parse(without_formulas(markdown)):
+        yield from token.children or [token]
+
+
+def assert_harmless(markdown: str) -> None:
+    for token in tokens(markdown):
+        assert token.type not in ("image", "link_open"), markdown
+        if token.type == "html_inline":
+            assert token.content in OUR_TAGS, markdown
+        if token.type == "html_block":
+            content = token.content.strip()
+            assert content.startswith("<pre><code") and content.endswith("</code></pre>"), markdown
+            assert content.count("<") == 4, markdown
+        if token.type == "fence":
+            assert token.info != "mermaid", markdown
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_hostile_answers_are_harmless(text: str) -> None:
+    assert_harmless(safe_markdown(text))
+    assert_harmless(literal(text))
+
+
+@given(HOSTILE_TEXT)
+def test_whatever_a_model_says_is_harmless(text: str) -> None:
+    assert_harmless(safe_markdown(text))
+
+
+@given(HOSTILE_TEXT)
+def test_whatever_a_visitor_types_is_harmless(text: str) -> None:
+    assert_harmless(literal(text))
+
+
+@given(HOSTILE_TEXT, st.integers(0, 60))
+def test_half_an_answer_is_harmless(text: str, length: int) -> None:
+    assert_harmless(safe_markdown(text[:length]))
 
 
 @pytest.mark.parametrize(
@@ -20,30 +95,73 @@ def test_tags_become_text(text: str) -> None:
 
 
 def test_pictures_and_named_links_become_their_source() -> None:
-    assert safe_markdown("![a](https://x.example/a.png)") == "!\\[a](https://x.example/a.png)"
-    assert safe_markdown("[safe](https://x.example)") == "\\[safe](https://x.example)"
-    assert safe_markdown("[a][1]\n\n[1]: https://x.example") == "\\[a]\\[1]\n\n\\[1]: https://x.example"
+    assert safe_markdown("![a](https://x.example/a.png)") == "![a&rsqb;(https://x.example/a.png)"
+    assert safe_markdown("[safe](https://x.example)") == "&lsqb;safe&rsqb;(https://x.example)"
+    assert safe_markdown("[a][1]\n\n[1]: https://x.example") == "[a&rsqb;[1]\n\n&lsqb;1&rsqb;: https://x.example"
 
 
-def test_what_is_plain_stays() -> None:
-    text = "1 < 2, a <= b, **bold**, [note], x[0]\n\n- item\n\n| a | b |\n|---|---|\n"
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1 < 2, a <= b, **bold**, [note], x[0]\n\n- item\n\n| a | b |\n|---|---|",
+        "# Heading\n\n*a* _b_ __c__ ~~d~~, snake_case, 2 * 3, AT & T, $5 and $6, 50%",
+        "1. a\n2. b\n   - c\n\n     d",
+        "- a\n- b\n\n+ c\n\n3) d",
+        "> quote\n> more\n>\n> - list",
+        "| a | b | c |\n|:--|--:|:-:|\n| `x` | **y** |  |",
+        "A formula $$a < b$$ and\n\n$$\n\\frac{a}{b}\n+ c\n$$",
+        "https://x.example/a_b?c=1#d and www.x.example",
+        "one line\nand another",
+        "- [ ] open\n- [x] done",
+    ],
+)
+def test_what_is_plain_stays(text: str) -> None:
     assert safe_markdown(text) == text
 
 
-def test_code_keeps_its_characters() -> None:
-    text = "See:\n```html\n<b>x</b> ![a](b)\n```\nand `<i>` too"
-    assert safe_markdown(text) == text
+@pytest.mark.parametrize(
+    "text",
+    [
+        "See:\n\n```html\n<b>x</b> ![a](b)\n```\n\nand `x < y && z` too",
+        "````\n```\n````",
+        "- a\n\n  ```py\n  if x < 1:\n\n      y\n  ```",
+        "`a  b` and ` ` `",
+    ],
+)
+def test_code_keeps_its_characters(text: str) -> None:
+    assert safe_markdown(text).replace("&grave;", "`") == text
+
+
+def test_code_that_would_be_markup_elsewhere_is_written_with_entities() -> None:
+    assert safe_markdown("`<i>`") == "<code>&lt;i&gt;</code>"
+    assert safe_markdown("- ```js\n  <i>\n  ```") == '- <pre><code class="language-js">&lt;i&gt;</code></pre>'
+
+
+def test_a_diagram_is_shown_as_code() -> None:
+    assert safe_markdown("```mermaid\nA --> B\n```") == "```\nA --> B\n```"
 
 
 def test_a_fence_that_never_ends_is_code_to_the_end_and_what_stands_before_is_not() -> None:
-    assert safe_markdown("<b>\n```\n<i>") == "&lt;b>\n```\n<i>"
+    assert safe_markdown("<b>\n```\n<i>") == "&lt;b>\n\n```\n<i>\n```"
 
 
 def test_unbalanced_ticks_hide_nothing() -> None:
     assert "<img" not in safe_markdown("` <img src=x> and `` <img src=y> `")
 
 
+@pytest.mark.parametrize(
+    "piece", ["` `` ``` *_", "*a _b ", "$$a", "&&", "|a", ">", "- ", "<", "[](", "www.", "a_", "**a*b_c", "~", "\n~~~x"]
+)
+def test_long_hostile_answers_take_no_long_time(piece: str) -> None:
+    text = piece * (40_000 // len(piece))
+    started = time.process_time()
+    safe_markdown(text)
+    assert time.process_time() - started < 5  # 0.3 s at most; seconds would mean quadratic time
+
+
 def test_a_visitors_words_are_shown_as_typed() -> None:
-    assert literal("*a* <b> $x$ # 1") == "\\*a\\* &lt;b\\> \\$x\\$ \\# 1"
+    assert literal("*a* <b> $x$ # 1. It is (b)!") == "&ast;a&ast; &lt;b> $x$ # 1. It is (b)!"
     assert literal("two  spaces\nand a line") == "two&nbsp; spaces\nand a line"
-    assert literal("a & b &amp; c") == "a &amp; b &amp;amp; c"
+    assert literal("a & b &amp; c") == "a & b &amp;amp; c"
+    assert literal("- a\n1. b\n---\n# c\n> d") == "&#45; a\n1&period; b\n&#45;--\n&num; c\n&gt; d"
+    assert literal("    a\n\tb\n c") == "&nbsp; &nbsp; a\n&nbsp; &nbsp; b\n&nbsp;c"

@@ -14,8 +14,9 @@ from qwen2vl_demo.engine.protocol import GenerationOptions, Outcome
 from qwen2vl_demo.geometry import VisionSpan, grid_thw, mrope_position_ids, smart_resize
 from qwen2vl_demo.trace import MediaTrace, PromptTrace
 from qwen2vl_demo.ui.chat.conversation import duration
-from qwen2vl_demo.ui.panel.comparison_html import GONE, Comparisons, compare_html, table_html
-from qwen2vl_demo.ui.panel.cost_html import now_html, operations, past_html, released_html, size
+from qwen2vl_demo.ui.panel.comparison_html import comparison_gone_html, comparison_html, comparison_table_html
+from qwen2vl_demo.ui.panel.comparisons import Comparisons
+from qwen2vl_demo.ui.panel.cost_html import estimate_html, operations, outcomes_html, released_html, size
 from qwen2vl_demo.ui.panel.lazy import trace_key
 from qwen2vl_demo.ui.panel.token_pairs import Pair, pairs_of, token_words
 from qwen2vl_demo.ui.parts import Parts
@@ -70,29 +71,29 @@ def trace_of(*media: MediaTrace) -> PromptTrace:
 
 def test_an_estimate_in_words() -> None:
     """To the first word 2 + 400 + 100 ms; 100 tokens of 20 ms make 2.5 s with it."""
-    said = words(now_html(ESTIMATE, draft=True))
+    said = words(estimate_html(ESTIMATE, draft=True))
     assert "This turn will take 1,200 tokens" in said and "1,500 of 32,768" in said and "4.6 % of the context" in said
     assert "About 0.50 s to the first word (0.37 s to 0.68 s)" in said
     assert "20 ms a token (50 a second): an answer of 100 tokens about 2.5 s" in said
     assert "Not charged: 300 tokens that are still known and the encoding of 2 of 3 pictures and clips" in said
     assert "About 4.55 GB while it answers. Beside the weights it takes 133 MB of 10 GB that are free" in said
     assert "a &lt;calibration&gt;" in said
-    assert "The last turn took" in words(now_html(ESTIMATE, draft=False))
+    assert "The last turn took" in words(estimate_html(ESTIMATE, draft=False))
 
 
 def test_what_does_not_fit_is_said() -> None:
     assert ESTIMATE.memory is not None
     tight = replace(ESTIMATE, memory=replace(ESTIMATE.memory, free=1_000_000), prompt_tokens=40_000)
-    said = words(now_html(tight, draft=True))
+    said = words(estimate_html(tight, draft=True))
     assert "133 MB beside the weights, but only 1 MB are free" in said
     assert "more than the context has room for" in said
 
 
 def test_without_a_model_the_reason_stands_there() -> None:
     bare = replace(ESTIMATE, memory=None, times=None, basis="No model is loaded.")
-    said = words(now_html(bare, draft=True))
+    said = words(estimate_html(bare, draft=True))
     assert "1,200 tokens" in said and said.endswith("No model is loaded.") and "Time on this device" not in said
-    assert "what it will cost" in words(now_html(None, draft=False))
+    assert "what it will cost" in words(estimate_html(None, draft=False))
 
 
 def outcome(first: float, token: float, **timings: float) -> Outcome:
@@ -102,17 +103,19 @@ def outcome(first: float, token: float, **timings: float) -> Outcome:
 def test_predicted_stands_beside_measured() -> None:
     """Of four predictions one is wrong: 0.9 s were outside 0.37 to 0.68. Waiting for another visitor is nobody's fault:
     0.3 s of the second answer's 0.8 s to the first word."""
-    said = past_html([outcome(0.9, 0.021), outcome(0.8, 0.019, wait=0.3)])
+    said = outcomes_html([outcome(0.9, 0.021), outcome(0.8, 0.019, wait=0.3)])
     assert "Of 4 predictions for the last 2 answers of this tab, 3 held" in words(said)
     assert said.count('class="missed"') == 1
-    rows = re.findall(r"<tr><td>.*?</tr>", said)
+    rows = re.findall(r"<tr>\s*<td>.*?</tr>", said, re.DOTALL)
     assert "0.50 s" in rows[0] and "19 ms" in rows[0]  # the newest first
     assert "0.90 s" in rows[1] and "slower than said" in rows[1] and "(300 reused)" in rows[1]
 
 
 def test_an_answer_that_was_not_predicted_is_left_out() -> None:
     bare = replace(ESTIMATE, times=None)
-    assert past_html([Outcome(bare, {"first_token": 1.0}, 5, 5, 0), Outcome(ESTIMATE, {"total": 1.0}, 5, 0, 0)]) == ""
+    assert (
+        outcomes_html([Outcome(bare, {"first_token": 1.0}, 5, 5, 0), Outcome(ESTIMATE, {"total": 1.0}, 5, 0, 0)]) == ""
+    )
 
 
 def test_released_checkpoints_in_numbers() -> None:
@@ -157,7 +160,7 @@ def shown(markup: str) -> list[PIL.Image.Image]:
 def test_the_pictures_are_really_resampled_and_small_enough_to_travel() -> None:
     it, original = medium(), photograph()
     resized = np.asarray(PIL.Image.fromarray(original).resize(it.resized_size[::-1]))
-    made = compare_html(it, resized, original)
+    made = comparison_html(it, resized, original)
     assert [p.size for p in shown(made)] == [(224, 168), (336, 252), (672, 504), it.resized_size[::-1]]
     assert len(made) < 500_000
     said = words(made)
@@ -170,13 +173,15 @@ def test_the_pictures_are_really_resampled_and_small_enough_to_travel() -> None:
 
 def test_a_hostile_name_stays_text() -> None:
     it = medium(name='"><img src=x onerror=alert(1)>')
-    made = compare_html(it, photograph(*it.resized_size), None) + table_html(trace_of(it, replace(it, span=(300, 540))))
+    made = comparison_html(it, photograph(*it.resized_size), None) + comparison_table_html(
+        trace_of(it, replace(it, span=(300, 540)))
+    )
     assert "<img src=x" not in made and "onerror=alert(1)&gt;" in made
 
 
 def test_frames_of_a_clip_cost_the_others_a_picture_each() -> None:
     clip = medium((336, 448), "clip.mp4", frames=6)
-    made = words(compare_html(clip, photograph(*clip.resized_size), None))
+    made = words(comparison_html(clip, photograph(*clip.resized_size), None))
     assert f"{6 * 256:,} (224x224)" in made and f"spends {clip.merged_tokens:,} tokens" in made
     assert "Shown is its first frame" in made
 
@@ -184,21 +189,21 @@ def test_frames_of_a_clip_cost_the_others_a_picture_each() -> None:
 def test_several_pictures_are_counted_together() -> None:
     first = medium()
     second = medium((500, 500), "dog.png", start=first.span[1] + 4)
-    said = words(table_html(trace_of(first, second)))
+    said = words(comparison_table_html(trace_of(first, second)))
     assert said.endswith(f"together 512 1,152 5,760 {first.merged_tokens + second.merged_tokens:,}")
-    assert table_html(trace_of(first)) == ""
+    assert comparison_table_html(trace_of(first)) == ""
 
 
 def test_comparisons_are_made_once_forgotten_in_time_and_never_keep_a_whole_clip() -> None:
-    made = Comparisons(most_bytes=2 * 300 * 300 * 3)
+    comparisons = Comparisons(max_pixel_bytes=2 * 300 * 300 * 3)
     clip = np.zeros((64, 300, 300, 3), np.uint8)
     media = [medium((300, 300), f"{n}.png") for n in range(3)]
     for it in media:
-        made.remember(it, clip[0], None)
-    assert all(kept.base is None for kept, _ in made._pixels.values())
-    assert made.html(media[0]) == GONE
-    figure = made.html(media[2])
-    assert figure is made.html(media[2]) and "2.png" in figure
+        comparisons.put(it, clip[0], None)
+    assert all(resized.base is None for _, (resized, _) in comparisons._pixels.items())
+    assert comparisons.html(media[0]) == comparison_gone_html()
+    figure = comparisons.html(media[2])
+    assert figure is comparisons.html(media[2]) and "2.png" in figure
 
 
 def test_pairs_worth_a_look_are_neighbours() -> None:
@@ -281,4 +286,4 @@ def test_what_was_said_before_stays_beside_what_it_took(store, files) -> None:  
     assert after.estimate.prompt_tokens == before.prompt_tokens
     (result,) = after.outcomes
     assert result.estimate is after.estimate and result.timings["first_token"] > 0
-    assert "Predicted and measured" in past_html(after.outcomes)
+    assert "Predicted and measured" in outcomes_html(after.outcomes)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import gradio as gr
 import pytest
 
-from qwen2vl_demo.ui.panel.comparison_html import Comparisons
+from qwen2vl_demo.ui.panel.comparisons import Comparisons
 from qwen2vl_demo.ui.panel.cost_tab import CostTab
 from qwen2vl_demo.ui.panel.learn_tab import LearnTab
 from qwen2vl_demo.ui.panel.numbers_tab import NumbersTab

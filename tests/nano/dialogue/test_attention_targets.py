@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 
-from qwen2vl_demo.nano.dialogue.generator import CELL_LABELS, sample
-from qwen2vl_demo.nano.dialogue.question import Asked, describe
-from qwen2vl_demo.nano.training.attention_targets import cells_under, focus, mentioned
-from qwen2vl_demo.nano.world.drawing import draw_scene
+from qwen2vl_demo.nano.dialogue.attention_targets import mentioned_things, scene_attention_targets
+from qwen2vl_demo.nano.dialogue.dialogue import Question
+from qwen2vl_demo.nano.dialogue.generator import random_dialogue
+from qwen2vl_demo.nano.dialogue.referring_expressions import describe_scene
+from qwen2vl_demo.nano.world.drawing import cells_in_box, draw_scene
 from qwen2vl_demo.nano.world.layout import random_scene
-from qwen2vl_demo.nano.world.scene import CHARACTERS, LABEL_INDEX, Background, Scene, Thing
+from qwen2vl_demo.nano.world.scene import CELL_LABELS, CHARACTERS, LABEL_INDEX, Background, Scene, Thing
 
 
 def test_a_rectangle_names_the_cells_it_covers_by_a_quarter():
@@ -16,16 +17,16 @@ def test_a_rectangle_names_the_cells_it_covers_by_a_quarter():
 
     26 of its 28 rows lie in row 1: shares 26*8/784 = 0.27, 0.93 and 26*4/784 = 0.13, so columns 0 and 1 count.
     """
-    assert cells_under((20, 30, 60, 56), 84, 112) == (4, 5)
+    assert cells_in_box((20, 30, 60, 56), 84, 112) == (4, 5)
 
 
 def test_a_tiny_rectangle_still_names_its_best_cell():
-    assert cells_under((30, 30, 33, 33), 84, 84) == (4,)
+    assert cells_in_box((30, 30, 33, 33), 84, 84) == (4,)
 
 
 def test_a_triangle_between_two_cells_rests_on_the_one_with_more_ink_too():
     """Of the columns 3 and 4 its box takes 9 and 19 px, of the rows 0 and 1 17 and 8: half of its ink lies below."""
-    assert cells_under((103, 11, 131, 36), 140, 140) == (3, 4, 9)
+    assert cells_in_box((103, 11, 131, 36), 140, 140) == (3, 4, 9)
 
 
 def test_each_phrase_of_a_description_rests_on_its_own_thing():
@@ -36,8 +37,8 @@ def test_each_phrase_of_a_description_rests_on_its_own_thing():
         scene = random_scene(rng, (168, 168))
         if len({t.name for t in scene.things}) < len(scene.things):
             continue
-        answer = describe(scene)
-        parts = focus(scene, Asked("", answer, "describe", 1))
+        answer = describe_scene(scene)
+        parts = scene_attention_targets(scene, Question("", answer, "describe", 1))
         assert len(parts) == len(scene.things)
         labels = draw_scene(scene, rng)[1].labels.ravel()
         for part, thing in zip(parts, scene.things, strict=True):
@@ -54,7 +55,7 @@ def test_a_detailed_description_rests_on_the_same_things():
     rng = np.random.default_rng(8)
     scene = next(s for _ in range(20) if len((s := random_scene(rng, (168, 168))).things) > 1)
     plain, detailed = (
-        focus(scene, Asked(question, describe(scene, detailed=detail), "describe", 1))
+        scene_attention_targets(scene, Question(question, describe_scene(scene, detailed=detail), "describe", 1))
         for question, detail in (("Describe it.", False), ("Describe it in detail.", True))
     )
     assert [part.cells for part in plain] == [part.cells for part in detailed]
@@ -67,21 +68,23 @@ def test_the_colours_of_two_rest_on_one_after_the_other(second, answer):
     pair = tuple(Thing("circle", colour, (0, 0, 0), x, 42, 20) for colour, x in names)
     scene = Scene(84, 168, Background((255, 255, 255), (255, 255, 255)), pair)
     text = f"One is red and {answer}."
-    first, other = focus(scene, Asked("What colour are the circles?", text, "colour", 1, ("pair", *pair)))
+    first, other = scene_attention_targets(
+        scene, Question("What colour are the circles?", text, "colour", 1, ("pair", *pair))
+    )
     assert text[first.start : first.end] == "One is red and"
     assert text[other.start : other.end] == f" {answer}."
     assert {cell % 6 < 3 for cell in first.cells} == {True}
     assert {cell % 6 < 3 for cell in other.cells} == {False}
 
 
-@pytest.mark.parametrize("kind", ["scene", "text", "paper", "pictures", "clip"])
+@pytest.mark.parametrize("kind", ["scene", "text", "document", "pictures", "clip"])
 def test_what_an_answer_rests_on_is_never_plain_background(kind):
     rng = np.random.default_rng(11)
     parts = 0
     for _ in range(12):
-        drawn = sample(rng, kind, size=(140, 140), frames=4)
+        drawn = random_dialogue(rng, kind, size=(140, 140), frames=4)
         for turn in drawn.turns:
-            for part in turn.focus:
+            for part in turn.attention_targets:
                 labels = drawn.labels(part.medium).ravel()[list(part.cells)]
                 assert (labels != LABEL_INDEX["background"]).any(), (turn, [CELL_LABELS[i] for i in labels])
                 assert 0 <= part.start < part.end <= len(turn.answer)
@@ -92,29 +95,29 @@ def test_what_an_answer_rests_on_is_never_plain_background(kind):
 def test_a_mention_is_by_shape_by_colour_or_by_both():
     things = random_scene(np.random.default_rng(5), (224, 224)).things
     for thing in things:
-        assert thing in mentioned(things, f"The {thing.name} is here.")
-        assert thing in mentioned(things, f"There are 2 {thing.colour} shapes.")
-        assert mentioned(things, f"There is no {thing.shape}zzz.") == []
-    assert mentioned(things, "There are 3 shapes.") == list(things)
+        assert thing in mentioned_things(things, f"The {thing.name} is here.")
+        assert thing in mentioned_things(things, f"There are 2 {thing.colour} shapes.")
+        assert mentioned_things(things, f"There is no {thing.shape}zzz.") == []
+    assert mentioned_things(things, "There are 3 shapes.") == list(things)
 
 
 def test_a_kind_mentions_the_nouns_of_that_kind_alone():
     things = [Thing(noun, "", (0, 0, 0), 30.0 * i, 30, 12) for i, noun in enumerate(("tulip", "sunflower", "cat"), 1)]
-    assert mentioned(things, "There are 2 flowers.") == things[:2]
-    assert mentioned(things, "There is 1 sunflower.") == things[1:2]
-    assert mentioned(things, "There is 1 animal.") == things[2:]
+    assert mentioned_things(things, "There are 2 flowers.") == things[:2]
+    assert mentioned_things(things, "There is 1 sunflower.") == things[1:2]
+    assert mentioned_things(things, "There is 1 animal.") == things[2:]
 
 
-@pytest.mark.parametrize("kind", ["text", "paper"])
+@pytest.mark.parametrize("kind", ["text", "document"])
 def test_each_character_of_a_number_rests_on_the_cell_that_shows_it(kind):
     """The drawing says by itself which characters stand in which cell; two that share a third leave one of them."""
     rng = np.random.default_rng(2)
     right = wrong = 0
     for _ in range(80):
-        made = sample(rng, kind, size=(140, 168))
+        made = random_dialogue(rng, kind, size=(140, 168))
         shown = made.cells[0][0].characters.reshape(-1, 3)
         for turn in made.turns:
-            for part in turn.focus:
+            for part in turn.attention_targets:
                 text = turn.answer[part.start : part.end].strip(' ".')
                 if len(text) == 1 and text.isdigit():
                     there = {CHARACTERS[i - 1] for i in shown[list(part.cells)].ravel() if i}
