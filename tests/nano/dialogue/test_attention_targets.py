@@ -1,4 +1,4 @@
-"""What training is told to look at lies where the drawing has it."""
+"""Attention targets: the cells that a part of an answer depends on are those that show it."""
 
 import numpy as np
 import pytest
@@ -7,30 +7,13 @@ from qwen2vl_demo.nano.dialogue.attention_targets import mentioned_things, scene
 from qwen2vl_demo.nano.dialogue.dialogue import Question
 from qwen2vl_demo.nano.dialogue.generator import random_dialogue
 from qwen2vl_demo.nano.dialogue.referring_expressions import describe_scene
-from qwen2vl_demo.nano.world.drawing import cells_in_box, draw_scene
+from qwen2vl_demo.nano.world.drawing import draw_scene
 from qwen2vl_demo.nano.world.layout import random_scene
 from qwen2vl_demo.nano.world.scene import CELL_LABELS, CHARACTERS, LABEL_INDEX, Background, Scene, Thing
 
 
-def test_a_rectangle_names_the_cells_it_covers_by_a_quarter():
-    """84x112 px are 3 rows of 4 cells; (20, 30)-(60, 56) fills row 1, columns 0 (8 of 28 px wide), 1 and 2 (4 px).
-
-    26 of its 28 rows lie in row 1: shares 26*8/784 = 0.27, 0.93 and 26*4/784 = 0.13, so columns 0 and 1 count.
-    """
-    assert cells_in_box((20, 30, 60, 56), 84, 112) == (4, 5)
-
-
-def test_a_tiny_rectangle_still_names_its_best_cell():
-    assert cells_in_box((30, 30, 33, 33), 84, 84) == (4,)
-
-
-def test_a_triangle_between_two_cells_rests_on_the_one_with_more_ink_too():
-    """Of the columns 3 and 4 its box takes 9 and 19 px, of the rows 0 and 1 17 and 8: half of its ink lies below."""
-    assert cells_in_box((103, 11, 131, 36), 140, 140) == (3, 4, 9)
-
-
-def test_each_phrase_of_a_description_rests_on_its_own_thing():
-    """The drawing labels the cells by itself, from a fifth of ink on: nine in ten of those its phrase rests on."""
+def test_each_phrase_of_a_description_depends_on_its_own_thing():
+    """The drawing labels a cell if a fifth of it is covered: nine in ten such cells must be among the targets."""
     rng = np.random.default_rng(3)
     checked = agreed = 0
     for _ in range(30):
@@ -51,7 +34,7 @@ def test_each_phrase_of_a_description_rests_on_its_own_thing():
     assert agreed >= 0.9 * checked
 
 
-def test_a_detailed_description_rests_on_the_same_things():
+def test_a_detailed_description_depends_on_the_same_things():
     rng = np.random.default_rng(8)
     scene = next(s for _ in range(20) if len((s := random_scene(rng, (168, 168))).things) > 1)
     plain, detailed = (
@@ -62,7 +45,7 @@ def test_a_detailed_description_rests_on_the_same_things():
 
 
 @pytest.mark.parametrize(("second", "answer"), [("red", "so is the other"), ("blue", "one is blue")])
-def test_the_colours_of_two_rest_on_one_after_the_other(second, answer):
+def test_the_colours_of_two_depend_on_one_thing_each(second, answer):
     """In 84x168 px the first circle lies in the left half, columns 0 to 2, the second in the right one."""
     names = (("red", 40.0), (second, 126.0))
     pair = tuple(Thing("circle", colour, (0, 0, 0), x, 42, 20) for colour, x in names)
@@ -78,7 +61,7 @@ def test_the_colours_of_two_rest_on_one_after_the_other(second, answer):
 
 
 @pytest.mark.parametrize("kind", ["scene", "text", "document", "pictures", "clip"])
-def test_what_an_answer_rests_on_is_never_plain_background(kind):
+def test_targets_are_never_background_alone(kind):
     rng = np.random.default_rng(11)
     parts = 0
     for _ in range(12):
@@ -109,8 +92,8 @@ def test_a_kind_mentions_the_nouns_of_that_kind_alone():
 
 
 @pytest.mark.parametrize("kind", ["text", "document"])
-def test_each_character_of_a_number_rests_on_the_cell_that_shows_it(kind):
-    """The drawing says by itself which characters stand in which cell; two that share a third leave one of them."""
+def test_each_character_of_a_number_depends_on_the_cell_that_shows_it(kind):
+    """The characters of each cell come from the drawing, which keeps one of two that share a third of a cell."""
     rng = np.random.default_rng(2)
     right = wrong = 0
     for _ in range(80):

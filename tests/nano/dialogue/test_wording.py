@@ -1,4 +1,4 @@
-"""How questions are worded: what is held out, every way to write a wording, and good English."""
+"""Wordings: the held-out split, expansion of alternatives, typos, and English grammar."""
 
 import re
 
@@ -32,7 +32,7 @@ def test_held_out_wordings_are_disjoint_and_every_question_has_some() -> None:
     assert 0.1 < len(HELD_OUT) / len(wordings) < 0.2
 
 
-def test_a_wording_is_written_out_in_every_way() -> None:
+def test_a_wording_is_expanded_in_every_way() -> None:
     assert expand_wording("Is {a} there?") == ("Is {a} there?",)
     assert expand_wording("Read (it/this) (aloud/).") == (
         "Read it aloud.",
@@ -45,21 +45,21 @@ def test_a_wording_is_written_out_in_every_way() -> None:
             assert not re.search(r"[()/|]|  | [.?!,]", text), text
 
 
-def test_a_small_word_may_be_missing_and_what_is_asked_for_stays() -> None:
+def test_a_function_word_may_be_missing_but_no_content_word() -> None:
     rng = np.random.default_rng(0)
-    said = {without_function_word(rng, "Where is the cat?") for _ in range(30)}
-    assert said == {"Where the cat?", "Where is cat?"}
+    texts = {without_function_word(rng, "Where is the cat?") for _ in range(30)}
+    assert texts == {"Where the cat?", "Where is cat?"}
     assert without_function_word(rng, "Is A higher than B?") in ("A higher than B?", "Is A higher than B?")
     assert without_function_word(rng, "How much is A") == "How much A"
     assert without_function_word(rng, "Describe the picture.") == "Describe the picture."
 
 
-def test_a_typo_spares_short_words_and_what_is_filled_in() -> None:
+def test_a_typo_spares_short_words_and_fields() -> None:
     rng = np.random.default_rng(0)
-    said = {with_typo(rng, "Is {name} here?") for _ in range(30)}
-    assert said == {"Is {name} here?"}  # "here?" ends with a question mark and is left alone
-    said = {with_typo(rng, "Find the {name}.") for _ in range(60)}
-    assert said == {"Fnid the {name}.", "Fidn the {name}.", "Fnd the {name}.", "Fid the {name}."}
+    texts = {with_typo(rng, "Is {name} here?") for _ in range(30)}
+    assert texts == {"Is {name} here?"}  # "here?" ends with a question mark and is left alone
+    texts = {with_typo(rng, "Find the {name}.") for _ in range(60)}
+    assert texts == {"Fnid the {name}.", "Fidn the {name}.", "Fnd the {name}.", "Fid the {name}."}
 
 
 def test_numbers_and_articles_are_good_english() -> None:

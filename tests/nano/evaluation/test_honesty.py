@@ -1,4 +1,4 @@
-"""Of a photograph nano says that it does not know it, and of what it was trained on it does not."""
+"""nano admits that it cannot recognise a photograph, and does not say so of what it was trained on."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from qwen2vl_demo.nano.evaluation.honesty import CLIP_QUESTIONS, PICTURE_QUESTIO
 EXAMPLES = Path(__file__).resolve().parents[3] / "assets" / "examples"
 
 
-def test_a_photograph_is_not_claimed_and_a_drawn_scene_and_clip_are():
+def test_a_photograph_is_not_recognised_but_a_drawn_scene_and_clip_are():
     import skimage
 
     photograph = Path(skimage.__file__).parent / "data" / "astronaut.png"

@@ -1,4 +1,4 @@
-"""The tables of nano's card hold what was measured, and nothing else of the card is touched."""
+"""The tables of nano's card are filled from the record, and the rest of the card is left alone."""
 
 import pytest
 
@@ -44,7 +44,7 @@ def test_a_family_that_one_column_lacks_is_left_out():
     assert tables(RECORD_OF_TWO)["| family | drawings trained on | drawings held out |"] == ["| name | 90% | 70% |"]
 
 
-def test_old_rows_give_way_and_words_stay():
+def test_rows_are_replaced_and_text_is_kept():
     made = tables(RECORD_OF_TWO)
     old = "".join(f"Words.\n\n{heading}\n|---|---|\n| old | 1% |\n| older | 2% |\n\n" for heading in made)
     expected = old

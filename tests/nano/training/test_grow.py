@@ -1,4 +1,4 @@
-"""A larger nano that begins with the weights of a smaller one says at first what the smaller one said."""
+"""A larger nano that starts from the weights of a smaller one computes the same function at first."""
 
 import dataclasses
 

@@ -47,7 +47,7 @@ def test_scoring_a_dialogue_in_one_pass_equals_generating_each_answer(raw_tokeni
 
 def test_a_random_model_scores_nothing_and_every_family_is_scored(tokenizer, template, config):
     torch.manual_seed(0)
-    scores = validate(Qwen2VL(config), tokenizer, template, dialogues_per_kind=10)
+    scores = validate(Qwen2VL(config), tokenizer, template, dialogues_per_kind=6)
     assert {score.family for score in scores} == set(FAMILIES) - {"name"}  # which needs icons
-    assert all(score.accuracy < 0.05 and score.questions > 5 for score in scores)
+    assert all(score.accuracy < 0.05 and score.questions > 2 for score in scores)
     assert all(0 < score.chance <= 0.5 for score in scores)

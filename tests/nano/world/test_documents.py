@@ -1,4 +1,4 @@
-"""Charts, receipts and opening hours: what is printed is what is answered."""
+"""Charts, receipts and opening hours: layout, ground truth, and answers agree with the document."""
 
 import re
 
@@ -56,7 +56,7 @@ def test_a_bar_is_drawn_in_its_colour_and_labelled():
 
 
 def test_an_amount_belongs_to_the_word_of_its_line_and_a_bar_to_its_letter():
-    """Numbers that share a cell leave one of them."""
+    """Of two amounts that share a cell, the cell has one."""
     rng = np.random.default_rng(3)
     right = total = 0
     for document in documents(6):
@@ -72,8 +72,8 @@ def test_an_amount_belongs_to_the_word_of_its_line_and_a_bar_to_its_letter():
     assert right > 0.9 * total > 100
 
 
-def test_the_head_is_shown_the_amount_asked_for_and_the_higher_of_two_bars():
-    """Neither the word beside the amount, which the question says already, nor the lower bar."""
+def test_attention_targets_are_the_amount_in_question_and_the_higher_of_two_bars():
+    """Neither the word beside the amount, which the question contains already, nor the lower bar."""
     rng = np.random.default_rng(6)
     seen = set()
     for _ in range(120):
@@ -90,7 +90,7 @@ def test_the_head_is_shown_the_amount_asked_for_and_the_higher_of_two_bars():
     assert seen == {"costs", "is"}
 
 
-def test_answers_agree_with_the_paper():
+def test_answers_agree_with_the_document():
     rng = np.random.default_rng(2)
     seen = set()
     for _ in range(80):

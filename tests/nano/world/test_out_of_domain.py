@@ -1,14 +1,14 @@
-"""Pictures and clips that nano should not know."""
+"""Out-of-domain pictures and clips, and their main colours."""
 
 import numpy as np
 
 from qwen2vl_demo.nano.world.out_of_domain import main_colour, random_out_of_domain, random_out_of_domain_clip
 
 
-def test_pictures_from_outside_name_a_colour_only_if_it_is_clear() -> None:
+def test_out_of_domain_pictures_have_a_main_colour_only_if_it_is_clear() -> None:
     flat = np.full((84, 84, 3), (30, 120, 220), np.uint8)
     assert main_colour(flat) == ("blue", 1)
-    flat[:56] = (240, 240, 240)  # 14 of the 21 rows that are looked at
+    flat[:56] = (240, 240, 240)  # 14 of the 21 rows that are sampled
     assert main_colour(flat) == ("white", 14 / 21)
     rng = np.random.default_rng(0)
     named = []
@@ -22,7 +22,7 @@ def test_pictures_from_outside_name_a_colour_only_if_it_is_clear() -> None:
     assert len(set(named)) >= 9
 
 
-def test_clips_from_outside_move_over_one_picture() -> None:
+def test_out_of_domain_clips_pan_over_one_picture() -> None:
     """Neighbouring frames are the same picture, some pixels further: they agree where they overlap."""
     rng = np.random.default_rng(1)
     moved = 0
