@@ -18,7 +18,7 @@ from qwen2vl_demo.ui.chat.page_update import LOST, View, log, report, settled
 from qwen2vl_demo.ui.chat.saved_chat import clean, from_record, loads
 from qwen2vl_demo.ui.panel.experiment_runner import Experimenting
 from qwen2vl_demo.ui.sessions import Draft, Session
-from qwen2vl_demo.viz.boxes import readable
+from qwen2vl_demo.viz.boxes import text_without_boxes
 
 STOP_WAIT = 0.3  # seconds that Stop waits for the engine before it lets the visitor go on
 
@@ -100,10 +100,10 @@ class Chat(Experimenting):
             for chunk in self.engine.stream(to_messages(asked, self.store.path), self.defaults, cancel):
                 if chunk.text:
                     answer += chunk.text
-                    yield readable(answer)
+                    yield text_without_boxes(answer)
         finally:
             cancel.set()
-        yield readable(answer)
+        yield text_without_boxes(answer)
 
     def _kept(self, saved: str | None) -> Conversation:
         if not saved:

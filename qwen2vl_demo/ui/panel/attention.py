@@ -18,7 +18,7 @@ from qwen2vl_demo.ui.chat.conversation import Conversation, to_messages
 from qwen2vl_demo.ui.chat.page_update import LOST, View, report
 from qwen2vl_demo.ui.panel.preview import Looking
 from qwen2vl_demo.ui.sessions import Draft, Session
-from qwen2vl_demo.viz.attention_maps import CAVEAT, WHOSE, choice_of, page_data
+from qwen2vl_demo.viz.attention_maps import CAVEAT, WHOSE, attention_payload, parse_selection
 
 MOST_WORDS = 2000  # that are offered
 WRITING = "The answer is being written. When it is finished, pick one of its words here to see where it looked."
@@ -69,7 +69,7 @@ class Attending(Looking):
         something newer was asked meanwhile."""
         now = self.words(session)
         try:
-            name, word, choice = asked["answer"], int(asked["word"]), choice_of(str(asked["choice"]))
+            name, word, choice = asked["answer"], int(asked["word"]), parse_selection(str(asked["choice"]))
         except (KeyError, TypeError, ValueError):
             return {**now, "note": "This is no word of the answer; pick one of those that are shown."}
         if not now["answer"] or name != now["answer"]:
@@ -84,7 +84,7 @@ class Attending(Looking):
                 return None
             if choice[0] is not None and not (choice[0] < trace.layers and (choice[1] or 0) < trace.heads):
                 raise UserError(f"This model has {trace.layers} layers of {trace.heads} heads; choose one of them.")
-            return {**now, "map": {"of": word, **page_data(trace, choice)}}
+            return {**now, "map": {"of": word, **attention_payload(trace, choice)}}
         except UserError as problem:
             return {**now, "note": str(problem)}
         except Exception as problem:

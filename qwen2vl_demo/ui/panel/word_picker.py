@@ -6,7 +6,7 @@ The template is static: words of the answer travel as values and are only ever s
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
+from importlib.resources import files
 from typing import Any
 
 import gradio as gr
@@ -15,7 +15,7 @@ from gradio.components import Component
 from qwen2vl_demo.ui.chat.controller import Chat
 from qwen2vl_demo.ui.panel.attention import NOTHING
 
-STATIC = Path(__file__).resolve().parent.parent / "static"
+STATIC = files("qwen2vl_demo.ui") / "static"
 TEMPLATE = """
 <section class="where" aria-label="Where the answer looked" hidden>
   <p class="quiet" data-part="note" role="status"></p>
