@@ -1,21 +1,21 @@
-"""How the page looks and what its browser side does: theme, style sheet, script, content policy.
+"""Theme, style sheets, scripts and content security policy of the page.
 
-Fonts are those that Gradio brings along; nothing is fetched from anywhere else, and the policy says so to the browser.
+Fonts are those that come with Gradio. Nothing is fetched from other servers, and the policy enforces this.
 """
 
 from __future__ import annotations
 
 from functools import cache
-from pathlib import Path
+from importlib.resources import files
 
 import gradio as gr
 
 from qwen2vl_demo.viz import lens_page as lens
 
-STATIC = Path(__file__).resolve().parent / "static"
+STATIC = files("qwen2vl_demo.ui") / "static"
 
-# Pictures, clips and connections from this server only: even a model that writes an address cannot make the browser
-# ask for it. Scripts and styles are Gradio's own, inline and evaluated, and stay as they are.
+# Pictures, clips and connections from this server only, so that an address in an answer is never requested. Gradio
+# needs inline styles and evaluated scripts, so these are not restricted.
 POLICY = (
     "img-src 'self' data: blob:; media-src 'self' data: blob:; font-src 'self' data:; connect-src 'self' data: blob:; "
     "frame-src 'self'; object-src 'none'; form-action 'self'"
@@ -24,10 +24,9 @@ POLICY = (
 
 @cache
 def head() -> str:
-    """The policy, the style sheets and the scripts of the lens.
+    """The policy, the style sheets and the scripts of the lens, for <head>.
 
-    Not through launch(css=...), which would put its own container before each rule and so leave out whatever stands
-    around it.
+    launch(css=...) would prefix each rule with Gradio's container, so that it could not style what is outside it.
     """
     sheet = "\n".join((STATIC / name).read_text(encoding="utf-8") for name in ("page.css", "costs.css", "learn.css"))
     return (

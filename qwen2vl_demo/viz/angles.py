@@ -1,6 +1,6 @@
-"""By how much two tokens are turned apart on every pair of a head, as hands of clocks: an SVG out of two positions.
+"""The angle between two tokens on every frequency pair of a head, drawn as clocks: an SVG.
 
-Beside `viz/bands.py`, which says the same in degrees. Pure; colours are the style sheet's --lens-t, -h and -w.
+`viz/bands.py` shows the same in degrees. Colours are the style sheet's --lens-t, --lens-h and --lens-w.
 """
 
 from __future__ import annotations
@@ -9,37 +9,37 @@ import math
 from collections.abc import Sequence
 from html import escape
 
-from qwen2vl_demo.viz.bands import Rope, angle_words, turned, turned_plain
+from qwen2vl_demo.viz.bands import Rope, angle_words, rotated, rotated_1d
 from qwen2vl_demo.viz.figure_theme import AXES, AXIS_COLOURS, OTHER
 
-DIAL, DIALS = 40, 12  # units of the drawing a dial, and dials in a row
+CLOCK, CLOCKS_PER_ROW = 40, 12  # side of a clock in units of the drawing; clocks in a row
 
 
-def dials(rope: Rope, first: Sequence[int], second: Sequence[int], plain: int) -> str:
-    """The same as hands of clocks: an SVG with one dial a pair, in rows for t, h and w.
+def angle_clocks_svg(rope: Rope, first: Sequence[int], second: Sequence[int], plain: int) -> str:
+    """An SVG with one clock for each pair, in rows for t, h and w.
 
-    The second token's hand is coloured, the first one's stands upright; the thin grey hand is that of 1-D positions.
-    Colours are the style sheet's --lens-t, -h and -w.
+    `first` and `second` are positions (t, h, w), `plain` is the distance in tokens. The first token's hand points up,
+    the second's is coloured; the thin grey hand is where plain 1-D positions would put the second.
     """
-    angles, flat = turned(rope, first, second), turned_plain(rope, plain)
+    angles, flat = rotated(rope, first, second), rotated_1d(rope, plain)
     shapes, row, start = [], 0, 0
     for axis, count in zip(AXES, rope.sections, strict=True):
         for index in range(count):
             pair = start + index
-            x, y = DIAL * (index % DIALS + 1.2), DIAL * (row + index // DIALS + 0.5)
-            shapes.append(_dial(axis, pair, x, y, float(angles[pair]), float(flat[pair])))
+            x, y = CLOCK * (index % CLOCKS_PER_ROW + 1.2), CLOCK * (row + index // CLOCKS_PER_ROW + 0.5)
+            shapes.append(_clock(axis, pair, x, y, float(angles[pair]), float(flat[pair])))
         if count:
-            place = f'x="{DIAL * 0.3:.0f}" y="{DIAL * (row + 0.5) + 5:.0f}"'
+            place = f'x="{CLOCK * 0.3:.0f}" y="{CLOCK * (row + 0.5) + 5:.0f}"'
             shapes.append(f'<text {place} style="fill:var(--lens-{axis},{AXIS_COLOURS[axis]})">{axis}</text>')
-        row, start = row + math.ceil(count / DIALS), start + count
+        row, start = row + math.ceil(count / CLOCKS_PER_ROW), start + count
     label = escape(angle_words(rope, first, second, plain), quote=True)
-    box = f"0 0 {DIAL * (DIALS + 0.7):.0f} {DIAL * row}"
+    box = f"0 0 {CLOCK * (CLOCKS_PER_ROW + 0.7):.0f} {CLOCK * row}"
     return f'<svg class="bands-dials" viewBox="{box}" role="img" aria-label="{label}">{"".join(shapes)}</svg>'
 
 
-def _dial(axis: str, pair: int, x: float, y: float, angle: float, flat: float) -> str:
-    """One clock; 0 is upright and positive turns clockwise."""
-    radius = DIAL * 0.42
+def _clock(axis: str, pair: int, x: float, y: float, angle: float, flat: float) -> str:
+    """One clock. Angles in radians, clockwise from the top."""
+    radius = CLOCK * 0.42
     colour = f"var(--lens-{axis},{AXIS_COLOURS[axis]})"
 
     def hand(turn: float, length: float, style: str) -> str:

@@ -1,13 +1,13 @@
-"""Where a word looked, as maps over the pictures and as shares of the whole: arrays in, arrays and plain words out.
+"""The attention of one word of an answer as maps over the pictures and as shares of the whole.
 
-Attention sums to one over the sequence, in each head of each layer and in any mean of them. What is drawn is a medium's
-part of it, cell by cell, in the raster order of its merged grid. Knows numpy only.
+Attention sums to one over the sequence, in each head of each layer and in any mean of them. A map is a medium's part of
+it, one value for each merged token, in the raster order of its merged grid.
 
-A choice of layer and head is `(layer, head)`: (None, None) is the mean over all, (3, None) the mean over the heads of
+A `Selection` is `(layer, head)`: (None, None) is the mean over all, (3, None) the mean over the heads of
 layer 3, (3, 5) one head. Heads of the same number in different layers have nothing in common, so there is no mean
 over layers of one head.
 
-Axes: S places of the sequence, T H W a medium's merged grid.
+Axes: S positions of the sequence, T H W a medium's merged grid.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ import numpy as np
 
 from qwen2vl_demo.attention_trace import AttentionTrace
 
-Choice = tuple[int | None, int | None]
+Selection = tuple[int | None, int | None]
 
-AVERAGE: Choice = (None, None)
-BUDGET = 150_000  # bytes of maps that travel at once; base64 makes them a third longer
+AVERAGE: Selection = (None, None)
+BUDGET = 150_000  # bytes of maps in one payload, before base64
 CAVEAT = (
     "Read it with care. A head that needs nothing still has to put its attention somewhere, and parks it where it does "
     "no harm: large models put much of it on the first token whatever is asked, and some on single cells of plain "
@@ -39,21 +39,21 @@ WHOSE = (
 
 @dataclass(frozen=True)
 class Shares:
-    """Where the attention went; everything together is one."""
+    """Shares of the attention; they sum to one."""
 
     media: tuple[float, ...]  # each picture or clip
     first: float  # the first token of the sequence
     text: float  # the other tokens of the prompt
-    answer: float  # the tokens of the answer before the word
+    answer: float  # the tokens of the answer that precede the word
 
     @property
     def pictures(self) -> float:
         return sum(self.media)
 
 
-def weights(trace: AttentionTrace, choice: Choice = AVERAGE) -> np.ndarray:
-    """The attention over the whole sequence, (S,) float32, which sums to one. Raises IndexError for no such head."""
-    layer, head = choice
+def weights(trace: AttentionTrace, selection: Selection = AVERAGE) -> np.ndarray:
+    """The attention over the whole sequence, (S,) float32. Raises IndexError if the layer or head does not exist."""
+    layer, head = selection
     if layer is None:
         if head is not None:
             raise ValueError("a head belongs to a layer: choose the layer too")
@@ -61,26 +61,26 @@ def weights(trace: AttentionTrace, choice: Choice = AVERAGE) -> np.ndarray:
     return trace.weights[layer].mean(axis=0) if head is None else trace.weights[layer, head]
 
 
-def shares(trace: AttentionTrace, choice: Choice = AVERAGE) -> Shares:
-    row = weights(trace, choice)
+def shares(trace: AttentionTrace, selection: Selection = AVERAGE) -> Shares:
+    row = weights(trace, selection)
     media = tuple(float(row[slice(*m.span)].sum(dtype=np.float64)) for m in trace.prompt.media)
     first, prompt = float(row[0]), float(row[: len(trace.prompt)].sum(dtype=np.float64))
     total = float(row.sum(dtype=np.float64))
     return Shares(media, first, max(0.0, prompt - first - sum(media)), max(0.0, total - prompt))
 
 
-def cells(trace: AttentionTrace, medium: int, choice: Choice = AVERAGE) -> np.ndarray:
-    """The attention on each merged token of one medium, (T, H, W) float32."""
+def cells(trace: AttentionTrace, medium: int, selection: Selection = AVERAGE) -> np.ndarray:
+    """The attention on each merged token of a medium, (T, H, W) float32."""
     of = trace.prompt.media[medium]
-    return weights(trace, choice)[slice(*of.span)].reshape(of.merged_grid)
+    return weights(trace, selection)[slice(*of.span)].reshape(of.merged_grid)
 
 
 @dataclass(frozen=True, eq=False)
 class ByteGrid:
-    """Cells as bytes: the attention is `values / 255 * top`, exact to half a step."""
+    """Attention quantised to bytes: `values / 255 * top`, exact to half a step."""
 
     values: np.ndarray  # uint8
-    top: float  # the strongest cell
+    top: float  # the greatest value
 
     @classmethod
     def of(cls, values: np.ndarray) -> ByteGrid:
@@ -89,26 +89,26 @@ class ByteGrid:
         return cls(np.rint(scaled).astype(np.uint8), top)
 
 
-def page_data(trace: AttentionTrace, choice: Choice = AVERAGE, budget: int = BUDGET) -> dict[str, Any]:
-    """What a page needs to draw the chosen map, and to switch to others without asking again; JSON-ready.
+def attention_payload(trace: AttentionTrace, selection: Selection = AVERAGE, budget: int = BUDGET) -> dict[str, Any]:
+    """The JSON that the page draws maps from; it holds other selections too, so that switching needs no request.
 
-    `maps` holds bytes over the cells of all media, one after the other, by name ("all", "3", "3.5"), each scaled to its
-    own strongest cell `top`. The chosen one is always there; then the means, the heads of the chosen layer, and the
-    heads of all layers, each only if all of its kind fit into `budget` bytes. `shares` holds
-    [each medium ..., first token, other prompt, answer] for every name there is.
+    `maps` holds, by name ("all", "3", "3.5"), the bytes of all media's cells one after the other, scaled to their
+    greatest value `top`. The selected map is always included; then the mean over all, the means of the layers, the
+    heads of the selected layer and the heads of all layers, each group only if it fits into `budget` bytes as a whole.
+    `shares` holds [each medium ..., first token, other prompt, answer] for every selection.
     """
     grids = [list(m.merged_grid) for m in trace.prompt.media]
     size = sum(t * h * w for t, h, w in grids)
-    groups: list[list[Choice]] = [
-        [choice],
+    groups: list[list[Selection]] = [
+        [selection],
         [AVERAGE],
         [(layer, None) for layer in range(trace.layers)],
-        [(choice[0], head) for head in range(trace.heads)] if choice[0] is not None else [],
+        [(selection[0], head) for head in range(trace.heads)] if selection[0] is not None else [],
         [(layer, head) for layer in range(trace.layers) for head in range(trace.heads)],
     ]
-    chosen: dict[str, Choice] = {}
+    chosen: dict[str, Selection] = {}
     for group in groups:
-        new = {name_of(c): c for c in group if name_of(c) not in chosen}
+        new = {selection_name(c): c for c in group if selection_name(c) not in chosen}
         if not chosen or (len(chosen) + len(new)) * size <= budget:
             chosen |= new
     return {
@@ -119,8 +119,8 @@ def page_data(trace: AttentionTrace, choice: Choice = AVERAGE, budget: int = BUD
         "grids": grids,
         "kinds": [m.kind for m in trace.prompt.media],
         "maps": {name: _map(trace, c) for name, c in chosen.items()},
-        "shares": {name_of(c): _rounded(shares(trace, c)) for c in choices(trace)},
-        "chosen": name_of(choice),
+        "shares": {selection_name(c): _rounded(shares(trace, c)) for c in selections(trace)},
+        "chosen": selection_name(selection),
         "exact": trace.exact_tokens,
         "seconds": round(trace.seconds, 4),
         "computed": trace.computed_tokens,
@@ -128,8 +128,8 @@ def page_data(trace: AttentionTrace, choice: Choice = AVERAGE, budget: int = BUD
     }
 
 
-def choices(trace: AttentionTrace) -> Iterator[Choice]:
-    """Every choice of layer and head that there is."""
+def selections(trace: AttentionTrace) -> Iterator[Selection]:
+    """Every selection that the trace allows."""
     yield AVERAGE
     for layer in range(trace.layers):
         yield layer, None
@@ -137,13 +137,13 @@ def choices(trace: AttentionTrace) -> Iterator[Choice]:
             yield layer, head
 
 
-def name_of(choice: Choice) -> str:
+def selection_name(selection: Selection) -> str:
     """ "all", "3" or "3.5" """
-    return ".".join(str(part) for part in choice if part is not None) or "all"
+    return ".".join(str(part) for part in selection if part is not None) or "all"
 
 
-def choice_of(name: str) -> Choice:
-    """The inverse of `name_of`. Raises ValueError for what is no such name."""
+def parse_selection(name: str) -> Selection:
+    """The inverse of `selection_name`. Raises ValueError for any other text."""
     if name == "all":
         return AVERAGE
     layer, dot, head = name.partition(".")
@@ -152,8 +152,8 @@ def choice_of(name: str) -> Choice:
     return int(layer), int(head) if dot else None
 
 
-def _map(trace: AttentionTrace, choice: Choice) -> dict[str, Any]:
-    row = weights(trace, choice)
+def _map(trace: AttentionTrace, selection: Selection) -> dict[str, Any]:
+    row = weights(trace, selection)
     every = [row[slice(*m.span)] for m in trace.prompt.media]
     grid = ByteGrid.of(np.concatenate([np.empty(0, np.float32), *every]))
     return {"top": float(f"{grid.top:.6g}"), "data": base64.b64encode(grid.values.tobytes()).decode("ascii")}

@@ -1,7 +1,7 @@
-"""The bands of rotary embeddings: which frequency pair turns with t, h or w, how fast, and how far between two tokens.
+"""The frequency bands of multimodal rotary embeddings, in figures and sentences.
 
-Numbers of a configuration and two positions in, angles, sentences and figures out. Pure: knows no model and no page.
-Pairs are numbered as in one head, fastest first; a wavelength is how many positions make one full turn.
+Which frequency pairs of a head rotate with t, h and w, how fast, and by which angle two tokens differ. Pairs are
+numbered as in one head, fastest first; a wavelength is the number of positions of one full turn.
 
 Source: the paper (arXiv 2409.12191, section 2.1) and RoPE (arXiv 2104.09864).
 """
@@ -18,18 +18,18 @@ import plotly.graph_objects as go
 from qwen2vl_demo.geometry import band_axes, inverse_frequencies
 from qwen2vl_demo.viz.figure_theme import AXES, AXIS_COLOURS, AXIS_MARKERS, AXIS_NAMES, INK, OTHER, layout
 
-TURN = 2 * math.pi  # radians of a full turn
-SMALLEST = 1e-6  # degrees; a smaller angle counts as none
+FULL_TURN = 2 * math.pi  # radians
+MIN_DEGREES = 1e-6  # a smaller angle counts as zero
 LOG: dict[str, object] = {"type": "log", "exponentformat": "SI", "dtick": 1}
-GRID_WORDS = {"t": ("step of time", "steps of time"), "h": ("row", "rows"), "w": ("column", "columns")}
-VISION_AXES = ("h", "w")  # what the ViT turns by: a patch's row and its column
+GRID_NOUNS = {"t": ("step of time", "steps of time"), "h": ("row", "rows"), "w": ("column", "columns")}
+VISION_AXES = ("h", "w")  # the axes of the ViT's own 2D RoPE
 
 
 @dataclass(frozen=True)
 class Rope:
     """The rotary embeddings of one checkpoint."""
 
-    sections: tuple[int, int, int] = (16, 24, 24)  # pairs of a head that turn with t, h and w
+    sections: tuple[int, int, int] = (16, 24, 24)  # pairs of a head for t, h and w
     theta: float = 1_000_000.0
     vision_head_dim: int = 80  # numbers in a head of the vision transformer
     vision_theta: float = 10_000.0
@@ -45,41 +45,41 @@ class Rope:
 
     @property
     def frequencies(self) -> np.ndarray:
-        """(pairs,) radians a position."""
+        """(pairs,) radians per position."""
         return inverse_frequencies(self.pairs, self.theta)
 
     @property
     def vision_frequencies(self) -> np.ndarray:
-        """(pairs of a row,) radians a patch, the same for rows and for columns."""
+        """(vision_head_dim // 4,) radians per patch, the same for rows and columns."""
         return inverse_frequencies(self.vision_head_dim // 4, self.vision_theta)
 
 
 def wavelengths(frequencies: np.ndarray) -> np.ndarray:
-    """Positions that make a full turn."""
-    return TURN / frequencies
+    """Positions of one full turn, for frequencies in radians per position."""
+    return FULL_TURN / frequencies
 
 
-def turned(rope: Rope, first: Sequence[int], second: Sequence[int]) -> np.ndarray:
-    """Radians, whole turns included, between two positions (t, h, w) on every pair. (pairs,)"""
+def rotated(rope: Rope, first: Sequence[int], second: Sequence[int]) -> np.ndarray:
+    """(pairs,) angles in radians between two positions (t, h, w), full turns included."""
     distance = np.asarray(second, dtype=np.float64) - np.asarray(first, dtype=np.float64)
     return distance[rope.axes] * rope.frequencies
 
 
-def turned_plain(rope: Rope, distance: int) -> np.ndarray:
-    """The same for plain 1-D positions, `distance` tokens apart. (pairs,)"""
+def rotated_1d(rope: Rope, distance: int) -> np.ndarray:
+    """(pairs,) the same for plain 1-D positions, `distance` tokens apart."""
     return distance * rope.frequencies
 
 
-def likeness(angles: np.ndarray) -> float:
-    """What is left of the product of a query with an equal key when both were turned apart: the mean cosine."""
+def mean_cosine(angles: np.ndarray) -> float:
+    """What remains of the product of a query with an equal key that is rotated against it."""
     return float(np.cos(angles).mean())
 
 
 def wave_figure(rope: Rope, span: int | None = None, grid: tuple[int, int, int] | None = None) -> go.Figure:
     """The wavelength of every pair, on a log scale.
 
-    `span` is how many positions the prompt takes, `grid` how many merged tokens a picture has along t, h and w: both
-    are drawn as what a wavelength is to be compared with.
+    `span`, the number of positions of the prompt, and `grid`, the merged tokens of a picture along t, h and w, are
+    drawn as lines to compare wavelengths with.
     """
     figure = go.Figure(layout=layout(height=310))
     lengths, start = wavelengths(rope.frequencies), 0
@@ -88,7 +88,7 @@ def wave_figure(rope: Rope, span: int | None = None, grid: tuple[int, int, int] 
         name = f"{axis} ({AXIS_NAMES[axis]}): {count} pairs"
         _points(figure, axis, pairs, lengths[pairs], name, "%{y:,.3~s} positions")
         if grid is not None and count:
-            steps = f"{grid[index]:,} {GRID_WORDS[axis][grid[index] != 1]}"
+            steps = f"{grid[index]:,} {GRID_NOUNS[axis][grid[index] != 1]}"
             _rule(figure, (start - 0.5, start + count - 0.5), grid[index], AXIS_COLOURS[axis], steps, below=True)
         start += count
     if span is not None:
@@ -99,9 +99,9 @@ def wave_figure(rope: Rope, span: int | None = None, grid: tuple[int, int, int] 
 
 
 def vision_figure(rope: Rope, patches: tuple[int, int] | None = None) -> go.Figure:
-    """The ViT's own 2D RoPE: half of a head's pairs turn with the patch's row, half with its column.
+    """The wavelengths of the ViT's own 2D RoPE: half of a head's pairs for the patch's row, half for its column.
 
-    `patches` is the grid (rows, columns) of a picture, drawn as how far its patches go.
+    `patches`, the grid (rows, columns) of a picture, is drawn as lines to compare with.
     """
     figure = go.Figure(layout=layout(height=250))
     lengths = wavelengths(rope.vision_frequencies)
@@ -120,16 +120,16 @@ def vision_figure(rope: Rope, patches: tuple[int, int] | None = None) -> go.Figu
 
 
 def angle_figure(rope: Rope, first: Sequence[int], second: Sequence[int], plain: int) -> go.Figure:
-    """By how many degrees two tokens at positions (t, h, w) are turned apart on every pair, whole turns included.
+    """The angle in degrees between two positions (t, h, w) on every pair, full turns included, on a log scale.
 
-    `plain` is how many tokens they are apart: what 1-D positions would turn by, in grey. On a log scale; a pair whose
-    axis does not move stands at the foot, hollow.
+    `plain` is the distance in tokens, from which the angles of 1-D positions (in grey) follow. Pairs without an angle
+    are hollow markers at the bottom.
     """
     figure = go.Figure(layout=layout(height=300))
-    degrees = np.degrees(np.abs(turned(rope, first, second)))
-    flat = np.degrees(np.abs(turned_plain(rope, plain)))
+    degrees = np.degrees(np.abs(rotated(rope, first, second)))
+    flat = np.degrees(np.abs(rotated_1d(rope, plain)))
     x = np.arange(rope.pairs)
-    least = min((float(d) for d in (*degrees, *flat) if d > SMALLEST), default=1.0)
+    least = min((float(d) for d in (*degrees, *flat) if d > MIN_DEGREES), default=1.0)
     foot = 10 ** (math.floor(math.log10(least)) - 0.5)
     figure.add_scatter(
         x=x,
@@ -176,7 +176,7 @@ def angle_figure(rope: Rope, first: Sequence[int], second: Sequence[int], plain:
 
 
 def wave_words(rope: Rope, span: int | None = None, grid: tuple[int, int, int] | None = None) -> str:
-    """What `wave_figure` shows, in words."""
+    """A description of `wave_figure`."""
     lengths = wavelengths(rope.frequencies)
     shares = ", ".join(f"{count} turn with {axis}" for axis, count in zip(AXES, rope.sections, strict=True))
     words = (
@@ -190,7 +190,7 @@ def wave_words(rope: Rope, span: int | None = None, grid: tuple[int, int, int] |
         t, h, _ = rope.sections
         leans = [
             f"the fastest {axis} pair turns by {_short(math.degrees(rope.frequencies[pair] * (count - 1)))}° "
-            f"over its {count:,} {GRID_WORDS[axis][1]}"
+            f"over its {count:,} {GRID_NOUNS[axis][1]}"
             for axis, pair, count, share in zip(AXES, (0, t, t + h), grid, rope.sections, strict=True)
             if count > 1 and share
         ]
@@ -200,9 +200,9 @@ def wave_words(rope: Rope, span: int | None = None, grid: tuple[int, int, int] |
 
 
 def angle_words(rope: Rope, first: Sequence[int], second: Sequence[int], plain: int) -> str:
-    """What `angle_figure` and the dials show, in words."""
+    """A description of `angle_figure` and of the clocks."""
     apart = [abs(int(b) - int(a)) for a, b in zip(first, second, strict=True)]
-    angles = np.degrees(np.abs(turned(rope, first, second)))
+    angles = np.degrees(np.abs(rotated(rope, first, second)))
     moved, start = [], 0
     for axis, count, distance in zip(AXES, rope.sections, apart, strict=True):
         if count and distance:
@@ -211,7 +211,7 @@ def angle_words(rope: Rope, first: Sequence[int], second: Sequence[int], plain: 
         start += count
     distances = ", ".join(f"{d:,} in {axis}" for axis, d in zip(AXES, apart, strict=True))
     how = f"turned apart by {' and '.join(moved)}" if moved else "turned alike on every pair"
-    kept, flat = likeness(np.radians(angles)), likeness(turned_plain(rope, plain))
+    kept, flat = mean_cosine(np.radians(angles)), mean_cosine(rotated_1d(rope, plain))
     return (
         f"The two tokens stand {distances} apart, and are {how}. Plain 1-D positions would put {abs(plain):,} between "
         f"them. The mean cosine over all pairs, which is what a query keeps of its product with an equal key, is "
@@ -220,7 +220,7 @@ def angle_words(rope: Rope, first: Sequence[int], second: Sequence[int], plain: 
 
 
 def vision_words(rope: Rope, patches: tuple[int, int] | None = None) -> str:
-    """What `vision_figure` shows, in words."""
+    """A description of `vision_figure`."""
     lengths = wavelengths(rope.vision_frequencies)
     words = (
         f"Before that, in the vision transformer, {len(lengths)} pairs of a head turn with a patch's row and "
@@ -249,7 +249,7 @@ def _points(figure: go.Figure, axis: str, x: np.ndarray, y: np.ndarray, name: st
 def _rule(
     figure: go.Figure, ends: tuple[float, float], y: float, colour: str, words: str, *, below: bool = False
 ) -> None:
-    """A level line with its words at its right end, above it or below."""
+    """A horizontal line, labelled at its right end, above or below."""
     figure.add_scatter(
         x=list(ends), y=[y, y], mode="lines", line={"color": colour, "width": 1.5, "dash": "dash"}, hoverinfo="skip",
         showlegend=False,
@@ -261,7 +261,7 @@ def _rule(
 
 
 def _short(value: float) -> str:
-    """Three digits, in words where they are many: 6.28, 199, 35,300, 4.9 million."""
+    """Three significant digits: 6.28, 199, 35,300, 4.9 million."""
     if value >= 1e6:
         return f"{value / 1e6:.2g} million"
     if value >= 100:

@@ -1,9 +1,8 @@
-"""Boxes in an answer: found in its text, and drawn on the picture they belong to.
+"""Boxes in an answer: parsed from its text and drawn on a picture.
 
 Qwen2-VL writes a box as `<|object_ref_start|>cat<|object_ref_end|><|box_start|>(x1,y1),(x2,y2)<|box_end|>`, with x and
-y in [0, 1000) of the picture's width and height whatever its size. The markup is text written by a model: it is read
-by regular expression, never evaluated, and anything that is not exactly a box stays words. Knows strings and PIL
-images; does not know which picture an answer speaks of.
+y in [0, 1000) of the picture's width and height, whatever its size. The markup is untrusted text: anything that is not
+exactly a box stays text.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from functools import lru_cache
 from PIL import Image, ImageDraw, ImageFont
 
 SCALE = 1000  # coordinates run over [0, 1000)
-MAX_BOXES = 100  # a model that repeats itself must not fill the page
+MAX_BOXES = 100  # a model may repeat itself without end
 
 _REF = re.compile(r"<\|object_ref_start\|>(.*?)<\|object_ref_end\|>", re.DOTALL)
 _REGION = re.compile(r"<\|(box|quad)_start\|>(.*?)<\|\1_end\|>", re.DOTALL)
@@ -33,7 +32,7 @@ COLOURS = ("#7c5cff", "#ff8a3d", "#12b886", "#e64980", "#228be6", "#f2b705", "#1
 class Box:
     """A rectangle in thousandths of the picture's sides; x1 <= x2 and y1 <= y2."""
 
-    label: str  # the name the model gave it; "" for none
+    label: str  # as the model named it; "" for none
     x1: float
     y1: float
     x2: float
@@ -51,10 +50,9 @@ class Box:
 
 
 def parse_boxes(text: str) -> tuple[Box, ...]:
-    """Every complete box of an answer, in its order; corners in either order, values beyond the picture cut to it.
+    """Every complete box of an answer, in order. Corners may come in either order; values are clipped to the picture.
 
-    A box takes the name that stands before it; several boxes may follow one name. A quad becomes the rectangle
-    around it.
+    A box takes the name before it, and several boxes may follow one name. A quad becomes its bounding rectangle.
     """
     boxes: list[Box] = []
     label, at = "", 0
@@ -64,7 +62,7 @@ def parse_boxes(text: str) -> tuple[Box, ...]:
         if refs:
             label = " ".join(refs[-1].split())
         elif _MARKUP.sub("", before).strip(" ,;\n"):
-            label = ""  # words in between: the earlier name is no longer meant
+            label = ""  # text in between: the earlier name no longer applies
         at = region.end()
         points = [(_clip(x), _clip(y)) for x, y in _POINT.findall(region.group(2))]
         step = 4 if region.group(1) == "quad" else 2
@@ -74,10 +72,10 @@ def parse_boxes(text: str) -> tuple[Box, ...]:
     return tuple(boxes[:MAX_BOXES])
 
 
-def readable(text: str) -> str:
-    """The answer for people: names stay, coordinates go, a box without a name is called "box 1".
+def text_without_boxes(text: str) -> str:
+    """The answer without box markup: names stay, coordinates go, a box without a name becomes "box 1".
 
-    Safe to call on half an answer: a box that is still being written is left out.
+    A box that is still being written, at the end of half an answer, is left out.
     """
     number = 0
     named_until = -1  # a box that starts here continues a name
@@ -103,7 +101,7 @@ def readable(text: str) -> str:
 
 
 def draw_boxes(picture: Image.Image, boxes: Sequence[Box]) -> Image.Image:
-    """A copy of the picture (RGB) with the boxes on it, one colour a name, each with its name (or number) in a tag."""
+    """An RGB copy of the picture with the boxes drawn on it: one colour for each name, a tag with name or number."""
     canvas = picture.convert("RGB")
     draw = ImageDraw.Draw(canvas)
     size = (canvas.height, canvas.width)
@@ -131,7 +129,7 @@ def _tag(
     colour: str,
     placed: Sequence[tuple[int, int, int, int]],
 ) -> tuple[int, int, int, int]:
-    """Writes a tag above the corner, or inside the box where there is no room; moves down past tags already there."""
+    """Draws a tag above the corner, or inside the box if there is no room, below tags that it would overlap."""
     x0, y0, x1, y1 = draw.textbbox((0, 0), words, font=font)
     pad = max(2, int(y1 - y0) // 4)
     width, height = int(x1 - x0) + 2 * pad, int(y1 - y0) + 2 * pad
@@ -148,7 +146,7 @@ def _tag(
 
 
 def _writable(label: str) -> str:
-    """The label, shortened, if the bundled font has its letters; else nothing, and the box gets its number."""
+    """The label, shortened; "" if the bundled font lacks one of its characters."""
     short = label if len(label) <= 28 else label[:27] + "…"
     return short if all(_has_glyph(c) for c in short) else ""
 
@@ -165,7 +163,7 @@ def _has_glyph(character: str) -> bool:
 
 @lru_cache(maxsize=64)
 def _ink(colour: str) -> str:
-    """Black or white, whichever stands out more on the colour (relative luminance, WCAG 2)."""
+    """Black or white, whichever contrasts more with the colour (relative luminance, WCAG 2)."""
     channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
     linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
     return "black" if 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2] > 0.18 else "white"

@@ -1,8 +1,8 @@
-"""Pixels as data URIs for a page, small enough to travel with every view.
+"""Pixels as data URIs of bounded length.
 
-A picture becomes one image; the frames of a clip become one with all of them side by side (a sprite). What is small
-enough goes as WebP without loss, so that a magnified pixel is the very pixel. A photograph goes as JPEG, which is
-written ten times as fast as WebP, unless only WebP is small enough. Pure: the same pixels, the same text.
+A picture becomes one image, the frames of a clip a sprite sheet. Small images are lossless WebP, so that a magnified
+pixel is exact; larger ones are JPEG, which encodes ten times as fast as WebP, or lossy WebP if only that fits. The
+result depends on the pixels alone.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 import PIL.Image
 
-SIDE = 1280  # px, the longer side of a picture at most
-SPRITE_SIDE = 16_000  # px; WebP ends at 16383
-LOSSLESS_PIXELS = 640 * 640  # above this a picture without loss takes too long to write
-PIXELS_PER_BYTE = 8  # a picture is not shown larger than can be had at this rate
-# Tried in turn; after the last the picture is made smaller. WebP's method 0 is its fastest.
+SIDE = 1280  # px, the longest side of a picture
+SPRITE_SIDE = 16_000  # px; WebP allows 16383
+LOSSLESS_PIXELS = 640 * 640  # above this, lossless encoding takes too long
+PIXELS_PER_BYTE = 8  # pictures are scaled down to this rate before the first attempt
+# Tried in order; after the last one the picture is scaled down. Method 0 is the fastest of WebP.
 LOSSY: tuple[dict[str, Any], ...] = (
     {"format": "JPEG", "quality": 84, "subsampling": 0},
     {"format": "JPEG", "quality": 78},
@@ -31,44 +31,44 @@ LOSSLESS: dict[str, Any] = {"format": "WEBP", "lossless": True, "quality": 30, "
 
 
 @dataclass(frozen=True)
-class Encoded:
-    """Frames as one image: `columns` of them in a row, each (height, width) px."""
+class EncodedImage:
+    """Frames in one image: `columns` in a row, each (height, width) px."""
 
     uri: str
     height: int
     width: int
     count: int
     columns: int
-    scale: float  # shown pixels a real pixel; 1 is the real size
+    scale: float  # encoded pixels per source pixel; 1 is the original size
     lossless: bool
 
     def to_dict(self) -> dict[str, Any]:
         return vars(self).copy()
 
 
-def encode(frames: np.ndarray, most_chars: int, *, side: int = SIDE) -> Encoded:
-    """(n, H, W, 3) uint8 as one data URI of at most about `most_chars` characters; n = 1 for a picture.
+def encode_frames(frames: np.ndarray, max_chars: int, *, side: int = SIDE) -> EncodedImage:
+    """Frames (n, H, W, 3) uint8 as one data URI of at most about `max_chars` characters; n = 1 for a picture.
 
-    The frames of a clip share the budget: the more there are, the smaller each is shown.
+    The frames of a clip share the budget: the more there are, the smaller each is. `side` is the longest side in px.
     """
     count, height, width, _ = frames.shape
-    most_bytes = most_chars * 3 // 4
-    scale = min(1.0, side / max(height, width), math.sqrt(most_bytes * PIXELS_PER_BYTE / (count * height * width)))
+    max_bytes = max_chars * 3 // 4
+    scale = min(1.0, side / max(height, width), math.sqrt(max_bytes * PIXELS_PER_BYTE / (count * height * width)))
     while True:
         columns = _columns(count, height * scale, width * scale)
         sheet, size = _sheet(frames, scale, columns)
         small = scale == 1.0 and sheet.width * sheet.height <= LOSSLESS_PIXELS
         for way in (LOSSLESS, *LOSSY) if small else LOSSY:
             uri = _written(sheet, way)
-            if len(uri) <= most_chars:
-                return Encoded(uri, *size, count, columns, scale, lossless=way is LOSSLESS)
+            if len(uri) <= max_chars:
+                return EncodedImage(uri, *size, count, columns, scale, lossless=way is LOSSLESS)
         if max(sheet.size) <= 64:
-            return Encoded(uri, *size, count, columns, scale, lossless=False)
+            return EncodedImage(uri, *size, count, columns, scale, lossless=False)
         scale *= 0.75
 
 
 def _columns(count: int, height: float, width: float) -> int:
-    """So many frames in a row that the sheet comes out about square."""
+    """Frames in a row, so that the sheet is about square."""
     return min(count, max(1, round(math.sqrt(count * height / width)), math.ceil(count * height / SPRITE_SIDE)))
 
 

@@ -1,7 +1,6 @@
-"""What all figures share: the colours of t, h and w, and a Plotly layout that is readable on a dark and a light page.
+"""Colours of t, h and w, and a Plotly layout that is legible on light and dark pages.
 
-Knows colours and numbers only. The page repeats the colours as CSS variables (`--axis-t`, `--axis-h`, `--axis-w`);
-`css_variables` writes them, so that the two cannot drift apart.
+The style sheets repeat the colours as CSS variables; a test holds the two equal.
 """
 
 from __future__ import annotations
@@ -10,28 +9,23 @@ import plotly.graph_objects as go
 
 AXES = ("t", "h", "w")
 AXIS_NAMES = {"t": "time", "h": "row", "w": "column"}
-# From the palette of Okabe and Ito, told apart by colour-blind people; each stands out 3:1 from a white page and from
-# a near-black one. A second sign (marker, letter) always goes with them.
+# From the colour-blind safe palette of Okabe and Ito; each has a contrast of 3:1 on white and on near-black. A marker
+# or a letter always goes with the colour.
 AXIS_COLOURS = {"t": "#d55e00", "h": "#009e73", "w": "#0072b2"}
 AXIS_MARKERS = {"t": "circle", "h": "square", "w": "diamond"}
-OTHER = "#8a8a8f"  # what M-RoPE is compared with: plain 1-D positions, other models
-INK = "#7c7c80"  # words of a figure: readable on white and on near-black
+OTHER = "#8a8a8f"  # what is compared with: plain 1-D positions, other models
+INK = "#7c7c80"  # text, legible on white and on near-black
 RULE = "rgba(128,128,132,.28)"  # grid lines
-# What plotly's bar of buttons is spared; the picture can still be kept as a PNG.
+# Buttons removed from Plotly's mode bar; the one that saves a PNG stays.
 BUTTONS = ["zoom", "pan", "select", "lasso", "zoomin", "zoomout", "autoscale", "resetscale"]
 FONT = "IBM Plex Sans, system-ui, sans-serif"
 
-QWEN = "#6a69d9"  # Qwen2-VL beside other models: the page's accent
-MODEL_COLOURS = (OTHER, "#c2453d", "#ad7a00", QWEN)  # compared models, in the order of `viz.compare.RULES`
-
-
-def css_variables() -> str:
-    """`--axis-t: #d55e00; ...`, for a style sheet."""
-    return " ".join(f"--axis-{axis}: {AXIS_COLOURS[axis]};" for axis in AXES)
+QWEN = "#6a69d9"  # the page's accent colour
+MODEL_COLOURS = (OTHER, "#c2453d", "#ad7a00", QWEN)  # in the order of `other_models.RULES`
 
 
 def layout(*, height: int | None = None, **changes: object) -> go.Layout:
-    """A small figure without a frame: transparent, one font, legend above, thin rules."""
+    """A frameless layout: transparent, one font, the legend on top, thin grid lines. `changes`: Plotly attributes."""
     axis = {
         "gridcolor": RULE,
         "linecolor": RULE,

@@ -1,7 +1,6 @@
-"""The lens as a page of its own: scripts, style sheet and a payload in one file that opens without a network.
+"""The lens: its scripts and style sheet, and a standalone HTML page that shows one payload offline.
 
-The app puts the same scripts and the same style sheet into its own page. Pure but for reading the package's files.
-Knows neither gradio nor where a payload comes from.
+The app includes the same scripts and style sheet in its own page.
 """
 
 from __future__ import annotations
@@ -9,11 +8,11 @@ from __future__ import annotations
 import json
 import re
 from functools import cache
-from pathlib import Path
+from importlib.resources import files
 from typing import Any
 
-FOLDER = Path(__file__).resolve().parent / "static" / "lens"
-# In the order in which they are read: each hangs its part on window.qwen2vl.lens, which the first one makes.
+FOLDER = files("qwen2vl_demo.viz") / "static" / "lens"
+# In the order of execution: the first one creates window.qwen2vl.lens, and each of the others adds its part.
 SCRIPTS = (
     *("core", "decode", "geometry", "colour", "dom", "detail", "stage", "layers", "order", "timeline", "clip"),
     *("resize", "readout", "strip", "chips", "plot", "keep", "picture", "prompt"),
@@ -33,23 +32,23 @@ def style() -> str:
 
 @cache
 def page_source() -> str:
-    """page.html as a JSON string that may stand in a <script>: from it a page can write a page like itself."""
-    return guarded((FOLDER / "page.html").read_text(encoding="utf-8"))
+    """The template page.html as JSON for a <script> element; a page needs it to save itself as a page."""
+    return script_json((FOLDER / "page.html").read_text(encoding="utf-8"))
 
 
-def guarded(value: Any) -> str:
-    """JSON without a "<", so that nothing in it ends the element it stands in."""
+def script_json(value: Any) -> str:
+    """JSON that is safe inside a <script> element: without any "<"."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
 def standalone(payload: dict[str, Any], *, medium: int = 0, layer: str = "merged", t: int = 0) -> str:
-    """The whole page; `medium`, `layer` and `t` say what it shows first."""
+    """The page with its payload. `medium`, `layer` and `t` (a step of time) select what it shows first."""
     parts = {
         "STYLE": style(),
         "SCRIPT": script(),
         "PAGE": page_source(),
-        "PAYLOAD": guarded(payload),
-        "STATE": guarded({"medium": medium, "layer": layer, "t": t}),
+        "PAYLOAD": script_json(payload),
+        "STATE": script_json({"medium": medium, "layer": layer, "t": t}),
     }
     page = (FOLDER / "page.html").read_text(encoding="utf-8")
     return re.sub(r"<<([A-Z]+)>>", lambda mark: parts[mark[1]], page)

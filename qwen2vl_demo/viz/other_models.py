@@ -1,11 +1,10 @@
-"""The same picture in other models: what it costs there, and what is left of it.
+"""What a picture costs in other models, and how much of it they keep.
 
-Three rules that are common beside Qwen2-VL's, each stated in full in `RULES`. Sizes are (height, width) in pixels.
-Pure: a size, or pixels, in; numbers, pictures and a figure out.
+`RULES` states three common ways to turn a picture into tokens, and Qwen2-VL's. Sizes are (height, width) in pixels.
 
 Sources: CLIP and LLaVA-1.5 (arXiv 2310.03744: padded to a square of 336, 24x24 patches of 14), LLaVA-NeXT's "anyres"
-(the tile grids and the choice among them are those of its `select_best_resolution`; its newline tokens and the removal
-of padding are left out).
+(tile grids and their selection as in its `select_best_resolution`; without its newline tokens and its removal of
+padding).
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from qwen2vl_demo.geometry import FACTOR, MAX_PIXELS, PATCH_SIZE, Size, smart_re
 from qwen2vl_demo.viz.figure_theme import INK, MODEL_COLOURS, QWEN, layout
 
 TILE = 336  # px, the side of a tile and of the overview
-TILE_GRIDS = ((1, 2), (2, 1), (2, 2), (1, 3), (3, 1))  # (rows, columns) of tiles that may be chosen
+TILE_GRIDS = ((1, 2), (2, 1), (2, 2), (1, 3), (3, 1))  # (rows, columns) of tiles
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,7 @@ class Rule:
 
     key: str
     name: str
-    words: str  # the rule, for people
+    description: str  # for people
 
 
 RULES = (
@@ -52,52 +51,52 @@ RULES = (
 
 
 @dataclass(frozen=True)
-class Spend:
-    """What a picture costs by one rule, and what it keeps."""
+class Usage:
+    """What one rule makes of a picture."""
 
     rule: Rule
     tokens: int
-    size: Size  # to which the picture itself is resized, without padding
-    canvas: Size  # with padding: what the patches are cut from
-    padding_tokens: int  # of the tokens, those whose patches hold nothing of the picture
-    kept: float  # pixels of the resized picture a pixel of the original, at most 1
+    size: Size  # of the resized picture, without padding
+    canvas: Size  # with padding, as cut into patches
+    padding_tokens: int  # tokens whose patches are padding only
+    kept: float  # pixels of the resized picture per pixel of the original, at most 1
 
     @property
     def enlarged(self) -> bool:
         return self.kept >= 1
 
 
-def spend(original: Size, rule: Rule, *, qwen: Size | None = None) -> Spend:
-    """By one of RULES. `qwen` is the size that Qwen2-VL resized the picture to; without it, by its default budget."""
+def usage(original: Size, rule: Rule, *, qwen: Size | None = None) -> Usage:
+    """By one rule. `qwen` is the size to which Qwen2-VL resized the picture; by default that of its released budget."""
     if rule.key == "qwen":
         size = qwen if qwen is not None else smart_resize(*original)
-        return Spend(rule, size[0] * size[1] // FACTOR**2, size, size, 0, _kept(original, size))
+        return Usage(rule, size[0] * size[1] // FACTOR**2, size, size, 0, _kept(original, size))
     if rule.key != "tiles":
         side = int(rule.key)
         size = fit(original, (side, side))
-        return Spend(
+        return Usage(
             rule, (side // PATCH_SIZE) ** 2, size, (side, side), _padding(size, (side, side)), _kept(original, size)
         )
     canvas = tile_canvas(original)
     size, overview = fit(original, canvas), fit(original, (TILE, TILE))
     tokens = (canvas[0] // TILE * (canvas[1] // TILE) + 1) * (TILE // PATCH_SIZE) ** 2
     padding = _padding(size, canvas) + _padding(overview, (TILE, TILE))
-    return Spend(rule, tokens, size, canvas, padding, _kept(original, size))
+    return Usage(rule, tokens, size, canvas, padding, _kept(original, size))
 
 
-def spends(original: Size, qwen: Size | None = None) -> tuple[Spend, ...]:
-    """By all RULES, in their order."""
-    return tuple(spend(original, rule, qwen=qwen) for rule in RULES)
+def usages(original: Size, qwen: Size | None = None) -> tuple[Usage, ...]:
+    """By each of RULES, in their order."""
+    return tuple(usage(original, rule, qwen=qwen) for rule in RULES)
 
 
 def fit(original: Size, box: Size) -> Size:
-    """The largest size of the same shape inside a box; at least one pixel a side."""
+    """The largest size with the same aspect ratio inside a box; at least 1x1."""
     scale = min(box[0] / original[0], box[1] / original[1])
     return max(1, min(box[0], round(original[0] * scale))), max(1, min(box[1], round(original[1] * scale)))
 
 
 def tile_canvas(original: Size) -> Size:
-    """The size of all tiles together: the grid that keeps most of the picture, then the one with least padding."""
+    """The size of all tiles together: of the grid that keeps most pixels, then of the one with least padding."""
 
     def worth(grid: tuple[int, int]) -> tuple[int, int]:
         height, width = grid[0] * TILE, grid[1] * TILE
@@ -109,31 +108,31 @@ def tile_canvas(original: Size) -> Size:
     return rows * TILE, columns * TILE
 
 
-def at_resolution(picture: np.ndarray, spent: Spend) -> np.ndarray:
-    """The picture (H, W, 3) uint8 as that model gets it, without padding: really resampled, bicubic."""
-    if picture.shape[:2] == spent.size:
+def resampled(picture: np.ndarray, used: Usage) -> np.ndarray:
+    """The picture (H, W, 3) uint8 at the size of `used`, without padding, bicubic."""
+    if picture.shape[:2] == used.size:
         return picture
-    resized = PIL.Image.fromarray(picture).resize(spent.size[::-1], PIL.Image.Resampling.BICUBIC)
+    resized = PIL.Image.fromarray(picture).resize(used.size[::-1], PIL.Image.Resampling.BICUBIC)
     return np.asarray(resized)
 
 
-def busiest(picture: np.ndarray) -> tuple[float, float]:
-    """(x, y) in 0..1 of the place with the strongest edges, where a lost pixel shows; the middle of a tenth."""
+def strongest_edges(picture: np.ndarray) -> tuple[float, float]:
+    """(x, y) in [0, 1] of the part of a 10x10 grid with the strongest edges, where lost pixels are most visible."""
     small = np.asarray(PIL.Image.fromarray(picture).convert("L").resize((160, 160)), dtype=np.float32)
     across, down = np.abs(np.diff(small, axis=1))[:-1], np.abs(np.diff(small, axis=0))[:, :-1]
     edges = np.zeros((160, 160), np.float32)
     edges[:159, :159] = across + down
     cells = edges.reshape(10, 16, 10, 16).sum((1, 3))
-    cells[[0, -1]] *= 0.5  # a place at the border has less around it to look at
+    cells[[0, -1]] *= 0.5  # prefer parts that are not at the border
     cells[:, [0, -1]] *= 0.5
     row, column = np.unravel_index(int(cells.argmax()), cells.shape)
     return (float(column) + 0.5) / 10, (float(row) + 0.5) / 10
 
 
 def growth_figure(original: Size, qwen: Size, min_pixels: int, max_pixels: int) -> go.Figure:
-    """Tokens against megapixels for pictures of this shape, by every rule, with this picture marked.
+    """Tokens over megapixels for pictures of this aspect ratio, by every rule, with this picture marked.
 
-    Qwen2-VL's line is `smart_resize` within the budget (px a picture), step by step.
+    Qwen2-VL's line follows `smart_resize` within min_pixels and max_pixels.
     """
     figure = go.Figure(layout=layout(height=290))
     megapixels = np.geomspace(0.01, 40, 240)
@@ -158,14 +157,14 @@ def growth_figure(original: Size, qwen: Size, min_pixels: int, max_pixels: int) 
             line={"color": QWEN, "width": 1.5, "dash": "dot"},
             hovertemplate="Qwen2-VL, released budget: %{y:,} tokens at %{x:.3~g} megapixels<extra></extra>",
         )
-    here, spent = original[0] * original[1] / 1e6, spend(original, RULES[-1], qwen=qwen)
+    here, used = original[0] * original[1] / 1e6, usage(original, RULES[-1], qwen=qwen)
     figure.add_scatter(
         x=[here],
-        y=[spent.tokens],
+        y=[used.tokens],
         name="this picture",
         mode="markers",
         marker={"color": MODEL_COLOURS[-1], "size": 13, "symbol": "circle", "line": {"color": "white", "width": 2}},
-        hovertemplate=f"this picture: {spent.tokens:,} tokens at {here:.3g} megapixels<extra></extra>",
+        hovertemplate=f"this picture: {used.tokens:,} tokens at {here:.3g} megapixels<extra></extra>",
     )
     figure.add_vline(x=here, line={"color": INK, "width": 1, "dash": "dot"})
     figure.update_xaxes(title={"text": "megapixels of the picture"}, type="log", dtick=1)
@@ -177,20 +176,20 @@ DASHES = {"224": "dot", "336": "dash", "tiles": "dashdot", "qwen": "solid"}
 
 
 def growth_words(original: Size, qwen: Size, max_pixels: int, what: str = "This picture") -> str:
-    """What `growth_figure` shows, in words."""
-    spent = spend(original, RULES[-1], qwen=qwen)
+    """A description of `growth_figure`; `what` names the medium."""
+    used = usage(original, RULES[-1], qwen=qwen)
     most = max_pixels // FACTOR**2
     here = original[0] * original[1] / 1e6
     return (
         f"Qwen2-VL's tokens grow with the picture, one for each 28x28 pixels, up to the budget of {most:,}; fixed "
         f"resolutions spend the same on a stamp as on a poster, tiles nearly so. {what} of "
-        f"{here:.2g} megapixels takes {spent.tokens:,}."
+        f"{here:.2g} megapixels takes {used.tokens:,}."
     )
 
 
-def compare_words(original: Size, all_spent: Sequence[Spend], max_pixels: int = MAX_PIXELS) -> str:
-    """What the pictures side by side show, in words; `max_pixels` is the budget that acted."""
-    *others, ours = all_spent
+def compare_words(original: Size, all_used: Sequence[Usage], max_pixels: int = MAX_PIXELS) -> str:
+    """A description of the pictures side by side; `max_pixels` is the budget that was in force."""
+    *others, ours = all_used
     kept = _all(ours)
     lost = ", ".join(
         f"{percent(s.kept)} {'in tiles' if s.rule.key == 'tiles' else f'at {s.rule.name}'}" for s in others
@@ -198,13 +197,13 @@ def compare_words(original: Size, all_spent: Sequence[Spend], max_pixels: int = 
     within = f" within the budget of {max_pixels // FACTOR**2:,}" if max_pixels < MAX_PIXELS else ""
     more = ""
     if not ours.enlarged and max_pixels < MAX_PIXELS:
-        free = spend(original, RULES[-1])
+        free = usage(original, RULES[-1])
         more = f" With the released checkpoints' budget it would spend {free.tokens:,} and keep {_all(free)}."
     return f"Qwen2-VL spends {ours.tokens:,} tokens on this picture{within} and keeps {kept}.{more} Others keep {lost}."
 
 
 def percent(share: float) -> str:
-    """ "31 %", "0.4 %"; never "0 %" of something, and "100 %" of everything only."""
+    """A share as "31 %" or "0.4 %"; never "0 %", and "100 %" only for all."""
     value = 100 * share
     if 99.5 <= value < 100:
         return "over 99 %"
@@ -212,18 +211,18 @@ def percent(share: float) -> str:
 
 
 def _tokens(area: float, shape: float, rule: Rule, min_pixels: int, max_pixels: int) -> int | None:
-    """Of a picture of so many pixels and this height a width; None where it would be too narrow for its rule."""
+    """Of a picture of `area` pixels, `shape` (height / width); None if it is too narrow for smart_resize."""
     width = max(1, round((area / shape) ** 0.5))
     size = max(1, round(width * shape)), width
     try:
         box = smart_resize(*size, min_pixels=min_pixels, max_pixels=max_pixels)
     except UserError:
         return None
-    return spend(size, rule, qwen=box).tokens
+    return usage(size, rule, qwen=box).tokens
 
 
-def _all(spent: Spend) -> str:
-    return "all of its pixels" if spent.enlarged else f"{percent(spent.kept)} of its pixels"
+def _all(used: Usage) -> str:
+    return "all of its pixels" if used.enlarged else f"{percent(used.kept)} of its pixels"
 
 
 def _kept(original: Size, size: Size) -> float:
@@ -231,7 +230,7 @@ def _kept(original: Size, size: Size) -> float:
 
 
 def _padding(size: Size, canvas: Size) -> int:
-    """Patches that hold nothing of a picture that stands in the middle of its canvas."""
+    """Patches without any pixel of a picture that is centred on its canvas."""
     seen = 1
     for length, whole in zip(size, canvas, strict=True):
         start = (whole - length) // 2

@@ -11,11 +11,11 @@ from qwen2vl_demo.trace import MediaTrace, PromptTrace
 from qwen2vl_demo.viz.attention_maps import (
     AVERAGE,
     ByteGrid,
+    attention_payload,
     cells,
-    choice_of,
-    choices,
-    name_of,
-    page_data,
+    parse_selection,
+    selection_name,
+    selections,
     shares,
     weights,
 )
@@ -45,12 +45,12 @@ def trace():
     return record(media, 15, Word("red", 2, 4))
 
 
-@pytest.mark.parametrize("choice", [AVERAGE, (1, None), (0, 2)])
-def test_shares_are_the_sums_of_their_places_and_together_one(trace, choice):
-    layer, head = choice
+@pytest.mark.parametrize("selection", [AVERAGE, (1, None), (0, 2)])
+def test_shares_are_the_sums_of_their_places_and_together_one(trace, selection):
+    layer, head = selection
     row = trace.weights.mean((0, 1)) if layer is None else trace.weights[layer]
     row = row.mean(0) if layer is not None and head is None else row if head is None else row[head]
-    found = shares(trace, choice)
+    found = shares(trace, selection)
     assert found.media == pytest.approx((row[3:9].sum(), row[10:14].sum()), abs=1e-6)
     assert found.first == pytest.approx(row[0], abs=1e-6)
     assert found.text == pytest.approx(row[1] + row[2] + row[9] + row[14], abs=1e-6)
@@ -86,14 +86,14 @@ def decoded(data, name):
 
 
 def test_a_small_record_goes_whole_and_reads_back(trace):
-    data = json.loads(json.dumps(page_data(trace)))
-    assert set(data["maps"]) == {name_of(choice) for choice in choices(trace)} == set(data["shares"])
+    data = json.loads(json.dumps(attention_payload(trace)))
+    assert set(data["maps"]) == {selection_name(selection) for selection in selections(trace)} == set(data["shares"])
     assert data["grids"] == [[1, 2, 3], [2, 1, 2]]
     assert (data["layers"], data["heads"], data["word"], data["tokens"], data["chosen"]) == (2, 3, "red", 2, "all")
-    for choice in choices(trace):
-        expected = np.concatenate([cells(trace, m, choice).ravel() for m in range(2)])
-        np.testing.assert_allclose(decoded(data, name_of(choice)), expected, atol=expected.max() / 400)
-        assert sum(data["shares"][name_of(choice)]) == pytest.approx(1, abs=1e-3)
+    for selection in selections(trace):
+        expected = np.concatenate([cells(trace, m, selection).ravel() for m in range(2)])
+        np.testing.assert_allclose(decoded(data, selection_name(selection)), expected, atol=expected.max() / 400)
+        assert sum(data["shares"][selection_name(selection)]) == pytest.approx(1, abs=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -108,14 +108,14 @@ def test_a_small_record_goes_whole_and_reads_back(trace):
     ],
 )
 def test_a_large_record_goes_in_part_with_what_was_chosen_first(trace, budget, chosen, expected):
-    data = page_data(trace, chosen, budget)
+    data = attention_payload(trace, chosen, budget)
     assert set(data["maps"]) == expected
     assert len(data["shares"]) == 9
-    assert data["chosen"] == name_of(chosen)
+    assert data["chosen"] == selection_name(chosen)
 
 
 def test_a_prompt_of_words_alone_has_shares_and_empty_maps():
-    data = page_data(record([], 5, Word("Hi", 0, 1)))
+    data = attention_payload(record([], 5, Word("Hi", 0, 1)))
     assert decoded(data, "all").size == 0
     assert len(data["shares"]["all"]) == 3
     assert data["shares"]["all"][2] == 0  # the first word sees no answer
@@ -124,18 +124,18 @@ def test_a_prompt_of_words_alone_has_shares_and_empty_maps():
 def test_a_record_of_the_size_of_the_released_model_stays_below_200_kb():
     """28 layers, 12 heads, 1,280 cells: all heads would be 430 kB, so means travel first and a layer on request."""
     trace = record([medium("image", (1, 64, 80), 20)], 1330, Word("red", 0, 1), layers=28, heads=12)
-    for choice in (AVERAGE, (3, None), (3, 7)):
-        data = page_data(trace, choice)
+    for selection in (AVERAGE, (3, None), (3, 7)):
+        data = attention_payload(trace, selection)
         assert len(json.dumps(data)) < 200_000
         assert {"all", "0", "27"} <= set(data["maps"])
     assert {f"3.{head}" for head in range(12)} <= set(data["maps"])
 
 
 def test_names_of_choices_and_back(trace):
-    for choice in choices(trace):
-        assert choice_of(name_of(choice)) == choice
+    for selection in selections(trace):
+        assert parse_selection(selection_name(selection)) == selection
     for wrong in ("", "x", "1.x", "-1", "1.", ".2", "1.2.3"):
         with pytest.raises(ValueError, match="no layer or head"):
-            choice_of(wrong)
+            parse_selection(wrong)
     with pytest.raises(ValueError, match="layer too"):
         weights(trace, (None, 1))

@@ -9,21 +9,21 @@ import torch
 
 from qwen2vl_demo.geometry import VisionSpan, mrope_position_ids, patch_coordinates
 from qwen2vl_demo.model.rope import MRoPE, rotate, vision_angles
-from qwen2vl_demo.viz.angles import dials
+from qwen2vl_demo.viz.angles import angle_clocks_svg
 from qwen2vl_demo.viz.bands import (
     Rope,
     angle_figure,
     angle_words,
-    likeness,
-    turned,
-    turned_plain,
+    mean_cosine,
+    rotated,
+    rotated_1d,
     vision_figure,
     vision_words,
     wave_figure,
     wave_words,
     wavelengths,
 )
-from qwen2vl_demo.viz.figure_theme import AXIS_COLOURS, css_variables
+from qwen2vl_demo.viz.figure_theme import AXIS_COLOURS
 
 RELEASED = Rope()
 SMALL = Rope((8, 12, 12), 50.0, 64)
@@ -40,7 +40,7 @@ def test_angles_are_those_by_which_the_model_turns_its_heads(rope, first, second
     x = rotate(torch.ones(2, 2 * rope.pairs), angles.cos(), angles.sin()).double()
     places = torch.complex(x[:, : rope.pairs], x[:, rope.pairs :])
     between = (places[1] / places[0]).numpy()
-    expected = np.exp(1j * turned(rope, POSITIONS[:, first], POSITIONS[:, second]))
+    expected = np.exp(1j * rotated(rope, POSITIONS[:, first], POSITIONS[:, second]))
     np.testing.assert_allclose(between, expected, atol=1e-5)
 
 
@@ -49,11 +49,11 @@ def test_what_a_query_keeps_is_what_the_model_s_product_keeps():
     angles = mrope(torch.from_numpy(POSITIONS[:, [3, 20]])[:, None])[0]
     x = rotate(torch.ones(2, 64), angles.cos(), angles.sin())
     kept = float(x[0] @ x[1] / 64)
-    assert likeness(turned(SMALL, POSITIONS[:, 3], POSITIONS[:, 20])) == pytest.approx(kept, abs=1e-6)
+    assert mean_cosine(rotated(SMALL, POSITIONS[:, 3], POSITIONS[:, 20])) == pytest.approx(kept, abs=1e-6)
 
 
 def test_equal_positions_on_three_axes_are_plain_positions():
-    np.testing.assert_allclose(turned(RELEASED, (5, 5, 5), (17, 17, 17)), turned_plain(RELEASED, 12))
+    np.testing.assert_allclose(rotated(RELEASED, (5, 5, 5), (17, 17, 17)), rotated_1d(RELEASED, 12))
 
 
 def test_the_vit_s_frequencies_are_those_of_the_model():
@@ -91,7 +91,7 @@ def test_the_figure_of_angles_has_whole_turns_and_marks_what_stands_still():
 
 def test_every_pair_has_a_dial_with_its_hand():
     """On pair 8 of the small rope, h by 50 ** (-8 / 32) a row: two rows down is that many radians clockwise."""
-    drawn = dials(SMALL, (0, 0, 0), (0, 2, 0), 14)
+    drawn = angle_clocks_svg(SMALL, (0, 0, 0), (0, 2, 0), 14)
     assert drawn.count("<circle") == 32
     degrees = re.search(r"pair 8 \(h\): ([\d.]+)°", drawn)
     assert degrees and float(degrees[1]) == pytest.approx(math.degrees(2 * 50 ** (-8 / 32)), rel=1e-3)
@@ -127,7 +127,3 @@ def test_every_figure_is_small_and_stands_on_any_ground(rope):
     for figure in figures:
         assert figure.layout.paper_bgcolor == "rgba(0,0,0,0)"
         assert len(figure.to_json()) < 20_000
-
-
-def test_the_page_can_take_the_colours_from_here():
-    assert css_variables() == "--axis-t: #d55e00; --axis-h: #009e73; --axis-w: #0072b2;"

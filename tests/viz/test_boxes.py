@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from qwen2vl_demo.viz.boxes import Box, draw_boxes, parse_boxes, readable
+from qwen2vl_demo.viz.boxes import Box, draw_boxes, parse_boxes, text_without_boxes
 
 CAT = "<|object_ref_start|>the cat<|object_ref_end|><|box_start|>(100,200),(500,800)<|box_end|>"
 
@@ -55,24 +55,24 @@ def test_thousandths_become_pixels_of_width_and_height():
     assert Box("", 0, 250, 500, 1000).pixels((480, 640)) == (0, 120, 320, 480)
 
 
-def test_readable_keeps_names_and_drops_coordinates():
-    assert readable(f"I see {CAT} and {CAT.replace('the cat', 'a dog')}.") == "I see the cat and a dog."
+def test_text_without_boxes_keeps_names_and_drops_coordinates():
+    assert text_without_boxes(f"I see {CAT} and {CAT.replace('the cat', 'a dog')}.") == "I see the cat and a dog."
 
 
-def test_readable_numbers_boxes_without_a_name():
+def test_text_without_boxes_numbers_boxes_without_a_name():
     box = "<|box_start|>(1,2),(3,4)<|box_end|>"
-    assert readable(f"{box} and then {box}") == "box 1 and then box 2"
+    assert text_without_boxes(f"{box} and then {box}") == "box 1 and then box 2"
 
 
-def test_readable_leaves_plain_answers_alone():
+def test_text_without_boxes_leaves_plain_answers_alone():
     text = "a < b, and <div> , (1,2) <|im_start|> stays ."
-    assert readable(text) == text
+    assert text_without_boxes(text) == text
 
 
-def test_readable_never_shows_half_a_box():
+def test_text_without_boxes_never_shows_half_a_box():
     """While it streams, each prefix shows a prefix of the name and no markup; a lone "<" may yet be a less-than."""
     for cut in range(1, len(CAT)):
-        assert "the cat".startswith(readable(CAT[:cut]).removesuffix("<")), CAT[:cut]
+        assert "the cat".startswith(text_without_boxes(CAT[:cut]).removesuffix("<")), CAT[:cut]
 
 
 def test_boxes_are_drawn_where_they_are():

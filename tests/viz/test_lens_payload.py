@@ -21,8 +21,8 @@ from qwen2vl_demo.geometry import VisionSpan, mrope_position_ids
 from qwen2vl_demo.processing.messages import Image, MediaOptions, Message, Text, Video
 from qwen2vl_demo.processing.processor import Processor, Prompt
 from qwen2vl_demo.trace import PromptTrace
-from qwen2vl_demo.viz.data_uri import encode
-from qwen2vl_demo.viz.lens_payload import payload, turns
+from qwen2vl_demo.viz.data_uri import encode_frames
+from qwen2vl_demo.viz.lens_payload import new_image_cache, payload, role_spans
 from qwen2vl_demo.viz.run_length import from_runs, to_runs
 from tests.ui.conftest import clip
 
@@ -130,7 +130,7 @@ def test_a_view_stays_below_half_a_megabyte(processor: Processor, kind: str) -> 
 
 def test_a_long_clip_is_shown_small_and_whole() -> None:
     frames = np.random.default_rng(0).integers(0, 255, (200, 112, 140, 3), np.uint8)
-    made = encode(frames, 340_000)
+    made = encode_frames(frames, 340_000)
     assert len(made.uri) <= 340_000 and made.count == 200
     assert shown(made.to_dict()).shape == (200, made.height, made.width, 3)
 
@@ -165,7 +165,7 @@ def test_turns_are_found_where_a_role_takes_several_tokens_and_where_it_has_no_l
         "What?",
         "<|im_end|>",
     ]
-    assert turns(tokens) == [
+    assert role_spans(tokens) == [
         {"role": "system", "start": 0, "end": 7},
         {"role": "user", "start": 7, "end": 11},
     ]
@@ -175,3 +175,17 @@ def test_words_only() -> None:
     trace = PromptTrace(np.array([5, 6]), np.zeros((3, 2), np.int64), 0, ("a", "b"), (), 10)
     made = payload(trace, [])
     assert made["media"] == [] and made["turns"] == [] and re.fullmatch("[0-9a-f]{32}", made["key"])
+
+
+def test_an_image_cache_saves_encoding_the_same_picture_again(
+    processor: Processor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prompt = processor.process([Message("user", [Image(photograph((120, 90))), Text("Hi")])])
+    images = new_image_cache()
+    first = view(prompt, images=images)
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise AssertionError("encoded again")
+
+    monkeypatch.setattr("qwen2vl_demo.viz.lens_payload.encode_frames", refuse)
+    assert view(prompt, images=images) == first

@@ -31,7 +31,7 @@ from qwen2vl_demo.engine.protocol import GenerationOptions
 from qwen2vl_demo.nano.dialogue.generator import random_dialogue
 from qwen2vl_demo.nano.world.scene import CELL_LABELS
 from qwen2vl_demo.processing.messages import Image, Message, Text
-from qwen2vl_demo.viz.attention_maps import cells, choices, name_of, shares
+from qwen2vl_demo.viz.attention_maps import cells, selection_name, selections, shares
 
 HELD_OUT_SEED = 8_000_000  # used neither by training nor by validation
 ANSWER = re.compile(r"The (?P<shape>[a-z]+) is (?P<colour>[a-z]+)\.")
@@ -109,11 +109,11 @@ def measure(engine: LocalEngine, items: list[GroundingQuestion]) -> dict[str, np
     found: dict[str, list[tuple[float, float, float]]] = {}
     for question in items:
         trace = colour_attention(engine, question, options)
-        for choice in choices(trace):
+        for choice in selections(trace):
             grid = cells(trace, 0, choice)[0]
             hit = bool(question.target[np.unravel_index(grid.argmax(), grid.shape)])
             mass = float(grid[question.target].sum()) / max(float(grid.sum()), 1e-12)
-            found.setdefault(name_of(choice), []).append((hit, mass, shares(trace, choice).pictures))
+            found.setdefault(selection_name(choice), []).append((hit, mass, shares(trace, choice).pictures))
     return {name: np.array(rows) for name, rows in found.items()}
 
 

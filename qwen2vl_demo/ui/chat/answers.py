@@ -36,7 +36,7 @@ from qwen2vl_demo.ui.chat.streaming import AnswerStream
 from qwen2vl_demo.ui.media_store import MediaStore
 from qwen2vl_demo.ui.sessions import Draft, Prediction, Run, Session
 from qwen2vl_demo.ui.settings_form import AnswerSettings, SettingsForm
-from qwen2vl_demo.viz.boxes import readable
+from qwen2vl_demo.viz.boxes import text_without_boxes
 
 PAINT_INTERVAL = 0.06  # seconds: each update carries the whole chat, so the tokens of a fast model travel together
 MAX_PAINT_INTERVAL = 0.5  # seconds between two updates when the machine is very busy
@@ -126,10 +126,10 @@ class Answers:
                 new = "".join(chunk.text for chunk in await stream.take(LOOK_UP, PAINT_INTERVAL))
                 if new:
                     answer += new
-                    yield readable(answer)
+                    yield text_without_boxes(answer)
         finally:
             stream.close()
-        yield readable(answer)
+        yield text_without_boxes(answer)
 
     async def _answer(
         self, session: Session, run: Run, before: Conversation, values: Mapping[str, Any]

@@ -10,7 +10,7 @@ from typing import Any
 from qwen2vl_demo.ui.chat.conversation import Answer, Conversation, Medium, Turn, boxed_picture, gone
 from qwen2vl_demo.ui.chat.markdown import literal, safe_markdown
 from qwen2vl_demo.ui.media_store import MediaStore
-from qwen2vl_demo.viz.boxes import parse_boxes, readable
+from qwen2vl_demo.viz.boxes import parse_boxes, text_without_boxes
 
 Bubble = dict[str, Any]  # a message as gr.Chatbot takes it
 
@@ -53,12 +53,12 @@ def answer(conversation: Conversation, index: int, given: Answer, store: MediaSt
     if picture and drawn:
         names = ", ".join(dict.fromkeys(box.label for box in boxes if box.label)) or "boxes"
         content.append({"path": str(drawn), "alt_text": f"{picture.name} with {names} marked"})
-    return {"role": "assistant", "content": [*content, _text(safe_markdown(readable(given.text)))]}
+    return {"role": "assistant", "content": [*content, _text(safe_markdown(text_without_boxes(given.text)))]}
 
 
 def growing(text: str) -> Bubble:
     """An answer that is still being written."""
-    return {"role": "assistant", "content": [_text(safe_markdown(readable(text)))]}
+    return {"role": "assistant", "content": [_text(safe_markdown(text_without_boxes(text)))]}
 
 
 def status(words: str) -> Bubble:

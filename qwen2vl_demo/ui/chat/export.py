@@ -28,7 +28,7 @@ from qwen2vl_demo.ui.chat.conversation import (
 from qwen2vl_demo.ui.chat.saved_chat import from_record, loads, to_record
 from qwen2vl_demo.ui.markup import render
 from qwen2vl_demo.ui.media_store import MediaStore
-from qwen2vl_demo.viz.boxes import parse_boxes, readable
+from qwen2vl_demo.viz.boxes import parse_boxes, text_without_boxes
 
 MAX_IMPORT_BYTES = 256 * 2**20
 
@@ -113,7 +113,7 @@ def _turn(conversation: Conversation, index: int, store: MediaStore) -> _Turn:
         drawn = store.boxed(picture, boxes) if picture else None
         numbers = turn.answer.numbers
         answer = _Answer(
-            readable(turn.answer.text) or NOTHING_SAID[turn.answer.ending].strip("*"),
+            text_without_boxes(turn.answer.text) or NOTHING_SAID[turn.answer.ending].strip("*"),
             _data_uri(drawn.read_bytes(), drawn.name) if drawn else "",
             cost_line(numbers, turn.answer.ending) if numbers else "",
             tuple(map(str, numbers.media)) if numbers else (),

@@ -22,7 +22,7 @@ from qwen2vl_demo.ui.chat.page_update import FAILED, report
 from qwen2vl_demo.ui.chat.prompts import Prompts
 from qwen2vl_demo.ui.chat.streaming import in_turn
 from qwen2vl_demo.ui.sessions import Session, ShownPrompt
-from qwen2vl_demo.viz.attention_maps import CAVEAT, WHOSE, choice_of, page_data
+from qwen2vl_demo.viz.attention_maps import CAVEAT, WHOSE, attention_payload, parse_selection
 
 MAX_WORDS = 2000  # that are offered
 WRITING = "The answer is being written. When it is finished, pick one of its words here to see where it looked."
@@ -69,7 +69,11 @@ class AnswerAttention:
         """
         offered = self.words(session)
         try:
-            answer_id, word, choice = request["answer"], int(request["word"]), choice_of(str(request["choice"]))
+            answer_id, word, selection = (
+                request["answer"],
+                int(request["word"]),
+                parse_selection(str(request["choice"])),
+            )
         except (KeyError, TypeError, ValueError):
             return {**offered, "note": "This is no word of the answer; pick one of those that are shown."}
         if not offered["answer"] or answer_id != offered["answer"]:
@@ -81,9 +85,9 @@ class AnswerAttention:
             trace = await self._attention(conversation, shown, word, cancel)
             if trace is None:
                 return None
-            if choice[0] is not None and not (choice[0] < trace.layers and (choice[1] or 0) < trace.heads):
+            if selection[0] is not None and not (selection[0] < trace.layers and (selection[1] or 0) < trace.heads):
                 raise UserError(f"This model has {trace.layers} layers of {trace.heads} heads; choose one of them.")
-            return {**offered, "map": {"of": word, **page_data(trace, choice)}}
+            return {**offered, "map": {"of": word, **attention_payload(trace, selection)}}
         except UserError as problem:
             return {**offered, "note": str(problem)}
         except Exception as problem:

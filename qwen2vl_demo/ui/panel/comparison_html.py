@@ -14,8 +14,8 @@ import numpy as np
 from qwen2vl_demo.trace import MEDIA_NOUN, MediaTrace, PromptTrace
 from qwen2vl_demo.ui.chat.conversation import count
 from qwen2vl_demo.ui.markup import render
-from qwen2vl_demo.viz.data_uri import encode
-from qwen2vl_demo.viz.other_models import Spend, at_resolution, busiest, compare_words, percent, spends
+from qwen2vl_demo.viz.data_uri import encode_frames
+from qwen2vl_demo.viz.other_models import Usage, compare_words, percent, resampled, strongest_edges, usages
 
 CHARS = {"224": 70_000, "336": 100_000, "tiles": 120_000, "qwen": 180_000}  # of each picture's data URI, at most
 ZOOM = 3  # initial magnification
@@ -51,7 +51,7 @@ element.addEventListener('input', event => {
 class View:
     """The picture as one model gets it."""
 
-    spend: Spend
+    usage: Usage
     uri: str
     tokens: int
     kept: str  # how many of the pixels, in words
@@ -64,13 +64,13 @@ def comparison_html(medium: MediaTrace, resized: np.ndarray, original: np.ndarra
     `resized` (H, W, 3) uint8 is what Qwen2-VL got, `original` the picture before resizing (None: the same).
     """
     source = resized if original is None else original
-    all_spent = spends(medium.original_size, medium.resized_size)
-    views = [_view(s, resized if s.rule.key == "qwen" else at_resolution(source, s), medium) for s in all_spent]
-    x, y = busiest(source)
+    all_used = usages(medium.original_size, medium.resized_size)
+    views = [_view(s, resized if s.rule.key == "qwen" else resampled(source, s), medium) for s in all_used]
+    x, y = strongest_edges(source)
     if medium.kind == "image":
-        sentence = compare_words(medium.original_size, all_spent, medium.max_pixels)
+        sentence = compare_words(medium.original_size, all_used, medium.max_pixels)
     else:
-        sentence = _clip_sentence(medium, all_spent)
+        sentence = _clip_sentence(medium, all_used)
     return render("comparison.html", medium=medium, sentence=sentence, views=views, x=x, y=y, zoom=ZOOM)
 
 
@@ -83,32 +83,32 @@ def comparison_table_html(trace: PromptTrace) -> str:
     """The tokens of every picture and clip with every model; "" for fewer than two media."""
     if len(trace.media) < 2:
         return ""
-    all_spent = [(m, spends(m.original_size, m.resized_size)) for m in trace.media]
-    names = [s.rule.name for s in all_spent[0][1]]
-    rows = [(m.name or MEDIA_NOUN[m.kind], [_tokens(s, m) for s in spent]) for m, spent in all_spent]
+    all_used = [(m, usages(m.original_size, m.resized_size)) for m in trace.media]
+    names = [s.rule.name for s in all_used[0][1]]
+    rows = [(m.name or MEDIA_NOUN[m.kind], [_tokens(s, m) for s in used]) for m, used in all_used]
     total = [sum(column) for column in zip(*(tokens for _, tokens in rows), strict=True)]
     return render("comparison_table.html", names=names, rows=[*rows, ("together", total)])
 
 
-def _view(spent: Spend, pixels: np.ndarray, medium: MediaTrace) -> View:
+def _view(used: Usage, pixels: np.ndarray, medium: MediaTrace) -> View:
     return View(
-        spent,
-        encode(pixels[None], CHARS[spent.rule.key]).uri,
-        _tokens(spent, medium),
-        "every pixel" if spent.enlarged else f"{percent(spent.kept)} of the pixels",
-        f", {percent(spent.padding_tokens / spent.tokens)} of them padding" if spent.padding_tokens else "",
+        used,
+        encode_frames(pixels[None], CHARS[used.rule.key]).uri,
+        _tokens(used, medium),
+        "every pixel" if used.enlarged else f"{percent(used.kept)} of the pixels",
+        f", {percent(used.padding_tokens / used.tokens)} of them padding" if used.padding_tokens else "",
     )
 
 
-def _tokens(spent: Spend, medium: MediaTrace) -> int:
+def _tokens(used: Usage, medium: MediaTrace) -> int:
     """Of the whole medium. Other models take each frame of a clip as a picture; Qwen2-VL's number is what ran."""
-    if spent.rule.key == "qwen":
+    if used.rule.key == "qwen":
         return medium.merged_tokens
-    return spent.tokens * max(1, len(medium.frame_indices))
+    return used.tokens * max(1, len(medium.frame_indices))
 
 
-def _clip_sentence(medium: MediaTrace, all_spent: Sequence[Spend]) -> str:
-    *others, ours = all_spent
+def _clip_sentence(medium: MediaTrace, all_used: Sequence[Usage]) -> str:
+    *others, ours = all_used
     frames = len(medium.frame_indices)
     rest = ", ".join(f"{_tokens(s, medium):,} ({s.rule.name})" for s in others)
     return (

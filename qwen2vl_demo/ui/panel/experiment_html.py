@@ -14,8 +14,8 @@ from qwen2vl_demo.trace import MEDIA_NOUN, MediaTrace, PromptTrace
 from qwen2vl_demo.ui.chat.conversation import count
 from qwen2vl_demo.ui.markup import render
 from qwen2vl_demo.ui.panel.experiments import Trial
-from qwen2vl_demo.viz.boxes import draw_boxes, parse_boxes, readable
-from qwen2vl_demo.viz.data_uri import encode
+from qwen2vl_demo.viz.boxes import draw_boxes, parse_boxes, text_without_boxes
+from qwen2vl_demo.viz.data_uri import encode_frames
 
 CHARS = 60_000  # of each picture's data URI, at most
 
@@ -94,8 +94,8 @@ def _card(trial: Trial, first: Trial) -> Card:
     running = trial.seconds is None
     return Card(
         trial,
-        encode(picture[None], CHARS).uri,
-        readable(trial.answer) or (f"{trial.status}…" if running else "(no words)"),
+        encode_frames(picture[None], CHARS).uri,
+        text_without_boxes(trial.answer) or (f"{trial.status}…" if running else "(no words)"),
         not running and trial.answer != first.answer,
     )
 

@@ -19,7 +19,7 @@ from qwen2vl_demo.ui.panel.preview import Preview
 from qwen2vl_demo.ui.panel.state import PanelState
 from qwen2vl_demo.ui.panel.tab import AT_ONCE, QUEUED, PageContext, Updates
 from qwen2vl_demo.ui.panel.word_picker import WordPicker
-from qwen2vl_demo.viz.lens_payload import detail, payload
+from qwen2vl_demo.viz.lens_payload import detail, new_image_cache, payload
 
 MAX_BUDGET = 16_384  # merged tokens of a picture, the checkpoints' own limit
 
@@ -58,6 +58,7 @@ class PictureTab:
     def __init__(self, pixel_limits: tuple[int, int], preview: Preview, attention: AnswerAttention) -> None:
         self._pixel_limits, self._preview = pixel_limits, preview
         self._words = WordPicker(attention)
+        self._images = new_image_cache()
 
     def draw(self) -> None:
         self._words.draw()
@@ -74,7 +75,14 @@ class PictureTab:
     def update(self, state: PanelState) -> Updates:
         if state.trace is None:
             return {self.components.data: {}}
-        drawn = payload(state.trace, state.frames, state.thumbnails, draft=state.draft, limits=self._pixel_limits)
+        drawn = payload(
+            state.trace,
+            state.frames,
+            state.thumbnails,
+            draft=state.draft,
+            limits=self._pixel_limits,
+            images=self._images,
+        )
         return {self.components.data: drawn}
 
     def wire(self, page: PageContext) -> None:

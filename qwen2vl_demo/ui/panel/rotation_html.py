@@ -7,7 +7,7 @@ from markupsafe import Markup
 from qwen2vl_demo.trace import PromptTrace
 from qwen2vl_demo.ui.markup import render, section_html
 from qwen2vl_demo.ui.panel.token_pairs import NO_TOKEN, token_words
-from qwen2vl_demo.viz.angles import dials
+from qwen2vl_demo.viz.angles import angle_clocks_svg
 from qwen2vl_demo.viz.bands import Rope, angle_words, vision_words, wave_words
 
 WHY = (
@@ -61,7 +61,7 @@ def pair_html(rope: Rope, trace: PromptTrace, first: int, second: int) -> str:
         first=token_words(trace, first),
         second=token_words(trace, second),
         sentence=angle_words(rope, *positions, second - first),
-        clocks=Markup(dials(rope, *positions, second - first)),
+        clocks=Markup(angle_clocks_svg(rope, *positions, second - first)),
     )
 
 

@@ -5,7 +5,7 @@ The template is static: words of the answer travel as values and are only ever s
 
 from __future__ import annotations
 
-from pathlib import Path
+from importlib.resources import files
 from typing import Any
 
 import gradio as gr
@@ -13,7 +13,7 @@ import gradio as gr
 from qwen2vl_demo.ui.panel.attention import NO_WORDS, AnswerAttention
 from qwen2vl_demo.ui.panel.tab import AT_ONCE, QUEUED, PageContext
 
-STATIC = Path(__file__).resolve().parent.parent / "static"
+STATIC = files("qwen2vl_demo.ui") / "static"
 TEMPLATE = """
 <section class="where" aria-label="Where the answer looked" hidden>
   <p class="quiet" data-part="note" role="status"></p>
