@@ -1,9 +1,8 @@
-"""Where one word of an answer looked: the attention from which its tokens were chosen, as a plain record.
+"""The attention from which the tokens of one word of an answer were chosen, as a plain record.
 
-A token is chosen from what the model computes at the place *before* it: the query that produced token n stands at
-place n - 1 of the sequence, and looks at the places 0 to n - 1. Those are the weights kept here, never those of the
-query that stands at the word itself (which helps to choose what comes next). Written by an engine's `attend`, read by
-the pictures and the tests. Knows arrays and numbers only.
+A token is predicted from the position *before* it: the query that produced token n is at index n - 1 of the sequence
+and attends to the indices 0 to n - 1. The weights here are those of that query, never those of the query at the word
+itself, which helps to predict what follows. Created by `Engine.word_attention`, read by the figures and the tests.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ _JOINING = "'’-"  # inside a word where a letter follows: don't, long-tailed
 
 @dataclass(frozen=True)
 class Word:
-    """A word of an answer, a mark of punctuation, or a character of a script without spaces."""
+    """A word of an answer, a punctuation mark, or a character of a script without spaces."""
 
     text: str  # without the spaces around it
     start: int  # [start, end) of its tokens in the answer
@@ -31,11 +30,11 @@ class Word:
 
 @dataclass(frozen=True, eq=False)
 class AttentionTrace:
-    """The attention behind one word. Each head of each layer sums to one over the S places."""
+    """The attention behind one word. Each head of each layer sums to one over S."""
 
-    prompt: PromptTrace  # what the answer was given to
+    prompt: PromptTrace  # that was answered
     answer_ids: np.ndarray  # (A,) int64, the answer's tokens
-    answer_tokens: tuple[str, ...]  # a readable piece a token
+    answer_tokens: tuple[str, ...]  # one readable piece per token
     word: Word
     weights: np.ndarray  # (layers, heads, S) float32: the mean over the word's tokens; S = queries[-1] + 1
     seconds: float = 0.0  # what it took, waiting left out

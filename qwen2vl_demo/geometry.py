@@ -1,8 +1,7 @@
-"""The arithmetic of Qwen2-VL's vision input: pure, exact, and the one truth of this project.
+"""The arithmetic of Qwen2-VL's vision input: pure, exact, and the single source of it in this project.
 
-The processor cuts patches with it, the model takes its position ids from it, the pictures are drawn from it.
-Knows numbers only: no images, no torch, no configuration objects. Sizes are (height, width) in pixels,
-`grid_thw` is (t, h, w) in patches, times are in seconds.
+The processor cuts patches with it, the model takes its position ids from it, and the figures are drawn from it. Sizes
+are (height, width) in pixels, `grid_thw` is (t, h, w) in patches, times are in seconds.
 
 Sources: the paper (arXiv 2409.12191), the released checkpoints' JSON files and the reference processor.
 """

@@ -73,7 +73,7 @@ def modules() -> list[Path]:
 
 
 def dotted(path: Path) -> str:
-    """`qwen2vl_demo/engine/base.py` -> `qwen2vl_demo.engine.protocol`; a package is called by its folder."""
+    """`qwen2vl_demo/engine/protocol.py` -> `qwen2vl_demo.engine.protocol`; a package is called by its folder."""
     return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 

@@ -3,13 +3,13 @@
   const lens = window.qwen2vl.lens;
   const { FACTOR } = lens.geometry;
   const TOKEN = FACTOR * FACTOR;
-  const LEAST = 4;
-  const MOST = 16384;
+  const MIN_TOKENS = 4;
+  const MAX_TOKENS = 16384;
   const size = ([height, width]) => `${lens.number(width)} x ${lens.number(height)} px`;
   const percent = value =>
     `${value > 0 ? "+" : value < 0 ? "−" : ""}${Math.abs(value).toFixed(Math.abs(value) < 1 ? 2 : 1)} %`;
-  const toSlider = tokens => Math.log2(tokens / LEAST) / Math.log2(MOST / LEAST);
-  const fromSlider = value => Math.round(LEAST * (MOST / LEAST) ** value);
+  const toSlider = tokens => Math.log2(tokens / MIN_TOKENS) / Math.log2(MAX_TOKENS / MIN_TOKENS);
+  const fromSlider = value => Math.round(MIN_TOKENS * (MAX_TOKENS / MIN_TOKENS) ** value);
 
   // The size of a picture, or of a frame of a clip, within a budget of at most `tokens`.
   lens.preview = (medium, tokens) => {
@@ -157,7 +157,7 @@
       root.querySelectorAll(".lens-player, .lens-apply").forEach(part => {
         part.hidden = !both;
       });
-      slider.value = toSlider(Math.min(MOST, Math.max(LEAST, tokens)));
+      slider.value = toSlider(Math.min(MAX_TOKENS, Math.max(MIN_TOKENS, tokens)));
       slider.setAttribute("aria-valuetext", lens.count(tokens, "token"));
       budget.textContent = lens.count(tokens, "token");
       hint.textContent = real
