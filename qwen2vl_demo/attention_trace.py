@@ -1,8 +1,8 @@
-"""The attention from which the tokens of one word of an answer were chosen, as a plain record.
+"""The attention from which a word of an answer was generated, as plain data; and how answers are split into words.
 
-A token is predicted from the position *before* it: the query that produced token n is at index n - 1 of the sequence
-and attends to the indices 0 to n - 1. The weights here are those of that query, never those of the query at the word
-itself, which helps to predict what follows. Created by `Engine.word_attention`, read by the figures and the tests.
+A token is sampled from what the model computes at the position *before* it: the query that produced the token at index
+n of the sequence is that of index n - 1, and attends to the indices 0 to n - 1. Those are the weights recorded here,
+never those of the word's own queries, which produce what follows. Made by `Engine.word_attention`.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ class Word:
 
 @dataclass(frozen=True, eq=False)
 class AttentionTrace:
-    """The attention behind one word. Each head of each layer sums to one over S."""
+    """The attention behind one word. Each head of each layer sums to one over the S places."""
 
-    prompt: PromptTrace  # that was answered
+    prompt: PromptTrace  # the prompt of the answer
     answer_ids: np.ndarray  # (A,) int64, the answer's tokens
-    answer_tokens: tuple[str, ...]  # one readable piece per token
+    answer_tokens: tuple[str, ...]  # readable, one for each token
     word: Word
     weights: np.ndarray  # (layers, heads, S) float32: the mean over the word's tokens; S = queries[-1] + 1
-    seconds: float = 0.0  # what it took, waiting left out
-    computed_tokens: int = 0  # places that had to be run, those of the queries included
-    exact_tokens: bool = True  # False: the answer's tokens were made again from its text, and may be cut differently
+    seconds: float = 0.0  # of computing it, without waiting
+    computed_tokens: int = 0  # tokens that had to be run, those of the queries included
+    exact_tokens: bool = True  # False: the answer was tokenized again from its text, perhaps differently
 
     @property
     def queries(self) -> range:
-        """The places in the sequence whose queries produced the word's tokens, one a token."""
+        """The indices in the sequence whose queries produced the word's tokens, one for each."""
         return query_places(len(self.prompt), self.word)
 
     @property
@@ -55,18 +55,20 @@ class AttentionTrace:
         return self.weights.shape[1]
 
     def tokens(self) -> tuple[str, ...]:
-        """A readable piece for each of the S places: the prompt, then the answer."""
+        """The readable token of each of the S indices: the prompt, then the answer."""
         return (*self.prompt.tokens, *self.answer_tokens)[: self.weights.shape[2]]
 
 
 def query_places(prompt_length: int, word: Word) -> range:
-    """Where the queries stand that produced a word: one place before each of its tokens."""
+    """The indices of the queries that produced a word: one before each of its tokens."""
     return range(prompt_length - 1 + word.start, prompt_length - 1 + word.end)
 
 
 def mean_over_queries(rows: Sequence[np.ndarray]) -> np.ndarray:
-    """The mean of rows (layers, heads, s) of growing length s, where a place that a row cannot see counts as zero.
-    (layers, heads, longest s); the sums over the places stay one."""
+    """The mean (layers, heads, longest s) of rows (layers, heads, s) of growing length s.
+
+    What a row cannot attend to counts as zero, so that the sums over s stay one.
+    """
     layers, heads, longest = rows[-1].shape
     total = np.zeros((layers, heads, longest), dtype=np.float32)
     for row in rows:
@@ -77,18 +79,18 @@ def mean_over_queries(rows: Sequence[np.ndarray]) -> np.ndarray:
 def split_words(pieces: Sequence[bytes]) -> tuple[Word, ...]:
     """The words of an answer, from the bytes that each of its tokens adds to the text.
 
-    Words are made of whole tokens. A token goes on with the word before it where letters or digits meet, or where a
-    character is not finished yet; everything else begins a new one. Tokens of spaces, and tokens that are not shown
-    (no bytes), belong to no word.
+    Words consist of whole tokens. A token continues the word before it where letters or digits meet, or where a
+    character is unfinished; everything else starts a new one. Tokens of spaces, and hidden tokens (no bytes), belong
+    to no word.
     """
     words: list[Word] = []
-    touching = False  # whether the last word may go on
+    touching = False  # whether the last word may continue
     for text, start, end in _whole_characters(pieces):
         shown = text.strip()
         if not shown:
             touching = False
             continue
-        if touching and words and not text[0].isspace() and _goes_on(words[-1].text, shown):
+        if touching and words and not text[0].isspace() and _continues(words[-1].text, shown):
             words[-1] = Word(words[-1].text + shown, words[-1].start, end)
         else:
             words.append(Word(shown, start, end))
@@ -97,7 +99,7 @@ def split_words(pieces: Sequence[bytes]) -> tuple[Word, ...]:
 
 
 def _whole_characters(pieces: Sequence[bytes]) -> Iterator[tuple[str, int, int]]:
-    """The text of each token, (text, start, end); tokens that share a character come as one."""
+    """The text of each token as (text, start, end); tokens that share a character are joined."""
     utf8 = codecs.getincrementaldecoder("utf-8")(errors="replace")
     text, start = "", None
     for index, piece in enumerate(pieces):
@@ -112,14 +114,14 @@ def _whole_characters(pieces: Sequence[bytes]) -> Iterator[tuple[str, int, int]]
         yield text, start, len(pieces)
 
 
-def _goes_on(before: str, after: str) -> bool:
+def _continues(before: str, after: str) -> bool:
     if after[0] in _JOINING and len(after) > 1:
         return _is_spaced_letter(before[-1]) and _is_spaced_letter(after[1])
     return _is_spaced_letter(before[-1]) and _is_spaced_letter(after[0])
 
 
 def _is_spaced_letter(character: str) -> bool:
-    """A letter, digit or accent of a script that parts its words by spaces."""
+    """A letter, digit or accent of a script that separates words by spaces."""
     if character == "_" or unicodedata.category(character)[0] in "LNM":
         return not any(low <= ord(character) <= high for low, high in _WITHOUT_SPACES)
     return False

@@ -1,7 +1,7 @@
-"""The arithmetic of Qwen2-VL's vision input: pure, exact, and the single source of it in this project.
+"""The arithmetic of Qwen2-VL's vision input, as pure functions.
 
-The processor cuts patches with it, the model takes its position ids from it, and the figures are drawn from it. Sizes
-are (height, width) in pixels, `grid_thw` is (t, h, w) in patches, times are in seconds.
+The processor, the model and the drawings all use these functions, so that they cannot disagree. Sizes are (height,
+width) in pixels, `grid_thw` is (t, h, w) in patches, times are in seconds.
 
 Sources: the paper (arXiv 2409.12191), the released checkpoints' JSON files and the reference processor.
 """
@@ -18,7 +18,7 @@ import numpy as np
 from qwen2vl_demo.errors import UserError
 
 PATCH_SIZE = 14  # px, side of a patch
-MERGE_SIZE = 2  # patches a side that become one merged token
+MERGE_SIZE = 2  # patches per side that become one merged token
 TEMPORAL_PATCH_SIZE = 2  # frames that fuse into one patch
 FACTOR = PATCH_SIZE * MERGE_SIZE  # 28 px, the side of one merged token
 MAX_ASPECT_RATIO = 200  # the longer side may be at most this many times the shorter one
@@ -40,10 +40,10 @@ Grid = tuple[int, int, int]
 def smart_resize(
     height: int, width: int, *, factor: int = FACTOR, min_pixels: int = MIN_PIXELS, max_pixels: int = MAX_PIXELS
 ) -> Size:
-    """The size in pixels, both sides multiples of `factor`, to which a picture is resized before it is cut.
+    """The size in pixels, both sides multiples of `factor`, to which a picture is resized.
 
-    Each side is rounded half-to-even to a multiple of `factor`; then the pixel budget acts on the rounded area,
-    shrinking with floor or growing with ceil from the *original* sides. Raises UserError for a picture without
+    Each side is rounded half-to-even to a multiple of `factor`. If the rounded area is outside the pixel budget, the
+    *original* sides are scaled, and rounded down to shrink or up to grow. Raises UserError for a picture without
     pixels, for an aspect ratio above 200 and for an impossible budget.
     """
     if min(height, width) < 1:
@@ -83,26 +83,26 @@ def merged_grid(grid: Grid, merge_size: int = MERGE_SIZE) -> Grid:
 
 
 def merged_tokens(grid: Grid, merge_size: int = MERGE_SIZE) -> int:
-    """How many placeholders a grid takes in the prompt."""
+    """The number of placeholders of a grid in the prompt."""
     return math.prod(merged_grid(grid, merge_size))
 
 
 def block_order(grid_h: int, grid_w: int, merge_size: int = MERGE_SIZE) -> np.ndarray:
     """Raster index of each patch of one temporal slice, in the order in which patches enter the model. (h*w,)
 
-    The patches of one merged token stand together: a 4x4 grid comes out as 0 1 4 5 | 2 3 6 7 | 8 9 12 13 | ...
+    The patches of a merged token are adjacent: a 4x4 grid becomes 0 1 4 5 | 2 3 6 7 | 8 9 12 13 | ...
     """
     raster = np.arange(grid_h * grid_w).reshape(grid_h // merge_size, merge_size, grid_w // merge_size, merge_size)
     return raster.transpose(0, 2, 1, 3).reshape(-1)
 
 
 def raster_order(grid_h: int, grid_w: int, merge_size: int = MERGE_SIZE) -> np.ndarray:
-    """The inverse of `block_order`: the place in block order of each raster patch. (h*w,)"""
+    """The inverse of `block_order`: the index in block order of each raster patch. (h*w,)"""
     return np.argsort(block_order(grid_h, grid_w, merge_size))
 
 
 def patch_coordinates(grid: Grid, merge_size: int = MERGE_SIZE) -> np.ndarray:
-    """(row, column) of every patch in block order, repeated for every t: what the ViT's 2D RoPE turns by. (N, 2)"""
+    """(row, column) of every patch in block order, repeated for every t: the positions of the ViT's 2D RoPE. (N, 2)"""
     rows, columns = np.divmod(block_order(grid[1], grid[2], merge_size), grid[2])
     return np.tile(np.stack([rows, columns], axis=1), (grid[0], 1))
 
@@ -114,7 +114,7 @@ def segment_lengths(grids: Sequence[Grid]) -> list[int]:
 
 @dataclass(frozen=True)
 class VisionSpan:
-    """A run of placeholders in the prompt: where it starts and what it stands for."""
+    """A run of placeholders in the prompt: where it starts, and the grid that it represents."""
 
     start: int  # index of its first placeholder in input_ids
     grid: Grid  # in patches
@@ -125,10 +125,10 @@ def mrope_position_ids(
 ) -> tuple[np.ndarray, int]:
     """Position ids (3, length) of a prompt and its rope_delta.
 
-    Text counts t = h = w up together. A span lays its merged grid, in raster order, at (largest id so far) + 1;
-    the text behind it goes on at (largest id so far) + 1, whichever axis was largest. `rope_delta` is
-    max + 1 - length: while decoding, the position is the cache's length + rope_delta. (Paper, section 2.1; for a
-    video longer than it is wide some references advance by the spatial side only and so let text collide with it.)
+    Text increments t = h = w together. A span places its merged grid, in raster order, at (largest id so far) + 1; the
+    text after it continues at (largest id so far) + 1, whichever axis was largest. `rope_delta` is max + 1 - length:
+    while decoding, the position is the cache's length + rope_delta. (Paper, section 2.1; for a video longer than it is
+    wide some references advance by the spatial side only, so that text collides with it.)
     """
     positions = np.empty((3, length), dtype=np.int64)
     at = following = 0  # the next token, and the next free id
@@ -148,10 +148,10 @@ def mrope_position_ids(
 
 
 def positions_under(scheme: PositionScheme, position_ids: np.ndarray, rope_delta: int) -> tuple[np.ndarray, int]:
-    """The position ids (3, L) of the same prompt under another scheme, and its rope_delta: for experiments.
+    """The position ids (3, L) of a prompt under another scheme, and its rope_delta; for experiments.
 
     "mrope" is what the model was trained with. "silenced" sets h and w to t, so that all merged tokens of a picture
-    have one address, while words keep theirs. "1d" counts every token up by one, as plain RoPE does.
+    have the same position, while text keeps its own. "1d" increments by one for every token, as plain RoPE does.
     """
     if scheme == "silenced":
         return np.tile(position_ids[:1], (3, 1)), rope_delta
@@ -161,12 +161,12 @@ def positions_under(scheme: PositionScheme, position_ids: np.ndarray, rope_delta
 
 
 def band_axes(mrope_section: Sequence[int]) -> np.ndarray:
-    """Which axis (0 = t, 1 = h, 2 = w) turns each frequency pair of a head. (head_dim / 2,)"""
+    """The axis (0 = t, 1 = h, 2 = w) that rotates each frequency pair of a head. (head_dim / 2,)"""
     return np.repeat(np.arange(len(mrope_section)), mrope_section)
 
 
 def inverse_frequencies(pairs: int, theta: float) -> np.ndarray:
-    """Radians a position of each frequency pair, fastest first: theta ** (-i / pairs). (pairs,) float64"""
+    """Radians per position of each frequency pair, fastest first: theta ** (-i / pairs). (pairs,) float64"""
     return theta ** (-np.arange(pairs) / pairs)
 
 
@@ -180,8 +180,8 @@ def video_frame_count(
 ) -> int:
     """How many frames are sampled from a clip: duration x fps within the limits, in whole pairs.
 
-    Never more than the clip has, but for a clip of 1 or 3 frames, whose last one is repeated to fill its pair.
-    (The reference loader refuses the first and drops the third frame of the second.)
+    Never more than the clip has, except for clips of 1 or 3 frames, whose last frame is repeated to complete a pair.
+    (The reference loader refuses clips of 1 frame, and drops the third frame of clips of 3.)
     """
     wanted = _pairs_down(int(total_frames / source_fps * fps))
     ceiling = max(_pairs_down(max_frames), TEMPORAL_PATCH_SIZE)
@@ -191,9 +191,9 @@ def video_frame_count(
 
 
 def sample_indices(total_frames: int, count: int) -> np.ndarray:
-    """Indices of the sampled frames, first and last included, evenly spread. (count,)
+    """Indices of the sampled frames, evenly spaced, with the first and the last. (count,)
 
-    A clip shorter than `count` repeats its last frame at the end instead of frames in its middle.
+    A clip shorter than `count` repeats its last frame at the end, and no frame in the middle.
     """
     if count >= total_frames:
         return np.minimum(np.arange(count), total_frames - 1)
@@ -207,7 +207,7 @@ def video_frame_pixels(
     max_pixels: int = VIDEO_FRAME_MAX_PIXELS,
     total_pixels: int = VIDEO_TOTAL_PIXELS,
 ) -> int:
-    """The most pixels that each of `count` frames may have: an equal share of the whole video's budget.
+    """The maximum of pixels of each of `count` frames: an equal share of the budget of the whole video.
 
     A pair of frames costs what one picture costs, hence the factor of two.
     """

@@ -33,5 +33,5 @@ RELEASED: dict[str, Qwen2VLConfig] = {
     "7B": _released(3584, 28, 28, 4, 18_944, 152_064, tied=False),
     "72B": _released(8192, 80, 64, 8, 29_568, 152_064, tied=False),
 }
-REFERENCE = "2B"  # stands for all where only what they share is asked for: their rotary embeddings are the same
+REFERENCE = "2B"  # represents all of them where they agree, as in their rotary embeddings
 RELEASED_ITEMSIZE = 2  # bytes a number: bfloat16

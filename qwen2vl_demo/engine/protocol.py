@@ -27,16 +27,16 @@ StopReason = Literal["end", "length", "cancelled"]
 
 @dataclass(frozen=True)
 class GenerationOptions:
-    """How an answer is written."""
+    """How an answer is generated, and how its media become pixels. Hashable."""
 
     max_new_tokens: int = 512
-    temperature: float = 0.0  # 0 is greedy: always the likeliest token
-    top_p: float = 1.0  # sample from the smallest set of tokens whose probability reaches this
-    top_k: int = 0  # sample from this many likeliest tokens; 0 is all
-    repetition_penalty: float = 1.0  # above 1 makes tokens that already stand in the prompt or answer less likely
+    temperature: float = 0.0  # 0 is greedy decoding
+    top_p: float = 1.0  # sample from the smallest set of tokens that reaches this probability
+    top_k: int = 0  # sample from the k most probable tokens; 0 is all
+    repetition_penalty: float = 1.0  # above 1 makes tokens of the prompt and the answer less probable
     seed: int | None = None  # the same seed gives the same answer
     add_vision_id: bool = False  # put "Picture 1: " before each picture
-    positions: PositionScheme = "mrope"  # anything else is an experiment
+    positions: PositionScheme = "mrope"  # the others are for experiments
     media: MediaOptions = field(default_factory=MediaOptions)
 
     def __post_init__(self) -> None:
@@ -54,7 +54,7 @@ class GenerationOptions:
 
 @dataclass(frozen=True)
 class Result:
-    """What a finished (or stopped) answer was and cost."""
+    """A finished or cancelled answer, and what it took."""
 
     text: str
     stop_reason: StopReason
@@ -62,7 +62,7 @@ class Result:
     new_tokens: int
     timings: dict[str, float]  # seconds: prepare, encode, prefill, first_token, decode, total
     trace: PromptTrace | None = None
-    reused_tokens: int = 0  # of the prompt: still known from an earlier turn, and not computed again
+    reused_tokens: int = 0  # of the prompt: in the KV cache from an earlier turn
 
 
 @dataclass(frozen=True)
@@ -70,13 +70,13 @@ class Chunk:
     """One step of a stream: a status, some text, or (last of all) the result."""
 
     text: str = ""  # new text; never half a character
-    status: str | None = None  # what the engine is doing now, for people
+    status: str | None = None  # what the engine is doing, for people
     result: Result | None = None  # set on the last chunk only
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was predicted of an answer, beside what it took."""
+    """The prediction for an answer, and what the answer took."""
 
     estimate: Estimate
     timings: Mapping[str, float]  # seconds, as in Result

@@ -31,7 +31,7 @@ _TOO_LONG = ("context length", "context_length", "max_model_len", "too long", "m
 
 @dataclass(frozen=True)
 class Server:
-    """The address of a server, and how it is to be asked."""
+    """A server: its address, its model, and what it accepts."""
 
     url: str  # the base, in front of /chat/completions; usually ends in /v1
     model: str
