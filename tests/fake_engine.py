@@ -204,13 +204,14 @@ class FakeEngine:
         indices: tuple[int, ...] = ()
         frames = total = 1
         if isinstance(piece, Image):
-            picture = open_image(piece.source)
+            picture = open_image(piece.source, label=piece.name)
             original: Size = (picture.height, picture.width)
             size = smart_resize(*original, **limits)
             pixels = np.asarray(picture.resize(size[::-1]))[None]
         else:
             clip = read_video(
                 piece.source,
+                label=piece.name,
                 fps=options.media.fps,
                 max_frames=options.media.max_frames,
                 resize=lambda count, size: smart_resize(*size, **limits),

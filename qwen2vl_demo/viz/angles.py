@@ -34,7 +34,7 @@ def angle_clocks_svg(rope: Rope, first: Sequence[int], second: Sequence[int], pl
         row, start = row + math.ceil(count / CLOCKS_PER_ROW), start + count
     label = escape(angle_words(rope, first, second, plain), quote=True)
     box = f"0 0 {CLOCK * (CLOCKS_PER_ROW + 0.7):.0f} {CLOCK * row}"
-    return f'<svg class="bands-clocks" viewBox="{box}" role="img" aria-label="{label}">{"".join(shapes)}</svg>'
+    return f'<svg class="bands-angles" viewBox="{box}" role="img" aria-label="{label}">{"".join(shapes)}</svg>'
 
 
 def _clock(axis: str, pair: int, x: float, y: float, angle: float, flat: float) -> str:

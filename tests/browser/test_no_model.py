@@ -16,7 +16,7 @@ from tests.browser.lens_driver import equals, expected, fact, layer, open_tab, p
 LAYERS = ("original", "resized", "patches", "merged", "t", "h", "w")
 # Each plot, canvas and comparison that is seen in a tab, with the words that stand before it there.
 FIGURES = """id => [...document.querySelectorAll(`#${id} :is(.js-plotly-plot, .lens-stage, .lens-panes, .lens-plot,
-  .lens-chips, .lens-ruler, .cost-views, .bands-clocks, .cost-bar)`)].filter(e => e.checkVisibility()).map(figure => {
+  .lens-chips, .lens-ruler, .cost-views, .bands-angles, .cost-bar)`)].filter(e => e.checkVisibility()).map(figure => {
     const says = [...document.querySelectorAll(`#${id} :is(.lens-says, .panel .big)`)].filter(e => e.checkVisibility());
     const near = says.filter(p => p.compareDocumentPosition(figure) & Node.DOCUMENT_POSITION_FOLLOWING);
     return [figure.className.baseVal ?? figure.className, near.length ? near.at(-1).innerText : ''];

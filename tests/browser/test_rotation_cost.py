@@ -94,7 +94,7 @@ def test_two_tokens_are_compared_by_name_by_number_and_by_click(nano: Tab, photo
     open_tab(nano, "Rotation")
     angles = page.locator("#rotation-angles")
     expect(angles).to_contain_text("0 in t, 0 in h, 1 in w apart")
-    expect(page.locator(".bands-clocks circle")).to_have_count(32)
+    expect(page.locator(".bands-angles circle")).to_have_count(32)
     expect(page.locator("#rotation-wave-plot .js-plotly-plot")).to_be_visible()
     expect(page.locator("#rotation-angle-plot .js-plotly-plot")).to_be_visible()
     page.locator("#rotation-pair input").click()

@@ -172,8 +172,6 @@ def test_an_engine_that_cannot_see_says_so(fake: Tab, material: Path, fake_app: 
 
 def test_nanos_words_equal_what_its_engine_gives(nano: Tab, nano_app: Any) -> None:
     """The bytes of the overlay, byte by byte, against the attention of another call of the same engine."""
-    if nano_app.engine.name == "fake":
-        pytest.skip("assets/nano has no weights")
     file = EXAMPLES / "things.png"
     question = "How many things are there?"
     text = nano.ask(question, file)

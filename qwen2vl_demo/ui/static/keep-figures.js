@@ -1,7 +1,7 @@
 // Saves the figures of a tab as one PNG: every plot, angle diagram and compared picture, each below the text that
 // precedes it on the page. Drawn from the page's own elements, without a request to the server.
 (() => {
-  const KINDS = "h4, .lens-says, .bands-clocks, .cost-views, .js-plotly-plot";
+  const KINDS = "h4, .lens-says, .bands-angles, .cost-views, .js-plotly-plot";
   const SVG = ["fill", "fill-opacity", "stroke", "stroke-opacity", "stroke-width", "stroke-linecap", "font"];
   const SHARP = 2;
   const PAD = 16;

@@ -1,6 +1,5 @@
 """The grounding evaluation: its questions, its counting, and that shipped nano is far above chance."""
 
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,7 +9,6 @@ from qwen2vl_demo.attention_trace import AttentionTrace, Word
 from qwen2vl_demo.engine.local import LocalEngine
 from qwen2vl_demo.engine.protocol import Chunk, Result
 from qwen2vl_demo.geometry import grid_thw, merged_tokens
-from qwen2vl_demo.model.weights import NANO
 from qwen2vl_demo.nano.evaluation.grounding import evaluate, format_report, questions
 from qwen2vl_demo.trace import MediaTrace, PromptTrace
 
@@ -108,7 +106,6 @@ def test_a_head_that_attends_to_the_object_is_found_and_one_that_does_not_is_not
     assert f"{hit:.1%}" in format_report(report)
 
 
-@pytest.mark.skipif(not (Path(NANO) / "model.safetensors").exists(), reason="assets/nano has no weights")
 def test_behind_a_colours_name_shipped_nano_attends_to_the_object_far_more_often_than_by_chance():
     """The most attended cell lies on the object at least three times as often as a random one."""
     report = evaluate(LocalEngine.load("nano", device="cpu", dtype="float32"), count=20)
