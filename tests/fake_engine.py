@@ -246,8 +246,8 @@ def _tokens(answer: str) -> list[str]:
 
 def answer_to(messages: Sequence[Message], options: GenerationOptions) -> list[str]:
     """The fake's answer, word by word."""
-    asked = [m for m in messages if m.role == "user"]
-    question = asked[-1].text
+    questions = [m for m in messages if m.role == "user"]
+    question = questions[-1].text
     if question.startswith("!boxes"):
         return [BOXES[i : i + 7] for i in range(0, len(BOXES), 7)]
     if question.startswith("!markup"):
@@ -256,7 +256,7 @@ def answer_to(messages: Sequence[Message], options: GenerationOptions) -> list[s
         return [question[5:][i : i + 20] for i in range(0, len(question), 20)]
     if question.startswith("!silent"):
         return []
-    media = sum(not isinstance(p, Text) for m in asked for p in m.parts)
+    media = sum(not isinstance(p, Text) for m in questions for p in m.parts)
     warm = f" at temperature {options.temperature:g} with seed {options.seed}" if options.temperature else ""
-    sentence = f"In turn {len(asked)} I see {media} files and was asked{warm}: {question}"
+    sentence = f"In turn {len(questions)} I see {media} files and was asked{warm}: {question}"
     return [w + " " for w in (sentence + " and so on" * (100 if "long" in question else 2)).split()]

@@ -8,9 +8,9 @@ from qwen2vl_demo.model.kv_cache import KVCache
 from qwen2vl_demo.model.qwen2vl import Qwen2VL
 
 
-@pytest.mark.parametrize("known", [0, 4], ids=["from nothing", "behind a prefix"])
+@pytest.mark.parametrize("cached", [0, 4], ids=["from nothing", "behind a prefix"])
 @torch.no_grad()
-def test_the_last_position_alone_is_that_of_the_whole_and_the_cache_is_full(known):
+def test_the_last_position_alone_is_that_of_the_whole_and_the_cache_is_full(cached):
     torch.manual_seed(0)
     text = TextConfig(32, 3, 4, 2, 48, 60, (1, 1, 2))
     model = Qwen2VL(Qwen2VLConfig(VisionConfig(1, 32, 2, 2, 32), text, 56, 57, 58, 59)).eval()
@@ -19,9 +19,9 @@ def test_the_last_position_alone_is_that_of_the_whole_and_the_cache_is_full(know
     results = []
     for last_only in (False, True):
         cache = KVCache(text, 9, device=model.device, dtype=model.dtype)
-        if known:
-            model(embeddings[:, :known], places[..., :known], cache)
-        results.append((model(embeddings[:, known:], places[..., known:], cache, last_only=last_only), cache))
+        if cached:
+            model(embeddings[:, :cached], places[..., :cached], cache)
+        results.append((model(embeddings[:, cached:], places[..., cached:], cache, last_only=last_only), cache))
     (whole, full), (last, same) = results
     assert last.shape == (1, 1, 32) and same.length == full.length == 9
     torch.testing.assert_close(last, whole[:, -1:], atol=1e-5, rtol=1e-5)

@@ -129,11 +129,11 @@ class Peak(TorchDispatchMode):
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         out = func(*args, **(kwargs or {}))
-        known = {s.data_ptr() for s in self.storages} | {
+        seen = {s.data_ptr() for s in self.storages} | {
             t.untyped_storage().data_ptr() for t in tree_iter((args, kwargs)) if isinstance(t, torch.Tensor)
         }
         for tensor in tree_iter(out):
-            if isinstance(tensor, torch.Tensor) and tensor.untyped_storage().data_ptr() not in known:
+            if isinstance(tensor, torch.Tensor) and tensor.untyped_storage().data_ptr() not in seen:
                 self.storages[tensor.untyped_storage()] = None
         self.most = max(self.most, sum(s.nbytes() for s in self.storages))
         return out
@@ -152,21 +152,21 @@ def test_the_vit_stays_below_its_estimate_and_near_it(dtype):
     assert 0.6 * estimate < peak.most + patches.nbytes <= estimate
 
 
-@pytest.mark.parametrize(("dtype", "known"), [(torch.float32, 0), (torch.bfloat16, 0), (torch.float32, 200)])
-def test_reading_a_prompt_stays_below_its_estimate_and_near_it(model, dtype, known):
+@pytest.mark.parametrize(("dtype", "cached"), [(torch.float32, 0), (torch.bfloat16, 0), (torch.float32, 200)])
+def test_reading_a_prompt_stays_below_its_estimate_and_near_it(model, dtype, cached):
     model = Qwen2VL(CONFIG).eval().requires_grad_(False).to(dtype)
     length, chunk = 700, 256
     positions = torch.arange(length).expand(3, 1, -1)
     cache = KVCache(CONFIG.text, length, device=model.device, dtype=dtype)
-    if known:
-        model(model.embed(torch.zeros(1, known, dtype=torch.int64)), positions[:, :, :known], cache)
+    if cached:
+        model(model.embed(torch.zeros(1, cached, dtype=torch.int64)), positions[:, :, :cached], cache)
     with Peak() as peak:
-        embeddings = model.embed(torch.zeros(1, length - known, dtype=torch.int64))
-        for start in range(known, length, chunk):
+        embeddings = model.embed(torch.zeros(1, length - cached, dtype=torch.int64))
+        for start in range(cached, length, chunk):
             end = min(start + chunk, length)
-            hidden = model(embeddings[:, start - known : end - known], positions[:, :, start:end], cache)
+            hidden = model(embeddings[:, start - cached : end - cached], positions[:, :, start:end], cache)
     del hidden
-    estimate = flops.prefill_activation_bytes(CONFIG.text, length - known, known, dtype.itemsize, chunk)
+    estimate = flops.prefill_activation_bytes(CONFIG.text, length - cached, cached, dtype.itemsize, chunk)
     assert 0.5 * estimate < peak.most <= estimate
 
 
