@@ -58,8 +58,8 @@ class Ran:
         self.answers: list[str] = []
         model, stream = engine.model, engine.stream
 
-        def streaming(*given: Any) -> Iterator[Any]:
-            for chunk in stream(*given):
+        def streaming(*given: Any, **prepared: Any) -> Iterator[Any]:
+            for chunk in stream(*given, **prepared):
                 self.answers += [chunk.result.text] if chunk.result is not None else []
                 yield chunk
 

@@ -62,7 +62,8 @@ def longest(words):
 @torch.no_grad()
 def eager_attention(checkpoint, engine, messages, ids):
     """transformers with eager attention on the same files, over prompt and answer in one pass: (layers, H, L, L)."""
-    transformers = pytest.importorskip("transformers")
+    import transformers
+
     theirs = transformers.Qwen2VLForConditionalGeneration.from_pretrained(
         checkpoint, dtype=torch.float32, attn_implementation="eager"
     ).eval()

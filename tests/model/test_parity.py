@@ -7,13 +7,12 @@ wrong from 5.3 on (the text behind the video collides with it), so those are wor
 import numpy as np
 import pytest
 import torch
+import transformers
 
 from qwen2vl_demo.config import Qwen2VLConfig
 from qwen2vl_demo.geometry import VisionSpan, merged_tokens, mrope_position_ids
 from qwen2vl_demo.model.kv_cache import KVCache
 from qwen2vl_demo.model.qwen2vl import Qwen2VL
-
-transformers = pytest.importorskip("transformers")
 
 IMAGE, VIDEO, START, END = 155, 156, 152, 153
 
