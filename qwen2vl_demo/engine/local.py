@@ -114,7 +114,7 @@ class LocalEngine:
         return f"{size} parameters on {self.placement.reason}"
 
     def prepare(self, messages: Sequence[Message], options: GenerationOptions) -> PromptTrace:
-        return self.prompt(messages, options).trace
+        return self._process(messages, options, None).trace
 
     def prompt(self, messages: Sequence[Message], options: GenerationOptions) -> Prompt:
         return self._process(messages, options, None, thumbnails=True)

@@ -234,6 +234,7 @@ def test_settings_reach_the_engine(fake: Tab, fake_app: App) -> None:
     expect(fake.numbers).to_contain_text("3 new tokens")
     expect(fake.numbers).to_contain_text("stopped: length")
     assert fake_app.engine.heard[-1][1].max_new_tokens == 3
+    fake.setting("Answer length", 512)  # other tests use the same tab
 
 
 def test_a_closed_tab_ends_its_answer_and_is_forgotten(fake_app: App, visit: Visits) -> None:

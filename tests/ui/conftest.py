@@ -1,9 +1,7 @@
 """What the tests of the page share: small files of every kind, a store, the parts of the page with the fake engine."""
 
-import asyncio
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
-from typing import TypeVar
 
 import av
 import numpy as np
@@ -14,10 +12,10 @@ from qwen2vl_demo.ui.chat.page_update import PageUpdate
 from qwen2vl_demo.ui.media_store import MediaStore
 from qwen2vl_demo.ui.parts import Parts
 from qwen2vl_demo.ui.sessions import Draft, Session
+from tests.asynchronous import stepwise
 from tests.fake_engine import FakeEngine
 
 VALUES: Mapping[str, object] = {}  # the settings as they are at first
-T = TypeVar("T")
 
 
 def picture(path: Path, size: tuple[int, int] = (320, 240), colour: str = "red") -> Path:
@@ -72,21 +70,6 @@ def store(tmp_path: Path) -> MediaStore:
 @pytest.fixture
 def parts(store: MediaStore) -> Parts:
     return Parts.build(FakeEngine(step=0.0, encode=0.0), store)
-
-
-def stepwise(updates: AsyncGenerator[T, None]) -> Generator[T, None, None]:
-    """The values of an asynchronous generator, one by one, on an event loop of its own."""
-    loop = asyncio.new_event_loop()
-    try:
-        while True:
-            try:
-                yield loop.run_until_complete(anext(updates))
-            except StopAsyncIteration:
-                return
-    finally:
-        loop.run_until_complete(updates.aclose())
-        loop.run_until_complete(loop.shutdown_default_executor())
-        loop.close()
 
 
 def respond(parts: Parts, session: Session, values: Mapping[str, object] = VALUES) -> Generator[PageUpdate, None, None]:

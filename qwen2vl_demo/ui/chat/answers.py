@@ -205,7 +205,7 @@ class Answers:
             ending, notice = "error", FAILED.format(self._engine.name)
         finally:
             stream.close()
-        numbers = self._numbers(question, prepared, result, first, options) if result else None
+        numbers = self._numbers(question, prepared, result, first, stream.waited, options) if result else None
         text = result.text if result is not None and result.text else run.text
         with session.lock:
             if not session.owns(run):
@@ -242,15 +242,17 @@ class Answers:
         prepared: PreparedPrompt,
         result: Result,
         first: float | None,
+        waited: float,
         options: GenerationOptions,
     ) -> Numbers:
         trace = result.trace if result.trace is not None else prepared.trace
         present = sum(self._store.path(m) is not None for m in question.turns[-1].media)
+        engine_seconds = result.timings.get("first_token")
         return Numbers(
             prompt_tokens=result.prompt_tokens,
             media_tokens=sum(m.merged_tokens for m in trace.media),
             new_tokens=result.new_tokens,
-            first_token=result.timings.get("first_token", first),
+            first_token=waited + engine_seconds if engine_seconds is not None else first,
             decode=result.timings.get("decode"),
             temperature=options.temperature,
             seed=options.seed,

@@ -38,7 +38,9 @@ class AnswerStream:
             prepared.messages, options, cancel, prompt=prepared.prompt, ticket=self._ticket
         )
         self._reader: StreamReader | None = None
-        self._position = 0  # what was said last of the place in the queue
+        self._position = 0  # the last one that was reported
+        self._joined = time.monotonic()
+        self.waited = 0.0  # seconds in the queue
 
     @property
     def ended(self) -> bool:
@@ -60,6 +62,7 @@ class AnswerStream:
                 if time.monotonic() >= deadline:
                     return []
                 await asyncio.sleep(POLL)
+            self.waited = time.monotonic() - self._joined
             self._reader = StreamReader(self._leaving_at_the_end())
         return await self._reader.take(timeout, gather)
 

@@ -1,6 +1,5 @@
 """The event stream of a server as the client reads it: the standard's examples, and every way to cut it in two."""
 
-import asyncio
 from collections.abc import AsyncIterator
 
 import httpx
@@ -9,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qwen2vl_demo.engine.remote.server import event_data
+from tests import asynchronous
 
 
 def read(*pieces: bytes, content_type: str = "text/event-stream") -> list[str]:
@@ -27,7 +27,7 @@ def read(*pieces: bytes, content_type: str = "text/event-stream") -> list[str]:
         )
         return [data async for data in event_data(response)]
 
-    return asyncio.run(run())
+    return asynchronous.run(run())
 
 
 @pytest.mark.parametrize(

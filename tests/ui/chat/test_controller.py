@@ -22,8 +22,10 @@ from qwen2vl_demo.ui.panel.attention import NO_WORDS
 from qwen2vl_demo.ui.panel.preview import PreviewUpdate
 from qwen2vl_demo.ui.parts import Parts
 from qwen2vl_demo.ui.sessions import Draft, Session
+from tests import asynchronous
+from tests.asynchronous import stepwise
 from tests.fake_engine import FakeEngine
-from tests.ui.conftest import VALUES, respond, stepwise
+from tests.ui.conftest import VALUES, respond
 
 Files = Callable[[str], str]
 
@@ -410,32 +412,38 @@ def test_one_turn_is_prepared_once(
     for _ in range(3):
         parts.preview.refresh(session, Draft(), VALUES)
     request = {"answer": parts.attention.words(session)["answer"], "word": 0, "choice": "all"}
-    found = asyncio.run(parts.attention.map_word(session, request))
+    found = asynchronous.run(parts.attention.map_word(session, request))
     assert found is not None and found["map"]
     assert prepared == ["Describe this picture.", "What is it?"]
 
 
 def test_visitors_are_answered_in_the_order_they_came_and_see_their_place(store: MediaStore) -> None:
-    """Six at once, started a moment apart: they end in that order, and the last one reads "5 before you" at first."""
+    """Six at once, started a moment apart: they end in that order, the last one reads "5 before you" at first, and the
+    time to its first token includes the wait."""
     parts = Parts.build(FakeEngine(step=0.01, encode=0.0), store)
     ended: list[int] = []
     titles: dict[int, list[str]] = {}
+    first_token: dict[int, float] = {}
 
     async def visit(number: int) -> None:
-        await asyncio.sleep(0.1 * number)
+        await asyncio.sleep(0.05 * number)
         session = parts.sessions.open(f"tab {number}", None)
-        parts.controller.begin(session, Draft("long?"))
-        updates = [update async for update in parts.controller.answers.respond(session, VALUES)]
+        parts.controller.begin(session, Draft("long?"))  # 5 steps a token
+        updates = [update async for update in parts.controller.answers.respond(session, {"max_new_tokens": 12})]
         titles[number] = [m["metadata"]["title"] for u in updates for m in u.messages or [] if "metadata" in m]
+        answer = session.conversation.turns[0].answer
+        assert answer and answer.numbers and answer.numbers.first_token
+        first_token[number] = answer.numbers.first_token
         ended.append(number)
 
     async def visits() -> None:
         await asyncio.gather(*(visit(number) for number in range(6)))
 
-    asyncio.run(visits())
+    asynchronous.run(visits())
     assert ended == list(range(6))
     assert [title for title in titles[0] if "before you" in title] == []
     assert [title for title in titles[5] if "before you" in title] == [f"{n} before you" for n in (5, 4, 3, 2, 1)]
+    assert first_token[0] < 0.5 < 5 * 12 * 0.05 - 5 * 0.05 - 0.5 < first_token[5]
 
 
 def test_waiting_for_a_place_takes_no_thread(store: MediaStore) -> None:
@@ -465,7 +473,7 @@ def test_waiting_for_a_place_takes_no_thread(store: MediaStore) -> None:
         engine.release.set()
         await asyncio.gather(first, *waiting)
 
-    asyncio.run(visits())
+    asynchronous.run(visits())
     assert engine.most_active == 1
 
 
@@ -501,7 +509,7 @@ def test_a_reader_gives_all_that_came_before_it_raises() -> None:
             await reader.take(1.0)
         assert reader.ended
 
-    asyncio.run(read())
+    asynchronous.run(read())
 
 
 def test_a_reader_returns_without_news() -> None:
@@ -517,7 +525,7 @@ def test_a_reader_returns_without_news() -> None:
         release.set()
         assert [c.text for c in await reader.take(5.0)] == ["late"]
 
-    asyncio.run(read())
+    asynchronous.run(read())
 
 
 @pytest.mark.parametrize("interval", [0.0, 0.004])

@@ -1,6 +1,5 @@
 """A prompt is prepared once, kept within a budget, and shared by all that show it."""
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -17,6 +16,7 @@ from qwen2vl_demo.ui.chat.prompts import Prompts
 from qwen2vl_demo.ui.media_store import MediaStore
 from qwen2vl_demo.ui.parts import Parts
 from qwen2vl_demo.ui.sessions import Draft, Session
+from tests import asynchronous
 from tests.ui.conftest import VALUES, ask
 
 Files = Callable[[str], str]
@@ -77,6 +77,6 @@ def test_a_turn_is_processed_once_by_the_real_engine(
     ask(parts, session, "What is in this picture?", files("cat.png"))
     parts.preview.refresh(session, Draft(), VALUES)
     request = {"answer": parts.attention.words(session)["answer"], "word": 0, "choice": "all"}
-    found = asyncio.run(parts.attention.map_word(session, request))
+    found = asynchronous.run(parts.attention.map_word(session, request))
     assert found is not None and found["map"]
     assert calls == ["What is in this picture?"]

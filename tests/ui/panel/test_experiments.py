@@ -14,7 +14,8 @@ from qwen2vl_demo.ui.panel.experiment_html import trials_html
 from qwen2vl_demo.ui.panel.experiments import ASK_FIRST, NO_MEDIA, STOPPED, WRITING, Experiment
 from qwen2vl_demo.ui.parts import Parts
 from qwen2vl_demo.ui.sessions import Draft, Session
-from tests.ui.conftest import VALUES, ask, stepwise
+from tests.asynchronous import stepwise
+from tests.ui.conftest import VALUES, ask
 
 Files = Callable[[str], str]
 BOTH: tuple[Experiment, ...] = ("budget", "positions")

@@ -1,6 +1,5 @@
 """Which words a visitor can pick, what comes back for one, and what ends a look: the handlers, without a page."""
 
-import asyncio
 import base64
 import json
 import threading
@@ -15,6 +14,7 @@ from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.ui.panel.attention import NO_WORDS, WRITING
 from qwen2vl_demo.ui.parts import Parts
 from qwen2vl_demo.ui.sessions import Draft, Session
+from tests import asynchronous
 from tests.ui.conftest import VALUES, ask, respond
 
 Files = Callable[[str], str]
@@ -27,7 +27,7 @@ def session(parts: Parts) -> Session:
 
 def pick(parts: Parts, session: Session, word: object, choice: object = "all") -> dict[str, Any]:
     asked = {"answer": parts.attention.words(session)["answer"], "word": word, "choice": choice}
-    found = asyncio.run(parts.attention.map_word(session, asked))
+    found = asynchronous.run(parts.attention.map_word(session, asked))
     assert found is not None
     return json.loads(json.dumps(found))
 
@@ -92,7 +92,7 @@ def test_another_answer_has_another_name_and_the_old_one_is_not_looked_at(
     ask(parts, session, "First?", files("cat.png"))
     old = parts.attention.words(session)["answer"]
     ask(parts, session, "Second?")
-    found = asyncio.run(parts.attention.map_word(session, {"answer": old, "word": 0, "choice": "all"}))
+    found = asynchronous.run(parts.attention.map_word(session, {"answer": old, "word": 0, "choice": "all"}))
     assert found is not None and found["map"] is None
     assert found["answer"] == parts.attention.words(session)["answer"] != old
 
@@ -120,7 +120,7 @@ def test_markup_in_an_answer_stays_the_words_it_is(parts: Parts, session: Sessio
 )
 def test_what_is_no_question_gets_a_sentence(parts: Parts, session: Session, asked: object) -> None:
     ask(parts, session, "What?")
-    found = asyncio.run(parts.attention.map_word(session, asked))
+    found = asynchronous.run(parts.attention.map_word(session, asked))
     assert found is not None and found["map"] is None
     assert found["note"].startswith("This is no word")
 
@@ -158,7 +158,9 @@ def test_a_long_look_ends_when_something_newer_comes(parts: Parts, session: Sess
 
     def look(word: int) -> threading.Thread:
         asked = {"answer": name, "word": word, "choice": "all"}
-        thread = threading.Thread(target=lambda: found.append(asyncio.run(parts.attention.map_word(session, asked))))
+        thread = threading.Thread(
+            target=lambda: found.append(asynchronous.run(parts.attention.map_word(session, asked)))
+        )
         before = session.side_task
         thread.start()
         while session.side_task is before:
