@@ -5,7 +5,8 @@ import signal
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # no telemetry and no version check
 os.environ["HF_HUB_OFFLINE"] = "1"  # no test may use the network
-os.environ.setdefault("OMP_NUM_THREADS", "2")  # torch reads its number of threads from it
+# torch reads its number of threads from it; two workers of pytest share two cores
+os.environ.setdefault("OMP_NUM_THREADS", "1" if "PYTEST_XDIST_WORKER" in os.environ else "2")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 for _name in [name for name in os.environ if name.startswith("QWEN2VL_")]:

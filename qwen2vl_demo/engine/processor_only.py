@@ -48,16 +48,10 @@ class ProcessorOnlyEngine:
         """Nothing is measured without a model."""
 
     def prepare(self, messages: Sequence[Message], options: GenerationOptions) -> PromptTrace:
-        return self.prompt(messages, options).trace
+        return self._process(messages, options).trace
 
     def prompt(self, messages: Sequence[Message], options: GenerationOptions) -> Prompt:
-        return self.processor.process(
-            messages,
-            options.media,
-            add_vision_id=options.add_vision_id,
-            positions=options.positions,
-            thumbnails=True,
-        )
+        return self._process(messages, options, thumbnails=True)
 
     def estimate(self, trace: PromptTrace, options: GenerationOptions) -> Estimate:
         return tokens_only(trace, NO_MODEL_ESTIMATE)
@@ -86,3 +80,12 @@ class ProcessorOnlyEngine:
         ticket: Ticket | None = None,
     ) -> AttentionTrace | None:
         raise UserError(NO_MODEL_ATTENTION)
+
+    def _process(self, messages: Sequence[Message], options: GenerationOptions, *, thumbnails: bool = False) -> Prompt:
+        return self.processor.process(
+            messages,
+            options.media,
+            add_vision_id=options.add_vision_id,
+            positions=options.positions,
+            thumbnails=thumbnails,
+        )

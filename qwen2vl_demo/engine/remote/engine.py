@@ -80,7 +80,7 @@ class RemoteEngine:
         """Nothing can be measured of a server."""
 
     def prepare(self, messages: Sequence[Message], options: GenerationOptions) -> PromptTrace:
-        return self.prompt(messages, options).trace
+        return self._process(messages, options).trace
 
     def prompt(self, messages: Sequence[Message], options: GenerationOptions) -> Prompt:
         return self._process(messages, options, thumbnails=True)
