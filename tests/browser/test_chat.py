@@ -72,6 +72,25 @@ def test_stop_in_a_long_step_frees_the_page_at_once(fake: Tab, fake_app: App) ->
     assert fake_app.engine.most_active == 1
 
 
+def test_a_waiting_visitor_sees_the_place_in_the_queue_and_is_next(fake: Tab, fake_app: App, visit: Visits) -> None:
+    fake_app.engine.release.clear()
+    fake.send("!slow-start")
+    deadline = time.monotonic() + 30
+    while not fake_app.engine.active and time.monotonic() < deadline:
+        fake.page.wait_for_timeout(20)
+    second, third = visit(fake_app), visit(fake_app)
+    second.send("Second")
+    expect(second.chat).to_contain_text("1 before you")
+    third.send("Third")
+    expect(third.chat).to_contain_text("2 before you")
+    second.button("Stop").click()
+    expect(third.chat).to_contain_text("1 before you")
+    fake_app.engine.release.set()
+    third.idle()
+    expect(third.answers.last).to_contain_text("In turn 1")
+    fake.idle()
+
+
 def test_files_without_words(fake: Tab, material: Path) -> None:
     fake.attach(material / "cat.png")
     fake.page.locator("#composer").get_by_role("button", name="Submit").click()

@@ -23,7 +23,7 @@ DANGER = """answer => {
 }"""
 
 
-@pytest.mark.parametrize("part", range(4))
+@pytest.mark.parametrize("part", [0, *(pytest.param(part, marks=pytest.mark.slow) for part in (1, 2, 3))])
 def test_hostile_answers_load_run_and_disguise_nothing(fake: Tab, part: int) -> None:
     for text in HOSTILE[part::4]:
         fake.ask(f"!say {text}")
