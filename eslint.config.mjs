@@ -18,8 +18,8 @@ export default [
     },
   },
   {
-    // Gradio runs it as the function body of a gr.HTML, with these as arguments.
-    files: ["qwen2vl_demo/ui/static/where.js"],
+    // Gradio runs each as the function body of a gr.HTML, with these as arguments.
+    files: ["qwen2vl_demo/ui/static/{where,comparison}.js"],
     languageOptions: { globals: { element: "readonly", props: "readonly", trigger: "readonly", watch: "readonly" } },
   },
 ];

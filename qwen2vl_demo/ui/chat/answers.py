@@ -224,7 +224,7 @@ class Answers:
         if run.draft is not None:
             question = before.adding(self._turn(session, run.draft))
         else:
-            retried = before.last is not None and before.last.counts
+            retried = before.last is not None and before.last.has_words
             settings = settings.for_retry() if retried else settings
             question = before.answered(None)
         return replace(question, system=settings.system), settings

@@ -66,7 +66,7 @@ class Numbers:
     temperature: float
     seed: int | None
     media: tuple[MediumNumbers, ...] = ()  # of this turn
-    reused_tokens: int = 0  # of the prompt: still known from an earlier turn, and not computed again
+    reused_tokens: int = 0  # of the prompt, found in the cache of an earlier turn
 
     @property
     def rate(self) -> float | None:
@@ -76,11 +76,11 @@ class Numbers:
 
 @dataclass(frozen=True)
 class Answer:
-    """What the model wrote, raw: box markup included."""
+    """What the model wrote, box markup included."""
 
     text: str
     ending: Ending
-    numbers: Numbers | None = None  # None where a stop came before they were known
+    numbers: Numbers | None = None  # None if it was stopped before they were known
 
 
 @dataclass(frozen=True)
@@ -93,8 +93,8 @@ class Turn:
     answer: Answer | None = None
 
     @property
-    def counts(self) -> bool:
-        """Whether the model is told of this turn later on: only if it said something."""
+    def has_words(self) -> bool:
+        """Whether the answer has any words. Only then is the turn part of later prompts."""
         return self.answer is not None and bool(self.answer.text.strip())
 
 
@@ -112,7 +112,7 @@ class Conversation:
         return replace(self, turns=self.turns[:-1])
 
     def answered(self, answer: Answer | None) -> Conversation:
-        """The same with another answer to the last turn."""
+        """The same conversation with another answer to the last turn; None for no answer."""
         return replace(self, turns=(*self.turns[:-1], replace(self.turns[-1], answer=answer)))
 
     @property
@@ -141,15 +141,16 @@ def default_question(media: Sequence[Medium]) -> str:
 
 
 def to_messages(conversation: Conversation, where: Callable[[Medium], Path | None]) -> list[Message]:
-    """The conversation as the engine takes it; the last turn's question stands at the end if it has no answer.
+    """The conversation as the engine takes it, with the last turn's question at its end if it has no answer.
 
-    A turn that was stopped before its first word is left out: two questions in a row are not what the model was
-    trained on. A medium that is gone leaves a sentence in its place, so that its question still has a sense.
+    `where` gives the file of a medium, or None if it is gone. A turn that was stopped before its first word is left
+    out, because the model was not trained on two questions in a row. A medium that is gone is replaced by a sentence,
+    so that its question still makes sense.
     """
     messages = [Message("system", conversation.system)] if conversation.system.strip() else []
     for index, turn in enumerate(conversation.turns):
         open_question = turn.answer is None and index == len(conversation.turns) - 1
-        if not turn.counts and not open_question:
+        if not turn.has_words and not open_question:
             continue
         parts: list[Part] = []
         for medium in turn.media:
@@ -171,7 +172,7 @@ def gone(medium: Medium) -> str:
 
 
 def boxed_picture(conversation: Conversation, index: int) -> Medium | None:
-    """The picture that the boxes in answer `index` most likely speak of.
+    """The picture to which the boxes in answer `index` most likely refer.
 
     Qwen2-VL does not say it. One picture in the turn: that one. Several: the first, unless the answer calls one by
     its number. None: the last picture before.
@@ -222,7 +223,7 @@ ENDINGS: dict[Ending, str] = {
 
 
 def duration(value: float) -> str:
-    """Seconds as people say them, to two digits: "40 ms", "0.31 s", "2.4 s", "3 min 20 s"."""
+    """Seconds in words, to two digits: "40 ms", "0.31 s", "2.4 s", "3 min 20 s"."""
     if value < 0.0995:
         return f"{value * 1000:.2g} ms"
     if value < 0.995:

@@ -24,7 +24,7 @@ from qwen2vl_demo.ui.chat.streaming import in_turn
 from qwen2vl_demo.ui.sessions import Session, ShownPrompt
 from qwen2vl_demo.viz.attention_maps import CAVEAT, WHOSE, attention_payload, parse_selection
 
-MAX_WORDS = 2000  # that are offered
+MAX_WORDS = 2000  # offered at most
 WRITING = "The answer is being written. When it is finished, pick one of its words here to see where it looked."
 
 NO_WORDS: dict[str, Any] = {"answer": "", "words": [], "note": "", "map": None}
@@ -44,7 +44,7 @@ class AnswerAttention:
             return NO_WORDS
         if writing or conversation.last is None or conversation.last.answer is None:
             return {**NO_WORDS, "note": WRITING}
-        if shown is None or not conversation.last.counts:
+        if shown is None or not conversation.last.has_words:
             return NO_WORDS
         text = conversation.last.answer.text
         try:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 from typing import Any
 
 import gradio as gr
@@ -13,7 +14,7 @@ from gradio.components import Component
 
 from qwen2vl_demo.trace import PromptTrace
 from qwen2vl_demo.ui.markup import section_html
-from qwen2vl_demo.ui.panel.comparison_html import SCRIPT, comparison_table_html
+from qwen2vl_demo.ui.panel.comparison_html import comparison_table_html
 from qwen2vl_demo.ui.panel.comparisons import Comparisons
 from qwen2vl_demo.ui.panel.cost_html import estimate_html, outcomes_html, released_html
 from qwen2vl_demo.ui.panel.download_buttons import draw_download_buttons
@@ -21,6 +22,8 @@ from qwen2vl_demo.ui.panel.lazy import LazyDrawing
 from qwen2vl_demo.ui.panel.state import PanelState
 from qwen2vl_demo.ui.panel.tab import AT_ONCE, PageContext, Updates
 from qwen2vl_demo.viz.other_models import growth_figure, growth_words
+
+SCRIPT = files("qwen2vl_demo.ui") / "static" / "comparison.js"
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ class CostTab:
         self._lazy = LazyDrawing("cost-lazy")
         now = gr.HTML(estimate_html(None, draft=False), elem_id="cost-now", **plain)
         past = gr.HTML("", elem_id="cost-past", **plain)
-        comparison = gr.HTML("", elem_id="cost-views", js_on_load=SCRIPT, **plain)
+        comparison = gr.HTML("", elem_id="cost-views", js_on_load=SCRIPT.read_text(encoding="utf-8"), **plain)
         words = gr.HTML("", elem_id="cost-growth-words", **plain)
         plot: dict[str, Any] = {"visible": False, "show_label": False, "container": False}
         growth = gr.Plot(elem_id="cost-growth", elem_classes="panel-plot", **plot)

@@ -119,11 +119,11 @@ class Experiments:
         if conversation.last is None:
             raise UserError(ASK_FIRST)
         options = self._settings.read(values).options
-        asked = (await asyncio.to_thread(self._prompts.prepare, conversation, options)).trace
-        if not asked.media:
+        baseline = (await asyncio.to_thread(self._prompts.prepare, conversation, options)).trace
+        if not baseline.media:
             raise UserError(NO_MEDIA)
         trials: list[Trial] = []
-        for variation in variations(experiment, self._engine.pixel_limits, asked, options):
+        for variation in variations(experiment, self._engine.pixel_limits, baseline, options):
             prepared = await asyncio.to_thread(self._prompts.prepare, conversation, variation.options)
             trials.append(Trial(variation, prepared.trace.media[-1], prepared.prompt.media[-1].frames[0]))
             yield tuple(trials)
