@@ -2,8 +2,8 @@
 // "Attention".
 //
 // props.value (ui/panel/attention.py): {answer, words: [text], spaces: [bool], note, caveat,
-// map: {of, ...attention_payload} | null}. The maps of a word, with all layers and heads that came with them, are cached, so
-// selecting it again makes no request. Words come from the model and are only ever inserted as text nodes.
+// map: {of, ...attention_payload} | null}. The maps of a word, with all layers and heads that came with them, are
+// cached, so selecting it again makes no request. Words come from the model and are only inserted as text nodes.
 const $ = name => element.querySelector(`[data-part=${name}]`);
 const percent = share => `${(100 * share).toFixed(share < 0.0995 ? 1 : 0)} %`;
 const number = value => Math.round(value).toLocaleString("en");
