@@ -15,37 +15,9 @@ from gradio.components import Component
 from qwen2vl_demo.ui.markup import section_html
 from qwen2vl_demo.ui.panel.download_buttons import draw_download_buttons
 from qwen2vl_demo.ui.panel.experiment_html import guesses_html, trials_html
-from qwen2vl_demo.ui.panel.experiments import Experiment, Experiments
+from qwen2vl_demo.ui.panel.experiments import INTRODUCTIONS, Experiment, Experiments
 from qwen2vl_demo.ui.panel.state import PanelState
 from qwen2vl_demo.ui.panel.tab import QUEUED, PageContext, Updates
-
-
-@dataclass(frozen=True)
-class Introduction:
-    """What stands above an experiment."""
-
-    title: str
-    reason: str  # what is tried, and why
-    button: str
-
-
-INTRODUCTIONS: dict[Experiment, Introduction] = {
-    "budget": Introduction(
-        "What does resolution buy?",
-        "Your last question is asked again with fewer tokens for its pictures. A model of one fixed resolution has "
-        "only one of these answers; Qwen2-VL takes as many tokens as the picture has pixels for, within a budget. What "
-        "is large stays readable with few, small print does not.",
-        "Ask with fewer tokens",
-    ),
-    "positions": Introduction(
-        "What do rows and columns tell it?",
-        "The very same tokens, at other positions. M-RoPE is how the language model is told where in the picture a "
-        "merged token lies: without rows and columns it still has all of them, like a jigsaw in its box, and whatever "
-        "the vision transformer wrote into each. Questions about what is there may survive that; questions about "
-        "where rarely do. The model was not trained for the other two, which is part of what you see.",
-        "Ask without rows and columns",
-    ),
-}
 
 
 @dataclass(frozen=True)
