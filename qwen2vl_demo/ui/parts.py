@@ -14,6 +14,7 @@ from qwen2vl_demo.ui.panel.experiments import Experiments
 from qwen2vl_demo.ui.panel.preview import Preview
 from qwen2vl_demo.ui.sessions import Sessions
 from qwen2vl_demo.ui.settings_form import SettingsForm
+from qwen2vl_demo.ui.worker_threads import WorkerThreads
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,14 +34,14 @@ class Parts:
     def build(cls, engine: Engine, store: MediaStore, defaults: GenerationOptions | None = None) -> Parts:
         """`defaults` are the options that the settings start with."""
         form = SettingsForm(defaults or GenerationOptions(), engine.pixel_limits)
-        prompts = Prompts(engine, store)
+        prompts, threads = Prompts(engine, store), WorkerThreads()
         return cls(
             engine=engine,
             store=store,
             form=form,
             sessions=Sessions(restore=lambda saved: kept_conversation(saved, store)),
-            controller=ChatController(answers=Answers(engine, store, prompts, form), store=store),
+            controller=ChatController(answers=Answers(engine, store, prompts, form, threads), store=store),
             preview=Preview(engine, store, prompts, form),
-            attention=AnswerAttention(engine, prompts),
-            experiments=Experiments(engine, prompts, form),
+            attention=AnswerAttention(engine, prompts, threads),
+            experiments=Experiments(engine, prompts, form, threads),
         )

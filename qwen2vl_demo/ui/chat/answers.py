@@ -8,7 +8,6 @@ what a visitor or the engine did.
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import time
 from collections.abc import AsyncGenerator, Mapping
@@ -36,6 +35,7 @@ from qwen2vl_demo.ui.chat.streaming import AnswerStream
 from qwen2vl_demo.ui.media_store import MediaStore
 from qwen2vl_demo.ui.sessions import Draft, Prediction, Run, Session
 from qwen2vl_demo.ui.settings_form import AnswerSettings, SettingsForm
+from qwen2vl_demo.ui.worker_threads import WorkerThreads
 from qwen2vl_demo.viz.boxes import text_without_boxes
 
 PAINT_INTERVAL = 0.06  # seconds: each update carries the whole chat, so the tokens of a fast model travel together
@@ -49,8 +49,11 @@ BUSY = "An answer is still being written. Wait for its end, or press Stop."
 class Answers:
     """Asks the engine what visitors send. Safe for several threads."""
 
-    def __init__(self, engine: Engine, store: MediaStore, prompts: Prompts, settings: SettingsForm) -> None:
-        self._engine, self._store, self._prompts, self._settings = engine, store, prompts, settings
+    def __init__(
+        self, engine: Engine, store: MediaStore, prompts: Prompts, settings: SettingsForm, threads: WorkerThreads
+    ) -> None:
+        self._engine, self._store, self._prompts = engine, store, prompts
+        self._settings, self._threads = settings, threads
 
     def begin(self, session: Session, draft: Draft) -> PageUpdate:
         """Shows the question in the chat at once, before anything of it is opened."""
@@ -120,7 +123,7 @@ class Answers:
             media = store_files(self._store, Session(), draft.files)
             return self._prompts.prepare(Conversation((Turn(text or default_question(media), media),)), options)
 
-        answer, stream = "", AnswerStream(self._engine, await asyncio.to_thread(prepare), options, cancel)
+        answer, stream = "", AnswerStream(self._engine, await self._threads.run(prepare), options, cancel)
         try:
             while not stream.ended:
                 new = "".join(chunk.text for chunk in await stream.take(LOOK_UP, PAINT_INTERVAL))
@@ -137,25 +140,25 @@ class Answers:
         """Everything after the first sign of life. What goes wrong before the first word changes nothing."""
         question = before
         try:
-            question, settings = await asyncio.to_thread(self._question, session, run, before, values)
-            prepared = await asyncio.to_thread(self._prompts.prepare, question, settings.options)
+            question, settings = await self._threads.run(self._question, session, run, before, values)
+            prepared = await self._threads.run(self._prompts.prepare, question, settings.options)
             estimate = self._engine.estimate(prepared.trace, settings.options)
             with session.lock:
                 if run.cancel.is_set() or not session.owns(run):
                     raise _Stopped
                 session.conversation, session.prediction = question, Prediction(question, estimate)
                 run.committed = True
-            shown = await asyncio.to_thread(bubbles.show, question, self._store)
+            shown = await self._threads.run(bubbles.show, question, self._store)
             yield PageUpdate([*shown, bubbles.status("Thinking")], saved=dumps(question), prompt_sent=True)
             async for update in self._stream(session, run, question, shown, prepared, settings.options):
                 yield update
         except _Stopped:
-            yield await asyncio.to_thread(self._bounce, session, run, before, "")
+            yield await self._threads.run(self._bounce, session, run, before, "")
         except UserError as problem:
-            yield await asyncio.to_thread(self._bounce, session, run, before, str(problem))
+            yield await self._threads.run(self._bounce, session, run, before, str(problem))
         except Exception as problem:
             report(problem, "answering")
-            yield await asyncio.to_thread(self._bounce, session, run, before, FAILED.format(self._engine.name))
+            yield await self._threads.run(self._bounce, session, run, before, FAILED.format(self._engine.name))
 
     async def _stream(
         self,
@@ -214,7 +217,7 @@ class Answers:
             if result is not None and session.prediction is not None:
                 session.outcomes.append(Outcome.of(session.prediction.estimate, result))
             session.run = None
-        yield await asyncio.to_thread(settled, session, self._store, notice)
+        yield await self._threads.run(settled, session, self._store, notice)
 
     def _question(
         self, session: Session, run: Run, before: Conversation, values: Mapping[str, Any]

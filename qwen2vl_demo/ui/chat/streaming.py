@@ -19,6 +19,7 @@ from typing import TypeVar
 from qwen2vl_demo.engine.protocol import Chunk, Engine, GenerationOptions
 from qwen2vl_demo.engine.request_queue import Ticket, waiting_text
 from qwen2vl_demo.ui.chat.prompts import PreparedPrompt
+from qwen2vl_demo.ui.worker_threads import WorkerThreads
 
 POLL = 0.1  # seconds between two looks at the place in the queue
 
@@ -123,7 +124,7 @@ class StreamReader:
             self._loop.call_soon_threadsafe(callback)
 
 
-async def in_turn(ticket: Ticket, cancel: threading.Event, run: Callable[[], T]) -> T | None:
+async def in_turn(ticket: Ticket, cancel: threading.Event, run: Callable[[], T], threads: WorkerThreads) -> T | None:
     """Waits for the ticket's turn without a thread, then calls `run` in one. None if `cancel` was set before."""
     started = False
 
@@ -137,7 +138,7 @@ async def in_turn(ticket: Ticket, cancel: threading.Event, run: Callable[[], T])
                 return None
             await asyncio.sleep(POLL)
         started = True
-        return await asyncio.to_thread(leaving_at_the_end)
+        return await threads.run(leaving_at_the_end)
     finally:
         if not started:
             ticket.leave()

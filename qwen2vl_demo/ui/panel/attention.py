@@ -6,7 +6,6 @@ again, which is as much work as writing the word was. Nothing is raised for what
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import threading
 from collections.abc import Sequence
@@ -22,6 +21,7 @@ from qwen2vl_demo.ui.chat.page_update import FAILED, report
 from qwen2vl_demo.ui.chat.prompts import Prompts
 from qwen2vl_demo.ui.chat.streaming import in_turn
 from qwen2vl_demo.ui.sessions import Session, ShownPrompt
+from qwen2vl_demo.ui.worker_threads import WorkerThreads
 from qwen2vl_demo.viz.attention_maps import CAVEAT, WHOSE, attention_payload, parse_selection
 
 MAX_WORDS = 2000  # offered at most
@@ -33,8 +33,8 @@ NO_WORDS: dict[str, Any] = {"answer": "", "words": [], "note": "", "map": None}
 class AnswerAttention:
     """Asks the engine what the words of an answer attended to."""
 
-    def __init__(self, engine: Engine, prompts: Prompts) -> None:
-        self._engine, self._prompts = engine, prompts
+    def __init__(self, engine: Engine, prompts: Prompts, threads: WorkerThreads) -> None:
+        self._engine, self._prompts, self._threads = engine, prompts, threads
 
     def words(self, session: Session) -> dict[str, Any]:
         """The words of the last answer, while the panel shows the prompt that it was given to."""
@@ -100,12 +100,12 @@ class AnswerAttention:
         self, conversation: Conversation, shown: ShownPrompt | None, word: int, cancel: threading.Event
     ) -> AttentionTrace | None:
         assert shown is not None and conversation.last is not None and conversation.last.answer is not None
-        prepared = await asyncio.to_thread(self._prompts.prepare, shown.conversation, shown.options)
+        prepared = await self._threads.run(self._prompts.prepare, shown.conversation, shown.options)
         ticket = self._engine.queue.join()
         compute = partial(
             self._engine.word_attention, prepared.prompt, conversation.last.answer.text, word, cancel, ticket=ticket
         )
-        return await in_turn(ticket, cancel, compute)
+        return await in_turn(ticket, cancel, compute, self._threads)
 
 
 def _shows_the_last_question(shown: ShownPrompt | None, conversation: Conversation) -> bool:

@@ -5,7 +5,6 @@ Each trial is a real answer of the engine, written greedily; nothing of it enter
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,6 +22,7 @@ from qwen2vl_demo.ui.chat.prompts import Prompts
 from qwen2vl_demo.ui.chat.streaming import AnswerStream
 from qwen2vl_demo.ui.sessions import Session
 from qwen2vl_demo.ui.settings_form import SettingsForm
+from qwen2vl_demo.ui.worker_threads import WorkerThreads
 
 Experiment = Literal["budget", "positions"]
 
@@ -108,8 +108,8 @@ class ExperimentState:
 class Experiments:
     """Runs experiments with the last question of a chat."""
 
-    def __init__(self, engine: Engine, prompts: Prompts, settings: SettingsForm) -> None:
-        self._engine, self._prompts, self._settings = engine, prompts, settings
+    def __init__(self, engine: Engine, prompts: Prompts, settings: SettingsForm, threads: WorkerThreads) -> None:
+        self._engine, self._prompts, self._settings, self._threads = engine, prompts, settings, threads
 
     async def run(
         self, session: Session, values: Mapping[str, Any], experiment: Experiment
@@ -147,12 +147,12 @@ class Experiments:
         if conversation.last is None:
             raise UserError(ASK_FIRST)
         options = self._settings.read(values).options
-        baseline = (await asyncio.to_thread(self._prompts.prepare, conversation, options)).trace
+        baseline = (await self._threads.run(self._prompts.prepare, conversation, options)).trace
         if not baseline.media:
             raise UserError(NO_MEDIA)
         trials: list[Trial] = []
         for variation in variations(experiment, self._engine.pixel_limits, baseline, options):
-            prepared = await asyncio.to_thread(self._prompts.prepare, conversation, variation.options)
+            prepared = await self._threads.run(self._prompts.prepare, conversation, variation.options)
             trials.append(Trial(variation, prepared.trace.media[-1], prepared.prompt.media[-1].frames[0]))
             yield tuple(trials)
             stream = AnswerStream(self._engine, prepared, variation.options, cancel)

@@ -22,6 +22,7 @@ from qwen2vl_demo.ui.panel.attention import NO_WORDS
 from qwen2vl_demo.ui.panel.preview import PreviewUpdate
 from qwen2vl_demo.ui.parts import Parts
 from qwen2vl_demo.ui.sessions import Draft, Session
+from qwen2vl_demo.ui.worker_threads import MAX_THREADS
 from tests import asynchronous
 from tests.asynchronous import stepwise
 from tests.fake_engine import FakeEngine
@@ -448,7 +449,8 @@ def test_visitors_are_answered_in_the_order_they_came_and_see_their_place(store:
 
 
 def test_waiting_for_a_place_takes_no_thread(store: MediaStore) -> None:
-    """Sixty visitors wait behind one whose answer cannot be interrupted: no thread is theirs, and Stop works."""
+    """Sixty visitors wait behind one whose answer cannot be interrupted: the pool of 32 threads that prepared their
+    questions is idle, no other thread was started, and Stop works."""
     engine = FakeEngine(step=0.0, encode=0.0)
     parts = Parts.build(engine, store)
 
@@ -467,8 +469,7 @@ def test_waiting_for_a_place_takes_no_thread(store: MediaStore) -> None:
         while not all(session.run and session.run.committed for session in sessions):
             await asyncio.sleep(0.01)
         await asyncio.sleep(0.3)
-        pool = threading.active_count() - before  # asyncio's own workers, which prepared the questions
-        assert pool <= 8 and not any(task.done() for task in waiting)
+        assert threading.active_count() - before <= MAX_THREADS and not any(task.done() for task in waiting)
         await asyncio.to_thread(parts.controller.stop, parts.sessions.open("tab 30", None))
         await asyncio.wait_for(waiting[30], 5)
         engine.release.set()
