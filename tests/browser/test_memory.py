@@ -7,6 +7,7 @@ from playwright.sync_api import expect
 
 from tests.browser.conftest import App, Visits
 from tests.browser.driver import Tab
+from tests.fake_engine import FakeEngine
 
 
 def test_a_reload_keeps_the_chat(fake: Tab, material: Path) -> None:
@@ -53,15 +54,18 @@ def test_a_tab_opened_after_all_were_closed_finds_the_last_chat(fake_app: App, v
     assert second.ask("Two").startswith("In turn 2")
 
 
-def test_a_restart_of_the_app_keeps_chat_and_pictures(fake_app: App, visit: Visits, material: Path) -> None:
-    tab = visit(fake_app)
+def test_a_restart_of_the_app_keeps_chat_and_pictures(visit: Visits, material: Path, tmp_path: Path) -> None:
+    """An app of its own: tabs that other tests share would lose their connection."""
+    app = App(FakeEngine(), tmp_path, [])
+    tab = visit(app)
     tab.ask("Before the restart", material / "cat.png")
-    fake_app.stop()
-    fake_app.start()
+    app.stop()
+    app.start()
     tab.reload()
     expect(tab.chat).to_contain_text("Before the restart")
     tab.page.wait_for_function("() => document.querySelector('#chat .user.message img')?.naturalWidth === 320")
     assert tab.ask("Two").startswith("In turn 2 I see 1 files")
+    app.stop()
 
 
 def test_a_session_that_is_lost_under_an_open_page_goes_on(fake: Tab, fake_app: App) -> None:
