@@ -33,7 +33,7 @@ class MediaLimits:
     """Upper bounds on what is opened. Exceeding one raises a `UserError` that states the limit."""
 
     max_file_bytes: int = 256 * MIB  # size of one file
-    max_image_pixels: int = 120_000_000  # height x width of a picture, checked before decoding
+    max_image_pixels: int = 120_000_000  # height x width of a picture as it is decoded, checked before
     max_pdf_pages: int = 12  # every page becomes a picture
     pdf_dpi: int = 144  # resolution at which a page is rendered ...
     max_pdf_page_pixels: int = 16_000_000  # ... reduced where the page would have more pixels than this
@@ -91,6 +91,18 @@ def open_source(
         with decode_errors(label, "file"):
             head = file.read(HEAD_BYTES)
         yield MediaFile(file, label, head)
+
+
+def check_size(label: str, height: int, width: int, limits: MediaLimits) -> None:
+    """Raises UserError for an empty picture and for one with more than `limits.max_image_pixels`. Called before a
+    picture is decoded."""
+    if height < 1 or width < 1:
+        raise UserError(f"{label} is {height}x{width} pixels; send one that has at least one pixel a side.")
+    if height * width > limits.max_image_pixels:
+        raise UserError(
+            f"{label} has {height}x{width} = {height * width} pixels, more than the limit of "
+            f"{limits.max_image_pixels} (--max-image-mp); make it smaller and send it again."
+        )
 
 
 @contextmanager
