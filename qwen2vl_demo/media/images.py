@@ -39,7 +39,7 @@ UPRIGHT = {
 }
 NOTICES, ORIGINAL_SIZE = "notices", "original_size"  # keys in the `info` of a picture that was opened
 MAX_MISSING = 0.05  # share of a picture that may be missing at its end
-REDUCTIONS = (2, 4, 8)  # by which a JPEG can be reduced while it is decoded
+MAX_REDUCTION = 8  # of a JPEG's sides while it is decoded; 2 and 4 are possible as well
 MAX_COEFFICIENT_BYTES = 1_000_000_000  # of a JPEG that is not coded in one pass; 120 million pixels need 720 MB
 
 
@@ -56,6 +56,7 @@ def open_image(source: Source, limits: MediaLimits = DEFAULT_LIMITS, label: str 
         label = label_of(source, label)
         with decode_errors(label, "picture"):
             check_size(label, source.height, source.width, limits)
+            source.load()
             return _upright(to_rgb(source), _orientation(source))
     with open_source(source, limits, label) as media, decode_errors(media.label, "picture"):
         try:
@@ -98,9 +99,11 @@ def original_size(picture: PIL.Image.Image) -> Size:
 def _decoded_jpeg(media: MediaFile, image: JpegPicture, limits: MediaLimits) -> tuple[JpegPicture, tuple[str, ...]]:
     """A JPEG with its pixels, at reduced size where it is too large, and the notices about it."""
     height, width = image.height, image.width
-    reduction = next((r for r in (1, *REDUCTIONS) if -(-height // r) * -(-width // r) <= limits.max_image_pixels), None)
-    if reduction is None:
-        check_size(media.label, height, width, limits)
+    reduction = 1
+    while reduction < MAX_REDUCTION and -(-height // reduction) * -(-width // reduction) > limits.max_image_pixels:
+        reduction *= 2
+    if reduction == MAX_REDUCTION:
+        check_size(media.label, -(-height // reduction), -(-width // reduction), limits)
     check_aspect_ratio(height, width)
     complete = True
     if not image.header.one_pass:
@@ -131,9 +134,8 @@ def _decoded_jpeg(media: MediaFile, image: JpegPicture, limits: MediaLimits) -> 
     missing = jpeg.missing_share(image, MAX_MISSING)
     if missing > MAX_MISSING:
         raise OSError(f"{missing:.0%} of the picture are missing")
-    found.append(
-        f"{media.label} is cut off at its end; what is missing of the picture, at most {missing:.1%}, is grey."
-    )
+    lost = f"{missing:.1%} of the picture is" if missing else "the finest details of the picture are"
+    found.append(f"{media.label} is cut off: at its end {lost} missing. Save or export it again to get all of it.")
     return image, tuple(found)
 
 

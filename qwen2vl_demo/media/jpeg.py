@@ -70,7 +70,8 @@ class JpegPicture(JpegImagePlugin.JpegImageFile):
 def read_header(file: BinaryIO) -> JpegHeader:
     """Reads the segments before the pixels. Raises ValueError for a file without pixels."""
     kept, exif, profile = [b"\xff\xd8"], None, _Profile()
-    coding, components = 0, {}
+    coding = 0
+    components: dict[int, tuple[int, int]] = {}
     offset = 2
     for _ in range(MAX_SEGMENTS):
         marker, offset = _marker(file, offset)

@@ -33,8 +33,10 @@ class WebPHeader:
 def read_header(file: BinaryIO) -> WebPHeader:
     """Reads the chunks of a WebP file. Raises ValueError for a file without a picture."""
     end = file.seek(0, os.SEEK_END)
-    offset, chunks, durations = 12, [], []
+    chunks: list[tuple[bytes, int, int]] = []
+    durations: list[int] = []
     size: Size | None = None
+    offset = 12
     while offset + 8 <= end and len(chunks) < MAX_CHUNKS:
         file.seek(offset)
         start = file.read(32)
