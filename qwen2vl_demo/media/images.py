@@ -1,7 +1,7 @@
 """Decoding pictures: upright, RGB, transparency composited on white, 8 bits per channel, original size.
 
 What the visitor should know about a picture that was opened (its end is missing, it was read at reduced size) is in
-`notices(picture)`, as sentences.
+`notices(picture)`, as sentences that do not name the file.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def _decoded_jpeg(media: MediaFile, image: JpegPicture, limits: MediaLimits) -> 
     found = []
     if reduction != 1:
         found.append(
-            f"{media.label} has {height}x{width} pixels, more than the limit of {limits.max_image_pixels} "
+            f"The picture has {height}x{width} pixels, more than the limit of {limits.max_image_pixels} "
             f"(--max-image-mp), and was read at 1/{reduction} of its size."
         )
     try:
@@ -135,7 +135,7 @@ def _decoded_jpeg(media: MediaFile, image: JpegPicture, limits: MediaLimits) -> 
     if missing > MAX_MISSING:
         raise OSError(f"{missing:.0%} of the picture are missing")
     lost = f"{missing:.1%} of the picture is" if missing else "the finest details of the picture are"
-    found.append(f"{media.label} is cut off: at its end {lost} missing. Save or export it again to get all of it.")
+    found.append(f"The file is cut off: at its end {lost} missing. Save or export it again to get all of it.")
     return image, tuple(found)
 
 
