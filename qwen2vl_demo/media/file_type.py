@@ -36,6 +36,7 @@ from qwen2vl_demo.media import webp
 from qwen2vl_demo.media.jpeg import open_jpeg
 from qwen2vl_demo.media.png import open_png
 from qwen2vl_demo.media.source import DEFAULT_LIMITS, MediaFile, MediaLimits, Source, check_size, open_source
+from qwen2vl_demo.media.tiff import open_tiff
 
 Kind = Literal["image", "video", "pdf"]
 
@@ -168,6 +169,8 @@ def identify_image(media: MediaFile, limits: MediaLimits = DEFAULT_LIMITS) -> Im
         header = webp.read_header(media.file)
         check_size(media.label, *header.size, limits)
         return webp.open_webp(media.file, header)
+    if name == "TIFF":
+        return open_tiff(media.file, media.label)
     return PIL.Image.OPEN[name][0](media.rewound(), "")  # type: ignore[arg-type]
 
 

@@ -25,6 +25,7 @@ from qwen2vl_demo.media.source import (
     label_of,
     open_source,
 )
+from qwen2vl_demo.media.tiff import TiffPicture
 
 EXIF_ORIENTATION = 0x0112
 # The transposition that makes a picture with this EXIF orientation upright (1 is upright already).
@@ -72,7 +73,6 @@ def open_image(source: Source, limits: MediaLimits = DEFAULT_LIMITS, label: str 
         else:
             check_size(media.label, *size, limits)
             check_aspect_ratio(*size)
-            image.info.pop("xmp", None)  # Pillow would turn a TIFF by an orientation in there
             image.load()
             size, found = (image.height, image.width), ()
         picture, orientation = to_rgb(image), _orientation(image)
@@ -156,6 +156,8 @@ def _upright(picture: PIL.Image.Image, orientation: int) -> PIL.Image.Image:
 
 def _orientation(image: PIL.Image.Image) -> int:
     """The orientation in the EXIF block. `Image.getexif` would also take one from XMP, which no browser does."""
+    if isinstance(image, TiffPicture):
+        return image.orientation
     exif = PIL.Image.Exif()
     try:
         exif.load(image.info.get("exif") or b"")

@@ -209,7 +209,9 @@ def _length(data: bytes) -> int:
 
 def _needed(marker: int, data: bytes) -> bool:
     """Whether these application data say how the colours are coded."""
-    return (marker == APP0 and data.startswith(b"JFIF\0")) or (marker == APP14 and data.startswith(b"Adobe"))
+    return (marker == APP0 and data.startswith(b"JFIF\0") and len(data) >= 14) or (
+        marker == APP14 and data.startswith(b"Adobe")
+    )
 
 
 def _components(frame: bytes) -> dict[int, tuple[int, int]]:

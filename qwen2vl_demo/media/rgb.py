@@ -6,14 +6,25 @@ Large pictures are converted in strips of rows, so that beside the picture and t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import PIL.Image
 
 from qwen2vl_demo.media.colour_profile import SRGBConversion
 
+WIDE_SAMPLES = "wide_samples"  # key in the `info` of a picture whose samples are not what its mode says
 STRIP_PIXELS = 1 << 22  # 4 million: 16 MB of RGB, which PIL keeps in 4 bytes a pixel
 WHITE = (255, 255, 255)
+
+
+@dataclass(frozen=True)
+class WideSamples:
+    """What the grey samples of a picture with more than 8 bits mean."""
+
+    white: float | None = None  # the value of white where it is known; black is 0
+    unsigned: bool = False  # 32-bit samples are from 0 up, which PIL has no mode for
+    inverted: bool = False  # the lowest value is white
 
 
 def to_rgb(image: PIL.Image.Image) -> PIL.Image.Image:
@@ -64,10 +75,16 @@ def _wide_to_grey(image: PIL.Image.Image) -> Callable[[PIL.Image.Image], PIL.Ima
     within 0..1 (floats only), 0..255 or 0..65535 are taken to use that range, any other range is stretched from its
     minimum to its maximum.
     """
+    samples = image.info.get(WIDE_SAMPLES, WideSamples())
+
+    def values_of(strip: PIL.Image.Image) -> np.ndarray:
+        values = np.asarray(strip)
+        return values.view(np.uint32) if samples.unsigned and values.dtype == np.int32 else values
+
     if image.mode.startswith("I;16"):
-        low, high = 0.0, 65535.0
+        low, high = 0.0, samples.white or 65535.0
     else:
-        extremes = [e for _, strip in _strips(image) if (e := _finite_range(np.asarray(strip)))]
+        extremes = [e for _, strip in _strips(image) if (e := _finite_range(values_of(strip)))]
         low, high = min((e[0] for e in extremes), default=0.0), max((e[1] for e in extremes), default=0.0)
         ranges = (1.0, 255.0, 65535.0) if image.mode == "F" else (255.0, 65535.0)
         white = next((r for r in ranges if low >= 0 and high <= r), None)
@@ -75,12 +92,12 @@ def _wide_to_grey(image: PIL.Image.Image) -> Callable[[PIL.Image.Image], PIL.Ima
     transparent = image.info.get("transparency")
 
     def convert(strip: PIL.Image.Image) -> PIL.Image.Image:
-        values = np.asarray(strip).astype(np.float64)
+        values = values_of(strip).astype(np.float64)
         values = np.nan_to_num(values, nan=low, posinf=high, neginf=low)
         grey = np.rint((values - low) * (255 / max(high - low, 1e-300))).clip(0, 255).astype(np.uint8)
         if isinstance(transparent, int):
             grey[values == transparent] = 255
-        return PIL.Image.fromarray(grey)
+        return PIL.Image.fromarray(255 - grey if samples.inverted else grey)
 
     return convert
 

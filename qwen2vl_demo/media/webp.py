@@ -16,7 +16,7 @@ from PIL import WebPImagePlugin
 
 from qwen2vl_demo.geometry import Size
 
-METADATA = (b"ICCP", b"EXIF", b"XMP ")
+PICTURE = (b"VP8X", b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF")  # all other chunks are metadata
 METADATA_FLAGS = 0x20 | 0x08 | 0x04  # in VP8X: that a profile, EXIF or XMP follow
 MAX_CHUNKS = 1_000_000  # more than the frames of the longest clip that is opened
 
@@ -56,11 +56,11 @@ def open_webp(file: BinaryIO, header: WebPHeader) -> WebPImagePlugin.WebPImageFi
     name, offset, length = header.chunks[-1]
     end = file.seek(0, os.SEEK_END)
     file.seek(0)
-    if name not in METADATA or offset + length <= end:
+    if name in PICTURE or offset + length <= end:
         return WebPImagePlugin.WebPImageFile(file)
     body = []
     for name, offset, length in header.chunks:
-        if name not in METADATA:
+        if name in PICTURE:
             file.seek(offset)
             data = file.read(length)
             if name == b"VP8X" and data:
