@@ -167,7 +167,7 @@ def identify_image(media: MediaFile, limits: MediaLimits = DEFAULT_LIMITS) -> Im
         return open_jpeg(media.file)
     if name == "WEBP":
         header = webp.read_header(media.file)
-        check_size(media.label, *header.size, limits)
+        check_size(media.label, *header.size, limits, name)
         return webp.open_webp(media.file, header)
     if name == "TIFF":
         return open_tiff(media.file, media.label)

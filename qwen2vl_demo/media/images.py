@@ -41,6 +41,7 @@ UPRIGHT = {
 NOTICES, ORIGINAL_SIZE = "notices", "original_size"  # keys in the `info` of a picture that was opened
 MAX_MISSING = 0.05  # share of a picture that may be missing at its end
 MAX_REDUCTION = 8  # of a JPEG's sides while it is decoded; 2 and 4 are possible as well
+MAX_SCANNED_PIXELS = 4_000_000_000  # pixels times scans of such a JPEG; a decoder does about 300 million a second
 MAX_COEFFICIENT_BYTES = 1_000_000_000  # of a JPEG that is not coded in one pass; 120 million pixels need 720 MB
 
 
@@ -71,7 +72,7 @@ def open_image(source: Source, limits: MediaLimits = DEFAULT_LIMITS, label: str 
         if isinstance(image, JpegPicture):
             image, found = _decoded_jpeg(media, image, limits)
         else:
-            check_size(media.label, *size, limits)
+            check_size(media.label, *size, limits, image.format)
             check_aspect_ratio(*size)
             image.load()
             size, found = (image.height, image.width), ()
@@ -113,9 +114,9 @@ def _decoded_jpeg(media: MediaFile, image: JpegPicture, limits: MediaLimits) -> 
                 "make it smaller and send it again."
             )
         scans = jpeg.read_scans(media.file, image.header)
-        if scans.count > jpeg.MAX_SCANS:
+        if scans.count > jpeg.MAX_SCANS or scans.count * height * width > MAX_SCANNED_PIXELS:
             raise UserError(
-                f"{media.label} is a JPEG of more than {jpeg.MAX_SCANS} scans, which would take too long to read; "
+                f"{media.label} is a JPEG of {scans.count} scans or more, which would take too long to read; "
                 "open it in a picture editor, save it again and send the new file."
             )
         complete = scans.complete

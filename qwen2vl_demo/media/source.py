@@ -24,6 +24,8 @@ Source = str | Path | bytes | PIL.Image.Image
 
 MIB = 1024 * 1024
 HEAD_BYTES = 4096  # read to identify the file type
+# Share of the largest number of pixels for formats whose decoders need more than 10 bytes a pixel (14, 16 and 23)
+DECODABLE_SHARE = {"AVIF": 5 / 6, "WEBP": 2 / 3, "JPEG2000": 1 / 2}
 # A scheme has at least two letters, so that a Windows drive letter is not taken for a URL.
 ADDRESS = re.compile(r"(?i)([a-z][a-z0-9+.-]+:/|data:)")
 
@@ -93,15 +95,17 @@ def open_source(
         yield MediaFile(file, label, head)
 
 
-def check_size(label: str, height: int, width: int, limits: MediaLimits) -> None:
-    """Raises UserError for an empty picture and for one with more than `limits.max_image_pixels`. Called before a
-    picture is decoded."""
+def check_size(label: str, height: int, width: int, limits: MediaLimits, format: str | None = None) -> None:
+    """Raises UserError for an empty picture and for one with more than `limits.max_image_pixels`, or than the share of
+    it that a decoder of this format (PIL's name) can keep in memory. Called before a picture is decoded."""
+    most = int(limits.max_image_pixels * DECODABLE_SHARE.get(format or "", 1.0))
     if height < 1 or width < 1:
         raise UserError(f"{label} is {height}x{width} pixels; send one that has at least one pixel a side.")
-    if height * width > limits.max_image_pixels:
+    if height * width > most:
+        of_format = f" for {format}" if most < limits.max_image_pixels else ""
         raise UserError(
-            f"{label} has {height}x{width} = {height * width} pixels, more than the limit of "
-            f"{limits.max_image_pixels} (--max-image-mp); make it smaller and send it again."
+            f"{label} has {height}x{width} = {height * width} pixels, more than the limit of {most}{of_format} "
+            "(--max-image-mp); make it smaller and send it again."
         )
 
 
