@@ -127,10 +127,12 @@ class Scans:
 
 
 def read_scans(file: BinaryIO, header: JpegHeader) -> Scans:
-    """Counts the scans without decoding them; at most MAX_SCANS + 1."""
+    """Counts the scans without decoding them; at most MAX_SCANS + 1, also for a file of endless other segments."""
     precision = {component: np.full(64, 255, np.uint8) for component in header.components}  # bits still to come
     offset, count = header.scans, 0
-    while count <= MAX_SCANS:
+    for _ in range(MAX_SEGMENTS):
+        if count > MAX_SCANS:
+            break
         try:
             marker, offset = _marker(file, offset)
         except ValueError:
@@ -146,6 +148,8 @@ def read_scans(file: BinaryIO, header: JpegHeader) -> Scans:
             count += 1
             _note_scan(file.read(length - 2), precision)
         offset += 2 + length
+    else:
+        count = MAX_SCANS + 1
     return Scans(count, all((bits == 0).all() for bits in precision.values()))
 
 

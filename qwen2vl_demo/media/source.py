@@ -44,13 +44,13 @@ class MediaLimits:
     max_video_frame_pixels: int = 36_000_000  # height x width of one frame: 8K (4320x7680) fits
 
     @classmethod
-    def for_uploads(cls, max_file_mb: int) -> MediaLimits:
-        """The limits that go with `--max-file-mb`.
+    def for_uploads(cls, max_file_mb: int, *, max_image_mp: int = 120) -> MediaLimits:
+        """The limits that go with `--max-file-mb` and `--max-image-mp`.
 
-        The setting raises `max_file_bytes` but never lowers it below the default: larger uploads are refused where
+        The first raises `max_file_bytes` but never lowers it below the default: larger uploads are refused where
         they arrive, and what is derived from an upload (the rendered page of a PDF) may be larger than the upload.
         """
-        return cls(max_file_bytes=max(cls.max_file_bytes, max_file_mb * MIB))
+        return cls(max_file_bytes=max(cls.max_file_bytes, max_file_mb * MIB), max_image_pixels=max_image_mp * 1_000_000)
 
 
 DEFAULT_LIMITS = MediaLimits()
