@@ -7,6 +7,7 @@ refer to other files (playlists, concatenation scripts) are not listed.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ from PIL import (  # noqa: F401  (importing a plugin registers its format)
 
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.media import webp
+from qwen2vl_demo.media.coded_colours import BROADCAST_TRANSFERS, SRGB_TRANSFER, UNSPECIFIED, from_code_points
 from qwen2vl_demo.media.jpeg import open_jpeg
 from qwen2vl_demo.media.png import open_png
 from qwen2vl_demo.media.source import DEFAULT_LIMITS, MediaFile, MediaLimits, Source, check_size, open_source
@@ -171,7 +173,10 @@ def identify_image(media: MediaFile, limits: MediaLimits = DEFAULT_LIMITS) -> Im
         return webp.open_webp(media.file, header)
     if name == "TIFF":
         return open_tiff(media.file, media.label)
-    return PIL.Image.OPEN[name][0](media.rewound(), "")  # type: ignore[arg-type]
+    image: ImageFile.ImageFile = PIL.Image.OPEN[name][0](media.rewound(), "")  # type: ignore[arg-type]
+    if name in ("AVIF", "HEIF") and "icc_profile" not in image.info and (profile := _nclx_profile(media.head)):
+        image.info["icc_profile"] = profile
+    return image
 
 
 def _format_by_brands(head: bytes) -> str | None:
@@ -186,6 +191,17 @@ def _format_by_brands(head: bytes) -> str | None:
     if not brands or brands[0] not in PICTURE_BRANDS:
         return None
     return "AVIF" if b"av01" in head else "HEIF"  # the type of the items, which stand near the beginning
+
+
+def _nclx_profile(head: bytes) -> bytes | None:
+    """The profile for the colours in the first "colr" box of type "nclx": primaries and transfer, two bytes each. As
+    browsers do for pictures, the transfer of broadcasting is taken for that of sRGB."""
+    start = head.find(b"colrnclx") + 8
+    if start < 8 or start + 4 > len(head):
+        return None
+    primaries, transfer = struct.unpack_from(">HH", head, start)
+    transfer = SRGB_TRANSFER if transfer in (UNSPECIFIED, *BROADCAST_TRANSFERS) else transfer
+    return from_code_points(1 if primaries == UNSPECIFIED else primaries, transfer)
 
 
 def _is_animated(media: MediaFile, name: str) -> bool:

@@ -14,11 +14,12 @@ from typing import IO, BinaryIO, cast
 
 from PIL import PngImagePlugin
 
+from qwen2vl_demo.media.coded_colours import Chromaticities, from_code_points, from_gamma
 from qwen2vl_demo.media.rewritten_file import RewrittenFile
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 NEEDED = (b"IHDR", b"PLTE", b"tRNS")  # before the pixels
-COLOURS = {b"sRGB": "png_srgb", b"gAMA": "png_gamma", b"cHRM": "png_chromaticities", b"cICP": "png_cicp"}
+COLOURS = (b"cICP", b"sRGB", b"gAMA", b"cHRM")
 MAX_KEPT = 1 << 20  # bytes of one of these chunks; the longest valid one has 768
 MAX_PROFILE = 8 << 20  # bytes of a colour profile; those of calibrated screens and printers have up to 3 MB
 MAX_CHUNKS = 100_000  # before the pixels
@@ -62,11 +63,10 @@ def open_png(file: BinaryIO) -> PngPicture:
     else:
         raise ValueError(f"more than {MAX_CHUNKS} chunks before the pixels")
     picture = PngPicture(cast(IO[bytes], RewrittenFile(b"".join(kept), file, offset)))
-    if profile := _profile(found.pop(b"iCCP", b"")):
+    if profile := _colours(found):
         picture.info["icc_profile"] = profile
-    if exif := found.pop(b"eXIf", None):
-        picture.info["exif"] = exif
-    picture.info.update({COLOURS[name]: body for name, body in found.items()})
+    if b"eXIf" in found:
+        picture.info["exif"] = found[b"eXIf"]
     return picture
 
 
@@ -74,6 +74,21 @@ def _body(file: BinaryIO, name: bytes, length: int) -> tuple[bytes, bool]:
     """A chunk's data with its checksum, and whether the checksum is right."""
     body = file.read(length + 4)
     return body, len(body) == length + 4 and zlib.crc32(name + body[:-4]) == int.from_bytes(body[-4:], "big")
+
+
+def _colours(chunks: dict[bytes, bytes]) -> bytes | None:
+    """The profile for the colours that the chunks state, or None for sRGB. The first of these that is there counts:
+    code points, a profile, sRGB, an exponent with or without primaries."""
+    cicp = chunks.get(b"cICP", b"")
+    if len(cicp) == 4 and cicp[2:] == b"\0\1":  # RGB, full range
+        return from_code_points(cicp[0], cicp[1])
+    if profile := _profile(chunks.get(b"iCCP", b"")):
+        return profile
+    gamma, chromaticities = chunks.get(b"gAMA", b""), chunks.get(b"cHRM", b"")
+    if b"sRGB" in chunks or len(gamma) != 4:
+        return None
+    values = tuple(n / 100_000 for n in struct.unpack(">8I", chromaticities)) if len(chromaticities) == 32 else None
+    return from_gamma(int.from_bytes(gamma, "big") / 100_000, cast("Chromaticities | None", values))
 
 
 def _profile(chunk: bytes) -> bytes | None:
