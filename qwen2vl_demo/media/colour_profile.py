@@ -19,7 +19,6 @@ from PIL import ImageCms
 
 MAX_PROFILE = 8 << 20  # bytes
 GREY_MODES = ("1", "L", "LA", "La", "I", "F")  # and the modes that begin with "I;16"
-OPTIMIZED_PIXELS = 1 << 18  # from here on it pays to let LittleCMS precalculate a conversion, which takes 4 ms
 CACHED = 8  # conversions; the frames of an animation and the pages of a document share theirs
 # sRGB: the matrix from linear RGB to XYZ, adapted to the profiles' white D50 (its columns are the colorants)
 SRGB_MATRIX = np.array([[0.43607, 0.38515, 0.14307], [0.22249, 0.71687, 0.06061], [0.01392, 0.09708, 0.71410]])
@@ -42,11 +41,11 @@ class SRGBConversion:
         grey = image.mode in GREY_MODES or image.mode.startswith("I;16")
         space = profile[16:20]
         if space == b"RGB " and image.mode != "CMYK":
-            return _conversion(profile, "RGB", image.width * image.height >= OPTIMIZED_PIXELS)
+            return _conversion(profile, "RGB")
         if space == b"GRAY" and grey:
-            return _conversion(profile, "L", False)
+            return _conversion(profile, "L")
         if space == b"CMYK" and image.mode == "CMYK":
-            return _conversion(profile, "CMYK", image.width * image.height >= OPTIMIZED_PIXELS)
+            return _conversion(profile, "CMYK")
         return None
 
     def apply(self, picture: PIL.Image.Image) -> PIL.Image.Image:
@@ -62,11 +61,12 @@ class SRGBConversion:
 
 
 @lru_cache(CACHED)
-def _conversion(profile: bytes, mode: str, optimized: bool) -> SRGBConversion | None:
+def _conversion(profile: bytes, mode: str) -> SRGBConversion | None:
     try:
         if mode == "RGB" and _is_srgb(profile):
             return None
-        flags = ImageCms.Flags.NONE if optimized else ImageCms.Flags.NOOPTIMIZE
+        # Tables make LittleCMS fast; they are coarse in the darkest greys, and would make the white of paper pure white.
+        flags = ImageCms.Flags.NOOPTIMIZE if mode == "L" else ImageCms.Flags.NOWHITEONWHITEFIXUP
         transform = ImageCms.buildTransform(
             ImageCms.ImageCmsProfile(io.BytesIO(profile)),
             ImageCms.createProfile("sRGB"),
