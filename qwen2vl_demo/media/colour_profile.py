@@ -65,7 +65,7 @@ def _conversion(profile: bytes, mode: str) -> SRGBConversion | None:
     try:
         if mode == "RGB" and _is_srgb(profile):
             return None
-        # Tables make LittleCMS fast; they are coarse in the darkest greys, and would make the white of paper pure white.
+        # Tables make LittleCMS fast, but are coarse in the darkest greys and make the white of paper pure white.
         flags = ImageCms.Flags.NOOPTIMIZE if mode == "L" else ImageCms.Flags.NOWHITEONWHITEFIXUP
         transform = ImageCms.buildTransform(
             ImageCms.ImageCmsProfile(io.BytesIO(profile)),
