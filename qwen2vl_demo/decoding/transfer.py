@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 REPORT = struct.Struct("<iq")  # of a worker that has ended: its wait status, its peak of memory in bytes
-BUFFER_BYTES = 1024 * 1024  # of a socket; the kernel may grant less
+BUFFER_BYTES = 4 * 1024 * 1024  # of a socket: a resized picture fits; the kernel may grant less
 
 
 def socket_pair() -> tuple[socket.socket, socket.socket]:
