@@ -63,6 +63,23 @@ def test_a_progressive_jpeg_needs_every_scan() -> None:
             open_image(data[:end])
 
 
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "LA", "1", "I;16", "P"])
+def test_a_cut_png_is_white_where_it_is_missing(mode: str) -> None:
+    """As in Chromium."""
+    noise = np.random.default_rng(0).integers(0, 255, (200, 50), dtype=np.uint8)
+    picture = Image.fromarray(noise.astype(np.uint16) * 257) if mode == "I;16" else Image.fromarray(noise).convert(mode)
+    data = saved(picture, "PNG")
+    end = data.rindex(b"IEND") - 8  # where the compressed pixels end
+    whole = np.asarray(open_image(data))
+    cut = open_image(data[: end - (end - 50) * 3 // 100])
+    assert "cut off" in notices(cut)[0] and "%" in notices(cut)[0]
+    assert np.array_equal(np.asarray(cut)[:190], whole[:190])
+    assert mode == "P" or (np.asarray(cut)[-1] == 255).all()
+    with pytest.raises(UserError, match="damaged, cut off"):
+        open_image(data[: end - (end - 50) * 8 // 100])
+    assert notices(open_image(data[:end])) == ()
+
+
 # Large
 
 
