@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 DEFAULT_RATE = Fraction(25)  # frames per second of a file that states neither a rate nor any time
+MAX_RATE = 1000  # a higher one is a time base that was taken for a rate
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def _since_first(times: Sequence[Fraction]) -> tuple[float, ...]:
 
 def from_rate(total: int, claimed_rate: Fraction | None) -> Timeline:
     """Builds the timeline of a file without timestamps: evenly spaced frames."""
-    rate = claimed_rate if claimed_rate and claimed_rate > 0 else DEFAULT_RATE
+    rate = claimed_rate if claimed_rate and 0 < claimed_rate <= MAX_RATE else DEFAULT_RATE
     return from_times([i / rate for i in range(total)], 1 / rate, rate, Fraction(0))
 
 
