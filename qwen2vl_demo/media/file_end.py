@@ -1,7 +1,7 @@
 """Whether the last packet of a file is whole.
 
-Most containers store the length of a packet. In a transport stream and in a GIF a packet ends where the next one
-begins, so that the last packet of a file that was cut off looks like any other.
+Most containers store the length of a packet. In a transport stream, a GIF and a row of JPEG pictures a packet ends
+where the next one begins, so that the last packet of a file that was cut off looks like any other.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import BinaryIO
 TAIL_BYTES = 4 * 1024 * 1024  # searched for the last packet of a transport stream's video
 TS_PACKETS = (188, 192, 204)  # bytes: plain, M2TS (with a time stamp before each), with error correction behind each
 TS_SYNC = 0x47
+JPEG_END = b"\xff\xd9"
 GIF_EXTENSION, GIF_IMAGE, GIF_TRAILER = 0x21, 0x2C, 0x3B
 
 
@@ -21,6 +22,9 @@ def last_packet_is_whole(file: BinaryIO, format_name: str, stream_id: int) -> bo
         return _transport_stream_is_whole(file, stream_id)
     if format_name == "gif":
         return _gif_is_whole(file)
+    if format_name == "mjpeg":
+        file.seek(max(0, file.seek(0, os.SEEK_END) - 64))
+        return file.read().rstrip(b"\0").endswith(JPEG_END)
     return True
 
 

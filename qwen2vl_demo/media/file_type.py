@@ -32,6 +32,7 @@ from PIL import (  # noqa: F401  (importing a plugin registers its format)
 )
 
 from qwen2vl_demo.errors import UserError
+from qwen2vl_demo.media.motion_jpeg import is_motion_jpeg
 from qwen2vl_demo.media.source import DEFAULT_LIMITS, MediaFile, MediaLimits, Source, open_source
 
 Kind = Literal["image", "video", "pdf"]
@@ -62,6 +63,14 @@ VIDEO_ENDINGS = {
     "ogg": "ogv",
     "flv": "flv",
     "asf": "wmv",
+    "mxf": "mxf",
+    "ivf": "ivf",
+    "yuv4mpegpipe": "y4m",
+    "mjpeg": "mjpeg",
+    "h264": "h264",  # the codecs' own streams, without a container
+    "hevc": "h265",
+    "mpegvideo": "m2v",
+    "dv": "dv",
 }
 ENDINGS = tuple(dict.fromkeys([*IMAGE_ENDINGS.values(), *VIDEO_ENDINGS.values(), "mov"]))
 SUPPORTED = "PNG, JPEG, WebP, GIF, HEIC, TIFF, BMP, MP4, MOV, WebM, MKV, AVI or PDF"
@@ -99,6 +108,8 @@ def identify_file(source: str | Path | bytes, limits: MediaLimits = DEFAULT_LIMI
 
 def identify(media: MediaFile) -> FileType:
     """`identify_file` for an open file."""
+    if is_motion_jpeg(media):
+        return FileType("video", VIDEO_ENDINGS["mjpeg"])
     if name := image_format(media):
         try:
             image = identify_image(media)
@@ -155,11 +166,13 @@ def identify_image(media: MediaFile) -> ImageFile.ImageFile:
 @contextmanager
 def open_container(media: MediaFile, limits: MediaLimits) -> Iterator[av.container.InputContainer]:
     """Context manager that opens the file with FFmpeg. Raises whatever PyAV raises, also for a demuxer not listed."""
+    motion_jpeg = is_motion_jpeg(media)
     file = media.rewound()
     unnamed = SimpleNamespace(read=file.read, seek=file.seek, tell=file.tell)  # keeps the name from being considered
     with av.open(
         unnamed,
         mode="r",
+        format="mjpeg" if motion_jpeg else None,  # FFmpeg takes it for single pictures, which are not listed
         options={"format_whitelist": ",".join(VIDEO_ENDINGS), **decoder_options(limits)},
         metadata_errors="ignore",  # a title in a legacy encoding does not matter here
         buffer_size=READ_BYTES,

@@ -46,7 +46,6 @@ class View:
         """Of a clip with this first frame; `aspect` is None if unknown."""
         if not aspect or not 1 / MAX_PIXEL_ASPECT <= aspect <= MAX_PIXEL_ASPECT:
             aspect = Fraction(1)
-        crop = crop if crop.fits(frame.height, frame.width) else Crop()
         return cls(_display_transform(frame), aspect, crop, (frame.height, frame.width), colour, _peak(frame))
 
     def size_of(self, frame: av.VideoFrame) -> Size:

@@ -27,12 +27,17 @@ class PacketMismatch(Exception):
 
 
 def whole_packets(container: InputContainer, stream: av.VideoStream, last_whole: bool) -> Iterator[av.Packet]:
-    """The stream's whole packets, up to the end of the file or to where it is truncated."""
+    """The stream's whole packets, up to the end of the file or to where it is truncated.
+
+    In a transport stream, FFmpeg also takes a packet for damaged next to which the counters of the transport packets
+    jump, as they do where pieces were joined. Whether it is, decoding will tell.
+    """
     pending: av.Packet | None = None
+    joined = container.format.name == "mpegts"
     try:
         for packet in container.demux(stream):
             # An empty packet (the last one, or a dropped AVI frame) would signal the end of the file to the decoder.
-            if packet.size > 0 and not packet.is_corrupt:
+            if packet.size > 0 and (joined or not packet.is_corrupt):
                 if pending is not None:
                     yield pending
                 pending = packet

@@ -20,9 +20,10 @@ from av.video.codeccontext import VideoCodecContext
 
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.geometry import Size
+from qwen2vl_demo.media.cropping import container_crop
 from qwen2vl_demo.media.file_end import last_packet_is_whole
 from qwen2vl_demo.media.file_type import decoder_options, no_video_stream, open_container, video_stream
-from qwen2vl_demo.media.frame_filters import Crop, deinterlaced
+from qwen2vl_demo.media.frame_filters import deinterlaced
 from qwen2vl_demo.media.frames import FrameWriter, View
 from qwen2vl_demo.media.packets import Packet, PacketMismatch, decode_ranges, packets_in_range, whole_packets
 from qwen2vl_demo.media.source import MediaFile, MediaLimits
@@ -33,8 +34,9 @@ from qwen2vl_demo.media.video_colour import Colour
 # Codecs with one displayed frame per packet. VP8 has packets that are not displayed, MPEG-4 part 2 can pack two frames.
 FRAME_PER_PACKET = {"h264", "hevc", "vp9", "av1", "mjpeg", "prores"}
 ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}  # FFmpeg's own ones leave transparency out
-# Formats in which nothing tells a whole last packet from one that was cut off, except that decoding it fails
-ENDLESS = {"h264", "hevc", "mpeg", "mpegvideo", "m4v"}
+# Formats in which only decoding tells a whole packet from a damaged one
+UNCHECKED = {"mpegts", "mpeg", "h264", "hevc", "mpegvideo"}
+CLOCK_NOTE = "Its clock jumps or repeats; the times of its frames were worked out from how long each lasts."
 INTERLACED = (2, 3, 4, 5)  # AVFieldOrder: top or bottom field first, in either order of coding
 
 
@@ -60,11 +62,15 @@ class VideoFile:
             self._untimed_rate = stream.guessed_rate or stream.average_rate  # the average of raw H.264 is always 25
             self._time_base = stream.time_base or Fraction(1, 1000)
             stated = Colour.of(decoder)
+            number = container.streams.video.index(stream)
             self._packets, first = self._list_packets(container, stream, decoder)
             if first is None:
                 raise self._no_frames()
             self._check_frame_size(first.height, first.width)
-            self._view = View.of(first, stream.sample_aspect_ratio, Crop(), stated)
+            crop = self._at_rest(
+                lambda: container_crop(media.file, self._format, stream.id, number, first.height, first.width)
+            )
+            self._view = View.of(first, stream.sample_aspect_ratio, crop, stated)
             self._interlaced = first.interlaced_frame or decoder.field_order in INTERLACED
             codec = decoder.codec.canonical_name
         self.original_size = self._view.size_of(first)
@@ -78,7 +84,7 @@ class VideoFile:
         if clock is not None:
             self._shown = [self._shown[i] for i in clock.order]  # in presentation order
             if clock.repaired:
-                self.notes += ("Its time stamps jump or repeat; the times were set by the length of its frames.",)
+                self.notes += (CLOCK_NOTE,)
 
     def read(
         self, timeline: Timeline, indices: Sequence[int], out: np.ndarray, first: np.ndarray | None = None
@@ -177,7 +183,7 @@ class VideoFile:
             stream, decoder = self._stream(container)
             for packet in chain(whole_packets(container, stream, self._last_whole), [None]):
                 for frame in _decode(decoder, packet):
-                    if frame.is_corrupt and self._format in ENDLESS:
+                    if self._is_damaged(frame):
                         continue
                     if len(stamps) in selection.wanted:
                         selection.take(len(stamps), frame)
@@ -206,13 +212,16 @@ class VideoFile:
                         if packet is not None and self._skip_unreferenced:
                             decoder.skip_frame = "DEFAULT" if packet.pts in missing else "NONREF"
                         for frame in decoder.decode(packet):
-                            if frame.pts in missing:
+                            if frame.pts in missing and not self._is_damaged(frame):
                                 selection.take(missing.pop(frame.pts), frame)
                     following = end + 1
         except (av.FFmpegError, PacketMismatch):
             return False
         selection.finish()
         return not missing
+
+    def _is_damaged(self, frame: av.VideoFrame) -> bool:
+        return frame.is_corrupt and self._format in UNCHECKED
 
     def _no_frames(self) -> UserError:
         return UserError(
