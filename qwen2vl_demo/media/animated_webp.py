@@ -25,7 +25,7 @@ class AnimatedWebP:
 
     timeline: Timeline
     original_size: Size
-    notes: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()
 
     def __init__(self, media: MediaFile, limits: MediaLimits) -> None:
         self._media = media

@@ -37,13 +37,13 @@ class Clip:
     source_fps: float  # frames per second in the clip, on average
     original_size: Size  # of the clip's largest sampled frame, cropped, after rotation, with square pixels
     thumbnail: np.ndarray | None = None  # (H, W, 3) uint8, the first frame; None if not requested or not resized
-    notes: tuple[str, ...] = ()  # sentences about what was not read exactly as the file says
+    notices: tuple[str, ...] = ()  # sentences about what was not read exactly as the file says
 
 
 class _Reader(Protocol):
     timeline: Timeline
     original_size: Size
-    notes: tuple[str, ...]
+    notices: tuple[str, ...]
 
     def read(
         self, timeline: Timeline, indices: Sequence[int], out: np.ndarray, first: np.ndarray | None = None
@@ -99,7 +99,7 @@ def read_video(
                     source_fps=timeline.fps,
                     original_size=size,
                     thumbnail=None if first is None else first[0],
-                    notes=reader.notes,
+                    notices=reader.notices,
                 )
             timeline = found
     raise UserError(f"{media.label} shows other frames each time it is decoded; convert it to MP4 (H.264).")

@@ -1,7 +1,7 @@
 """How the samples of a video frame are to be read as colours: matrix, range, transfer and primaries.
 
 The numbers are those of ITU-T H.273, which FFmpeg uses as well. What neither the stream nor the container states is
-decided as Chromium does: BT.601 below 720 lines, BT.709 from there, BT.2020 where transfer or primaries are.
+decided as Chromium does for H.264: BT.601 below 720 lines, BT.709 from there. BT.2020 if transfer or primaries are.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class Colour:
         """Matrix and range as arguments of `VideoReformatter.reformat`."""
         return MATRICES[self.readable_matrix(lines)], ColorRange(self.range if self.range in (1, 2) else 0)
 
-    def note(self, lines: int) -> str:
+    def notice(self, lines: int) -> str:
         """A sentence if the matrix is read as another one, otherwise ""."""
         if self.matrix in MATRICES or self.matrix in (RGB, UNSPECIFIED):
             return ""

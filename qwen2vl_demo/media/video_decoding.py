@@ -36,7 +36,7 @@ FRAME_PER_PACKET = {"h264", "hevc", "vp9", "av1", "mjpeg", "prores"}
 ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}  # FFmpeg's own ones leave transparency out
 # Formats in which only decoding tells a whole packet from a damaged one
 UNCHECKED = {"mpegts", "mpeg", "h264", "hevc", "mpegvideo"}
-CLOCK_NOTE = "Its clock jumps or repeats; the times of its frames were worked out from how long each lasts."
+CLOCK_NOTICE = "Its clock jumps or repeats; the times of its frames were worked out from how long each lasts."
 INTERLACED = (2, 3, 4, 5)  # AVFieldOrder: top or bottom field first, in either order of coding
 
 
@@ -45,7 +45,7 @@ class VideoFile:
 
     timeline: Timeline  # as listed; `read` may find another one
     original_size: Size  # of a frame, cropped, upright, with square pixels; `read` may find larger frames
-    notes: tuple[str, ...]  # what was not read as the file says
+    notices: tuple[str, ...]  # what was not read as the file says
 
     def __init__(self, media: MediaFile, limits: MediaLimits) -> None:
         """Lists the packets and decodes the first frame.
@@ -80,11 +80,11 @@ class VideoFile:
         self.timeline = self._timeline(clock, len(self._shown))
         pts = [p.pts for p in self._packets]
         self._by_time = codec in FRAME_PER_PACKET and None not in pts and len(set(pts)) == len(pts)
-        self.notes = tuple(note for note in [Colour.of(first, stated).note(first.height)] if note)
+        self.notices = tuple(notice for notice in [Colour.of(first, stated).notice(first.height)] if notice)
         if clock is not None:
             self._shown = [self._shown[i] for i in clock.order]  # in presentation order
             if clock.repaired:
-                self.notes += (CLOCK_NOTE,)
+                self.notices += (CLOCK_NOTICE,)
 
     def read(
         self, timeline: Timeline, indices: Sequence[int], out: np.ndarray, first: np.ndarray | None = None

@@ -130,7 +130,7 @@ def test_transport_streams_joined_with_cat(tmp_path: Path, starts: tuple[float, 
     check_numbers(clip)
     assert clip.total_frames == 98 and len(clip.frames) == 98 and clip.source_fps == pytest.approx(25)
     assert clip.timestamps == pytest.approx([i / 25 for i in range(98)])
-    assert len(clip.notes) == 1 and clip.notes[0].startswith("Its clock")
+    assert len(clip.notices) == 1 and clip.notices[0].startswith("Its clock")
     check_numbers(read(joined))
 
 
