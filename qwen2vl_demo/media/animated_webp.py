@@ -15,9 +15,7 @@ from qwen2vl_demo.geometry import Size
 from qwen2vl_demo.media.file_type import identify_image
 from qwen2vl_demo.media.images import check_size, to_rgb
 from qwen2vl_demo.media.source import MediaFile, MediaLimits
-from qwen2vl_demo.media.timeline import Timeline, from_times
-
-TOO_SHORT_MS, DEFAULT_MS = 10, 100  # measured in Chromium: 10 ms are shown 100 ms, 11 ms are shown 11 ms
+from qwen2vl_demo.media.timeline import Timeline, from_times, shown_ms
 
 
 class AnimatedWebP:
@@ -67,14 +65,12 @@ def _durations(data: bytes) -> list[int]:
     """How long each frame is shown in ms, from the file's ANMF chunks. PIL knows it only after decoding the frame.
 
     A RIFF chunk is a name, a little-endian length and that many bytes, padded to an even count. Bytes 12 to 14 of
-    ANMF are the duration. (WebP container specification, section "Animation".) Browsers take up to 10 ms for a mistake
-    and show such a frame for 100 ms.
+    ANMF are the duration. (WebP container specification, section "Animation".)
     """
     durations, offset = [], 12
     while offset + 8 <= len(data):
         name, length = data[offset : offset + 4], int.from_bytes(data[offset + 4 : offset + 8], "little")
         if name == b"ANMF":
-            milliseconds = int.from_bytes(data[offset + 20 : offset + 23], "little")
-            durations.append(DEFAULT_MS if milliseconds <= TOO_SHORT_MS else milliseconds)
+            durations.append(shown_ms(int.from_bytes(data[offset + 20 : offset + 23], "little")))
         offset += 8 + length + length % 2
     return durations

@@ -42,9 +42,9 @@ def _transport_stream_is_whole(file: BinaryIO, pid: int) -> bool:
     begin = first + max(0, end - TAIL_BYTES - first) // length * length
     file.seek(begin)
     data = file.read(end - begin)
-    for at in range(len(data) // length * length - length, -1, -length):
+    for at in range((len(data) - 188) // length * length, -1, -length):
         packet = data[at : at + 188]
-        if len(packet) < 188 or packet[0] != TS_SYNC or (packet[1] & 0x1F) << 8 | packet[2] != pid:
+        if packet[0] != TS_SYNC or (packet[1] & 0x1F) << 8 | packet[2] != pid:
             continue
         if packet[3] & 0x10:  # it has a payload
             return _is_stuffed(packet)

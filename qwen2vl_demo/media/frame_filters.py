@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 import av
 import av.filter
@@ -47,7 +48,7 @@ def _through(name: str, arguments: str, frames: Sequence[av.VideoFrame]) -> Iter
     graph.threads = 1
     first = frames[0]
     source = graph.add_buffer(
-        width=first.width, height=first.height, format=first.format, time_base=first.time_base or None
+        width=first.width, height=first.height, format=first.format, time_base=first.time_base or Fraction(1, 1000)
     )
     graph.link_nodes(source, graph.add(name, arguments), graph.add("buffersink")).configure()
     for frame in [*frames, None]:

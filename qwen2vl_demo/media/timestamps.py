@@ -39,12 +39,12 @@ class Clock:
     repaired: bool  # the file's own stamps could not all be believed
 
 
-def read_clock(stamps: Sequence[Stamp], tick: Fraction, *, keep_pauses: bool = False) -> Clock | None:
+def read_clock(stamps: Sequence[Stamp], tick: Fraction) -> Clock | None:
     """The times of the frames with these stamps, which are in decoding order; `tick` is in seconds.
 
     A step back begins a new piece, which follows the one before it after one usual step. A jump forward becomes a usual
-    step, unless `keep_pauses`. Frames with the same stamp share the time until the next one. None if no two frames have
-    different times; then only the frame rate can tell.
+    step. Frames with the same stamp share the time until the next one. None if no two frames have different times; then
+    only the frame rate can tell.
     """
     found = _complete(stamps)
     if found is None or len({pts for pts, _ in found}) < min(2, len(found)):
@@ -55,10 +55,10 @@ def read_clock(stamps: Sequence[Stamp], tick: Fraction, *, keep_pauses: bool = F
     durations = [s.duration for s in stamps]
     order = sorted(range(len(known)), key=lambda i: known[i][0])
     plain: list[Ticks] = [known[i][0] for i in order]
-    last: Ticks = durations[order[-1]] if durations[order[-1]] <= jump or keep_pauses else step
+    last: Ticks = durations[order[-1]] if durations[order[-1]] <= jump else step
     steps = [b - a for a, b in pairwise(plain)]
     ascending = all(b[1] >= a[1] for a, b in pairwise(known))
-    if ascending and all(s > 0 and (s <= jump or keep_pauses) for s in steps):
+    if ascending and all(0 < s <= jump for s in steps):
         return Clock(order, plain, last, repaired=False)
 
     known = _without_outliers(known, step, jump)
@@ -72,7 +72,7 @@ def read_clock(stamps: Sequence[Stamp], tick: Fraction, *, keep_pauses: bool = F
                 gap = known[i][0] - known[before][0]
                 shown = durations[before]
                 believed = gap <= PAUSE_SECONDS / tick and (not shown or 10 * shown >= 9 * gap)
-                following = times[-1] + (gap if gap <= jump or believed or keep_pauses else step)
+                following = times[-1] + (gap if gap <= jump or believed else step)
             order.append(i)
             times.append(following)
         following = times[-1] + step

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from fractions import Fraction
-from itertools import chain
+from itertools import accumulate, chain
 from typing import Any, cast
 
 import av
@@ -27,7 +27,7 @@ from qwen2vl_demo.media.frame_filters import deinterlaced
 from qwen2vl_demo.media.frames import FrameWriter, View
 from qwen2vl_demo.media.packets import Packet, PacketMismatch, decode_ranges, packets_in_range, whole_packets
 from qwen2vl_demo.media.source import MediaFile, MediaLimits
-from qwen2vl_demo.media.timeline import Timeline, from_rate, from_times
+from qwen2vl_demo.media.timeline import Timeline, from_rate, from_times, shown_ms
 from qwen2vl_demo.media.timestamps import Clock, Stamp, read_clock
 from qwen2vl_demo.media.video_colour import Colour
 
@@ -167,8 +167,14 @@ class VideoFile:
         return packets, first or next(iter(_decode(decoder, None)), None)
 
     def _clock(self, stamps: Sequence[Stamp]) -> Clock | None:
-        # The delays of a GIF are what its author wrote; there is no clock that could jump.
-        return read_clock(stamps, self._time_base, keep_pauses=self._format == "gif") if stamps else None
+        if not stamps:
+            return None
+        if self._format == "gif":  # no clock that could jump, only delays, as long as its author wrote
+            ms = self._time_base * 1000
+            shown = [shown_ms(int(s.duration * ms)) for s in stamps]
+            times = accumulate(shown[:-1], initial=0)
+            return Clock(list(range(len(stamps))), [t / ms for t in times], shown[-1] / ms, repaired=False)
+        return read_clock(stamps, self._time_base)
 
     def _timeline(self, clock: Clock | None, total: int) -> Timeline:
         if clock is None:
