@@ -155,6 +155,10 @@ def _ask(given: argparse.Namespace) -> int:
     result = _stream(engine_of(settings), messages, options, status, quiet=given.json)
     if given.json:
         _print_json(_answer_record(result))
+    elif result.trace:
+        for medium in result.trace.media:
+            for notice in medium.notices:
+                print(f"({medium.name}: {notice})", file=sys.stderr)
     return 0
 
 
@@ -238,6 +242,7 @@ def _summary(trace: PromptTrace) -> str:
                 f"  {len(medium.timestamps)} of {medium.total_frames} frames, from {medium.timestamps[0]:.2f} s to "
                 f"{medium.timestamps[-1]:.2f} s"
             )
+        lines += [f"  {notice}" for notice in medium.notices]
     lines.append(f"prompt: {len(trace)} tokens, rope_delta {trace.rope_delta}")
     return "\n".join(lines)
 

@@ -33,7 +33,7 @@ def container_crop(file: BinaryIO, format_name: str, stream_id: int, number: int
             crop = _matroska_crop(file, number)
         else:
             return Crop()
-    except (ValueError, IndexError, struct.error, ZeroDivisionError):
+    except (ValueError, IndexError, StopIteration, struct.error, ZeroDivisionError):
         return Crop()
     return crop if crop.fits(height, width) else Crop()
 

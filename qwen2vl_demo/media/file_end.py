@@ -14,6 +14,7 @@ TS_PACKETS = (188, 192, 204)  # bytes: plain, M2TS (with a time stamp before eac
 TS_SYNC = 0x47
 JPEG_END = b"\xff\xd9"
 GIF_EXTENSION, GIF_IMAGE, GIF_TRAILER = 0x21, 0x2C, 0x3B
+MAX_GIF_BLOCKS = 2_000_000  # of up to 255 bytes; if there are more, the last byte decides
 
 
 def last_packet_is_whole(file: BinaryIO, format_name: str, stream_id: int) -> bool:
@@ -80,20 +81,20 @@ def _gif_is_whole(file: BinaryIO) -> bool:
     file.seek(0)
     data = file.read()
     at = 13 + _gif_palette(data[10]) if len(data) > 10 else len(data)
-    while at < len(data):
-        kind = data[at]
-        if kind == GIF_TRAILER:
-            return True
-        if kind == GIF_EXTENSION:
-            at += 2
-        elif kind == GIF_IMAGE and at + 9 < len(data):
-            at += 11 + _gif_palette(data[at + 9])  # with the code size
-        else:
+    inside = False  # a block, which consists of sub-blocks, up to an empty one
+    for _ in range(MAX_GIF_BLOCKS):
+        if at >= len(data):
             return False
-        while at < len(data) and data[at]:  # sub-blocks, up to an empty one
-            at += 1 + data[at]
-        at += 1
-    return False
+        kind = data[at]
+        if inside:
+            at, inside = at + 1 + kind, kind > 0
+        elif kind == GIF_EXTENSION:
+            at, inside = at + 2, True
+        elif kind == GIF_IMAGE and at + 9 < len(data):
+            at, inside = at + 11 + _gif_palette(data[at + 9]), True  # with the code size
+        else:
+            return kind == GIF_TRAILER
+    return data.rstrip(b"\0")[-1:] == bytes([GIF_TRAILER])
 
 
 def _gif_palette(flags: int) -> int:

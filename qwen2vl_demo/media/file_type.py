@@ -7,6 +7,7 @@ refer to other files (playlists, concatenation scripts) are not listed.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -58,7 +59,7 @@ VIDEO_ENDINGS = {
     "webm": "webm",
     "avi": "avi",
     "gif": "gif",
-    "mpegts": "ts",
+    "mpegts": "ts",  # or m2ts, by the distance of its packets
     "mpeg": "mpg",
     "ogg": "ogv",
     "flv": "flv",
@@ -72,7 +73,18 @@ VIDEO_ENDINGS = {
     "mpegvideo": "m2v",
     "dv": "dv",
 }
-ENDINGS = tuple(dict.fromkeys([*IMAGE_ENDINGS.values(), *VIDEO_ENDINGS.values(), "mov"]))
+# FFmpeg finds traces of these in other files as well, such as a PDF. They are considered only if a file begins so.
+SIGNATURES = {
+    "mxf": re.compile(rb"\x06\x0e\x2b\x34"),
+    "ivf": re.compile(rb"DKIF"),
+    "yuv4mpegpipe": re.compile(rb"YUV4MPEG2 "),
+    "mjpeg": re.compile(rb"\xff\xd8\xff"),
+    "h264": re.compile(rb"\0\0+\x01"),
+    "hevc": re.compile(rb"\0\0+\x01"),
+    "mpegvideo": re.compile(rb"\0\0+\x01\xb3"),
+    "dv": re.compile(rb"\x1f\x07\0"),
+}
+ENDINGS = tuple(dict.fromkeys([*IMAGE_ENDINGS.values(), *VIDEO_ENDINGS.values(), "mov", "m2ts"]))
 SUPPORTED = "PNG, JPEG, WebP, GIF, HEIC, TIFF, BMP, MP4, MOV, WebM, MKV, AVI or PDF"
 NOUNS: dict[Kind, str] = {"image": "a picture", "video": "a video", "pdf": "a PDF"}
 READ_BYTES = 256 * 1024  # size of FFmpeg's reads; its default of 32 KiB calls into Python eight times as often
@@ -167,13 +179,14 @@ def identify_image(media: MediaFile) -> ImageFile.ImageFile:
 def open_container(media: MediaFile, limits: MediaLimits) -> Iterator[av.container.InputContainer]:
     """Context manager that opens the file with FFmpeg. Raises whatever PyAV raises, also for a demuxer not listed."""
     motion_jpeg = is_motion_jpeg(media)
+    demuxers = [name for name in VIDEO_ENDINGS if name not in SIGNATURES or SIGNATURES[name].match(media.head)]
     file = media.rewound()
     unnamed = SimpleNamespace(read=file.read, seek=file.seek, tell=file.tell)  # keeps the name from being considered
     with av.open(
         unnamed,
         mode="r",
         format="mjpeg" if motion_jpeg else None,  # FFmpeg takes it for single pictures, which are not listed
-        options={"format_whitelist": ",".join(VIDEO_ENDINGS), **decoder_options(limits)},
+        options={"format_whitelist": ",".join(demuxers), **decoder_options(limits)},
         metadata_errors="ignore",  # a title in a legacy encoding does not matter here
         buffer_size=READ_BYTES,
         io_open=_refuse_other_files,
@@ -199,6 +212,8 @@ def _video_ending(demuxer: str, head: bytes) -> str:
     name = demuxer.partition(",")[0]
     if name == "mov" and (head[8:12] == b"qt  " if head[4:8] == b"ftyp" else head[4:8] in QUICKTIME_ATOMS):
         return "mov"
+    if name == "mpegts" and head[4:5] == head[196:197] == b"G":  # a time stamp before each packet
+        return "m2ts"
     if name == "matroska" and b"webm" in head[:64]:
         return "webm"
     return VIDEO_ENDINGS[name]

@@ -117,6 +117,7 @@ class VisionInput:
     timestamps: tuple[float, ...] = ()  # s, of each sampled frame; empty for an image
     frame_indices: tuple[int, ...] = ()  # which frames of the clip were sampled
     total_frames: int = 1
+    notices: tuple[str, ...] = ()  # what the visitor should know about how the file was read, as sentences
     # (H, W, 3) uint8: the picture, or the clip's first frame, before resizing; upright, longer side at most 1280 px.
     # None where resizing changed nothing or no thumbnail was requested.
     thumbnail: np.ndarray | None = None
@@ -200,6 +201,7 @@ def load_video(
         timestamps=tuple(float(t) for t in clip.timestamps),
         frame_indices=tuple(int(i) for i in clip.indices),
         total_frames=int(clip.total_frames),
+        notices=clip.notices,
         thumbnail=clip.thumbnail,
     )
 
@@ -277,6 +279,7 @@ def _vision_input(
     timestamps: tuple[float, ...] = (),
     frame_indices: tuple[int, ...] = (),
     total_frames: int = 1,
+    notices: tuple[str, ...] = (),
     thumbnail: np.ndarray | None = None,
 ) -> VisionInput:
     frames = np.ascontiguousarray(frames).view()
@@ -300,5 +303,6 @@ def _vision_input(
         timestamps=timestamps,
         frame_indices=frame_indices,
         total_frames=total_frames,
+        notices=notices,
         thumbnail=thumbnail,
     )

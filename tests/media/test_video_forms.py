@@ -30,7 +30,7 @@ RAW = {
 def test_streams_without_a_container_and_rarer_ones(tmp_path: Path, name: str, rate: int) -> None:
     """FFmpeg's own rate of raw H.264 and H.265 is always 25; the stream says another one."""
     path = write(tmp_path / name, fps=rate, **RAW[name])  # type: ignore[arg-type]
-    ending = "ts" if name == "a.m2ts" else name[2:]
+    ending = name[2:]
     assert identify_file(path.read_bytes()) == FileType("video", ending) and ending in ENDINGS
     clip = read(path, fps=rate)
     check_numbers(clip)
