@@ -43,7 +43,7 @@ def whole_packets(container: InputContainer, stream: av.VideoStream, last_whole:
                 pending = packet
     except MemoryError:
         raise
-    except av.FFmpegError:
+    except (av.FFmpegError, IndexError):  # IndexError: PyAV, at the end of a file in which further streams appeared
         pass
     if pending is not None and last_whole:
         yield pending
