@@ -43,7 +43,9 @@ class Clip:
 class _Reader(Protocol):
     timeline: Timeline
     original_size: Size
-    notices: tuple[str, ...]
+
+    @property
+    def notices(self) -> tuple[str, ...]: ...
 
     def read(
         self, timeline: Timeline, indices: Sequence[int], out: np.ndarray, first: np.ndarray | None = None

@@ -45,7 +45,6 @@ class VideoFile:
 
     timeline: Timeline  # as listed; `read` may find another one
     original_size: Size  # of a frame, cropped, upright, with square pixels; `read` may find larger frames
-    notices: tuple[str, ...]  # what was not read as the file says
 
     def __init__(self, media: MediaFile, limits: MediaLimits) -> None:
         """Lists the packets and decodes the first frame.
@@ -74,17 +73,21 @@ class VideoFile:
             self._interlaced = first.interlaced_frame or decoder.field_order in INTERLACED
             codec = decoder.codec.canonical_name
         self.original_size = self._view.size_of(first)
+        self._matrix_notice = Colour.of(first, stated).notice(first.height)
         self._skip_unreferenced = codec == "h264"  # for other codecs it is not faster, or not safe (HEVC sub-layers)
-        self._shown = [i for i, p in enumerate(self._packets) if p.shown]  # in decoding order; see below
-        clock = self._clock([Stamp(p.pts, p.dts, p.duration) for p in self._packets if p.shown])
-        self.timeline = self._timeline(clock, len(self._shown))
         pts = [p.pts for p in self._packets]
         self._by_time = codec in FRAME_PER_PACKET and None not in pts and len(set(pts)) == len(pts)
-        self.notices = tuple(notice for notice in [Colour.of(first, stated).notice(first.height)] if notice)
-        if clock is not None:
-            self._shown = [self._shown[i] for i in clock.order]  # in presentation order
-            if clock.repaired:
-                self.notices += (CLOCK_NOTICE,)
+        shown = [i for i, p in enumerate(self._packets) if p.shown]  # in decoding order
+        stamps = [Stamp(*self._packets[i][:3]) for i in shown]
+        self._clock = self._read_clock(stamps)  # of the frames as listed, later of those that were decoded
+        self._shown = [shown[i] for i in self._clock.order] if self._clock else shown  # in presentation order
+        self.timeline = self._timeline(self._clock, len(shown))
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What was not read as the file says, as sentences that do not name it. Final after `read`."""
+        repaired = self._clock is not None and self._clock.repaired
+        return tuple(notice for notice in (self._matrix_notice, CLOCK_NOTICE if repaired else "") if notice)
 
     def read(
         self, timeline: Timeline, indices: Sequence[int], out: np.ndarray, first: np.ndarray | None = None
@@ -166,7 +169,7 @@ class VideoFile:
             first = first or next(iter(_decode(decoder, packet)), None)
         return packets, first or next(iter(_decode(decoder, None)), None)
 
-    def _clock(self, stamps: Sequence[Stamp]) -> Clock | None:
+    def _read_clock(self, stamps: Sequence[Stamp]) -> Clock | None:
         if not stamps:
             return None
         if self._format == "gif":  # no clock that could jump, only delays, as long as its author wrote
@@ -184,7 +187,7 @@ class VideoFile:
 
     def _read_by_count(self, selection: _Selection) -> Timeline:
         """Decodes every frame; returns the timeline of the frames that were decoded."""
-        stamps: list[Stamp] = []
+        stamps: list[Stamp] = []  # in presentation order, as decoders return frames
         with open_container(self._media, self._limits) as container:
             stream, decoder = self._stream(container)
             for packet in chain(whole_packets(container, stream, self._last_whole), [None]):
@@ -193,12 +196,13 @@ class VideoFile:
                         continue
                     if len(stamps) in selection.wanted:
                         selection.take(len(stamps), frame)
-                    pts = frame.dts if frame.pts is None else frame.pts
-                    stamps.append(Stamp(pts, pts, frame.duration or 0))
+                    stamps.append(Stamp(frame.pts, frame.dts, frame.duration or 0))
         if not stamps:
             raise self._no_frames()
         selection.finish()
-        return self._timeline(self._clock(stamps), len(stamps))
+        timed = all(s.pts is not None for s in stamps)
+        self._clock = self._read_clock([Stamp(s.pts, s.pts, s.duration) if timed else s for s in stamps])
+        return self._timeline(self._clock, len(stamps))
 
     def _read_by_time(self, selection: _Selection) -> bool:
         """Returns whether all frames were found."""

@@ -13,6 +13,7 @@ import pytest
 from drawn_clips import HEIGHT, WIDTH, check_numbers, drawn, number_in, read, write
 
 from qwen2vl_demo.media import ENDINGS, FileType, identify_file, kind_of
+from qwen2vl_demo.media import video_decoding as decoding
 
 RAW = {
     "a.h264": {"codec": "libx264"},
@@ -221,6 +222,47 @@ def test_interlaced_video_is_deinterlaced(tmp_path: Path, name: str, codec: str)
             )  # as in one of its fields
     plain = read(write(tmp_path / "b.mp4", pictures=moving(14), options={"x264-params": "qp=4"}))
     assert combs(plain.frames[1][:60]) > 5
+
+
+@pytest.mark.parametrize("kind", ["interlaced", "transparent"])
+def test_seeking_changes_no_pixel_of_these_either(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    if kind == "interlaced":
+        options = {"flags": "+ildct+ilme"}
+        path = write(tmp_path / "a.mp4", count=150, options=options)
+    else:
+        pictures = [np.dstack([drawn(i), np.full((HEIGHT, WIDTH), 200, np.uint8)]) for i in range(150)]
+        fast = {"deadline": "realtime", "cpu-used": "8"}
+        path = write(tmp_path / "a.webm", "libvpx-vp9", pictures=pictures, pixel_format="yuva420p", options=fast)
+    counted = []
+    by_count = decoding.VideoFile._read_by_count
+    monkeypatch.setattr(decoding.VideoFile, "_read_by_count", lambda *a: (counted.append(1), by_count(*a))[1])
+    found = read(path, fps=2, max_frames=8)
+    check_numbers(found)
+    assert not counted
+    monkeypatch.setattr(decoding, "FRAME_PER_PACKET", set())
+    assert np.array_equal(found.frames, read(path, fps=2, max_frames=8).frames) and counted
+
+
+def test_a_webm_whose_frames_grow(tmp_path: Path) -> None:
+    """As a browser records a call: a new size begins at a key frame, in the same track."""
+    fast = {"deadline": "realtime", "cpu-used": "8"}
+    with av.open(str(tmp_path / "joined.webm"), "w") as box:
+        for part, scale in enumerate((1, 2)):
+            pictures = [drawn(20 * part + i).repeat(scale, 0).repeat(scale, 1) for i in range(20)]
+            path = write(tmp_path / f"{part}.webm", "libvpx-vp9", pictures=pictures, gop=10, options=fast)
+            with av.open(str(path)) as source:
+                if part == 0:
+                    stream = box.add_stream_from_template(source.streams.video[0])
+                for packet in source.demux(video=0):
+                    if packet.dts is not None:
+                        packet.stream = stream
+                        packet.pts += 800 * part
+                        packet.dts += 800 * part
+                        box.mux(packet)
+    for options in ({"fps": 25}, {"fps": 2}):
+        clip = read(tmp_path / "joined.webm", **options)
+        check_numbers(clip)
+        assert clip.original_size == (2 * HEIGHT, 2 * WIDTH) and clip.total_frames == 40
 
 
 # Delays of animations
