@@ -20,13 +20,20 @@ Samples = Sequence[tuple[int, int, int]]
 
 
 def patches(
-    path: Path, samples: Samples, *, height: int = 32, pixel_format: str = "yuv444p", codec: str = "ffv1", **tags: int
+    path: Path,
+    samples: Samples,
+    *,
+    height: int = 32,
+    pixel_format: str = "yuv444p",
+    codec: str = "ffv1",
+    options: dict[str, str] | None = None,
+    **tags: int,
 ) -> Path:
     """A clip of columns 16 px wide, each of one (Y, Cb, Cr). Tags are colorspace, color_range, color_trc and
     color_primaries of the stream."""
     kind = np.uint16 if "10" in pixel_format else np.uint8
     with av.open(str(path), "w") as box:
-        stream = box.add_stream(codec, rate=25)
+        stream = box.add_stream(codec, rate=25, options=options or {})
         stream.height, stream.width, stream.pix_fmt = height, 16 * len(samples), pixel_format
         for name, value in tags.items():
             setattr(stream.codec_context, name, value)
@@ -34,7 +41,7 @@ def patches(
             frame = av.VideoFrame(stream.width, height, pixel_format)
             for plane, values in zip(frame.planes, zip(*samples, strict=True), strict=False):
                 row = np.zeros(plane.line_size // np.dtype(kind).itemsize, kind)
-                row[: stream.width] = np.repeat(values, 16)
+                row[: plane.width] = np.repeat(values, 16 * plane.width // stream.width)
                 plane.update(np.tile(row, (plane.height, 1)).tobytes())
             for name, value in tags.items():
                 setattr(frame, name, value)
@@ -160,6 +167,26 @@ def test_white_and_highlights_of_hdr(tmp_path: Path) -> None:
         middle, brighter, peak = columns(path)
         assert middle == pytest.approx([229] * 3, abs=1)
         assert middle[0] < brighter[0] <= peak[0] == 255
+
+
+@pytest.mark.parametrize(
+    ("light", "white"),
+    [
+        ("max-cll=4000,400", 208),
+        ("max-cll=0,0:master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(40000000,50)", 208),
+        ("max-cll=203,50", 255),
+        ("hdr10=0", 229),
+    ],
+)
+def test_the_brightest_light_that_the_stream_states(tmp_path: Path, light: str, white: int) -> None:
+    """Reference white in a clip of 4000, of 203 and, unless stated, of 1000 cd/m2. H.265 of 10 bits, as from phones."""
+    tags = {"colorspace": BT2020, "color_primaries": 9, "color_trc": PQ, "color_range": 1}
+    options = {"x265-params": f"log-level=none:qp=4:{light}", "preset": "ultrafast"}
+    samples = [(572, 512, 512)] * 4
+    path = patches(
+        tmp_path / "a.mp4", samples, height=64, pixel_format="yuv420p10le", codec="libx265", options=options, **tags
+    )
+    assert columns(path)[0] == pytest.approx([white] * 3, abs=3)
 
 
 def test_the_tone_curve_is_that_of_the_report() -> None:

@@ -12,8 +12,10 @@ import PIL.Image
 import pytest
 from drawn_clips import HEIGHT, WIDTH, check_numbers, drawn, number_in, read, write
 
+from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.media import ENDINGS, FileType, identify_file, kind_of
 from qwen2vl_demo.media import video_decoding as decoding
+from qwen2vl_demo.media.file_type import SIGNATURES, VIDEO_ENDINGS
 
 RAW = {
     "a.h264": {"codec": "libx264"},
@@ -39,6 +41,35 @@ def test_streams_without_a_container_and_rarer_ones(tmp_path: Path, name: str, r
     if name != "a.mjpeg":  # JPEG pictures have no rate
         assert clip.source_fps == pytest.approx(rate)
         assert clip.timestamps == pytest.approx([i / rate for i in range(50)], abs=1e-4)
+
+
+def test_no_format_refers_to_other_files() -> None:
+    """Playlists, lists of pieces and of pictures, devices, and FFmpeg's own way to single pictures."""
+    reading_elsewhere = {
+        "hls",
+        "dash",
+        "concat",
+        "concatf",
+        "image2",
+        "image2pipe",
+        "sdp",
+        "rtp",
+        "rtsp",
+        "lavfi",
+        "imf",
+    }
+    assert not reading_elsewhere & set(VIDEO_ENDINGS)
+    assert not [name for name in VIDEO_ENDINGS if name.endswith("_pipe")]
+    assert set(SIGNATURES) <= set(VIDEO_ENDINGS)
+
+
+def test_a_file_in_which_ffmpeg_would_find_a_stream_is_what_it_begins_like(tmp_path: Path) -> None:
+    """A PDF around a JPEG passed for a clip, as did noise before H.264."""
+    PIL.Image.fromarray(drawn(1)).save(tmp_path / "a.pdf")
+    assert kind_of(tmp_path / "a.pdf") == "pdf"
+    stream = write(tmp_path / "a.h264", **RAW["a.h264"]).read_bytes()  # type: ignore[arg-type]
+    with pytest.raises(UserError):
+        kind_of(b"\x07" * 64 + stream)
 
 
 def test_uncompressed_y4m(tmp_path: Path) -> None:
