@@ -32,7 +32,10 @@ def deinterlaced(frames: Sequence[av.VideoFrame], position: int) -> av.VideoFram
     """`frames[position]` with the lines of its second field replaced (BWDIF). The others are those shown just before
     and after it, from which still parts are told from moving ones; without them all is interpolated."""
     wanted = frames[position]
-    found = list(_through("bwdif", "mode=send_frame:parity=auto:deint=interlaced", frames))
+    try:
+        found = list(_through("bwdif", "mode=send_frame:parity=auto:deint=interlaced", frames))
+    except av.FFmpegError:  # a pixel format that it cannot take
+        return wanted
     return found[position] if len(found) == len(frames) else wanted
 
 
