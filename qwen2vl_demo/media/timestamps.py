@@ -64,7 +64,7 @@ def read_clock(stamps: Sequence[Stamp], tick: Fraction) -> Clock | None:
     if ascending and all(0 < s <= jump for s in steps):
         return Clock(order, plain, last, repaired=False)
 
-    known = _without_outliers(known, step, jump)
+    known = _without_outliers(known, step)
     order = []
     times: list[Ticks] = []
     following: Ticks = known[0][0]
@@ -73,7 +73,8 @@ def read_clock(stamps: Sequence[Stamp], tick: Fraction) -> Clock | None:
         for before, i in zip([None, *piece], piece, strict=False):
             if before is not None:
                 gap = known[i][0] - known[before][0]
-                shown = durations[before]
+                # A duration belongs to the decoding times, which jump some frames away from where the others do.
+                shown = max(durations[max(0, before - REORDERED) : before + REORDERED])
                 believed = gap <= PAUSE_SECONDS / tick and (not shown or 10 * shown >= 9 * gap)
                 following = times[-1] + (gap if gap <= jump or believed else step)
             order.append(i)
@@ -150,16 +151,14 @@ def _median_step(ascending: Sequence[int]) -> int:
     return median_low([b - a for a, b in pairwise(ascending)]) if len(ascending) > 1 else 1
 
 
-def _without_outliers(known: list[tuple[int, int]], step: int, jump: Fraction) -> list[tuple[int, int]]:
+def _without_outliers(known: list[tuple[int, int]], step: int) -> list[tuple[int, int]]:
     """Single stamps that lie elsewhere than both neighbours, which fit each other, are set between them."""
     result = list(known)
     for i in range(1, len(result) - 1):
-        (shown, before), (pts, clock), (_, after) = result[i - 1], result[i], result[i + 1]
+        (_, before), (pts, clock), (_, after) = result[i - 1], result[i], result[i + 1]
         if not before <= clock <= after and 0 < after - before <= 4 * step:
             middle = (before + after) // 2
             result[i] = (middle + (pts - clock), middle)
-        elif abs((pts - clock) - (shown - before)) > jump:  # only the presentation time is wild
-            result[i] = (clock + shown - before, clock)
     return result
 
 

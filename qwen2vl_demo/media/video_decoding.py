@@ -75,13 +75,15 @@ class VideoFile:
         self.original_size = self._view.size_of(first)
         self._matrix_notice = Colour.of(first, stated).notice(first.height)
         self._skip_unreferenced = codec == "h264"  # for other codecs it is not faster, or not safe (HEVC sub-layers)
-        pts = [p.pts for p in self._packets]
-        self._by_time = codec in FRAME_PER_PACKET and None not in pts and len(set(pts)) == len(pts)
         shown = [i for i, p in enumerate(self._packets) if p.shown]  # in decoding order
         stamps = [Stamp(*self._packets[i][:3]) for i in shown]
         self._clock = self._read_clock(stamps)  # of the frames as listed, later of those that were decoded
         self._shown = [shown[i] for i in self._clock.order] if self._clock else shown  # in presentation order
         self.timeline = self._timeline(self._clock, len(shown))
+        pts = {p.pts for p in self._packets}
+        known = None not in pts and len(pts) == len(self._packets)
+        # Where stamps cannot be believed, the order of the frames is what the decoder says.
+        self._by_time = codec in FRAME_PER_PACKET and known and self._clock is not None and not self._clock.repaired
 
     @property
     def notices(self) -> tuple[str, ...]:
