@@ -38,18 +38,28 @@ def to_srgb(picture: np.ndarray, transfer: int, primaries: int, peak: float | No
     matters for PQ only. A transfer other than PQ and HLG is taken for that of sRGB, so that greys stay as they are.
     """
     light = _to_light(transfer).take(picture)  # (h, w, 3) float32
-    if transfer == T_HLG:
-        luminance = light @ _luminance(primaries)
-        light *= (luminance ** (HLG_GAMMA - 1) * (USUAL_PEAK / WHITE))[..., None]
-    if transfer in (T_PQ, T_HLG):
-        known = peak if transfer == T_PQ and peak else USUAL_PEAK
-        brightest = light.max(axis=-1)
-        grid, gain = _gains(float(np.clip(known, WHITE, PQ_PEAK)))
-        light *= np.interp(brightest, grid, gain).astype(np.float32)[..., None]
+    if transfer == T_PQ:
+        top = float(np.clip(peak or USUAL_PEAK, WHITE, PQ_PEAK))
+        light *= _pq_gain(top).take(_brightest(picture))[..., None]
+    elif transfer == T_HLG:
+        system = _at_root(_hlg_system_gain(), light @ _luminance(primaries))
+        light *= (system * _at_root(_hlg_gain(), system * _brightest(light) * (WHITE / USUAL_PEAK)))[..., None]
     if primaries != P_BT709 and primaries in CHROMATICITIES:
         light = light @ _to_bt709(primaries)
-    codes = (np.clip(light, 0, 1) * (LEVELS - 1) + 0.5).astype(np.uint16)
-    return _encoded().take(codes)
+    np.clip(light, 0, 1, out=light)
+    light *= LEVELS - 1
+    light += 0.5
+    return _encoded().take(light.astype(np.uint16))
+
+
+def _brightest(picture: np.ndarray) -> np.ndarray:
+    """The largest of R, G and B. (h, w); much faster than max(axis=-1)"""
+    return np.maximum(np.maximum(picture[..., 0], picture[..., 1]), picture[..., 2])
+
+
+def _at_root(table: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Looks values of 0..1 up in a table over their square roots, which is finer in the dark."""
+    return table.take((np.sqrt(np.clip(values, 0, 1)) * (LEVELS - 1) + 0.5).astype(np.uint16))
 
 
 def pq_to_light(signal: np.ndarray) -> np.ndarray:
@@ -105,13 +115,26 @@ def _encoded() -> np.ndarray:
 
 
 @lru_cache(maxsize=16)
-def _gains(peak: float) -> tuple[np.ndarray, np.ndarray]:
-    """By how much light (ascending, in units of white) is to be multiplied."""
-    grid = pq_to_light(np.linspace(0, light_to_pq(np.array(peak)), 4096))
-    gain = eetf(grid, peak) / np.maximum(grid, 1e-9)
-    grid, gain = np.append(grid, PQ_PEAK), np.append(gain, WHITE / PQ_PEAK)  # above the peak: white
-    gain[0] = gain[1]
-    return grid / WHITE, gain
+def _pq_gain(peak: float) -> np.ndarray:
+    """By how much light is multiplied, for each 16-bit signal of the brightest channel. (65536,) float32"""
+    light = pq_to_light(np.arange(LEVELS) / (LEVELS - 1))
+    return (eetf(light, peak) / np.maximum(light, 1e-9)).astype(np.float32)
+
+
+@cache
+def _hlg_gain() -> np.ndarray:
+    """The same for each square root of light, 1 being the peak."""
+    light = USUAL_PEAK * (np.arange(LEVELS) / (LEVELS - 1)) ** 2
+    gain = eetf(light, USUAL_PEAK) / np.maximum(light, 1e-9)
+    gain[0] = 1
+    return gain.astype(np.float32)
+
+
+@cache
+def _hlg_system_gain() -> np.ndarray:
+    """The system gamma, for each square root of the luminance of the scene: light of the display, in units of white."""
+    luminance = (np.arange(LEVELS) / (LEVELS - 1)) ** 2
+    return (luminance ** (HLG_GAMMA - 1) * (USUAL_PEAK / WHITE)).astype(np.float32)
 
 
 @cache
