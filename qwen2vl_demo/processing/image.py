@@ -21,7 +21,7 @@ from qwen2vl_demo import geometry
 from qwen2vl_demo.config import VisionConfig
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.geometry import Grid, Size
-from qwen2vl_demo.media import MediaLimits, image_thumbnail, open_image, read_video
+from qwen2vl_demo.media import MediaLimits, image_thumbnail, notices, open_image, original_size, read_video
 from qwen2vl_demo.processing import messages
 from qwen2vl_demo.processing.messages import MediaOptions
 
@@ -135,7 +135,7 @@ def load_image(
     With `thumbnail` the result has one, made from the same decoded picture.
     """
     picture = open_image(part.source, limits, part.name)
-    original = (picture.height, picture.width)
+    original, found = original_size(picture), notices(picture)
     ceiling = image.max_pixels if options.max_pixels is None else options.max_pixels
     lowered = options.min_pixels is None and ceiling < image.min_pixels
     floor = ceiling if lowered else (options.min_pixels or image.min_pixels)
@@ -146,7 +146,7 @@ def load_image(
         small = image_thumbnail(picture) if thumbnail else None
         picture = resized
     frames = np.asarray(picture, dtype=np.uint8)[None]  # (1, H, W, 3)
-    return _vision_input("image", name, frames, vision, original, floor, ceiling, thumbnail=small)
+    return _vision_input("image", name, frames, vision, original, floor, ceiling, notices=found, thumbnail=small)
 
 
 def load_video(

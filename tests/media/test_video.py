@@ -577,7 +577,7 @@ def test_a_limit_is_stated_and_only_a_setting_that_exists_is_named(tmp_path: Pat
     frames = [PIL.Image.fromarray(drawn(i)) for i in range(9)]
     frames[0].save(tmp_path / "a.webp", save_all=True, append_images=frames[1:])
     assert "the limit of 8;" in sentence(tmp_path / "a.webp", limits=MediaLimits(max_video_frames=8))
-    assert "the limit of 99;" in sentence(tmp_path / "a.webp", limits=MediaLimits(max_image_pixels=99))
+    assert "the limit of 66 for WEBP" in sentence(tmp_path / "a.webp", limits=MediaLimits(max_image_pixels=99))
 
 
 def test_not_enough_memory_is_said(tmp_path: Path) -> None:
