@@ -60,10 +60,12 @@ ROOMS = {
         BELOW_UI | {"bench"},
         {"torch", "numpy", "PIL", "av", "transformers", "torchvision", "qwen_vl_utils", "playwright"},
     ),
-    "cli": Room(BELOW_UI | {"bench", "serve"}, set()),
+    "console": Room({"errors"}, set()),
+    "media_arguments": Room({"console", "errors", "media"}, set()),
+    "cli": Room(BELOW_UI | {"bench", "serve", "console", "media_arguments"}, set()),
     "__main__": Room({"cli"}, set()),
     "__init__": Room({"version"}, set()),
-    "serve": Room({"errors", "settings", "version", "engine", "ui"}, set()),
+    "serve": Room({"console", "errors", "settings", "version", "engine", "ui"}, set()),
     "app": Room({"serve"}, set()),
 }
 

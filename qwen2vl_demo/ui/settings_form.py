@@ -12,14 +12,13 @@ import gradio as gr
 from gradio.blocks import Block
 from gradio.components import Component
 
-from qwen2vl_demo.engine.protocol import GenerationOptions
+from qwen2vl_demo.engine.protocol import MAX_SEED, GenerationOptions
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.geometry import FACTOR
 from qwen2vl_demo.ui.chat.saved_chat import MAX_TEXT, clean
 
 TOKEN_PIXELS = FACTOR * FACTOR  # one merged token stands for 28x28 px
 RETRY_TEMPERATURE = 0.8  # greedy decoding would write the same answer again
-MAX_SEED = 2**63 - 1  # what torch.Generator takes
 MEDIA_FIELDS = ("min_tokens", "max_tokens", "fps", "max_frames", "add_vision_id")  # those that change the prompt
 
 Kind = Literal["text", "integer", "number", "switch"]
