@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from qwen2vl_demo.processing.messages import Message
     from qwen2vl_demo.trace import PromptTrace
 
-_MEDIA_FLAGS = ("model", "min_pixels", "max_pixels", "fps", "max_frames", "max_file_mb")
+_MEDIA_FLAGS = ("model", "min_pixels", "max_pixels", "fps", "max_frames", "max_file_mb", "max_pdf_pages")
 _ENGINE_FLAGS = ("device", "dtype", "quantize", "engine_url", "engine_model", "engine_key", "engine_timeout")
 _ANSWER_FLAGS = ("max_new_tokens", "temperature")
 
@@ -136,6 +136,9 @@ def _add_media(command: argparse.ArgumentParser) -> None:
         help="a picture or PDF, or - for standard input; again for more",
     )
     command.add_argument("--video", action=_AddMedium, metavar="FILE", help="a video, likewise")
+    command.add_argument(
+        "--pages", default="", metavar="1-3,7", help="which pages of a PDF; without it the first, up to --max-pdf-pages"
+    )
     command.add_argument("--system", metavar="TEXT", help="what the model is told to be")
 
 
@@ -143,16 +146,15 @@ def _ask(given: argparse.Namespace) -> int:
     from qwen2vl_demo.media import MediaLimits
 
     settings = Settings.from_namespace(given)
-    limits = MediaLimits.for_uploads(settings.max_file_mb)
+    limits = MediaLimits.for_uploads(settings.max_file_mb, settings.max_pdf_pages)
     messages = _messages(given, limits)
     from qwen2vl_demo.engine.factory import engine_of, options_of
-    from qwen2vl_demo.processing.processor import expand_documents
 
     options = options_of(settings)
     if given.top_p is not None:
         options = replace(options, top_p=given.top_p)
     options = replace(options, seed=given.seed)
-    messages = expand_documents(messages, limits)
+    messages = _with_pages(messages, given, limits)
     status = _Status()
     status.show("Loading the model")
     result = _stream(engine_of(settings), messages, options, status, quiet=given.json)
@@ -199,14 +201,13 @@ def _inspect(given: argparse.Namespace) -> int:
     from qwen2vl_demo.media import MediaLimits
 
     settings = Settings.from_namespace(given, {variable_name("model"): NO_MODEL, **os.environ})
-    limits = MediaLimits.for_uploads(settings.max_file_mb)
+    limits = MediaLimits.for_uploads(settings.max_file_mb, settings.max_pdf_pages)
     messages = _messages(given, limits)
     from qwen2vl_demo.engine.factory import options_of
     from qwen2vl_demo.engine.processors import processor_for
-    from qwen2vl_demo.processing.processor import expand_documents
 
     processor = processor_for(settings.model, limits)
-    messages = expand_documents(messages, limits)
+    messages = _with_pages(messages, given, limits)
     prompt = processor.process(messages, options_of(settings).media, thumbnails=given.html is not None)
     if given.json:
         _print_json(prompt.trace.to_dict())
@@ -269,6 +270,18 @@ def _messages(given: argparse.Namespace, limits: MediaLimits) -> list[Message]:
         parts.append(Text(question))
     system = [Message("system", given.system)] if given.system is not None else []
     return [*system, Message("user", parts)]
+
+
+def _with_pages(messages: list[Message], given: argparse.Namespace, limits: MediaLimits) -> list[Message]:
+    """Replaces PDFs by their pages."""
+    from qwen2vl_demo.media import PageChoice
+    from qwen2vl_demo.processing.processor import expand_documents
+
+    notes: list[str] = []
+    messages = expand_documents(messages, limits, PageChoice.parse(given.pages, "--pages"), notes.append)
+    for sentence in notes:
+        console.note(f"{sentence} Choose others with --pages, as in --pages 1-3,7.")
+    return messages
 
 
 def _is_unicode(text: str) -> bool:

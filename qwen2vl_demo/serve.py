@@ -39,6 +39,7 @@ def serve(settings: Settings) -> None:
         engine,
         data_dir=Path(settings.data_dir).expanduser() if settings.data_dir else None,
         max_file_mb=settings.max_file_mb,
+        max_pdf_pages=settings.max_pdf_pages,
         defaults=options_of(settings),
     )
     _, url, public = demo.launch(

@@ -119,6 +119,7 @@ class Settings:
     auth: str | None = _flag(None, "ask visitors for this name and password", metavar="USER:PASS", secret=True)
     share: bool = _flag(False, "open a public gradio.live link to this machine", convert=_switch)
     max_file_mb: int = _flag(50, "largest file that a visitor may upload, in megabytes", convert=_integer, metavar="N")
+    max_pdf_pages: int = _flag(12, "most pages read of a PDF at once", convert=_integer, metavar="N")
     data_dir: str | None = _flag(
         None, "where the page keeps its working files; without it ~/.cache/qwen2vl-demo", metavar="DIR"
     )
@@ -156,6 +157,7 @@ class Settings:
         if self.auth is not None:
             _check(bool(re.fullmatch(r"[^:]+:.+", self.auth)), "auth", "it must be a name, a colon and a password")
         _check(1 <= self.max_file_mb <= 4096, "max_file_mb", f"{self.max_file_mb} is not between 1 and 4096 megabytes")
+        _check(1 <= self.max_pdf_pages <= 1000, "max_pdf_pages", f"{self.max_pdf_pages} is not between 1 and 1000")
         least = self.min_pixels
         if least is not None:
             _check(least >= 784, "min_pixels", f"{least} is less than one merged token, 28x28 = 784 pixels")

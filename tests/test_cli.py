@@ -21,6 +21,7 @@ from fake_engine import FakeEngine
 from qwen2vl_demo import cli, console
 from qwen2vl_demo.engine.remote.request import clip_file
 from qwen2vl_demo.geometry import MAX_PIXELS, VisionSpan, mrope_position_ids, smart_resize
+from qwen2vl_demo.media import Document
 from qwen2vl_demo.processing.messages import Image, Message, Text, Video
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -82,6 +83,32 @@ def test_every_page_of_a_pdf_becomes_a_picture(fake: FakeEngine, tmp_path: Path)
     assert cli.main(["ask", "--image", str(tmp_path / "two.pdf"), "?"]) == 0
     parts = fake.heard[-1][0][0].parts
     assert [type(part) for part in parts] == [Image, Image, Text]
+
+
+def test_pages_of_a_pdf_are_chosen(fake: FakeEngine, tmp_path: Path, capsys: Any) -> None:
+    pages = [PIL.Image.new("RGB", (200, 100 + number), "red") for number in range(40)]
+    path = str(tmp_path / "long.pdf")
+    pages[0].save(path, save_all=True, append_images=pages[1:])
+    assert cli.main(["ask", "--pages", "1-2,40", "--image", path, "?"]) == 0
+    names = [part.name for part in fake.heard[-1][0][0].parts[:-1]]
+    assert names == [f"long.pdf, page {number} of 40" for number in (1, 2, 40)]
+    assert capsys.readouterr().err == ""
+    assert cli.main(["ask", "--image", path, "?"]) == 0
+    assert len(fake.heard[-1][0][0].parts) == 13
+    assert capsys.readouterr().err == (
+        "note: long.pdf has 40 pages, of which the first 12 are read. "
+        "Choose others with --pages, as in --pages 1-3,7.\n"
+    )
+    assert cli.main(["ask", "--max-pdf-pages", "40", "--pages", "1-", "--image", path, "?"]) == 0
+    assert len(fake.heard[-1][0][0].parts) == 41
+    for flags, words in (
+        (["--pages", "one"], "--pages are"),
+        (["--pages", "41"], "from 1 to 40"),
+        (["--pages", "1-13"], "--max-pdf-pages"),
+    ):
+        assert cli.main(["ask", *flags, "--image", path, "?"]) == 2
+        err = capsys.readouterr().err
+        assert words in err and err.count("\n") == 1
 
 
 def test_ask_passes_its_options_on(fake: FakeEngine) -> None:
@@ -216,9 +243,9 @@ def test_ask_opens_documents_within_the_same_limit(
     """Pages are rendered before the engine is loaded; they were rendered within the default limits."""
     found = []
 
-    def open_pdf(source: Any, limits: Any, label: str) -> list[Any]:
+    def open_pdf(source: Any, limits: Any, label: str, choice: Any) -> Document:
         found.append(limits.max_file_bytes)
-        return [PIL.Image.new("RGB", (56, 56))]
+        return Document(1, (1,), (PIL.Image.new("RGB", (56, 56)),))
 
     monkeypatch.setattr("qwen2vl_demo.processing.processor.open_pdf", open_pdf)
     PIL.Image.new("RGB", (200, 100)).save(tmp_path / "one.pdf")

@@ -56,7 +56,7 @@ def engine_of(settings: Settings) -> Engine:
         engine_model=settings.engine_model,
         engine_key=settings.engine_key,
         engine_timeout=settings.engine_timeout,
-        limits=MediaLimits.for_uploads(settings.max_file_mb),
+        limits=MediaLimits.for_uploads(settings.max_file_mb, settings.max_pdf_pages),
     )
 
 

@@ -34,7 +34,7 @@ class MediaLimits:
 
     max_file_bytes: int = 256 * MIB  # size of one file
     max_image_pixels: int = 120_000_000  # height x width of a picture, checked before decoding
-    max_pdf_pages: int = 12  # every page becomes a picture
+    max_pdf_pages: int = 12  # read of one PDF at once; every page becomes a picture
     pdf_dpi: int = 144  # resolution at which a page is rendered ...
     max_pdf_page_pixels: int = 16_000_000  # ... reduced where the page would have more pixels than this
     max_video_seconds: float = 2 * 3600  # length of a clip, by its timestamps
@@ -42,13 +42,13 @@ class MediaLimits:
     max_video_frame_pixels: int = 36_000_000  # height x width of one frame: 8K (4320x7680) fits
 
     @classmethod
-    def for_uploads(cls, max_file_mb: int) -> MediaLimits:
-        """The limits that go with `--max-file-mb`.
+    def for_uploads(cls, max_file_mb: int, max_pdf_pages: int = 12) -> MediaLimits:
+        """The limits that go with `--max-file-mb` and `--max-pdf-pages`.
 
-        The setting raises `max_file_bytes` but never lowers it below the default: larger uploads are refused where
+        The first raises `max_file_bytes` but never lowers it below the default: larger uploads are refused where
         they arrive, and what is derived from an upload (the rendered page of a PDF) may be larger than the upload.
         """
-        return cls(max_file_bytes=max(cls.max_file_bytes, max_file_mb * MIB))
+        return cls(max_file_bytes=max(cls.max_file_bytes, max_file_mb * MIB), max_pdf_pages=max_pdf_pages)
 
 
 DEFAULT_LIMITS = MediaLimits()

@@ -11,7 +11,7 @@ import hashlib
 import stat
 import threading
 from collections import Counter
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from qwen2vl_demo.config import Qwen2VLConfig
 from qwen2vl_demo.errors import Cancelled, UserError
 from qwen2vl_demo.geometry import PositionScheme, VisionSpan
 from qwen2vl_demo.lru_cache import LRUCache
-from qwen2vl_demo.media import MediaLimits, kind_of, open_pdf
+from qwen2vl_demo.media import FIRST_PAGES, MediaLimits, PageChoice, first_pages_only, kind_of, open_pdf, page_name
 from qwen2vl_demo.processing.chat import ChatTemplate, MediaSpan, encode_chat
 from qwen2vl_demo.processing.image import ImageConfig, VisionInput, load_image, load_video
 from qwen2vl_demo.processing.messages import Image, MediaOptions, Message, Source, Text, Video
@@ -192,10 +192,16 @@ def check_messages(messages: Sequence[Message]) -> None:
         raise UserError(f"The last message is from the {messages[-1].role}; end with a message from the user.")
 
 
-def expand_documents(messages: Iterable[Message], limits: MediaLimits | None = None) -> list[Message]:
-    """Replaces each picture that is a PDF by its pages, one picture per page, as PIL images. Raises UserError.
+def expand_documents(
+    messages: Iterable[Message],
+    limits: MediaLimits | None = None,
+    choice: PageChoice = FIRST_PAGES,
+    tell: Callable[[str], None] = lambda sentence: None,
+) -> list[Message]:
+    """Replaces each picture that is a PDF by the chosen pages, one picture per page, as PIL images. Raises UserError.
 
-    Rendering is not cached: expand the messages once, before the conversation is stored.
+    Where nothing was chosen and not all pages are read, `tell` is given a sentence that says so. Rendering is not
+    cached: expand the messages once, before the conversation is stored.
     """
     limits = limits if limits is not None else MediaLimits()
     expanded = []
@@ -204,8 +210,12 @@ def expand_documents(messages: Iterable[Message], limits: MediaLimits | None = N
         for part in message.parts:
             if isinstance(part, Image) and kind_of(part.source, limits, part.name) == "pdf":
                 name = part.name or _file_name(part.source) or "document"
-                pages = open_pdf(part.source, limits, part.name)
-                parts += [Image(page, f"{name}, page {number}") for number, page in enumerate(pages, start=1)]
+                document = open_pdf(part.source, limits, part.name, choice)
+                count, read = document.count, len(document.numbers)
+                if read < count and not choice.ranges:
+                    tell(first_pages_only(name, read, count))
+                for number, page in zip(document.numbers, document.pages, strict=True):
+                    parts.append(Image(page, page_name(name, number, count, read)))
             else:
                 parts.append(part)
         expanded.append(Message(message.role, parts))

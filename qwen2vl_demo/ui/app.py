@@ -15,7 +15,7 @@ from typing import Any
 import gradio as gr
 
 from qwen2vl_demo.engine.protocol import Engine, GenerationOptions
-from qwen2vl_demo.media import MediaLimits
+from qwen2vl_demo.media import DEFAULT_LIMITS, MediaLimits
 from qwen2vl_demo.ui import theme
 from qwen2vl_demo.ui.events import PageEvents
 from qwen2vl_demo.ui.example_cards import Example, load_examples
@@ -43,13 +43,14 @@ def build_demo(
     data_dir: Path | None = None,
     examples: Sequence[Example] | None = None,
     max_file_mb: int = 50,
+    max_pdf_pages: int = DEFAULT_LIMITS.max_pdf_pages,
     defaults: GenerationOptions | None = None,
 ) -> gr.Blocks:
     """The page. `examples` are the cards of the empty chat (None: those in assets/examples), `defaults` what the
-    settings start with, `max_file_mb` what `launch_options` was told. The Blocks that is returned has the open tabs as
-    its attribute `sessions`.
+    settings start with, `max_file_mb` what `launch_options` was told, and `max_pdf_pages` how many pages of a PDF are
+    read at once. The Blocks that is returned has the open tabs as its attribute `sessions`.
     """
-    limits = MediaLimits.for_uploads(max_file_mb)
+    limits = MediaLimits.for_uploads(max_file_mb, max_pdf_pages)
     store = MediaStore((data_dir or default_data_dir()) / "media", limits=limits)
     parts = Parts.build(engine, store, defaults)
     panel = Panel(

@@ -15,6 +15,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import PIL.Image
@@ -22,7 +23,7 @@ import PIL.Image
 from qwen2vl_demo import media
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.lru_cache import LRUCache
-from qwen2vl_demo.media import MediaLimits
+from qwen2vl_demo.media import FIRST_PAGES, MediaLimits, PageChoice, first_pages_only, page_name
 from qwen2vl_demo.ui.chat.conversation import Conversation, Medium, MediumKind
 from qwen2vl_demo.ui.chat.saved_chat import FILE_NAME, MAX_NAME, clean
 from qwen2vl_demo.viz.boxes import Box, draw_boxes
@@ -38,6 +39,20 @@ TOUCH_INTERVAL = 3600  # seconds; the time of last use is no more precise than t
 PLAYABLE = {"mp4", "webm", "mov", "m4v"}  # endings of what browsers play; of any other clip a frame is shown
 OLD_ENDINGS = ("bin", "tif", "mpeg", "m4v")  # given by earlier versions in place of those of media.ENDINGS
 SHOWABLE = {"png", "jpg", "gif", "webp"}
+
+
+@dataclass(frozen=True)
+class Upload:
+    """What an uploaded file became."""
+
+    media: tuple[Medium, ...]
+    left_out: str = ""  # one sentence where only the first pages of a document were read
+
+
+@dataclass(frozen=True)
+class _StoredPages:
+    count: int  # pages of the document
+    files: dict[int, str]  # file name in the store, by page number
 
 
 class MediaStore:
@@ -59,20 +74,24 @@ class MediaStore:
         self.limits = limits if limits is not None else MediaLimits()
         self.max_bytes, self.max_age = max_bytes, max_age
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._pages: LRUCache[str, tuple[str, ...]] = LRUCache(MAX_DOCUMENTS)  # digest of a PDF: its pages' file names
+        self._pages: LRUCache[tuple[str, PageChoice], _StoredPages] = LRUCache(MAX_DOCUMENTS)  # by a PDF's digest
         self._last_sweep = 0.0
         self.sweep()
 
     def add(self, path: Path, name: str) -> tuple[Medium, ...]:
-        """Stores an uploaded file; a PDF becomes one picture per page.
+        """`upload` of a file whose pages are not chosen; its media."""
+        return self.upload(path, name).media
+
+    def upload(self, path: Path, name: str, choice: PageChoice = FIRST_PAGES) -> Upload:
+        """Stores an uploaded file; of a PDF the chosen pages, each as a picture.
 
         The type is found from the file's headers; pixels are not decoded, which processing does anyway. Raises
         UserError for anything that is not a picture, a clip or a PDF.
         """
         found = media.identify_file(path, self.limits, name)
         if found.kind == "pdf":
-            return self._add_pages(path, name)
-        return (self._store(path, found.kind, found.ending, name),)
+            return self._add_pages(path, name, choice)
+        return Upload((self._store(path, found.kind, found.ending, name),))
 
     def add_bytes(self, data: bytes, expected: Medium) -> Medium:
         """Stores a medium of an imported chat. Raises UserError unless it has the digest and the kind of `expected` and
@@ -177,17 +196,24 @@ class MediaStore:
         paths = (self.folder / f"{digest}.{ending}" for ending in (*media.ENDINGS, *OLD_ENDINGS))
         return next((path for path in paths if path.is_file()), None)
 
-    def _add_pages(self, path: Path, name: str) -> tuple[Medium, ...]:
-        """Renders the pages of a PDF, unless they were rendered before and are still stored."""
-        digest = _digest_of_file(path)
-        files = self._pages.get(digest)
-        if files is None or not all((self.folder / file).is_file() for file in files):
-            files = tuple(self._add_page(page, name).file for page in media.open_pdf(path, self.limits, name))
-            self._pages.put(digest, files)
-        for file in files:
+    def _add_pages(self, path: Path, name: str, choice: PageChoice) -> Upload:
+        """Renders the chosen pages of a PDF, unless they were rendered before and are still stored."""
+        key = (_digest_of_file(path), choice)
+        stored = self._pages.get(key)
+        if stored is None or not all((self.folder / file).is_file() for file in stored.files.values()):
+            document = media.open_pdf(path, self.limits, name, choice)
+            pages = zip(document.numbers, document.pages, strict=True)
+            stored = _StoredPages(document.count, {number: self._add_page(page, name).file for number, page in pages})
+            self._pages.put(key, stored)
+        for file in stored.files.values():
             _touch(self.folder / file)
-        return tuple(
-            Medium("image", file, clean(f"{name}, page {number}")[:MAX_NAME]) for number, file in enumerate(files, 1)
+        count, read = stored.count, len(stored.files)
+        return Upload(
+            tuple(
+                Medium("image", file, clean(page_name(name, number, count, read))[:MAX_NAME])
+                for number, file in stored.files.items()
+            ),
+            first_pages_only(clean(name), read, count) if read < count and not choice.ranges else "",
         )
 
     def _add_page(self, page: PIL.Image.Image, name: str) -> Medium:
