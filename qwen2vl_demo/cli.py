@@ -101,6 +101,8 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--shape", choices=("2b", "2b_quarter", "7b", "small"), default="2b", help="default 2b")
     bench.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where both sides run, default cpu")
     bench.add_argument("--growth", action="store_true", help="how cost grows with pixels, pictures, turns and frames")
+    bench.add_argument("--files", action="store_true", help="read a corpus of real-world files as uploads are read")
+    bench.add_argument("--hostile", action="store_true", help="the same with files that were made to do harm")
     bench.add_argument("--json", action="store_true", help="print one JSON object")
     bench.set_defaults(run=_bench)
 
@@ -122,6 +124,10 @@ def _serve(given: argparse.Namespace) -> int:
 
 
 def _bench(given: argparse.Namespace) -> int:
+    if given.files or given.hostile:
+        from qwen2vl_demo.bench import files
+
+        return files.run(hostile=given.hostile, as_json=given.json)
     from qwen2vl_demo.bench.run import run
 
     return run(given)

@@ -57,8 +57,8 @@ ROOMS = {
     ),
     "nano": Room(BELOW_UI, {"torch", "numpy", "PIL", "av", "tokenizers", "safetensors", "jinja2", "resvg_py"}),
     "bench": Room(
-        BELOW_UI | {"bench"},
-        {"torch", "numpy", "PIL", "av", "transformers", "torchvision", "qwen_vl_utils", "playwright"},
+        BELOW_UI | {"bench", "console", "ui"},
+        {"torch", "numpy", "PIL", "av", "pillow_heif", "transformers", "torchvision", "qwen_vl_utils", "playwright"},
     ),
     "console": Room({"errors"}, set()),
     "media_arguments": Room({"console", "errors", "media"}, set()),
