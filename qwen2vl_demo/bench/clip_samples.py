@@ -211,16 +211,14 @@ def _clocks() -> list[Sample]:
     """Times are those of the frames that exist, one after the other."""
     source = "ffprobe -count_frames; ffmpeg's concat of the same frames"
 
-    def wild(function: Callable[[int], int], container: str = "matroska") -> Callable[[], bytes]:
-        return lambda: encoded(ordinary(), container, rate=RATE, stamps=function)
+    def wild(function: Callable[[int], int]) -> Callable[[], bytes]:
+        return lambda: encoded(ordinary(), "matroska", stamps=function)
 
     return [
         Sample("joined.ts", "1.6", "two streams, joined with cat", joined, source, clip(20, tolerance=16)),
         Sample("jump.mkv", "1.6", "a jump of an hour", wild(lambda n: n if n < 5 else n + 36_000), source, clip()),
         Sample("last.mkv", "1.6", "one wild last stamp", wild(lambda n: n if n < 9 else 200_000), source, clip()),
-        Sample(
-            "zero.avi", "1.6", "all stamps are zero", wild(lambda n: 0, "matroska"), source, clip(last_time=9 / RATE)
-        ),
+        Sample("zero.avi", "1.6", "all stamps are zero", wild(lambda n: 0), source, clip(last_time=9 / RATE)),
         Sample("repeat.mkv", "1.6", "each stamp twice", wild(lambda n: n - n % 2), source, clip()),
         Sample("late.mkv", "1.6", "a clock that begins at 1,000 s", wild(lambda n: n + 10_000), source, clip()),
     ]

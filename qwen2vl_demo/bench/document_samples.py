@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import PIL.Image
 
 from qwen2vl_demo.bench.picture_samples import saved
-from qwen2vl_demo.bench.samples import COLOURS, SIZE, Expected, Sample, quadrants, turned
+from qwen2vl_demo.bench.samples import COLOURS, Expected, Sample, quadrants, turned
 
 PAGE = b"/MediaBox[0 0 84 56]"  # points: 112 x 168 px at 144 dots an inch
 
@@ -82,7 +82,7 @@ def document_samples() -> list[Sample]:
         Sample("empty.png", "1.13", "nothing", lambda: b"", text, [], "empty"),
         Sample("sound.mp3", "1.13", "sound alone", lambda: b"ID3\3\0\0\0\0\0\0" + bytes(400), text, [], "video"),
         Sample("word.docx", "1.13", "an office document", lambda: b"PK\3\4" + bytes(400), text, [], "send"),
-        Sample("scan.pdf", "1.12", "a picture saved as PDF", _scan, spec, [Expected(size=SIZE, tolerance=10)]),
+        Sample("scan.pdf", "1.12", "a picture saved as PDF", _scan, spec, [Expected(size=size)]),
     ]
 
 

@@ -33,7 +33,7 @@ XMP_TURNED = (
     b'xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/></rdf:RDF></x:xmpmeta><?xpacket end="w"?>'
 )
 UPRIGHT_SIZE = (SIZE[1], SIZE[0])
-CHROMIUM = "Chromium 150 draws it so"
+CHROMIUM = "Chromium 156 draws it so"
 
 pillow_heif.register_heif_opener()
 
@@ -88,8 +88,8 @@ def tiff(
         offsets.append(len(data))
         data += strip
     tags: dict[int, tuple[int, Sequence[int]]] = {
-        256: (3, [size[1]]), 257: (3, [size[0]]), 259: (3, [1]), 273: (4, offsets),
-        278: (3, [size[0]]), 279: (4, [len(strip) for strip in strips]), **entries,
+        256: (4, [size[1]]), 257: (4, [size[0]]), 259: (3, [1]), 273: (4, offsets),
+        278: (4, [size[0]]), 279: (4, [len(strip) for strip in strips]), **entries,
     }  # fmt: skip
     fields = []
     for tag, (kind, values) in sorted(tags.items()):
@@ -242,7 +242,7 @@ def _metadata() -> list[Sample]:
         ("text-sum.png", "a wrong checksum in a text", lambda: png_with(chunk(b"tEXt", b"k\0v", 1))),
         ("time-sum.png", "a wrong checksum in the time", lambda: png_with(chunk(b"tIME", bytes(7), 1))),
         ("phys.png", "a resolution that is cut off", lambda: png_with(chunk(b"pHYs", b"\0\0"))),
-        ("exif.png", "EXIF that is no EXIF", lambda: png_with(chunk(b"eXIf", noise(60)))),
+        ("bad-exif.png", "EXIF that is no EXIF", lambda: png_with(chunk(b"eXIf", noise(60)))),
         (
             "exif.jpg",
             "EXIF that points behind its end",
@@ -254,7 +254,7 @@ def _metadata() -> list[Sample]:
             "Photoshop's resources, cut off",
             lambda: jpeg_with(b"\xedPhotoshop 3.0\x008BIM\4\4\0\0\0\0\xff"),
         ),
-        ("exif.webp", "EXIF that is no EXIF", lambda: photo("WEBP", lossless=True, exif=noise(60))),
+        ("bad-exif.webp", "EXIF that is no EXIF", lambda: photo("WEBP", lossless=True, exif=noise(60))),
         ("icc.webp", "a profile that is none", lambda: photo("WEBP", lossless=True, icc_profile=noise(600_000))),
     ]
     return [Sample(name, "1.1", about, make, spec if name.endswith("png") else CHROMIUM) for name, about, make in made]
@@ -283,6 +283,8 @@ def _orientations() -> list[Sample]:
     samples = []
     for file_format, ending in (("JPEG", "jpg"), ("PNG", "png"), ("WEBP", "webp")):
         for about, exif, xmp in (("xmp", None, True), ("exif", 6, False), ("exif1-xmp6", 1, True)):
+            if (about, ending) == ("exif", "webp"):
+                continue  # ImageMagick turns it, Chromium does not
             expected = Expected(UPRIGHT_SIZE, turned()) if exif == 6 else Expected()
             make = partial(with_orientation, file_format, exif, xmp)
             samples.append(Sample(f"{about}.{ending}", "1.3", f"orientation in {about}", make, CHROMIUM, [expected]))
@@ -299,7 +301,7 @@ def _animations() -> list[Sample]:
     def clip(last: float) -> list[Expected]:
         return [Expected(colours=red, last=blue, kind="video", frames=3, times=(0.0, last))]
 
-    browsers = "Chromium 150: a delay of at most 10 ms is shown as 100 ms"
+    browsers = "Chromium 156: a delay of at most 10 ms is shown as 100 ms"
     return [
         Sample("plain.gif", "1.7", "three frames", lambda: animated("GIF", duration=100), CHROMIUM, clip(0.2)),
         Sample(

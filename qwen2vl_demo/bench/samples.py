@@ -1,7 +1,7 @@
 """Samples of real-world files: how each is made, and what a reader must find in it.
 
 Pictures and frames are four coloured quadrants, so that a truth is a size and four colours. Truths come from outside:
-from the standard that the file follows, or from what Chromium 150, FFmpeg 5.1 and ImageMagick 6.9 make of it. Each
+from the standard that the file follows, or from what Chromium 156, FFmpeg 5.1 and ImageMagick 6.9 make of it. Each
 sample names its source.
 """
 
@@ -68,9 +68,12 @@ class Sample:
     expected: Sequence[Expected] = (Expected(),)
     refusal: str = ""
     pages: str = ""  # typed into Pages of PDFs
+    hostile: bool = False  # anything is right that is an answer or a refusal
 
     def faults(self, outcome: str, sentence: str, media: Sequence[Mapping[str, Any]]) -> list[str]:
         """What is wrong about how the file was read; empty if nothing is."""
+        if self.hostile and outcome in ("answered", "refused"):
+            return []
         if outcome == "refused":
             if self.refusal and self.refusal.lower() in sentence.lower():
                 return []

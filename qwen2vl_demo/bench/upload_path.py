@@ -22,8 +22,7 @@ from typing import Any, Literal
 
 Outcome = Literal["answered", "refused", "exception", "hang", "death"]
 
-MEMORY = 6 * 2**30  # bytes of address space beyond what the libraries take
-LIBRARIES = 6 * 2**30  # bytes of address space, most of which is never touched
+MEMORY = 4 * 2**30  # bytes of address space beyond what the libraries have taken when the worker starts
 HANG = 20.0  # seconds of processor time
 DEADLINE = 60.0  # seconds by the clock
 POLL = 0.05  # seconds between two looks at the worker
@@ -147,10 +146,12 @@ def _forget_peak(pid: int) -> None:
 
 def work(folder: Path) -> None:
     """The worker: reads lines of [path, name, pages] and answers each with [outcome, sentence, media]."""
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY + LIBRARIES, MEMORY + LIBRARIES))
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # whatever libraries print stays out of the answers
     read = _reader(folder)
+    most = MEMORY + int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (most, most))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     print("ready", file=answers, flush=True)
     for line in sys.stdin:
         print(json.dumps(read(*json.loads(line))), file=answers, flush=True)
