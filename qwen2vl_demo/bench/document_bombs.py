@@ -213,10 +213,8 @@ def pdf_bombs() -> Iterator[Made]:
     )
     yield (
         "user-units.pdf",
-        "10,000 streams to look for units in",
-        lambda: pdf(
-            PAGE, more=[stream(100 + i, b"/Type/ObjStm/N 1/First 5" + flate, deflated(2**20)) for i in range(3000)]
-        ),
+        "3,000 streams to look for units in",
+        _many_object_streams,
     )
     yield (
         "script.pdf",
@@ -226,6 +224,12 @@ def pdf_bombs() -> Iterator[Made]:
     yield "unit.pdf", "a page of 14,400 units of 75,000", lambda: pdf(b"/MediaBox[0 0 14400 14400]/UserUnit 75000")
     yield "strip.pdf", "a page of 14,400 x 0.001", lambda: pdf(b"/MediaBox[0 0 14400 .001]")
     yield "nan.pdf", "a page without numbers", lambda: pdf(b"/MediaBox[nan inf -inf 1e999]")
+
+
+def _many_object_streams() -> bytes:
+    megabyte = deflated(2**20)
+    entries = b"/Type/ObjStm/N 1/First 5/Filter/FlateDecode"
+    return pdf(PAGE, more=[stream(number, entries, megabyte) for number in range(100, 3100)])
 
 
 def _packed(content: bytes) -> bytes:

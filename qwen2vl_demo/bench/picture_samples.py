@@ -244,7 +244,7 @@ def _metadata() -> list[Sample]:
         ("phys.png", "a resolution that is cut off", lambda: png_with(chunk(b"pHYs", b"\0\0"))),
         ("bad-exif.png", "EXIF that is no EXIF", lambda: png_with(chunk(b"eXIf", noise(60)))),
         (
-            "exif.jpg",
+            "bad-exif.jpg",
             "EXIF that points behind its end",
             lambda: jpeg_with(b"\xe1Exif\0\0MM\0*\0\0\0\x08\0\x03\xff\xff"),
         ),
