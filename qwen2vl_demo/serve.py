@@ -11,6 +11,9 @@ from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.settings import Settings
 from qwen2vl_demo.version import __version__
 
+# The modules whose functions open files.
+DECODERS = ("qwen2vl_demo.processing.image", "qwen2vl_demo.media.browser_files")
+
 
 def main(argv: Sequence[str]) -> int:
     """`python app.py ARGV`: serves the page until Ctrl-C and returns the exit status.
@@ -28,31 +31,37 @@ def main(argv: Sequence[str]) -> int:
 def serve(settings: Settings) -> None:
     """Loads the engine, builds the page, launches it and blocks. Raises UserError."""
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
+    from qwen2vl_demo.decoding import decoding_for_strangers
     from qwen2vl_demo.engine.factory import engine_of, options_of
     from qwen2vl_demo.ui.app import build_demo, launch_options
 
     _say(f"qwen2vl-demo {__version__}")
     check_address(settings.host, settings.port)
-    engine = engine_of(settings)
-    _say(f"Model: {engine.name}, {engine.description}")
-    demo = build_demo(
-        engine,
-        data_dir=Path(settings.data_dir).expanduser() if settings.data_dir else None,
-        max_file_mb=settings.max_file_mb,
-        max_pdf_pages=settings.max_pdf_pages,
-        defaults=options_of(settings),
-    )
-    _, url, public = demo.launch(
-        **launch_options(max_file_mb=settings.max_file_mb),
-        server_name=settings.host,  # None leaves it to GRADIO_SERVER_NAME and _PORT, as a Space sets them
-        server_port=settings.port,
-        auth=settings.credentials,
-        share=settings.share,
-        quiet=True,
-        prevent_thread_lock=True,
-    )
-    _say(f"Open {public or url}")
-    demo.block_thread()
+    decoding = decoding_for_strangers(settings.decode_seconds, DECODERS)
+    try:
+        engine = engine_of(settings, decoding)
+        _say(f"Model: {engine.name}, {engine.description}")
+        demo = build_demo(
+            engine,
+            data_dir=Path(settings.data_dir).expanduser() if settings.data_dir else None,
+            max_file_mb=settings.max_file_mb,
+            max_pdf_pages=settings.max_pdf_pages,
+            defaults=options_of(settings),
+            decoding=decoding,
+        )
+        _, url, public = demo.launch(
+            **launch_options(max_file_mb=settings.max_file_mb),
+            server_name=settings.host,  # None leaves it to GRADIO_SERVER_NAME and _PORT, as a Space sets them
+            server_port=settings.port,
+            auth=settings.credentials,
+            share=settings.share,
+            quiet=True,
+            prevent_thread_lock=True,
+        )
+        _say(f"Open {public or url}")
+        demo.block_thread()
+    finally:
+        decoding.close()
 
 
 def _say(text: str) -> None:

@@ -159,18 +159,22 @@ def work(folder: Path) -> None:
 
 def _reader(folder: Path) -> Any:
     """The upload path of the page, put together from its own parts, with an engine that has no weights."""
+    from qwen2vl_demo.decoding import decoding_for_strangers
     from qwen2vl_demo.engine.processor_only import ProcessorOnlyEngine
     from qwen2vl_demo.engine.protocol import GenerationOptions
     from qwen2vl_demo.errors import UserError
     from qwen2vl_demo.media import PageChoice
+    from qwen2vl_demo.serve import DECODERS
+    from qwen2vl_demo.settings import Settings
     from qwen2vl_demo.ui.chat.attachments import store_files
     from qwen2vl_demo.ui.chat.conversation import Conversation, Turn
     from qwen2vl_demo.ui.chat.prompts import Prompts
     from qwen2vl_demo.ui.media_store import MediaStore
     from qwen2vl_demo.ui.sessions import Session
 
-    store = MediaStore(folder)
-    engine = ProcessorOnlyEngine.load(store.limits)
+    decoding = decoding_for_strangers(Settings().decode_seconds, DECODERS)
+    store = MediaStore(folder, decoding=decoding)
+    engine = ProcessorOnlyEngine.load(store.limits, decoding)
 
     def read(path: str, name: str, pages: str) -> tuple[Outcome, str, list[dict[str, Any]]]:
         try:

@@ -8,6 +8,7 @@ what a visitor or the engine did.
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections.abc import AsyncGenerator, Mapping
@@ -15,7 +16,7 @@ from dataclasses import replace
 from typing import Any
 
 from qwen2vl_demo.engine.protocol import Engine, GenerationOptions, Outcome, Result
-from qwen2vl_demo.errors import UserError
+from qwen2vl_demo.errors import Cancelled, UserError
 from qwen2vl_demo.media import PageChoice
 from qwen2vl_demo.ui.chat import bubbles
 from qwen2vl_demo.ui.chat.attachments import store_files
@@ -118,13 +119,19 @@ class Answers:
         if not text and not draft.files:
             raise UserError("Give a question, a file or both.")
         options = self._settings.read({}).options
-        cancel = threading.Event()
+        cancel, visitor = threading.Event(), Session()
 
         def prepare() -> PreparedPrompt:
-            media, _ = store_files(self._store, Session(), draft.files)
-            return self._prompts.prepare(Conversation((Turn(text or default_question(media), media),)), options)
+            media, _ = store_files(self._store, visitor, draft.files, cancel=cancel)
+            question = Conversation((Turn(text or default_question(media), media),))
+            return self._prompts.prepare(question, options, cancel)
 
-        answer, stream = "", AnswerStream(self._engine, await self._threads.run(prepare), options, cancel)
+        try:
+            prepared = await self._threads.run_for(visitor, prepare)
+        except asyncio.CancelledError:
+            cancel.set()  # the caller has gone
+            raise
+        answer, stream = "", AnswerStream(self._engine, prepared, options, cancel)
         try:
             while not stream.ended:
                 new = "".join(chunk.text for chunk in await stream.take(LOOK_UP, PAINT_INTERVAL))
@@ -141,20 +148,24 @@ class Answers:
         """Everything after the first sign of life. What goes wrong before the first word changes nothing."""
         question = before
         try:
-            question, settings, left_out = await self._threads.run(self._question, session, run, before, values)
-            prepared = await self._threads.run(self._prompts.prepare, question, settings.options)
+            question, settings, left_out = await self._threads.run_for(
+                session, self._question, session, run, before, values
+            )
+            prepared = await self._threads.run_for(
+                session, self._prompts.prepare, question, settings.options, run.cancel
+            )
             estimate = self._engine.estimate(prepared.trace, settings.options)
             with session.lock:
                 if run.cancel.is_set() or not session.owns(run):
                     raise _Stopped
                 session.conversation, session.prediction = question, Prediction(question, estimate)
                 run.committed = True
-            shown = await self._threads.run(bubbles.show, question, self._store)
+            shown = await self._threads.run_for(session, bubbles.show, question, self._store)
             thinking = [*shown, bubbles.status("Thinking")]
             yield PageUpdate(thinking, saved=dumps(question), prompt_sent=True, notice=left_out or None)
             async for update in self._stream(session, run, question, shown, prepared, settings.options):
                 yield update
-        except _Stopped:
+        except (_Stopped, Cancelled):
             yield await self._threads.run(self._bounce, session, run, before, "")
         except UserError as problem:
             yield await self._threads.run(self._bounce, session, run, before, str(problem))
@@ -228,7 +239,7 @@ class Answers:
         out. Raises UserError."""
         settings, left_out = self._settings.read(values).seeded(), ""
         if run.draft is not None:
-            turn, left_out = self._turn(session, run.draft, settings.pages)
+            turn, left_out = self._turn(session, run.draft, settings.pages, run.cancel)
             question = before.adding(turn)
         else:
             retried = before.last is not None and before.last.has_words
@@ -236,11 +247,11 @@ class Answers:
             question = before.answered(None)
         return replace(question, system=settings.system), settings, left_out
 
-    def _turn(self, session: Session, draft: Draft, pages: PageChoice) -> tuple[Turn, str]:
+    def _turn(self, session: Session, draft: Draft, pages: PageChoice, cancel: threading.Event) -> tuple[Turn, str]:
         """The question as a turn, and what of its files was left out."""
         if len(draft.text) > MAX_TEXT:
             raise UserError(f"This question has {len(draft.text):,} characters; send at most {MAX_TEXT:,}.")
-        media, left_out = store_files(self._store, session, draft.files, pages)
+        media, left_out = store_files(self._store, session, draft.files, pages, cancel)
         text = draft.text.strip()
         return Turn(text or default_question(media), media, typed=bool(text)), left_out
 

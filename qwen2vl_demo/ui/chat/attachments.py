@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,9 +17,14 @@ CHOOSE_OTHERS = "Choose others in the settings, under Pages of PDFs."
 
 
 def store_files(
-    store: MediaStore, session: Session, files: Sequence[str], choice: PageChoice = FIRST_PAGES
+    store: MediaStore,
+    session: Session,
+    files: Sequence[str],
+    choice: PageChoice = FIRST_PAGES,
+    cancel: threading.Event | None = None,
 ) -> tuple[tuple[Medium, ...], str]:
-    """Keeps the files of a draft in the store; of a PDF the chosen pages, each as a picture. Raises UserError.
+    """Keeps the files of a draft in the store; of a PDF the chosen pages, each as a picture. Raises UserError, and
+    Cancelled once `cancel` is set.
 
     The second value says which files were not read in full and what to do about it; "" if all were.
     """
@@ -29,7 +35,7 @@ def store_files(
     for path in map(Path, files):
         name = session.names.get(path.name, path.name)
         try:
-            upload = store.upload(path, name, choice)
+            upload = store.upload(path, name, choice, cancel)
         except OSError:
             raise UserError(f"The file {name} could not be read here; attach it again.") from None
         media += upload.media
