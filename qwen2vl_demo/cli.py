@@ -96,7 +96,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Measures beside transformers, side by side in one process, on random weights of a true shape. "
         "Progress and the table go to standard error.",
     )
-    bench.add_argument("--rows", metavar="A,B", help="these rows only")
+    bench.add_argument("--rows", metavar="A,B", help="these rows only; or files with such names")
     bench.add_argument("--rounds", type=int, metavar="N", help="rounds of each row; 5, or 3 where a round is long")
     bench.add_argument("--shape", choices=("2b", "2b_quarter", "7b", "small"), default="2b", help="default 2b")
     bench.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where both sides run, default cpu")
@@ -127,7 +127,7 @@ def _bench(given: argparse.Namespace) -> int:
     if given.files or given.hostile:
         from qwen2vl_demo.bench import files
 
-        return files.run(hostile=given.hostile, as_json=given.json)
+        return files.run(hostile=given.hostile, only=given.rows, as_json=given.json)
     from qwen2vl_demo.bench.run import run
 
     return run(given)

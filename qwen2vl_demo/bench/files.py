@@ -20,6 +20,7 @@ from qwen2vl_demo.bench.document_samples import document_samples
 from qwen2vl_demo.bench.picture_samples import picture_samples
 from qwen2vl_demo.bench.samples import Sample
 from qwen2vl_demo.bench.upload_path import Reading, UploadReader
+from qwen2vl_demo.errors import UserError
 
 MIB = 2**20
 
@@ -56,14 +57,22 @@ def read_all(samples: Iterable[Sample]) -> Iterator[Row]:
                 yield Row(sample.name, sample.line, sample.about, faults, reading)
 
 
-def run(*, hostile: bool, as_json: bool) -> int:
-    """Reads a corpus and prints it; the status is 1 if a file was read wrong, raised an exception, hung or killed."""
+def run(*, hostile: bool, only: str | None = None, as_json: bool = False) -> int:
+    """Reads a corpus and prints it; the status is 1 if a file was read wrong, raised an exception, hung or killed.
+
+    `only` is a list of lines and of parts of names, separated by commas. Raises UserError if no file is among them.
+    """
     if hostile:
         from qwen2vl_demo.bench.hostile_samples import hostile_samples
 
         samples: Iterable[Sample] = hostile_samples()
     else:
         samples = corpus()
+    if only:
+        wanted = [part.strip() for part in only.split(",")]
+        samples = [s for s in samples if any(part == s.line or part in s.name for part in wanted)]
+        if not samples:
+            raise UserError(f"--rows is {only!r}, which is in the name of no file; without it all are read.")
     rows = []
     for row in read_all(samples):
         rows.append(row)
