@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from qwen2vl_demo.processing.messages import Message
     from qwen2vl_demo.trace import PromptTrace
 
-_MEDIA_FLAGS = ("model", "min_pixels", "max_pixels", "fps", "max_frames", "max_file_mb", "max_pdf_pages")
+_MEDIA_FLAGS = (
+    "model", "min_pixels", "max_pixels", "fps", "max_frames", "max_file_mb", "max_image_mp", "max_pdf_pages"
+)  # fmt: skip
 _ENGINE_FLAGS = ("device", "dtype", "quantize", "engine_url", "engine_model", "engine_key", "engine_timeout")
 _ANSWER_FLAGS = ("max_new_tokens", "temperature")
 
@@ -143,7 +145,7 @@ def _add_media(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--video", action=_AddMedium, metavar="FILE", help="a video, likewise")
     command.add_argument(
-        "--pages", default="", metavar="1-3,7", help="which pages of a PDF; without it the first, up to --max-pdf-pages"
+        "--pages", default="", metavar="1-3,7", help="which pages of a PDF or TIFF; without it the first"
     )
     command.add_argument("--system", metavar="TEXT", help="what the model is told to be")
 
@@ -152,7 +154,9 @@ def _ask(given: argparse.Namespace) -> int:
     from qwen2vl_demo.media import MediaLimits
 
     settings = Settings.from_namespace(given)
-    limits = MediaLimits.for_uploads(settings.max_file_mb, settings.max_pdf_pages)
+    limits = MediaLimits.for_uploads(
+        settings.max_file_mb, max_image_mp=settings.max_image_mp, max_pdf_pages=settings.max_pdf_pages
+    )
     messages = _messages(given, limits)
     from qwen2vl_demo.engine.factory import engine_of, options_of
 
@@ -166,6 +170,10 @@ def _ask(given: argparse.Namespace) -> int:
     result = _stream(engine_of(settings), messages, options, status, quiet=given.json)
     if given.json:
         _print_json(_answer_record(result))
+    elif result.trace:
+        for medium in result.trace.media:
+            for notice in medium.notices:
+                print(f"({medium.name}: {notice})", file=sys.stderr)
     return 0
 
 
@@ -207,7 +215,9 @@ def _inspect(given: argparse.Namespace) -> int:
     from qwen2vl_demo.media import MediaLimits
 
     settings = Settings.from_namespace(given, {variable_name("model"): NO_MODEL, **os.environ})
-    limits = MediaLimits.for_uploads(settings.max_file_mb, settings.max_pdf_pages)
+    limits = MediaLimits.for_uploads(
+        settings.max_file_mb, max_image_mp=settings.max_image_mp, max_pdf_pages=settings.max_pdf_pages
+    )
     messages = _messages(given, limits)
     from qwen2vl_demo.engine.factory import options_of
     from qwen2vl_demo.engine.processors import processor_for
@@ -252,6 +262,7 @@ def _summary(trace: PromptTrace) -> str:
                 f"  {len(medium.timestamps)} of {medium.total_frames} frames, from {medium.timestamps[0]:.2f} s to "
                 f"{medium.timestamps[-1]:.2f} s"
             )
+        lines += [f"  {notice}" for notice in medium.notices]
     lines.append(f"prompt: {len(trace)} tokens, rope_delta {trace.rope_delta}")
     return "\n".join(lines)
 

@@ -247,7 +247,7 @@ def test_ask_opens_documents_within_the_same_limit(
         found.append(limits.max_file_bytes)
         return Document(1, (1,), (PIL.Image.new("RGB", (56, 56)),))
 
-    monkeypatch.setattr("qwen2vl_demo.processing.processor.open_pdf", open_pdf)
+    monkeypatch.setattr("qwen2vl_demo.processing.processor.open_document", open_pdf)
     PIL.Image.new("RGB", (200, 100)).save(tmp_path / "one.pdf")
     for flags in ([], ["--max-file-mb", "300"]):
         assert cli.main(["ask", *flags, "--image", str(tmp_path / "one.pdf"), "?"]) == 0

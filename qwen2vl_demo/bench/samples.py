@@ -67,7 +67,7 @@ class Sample:
     source: str  # of the truth
     expected: Sequence[Expected] = (Expected(),)
     refusal: str = ""
-    pages: str = ""  # typed into Pages of PDFs
+    pages: str = ""  # typed into the setting Pages
     hostile: bool = False  # anything is right that is an answer or a refusal
 
     def faults(self, outcome: str, sentence: str, media: Sequence[Mapping[str, Any]]) -> list[str]:

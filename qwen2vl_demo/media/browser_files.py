@@ -11,9 +11,9 @@ import numpy as np
 import PIL.Image
 
 from qwen2vl_demo.geometry import Size
+from qwen2vl_demo.media.documents import open_document
 from qwen2vl_demo.media.images import open_image
 from qwen2vl_demo.media.pages import FIRST_PAGES, PageChoice
-from qwen2vl_demo.media.pdf import open_pdf
 from qwen2vl_demo.media.source import MediaLimits
 from qwen2vl_demo.media.video import read_video
 
@@ -53,9 +53,9 @@ class EncodedPages:
     pages: dict[int, bytes]  # by number, from 1, in the order in which they were chosen
 
 
-def pdf_pages(path: Path, limits: MediaLimits, name: str, choice: PageChoice = FIRST_PAGES) -> EncodedPages:
-    """The chosen pages of a PDF. Raises UserError as `open_pdf` does."""
-    document = open_pdf(path, limits, name, choice)
+def document_pages(path: Path, limits: MediaLimits, name: str, choice: PageChoice = FIRST_PAGES) -> EncodedPages:
+    """The chosen pages of a PDF or TIFF. Raises UserError as `open_document` does."""
+    document = open_document(path, limits, name, choice)
     pages = zip(document.numbers, document.pages, strict=True)
     return EncodedPages(document.count, {number: _encoded(page, "PNG") for number, page in pages})
 

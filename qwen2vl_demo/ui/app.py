@@ -16,7 +16,7 @@ import gradio as gr
 
 from qwen2vl_demo.decoding import Decoding
 from qwen2vl_demo.engine.protocol import Engine, GenerationOptions
-from qwen2vl_demo.media import DEFAULT_LIMITS, MediaLimits
+from qwen2vl_demo.media import MediaLimits
 from qwen2vl_demo.ui import theme
 from qwen2vl_demo.ui.events import PageEvents
 from qwen2vl_demo.ui.example_cards import Example, load_examples
@@ -44,16 +44,17 @@ def build_demo(
     data_dir: Path | None = None,
     examples: Sequence[Example] | None = None,
     max_file_mb: int = 50,
-    max_pdf_pages: int = DEFAULT_LIMITS.max_pdf_pages,
+    max_image_mp: int = 120,
+    max_pdf_pages: int = 12,
     defaults: GenerationOptions | None = None,
     decoding: Decoding | None = None,
 ) -> gr.Blocks:
     """The page. `examples` are the cards of the empty chat (None: those in assets/examples), `defaults` what the
-    settings start with, `max_file_mb` what `launch_options` was told, and `max_pdf_pages` how many pages of a PDF are
-    read at once. `decoding` is where the files of visitors are decoded, by default in this process; for strangers give
-    what `serve` gives. The Blocks that is returned has the open tabs as its attribute `sessions`.
+    settings start with, `max_file_mb` what `launch_options` was told, `max_image_mp` and `max_pdf_pages` the settings
+    of these names. `decoding` is where the files of visitors are decoded, by default in this process; for strangers
+    give what `serve` gives. The Blocks that is returned has the open tabs as its attribute `sessions`.
     """
-    limits = MediaLimits.for_uploads(max_file_mb, max_pdf_pages)
+    limits = MediaLimits.for_uploads(max_file_mb, max_image_mp=max_image_mp, max_pdf_pages=max_pdf_pages)
     store = MediaStore((data_dir or default_data_dir()) / "media", limits=limits, decoding=decoding)
     parts = Parts.build(engine, store, defaults)
     panel = Panel(

@@ -98,14 +98,15 @@ class MediaStore:
     def upload(
         self, path: Path, name: str, choice: PageChoice = FIRST_PAGES, cancel: threading.Event | None = None
     ) -> Upload:
-        """Stores an uploaded file; of a PDF the chosen pages, each as a picture.
+        """Stores an uploaded file; of a document the chosen pages, each as a picture.
 
         The type is found from the file's headers; pixels are not decoded, which processing does anyway. Raises
         UserError for anything that is not a picture, a clip or a PDF, and Cancelled once `cancel` is set.
         """
         found = self._decoding.run(media.identify_file, path, self.limits, name, label=name, cancel=cancel)
-        if found.kind == "pdf":
+        if found.document:
             return self._add_pages(path, name, choice, cancel)
+        assert found.kind != "pdf", "a PDF is a document"
         return Upload((self._store(path, found.kind, found.ending, name),))
 
     def add_bytes(self, data: bytes, expected: Medium) -> Medium:
@@ -217,12 +218,12 @@ class MediaStore:
         return next((path for path in paths if path.is_file()), None)
 
     def _add_pages(self, path: Path, name: str, choice: PageChoice, cancel: threading.Event | None) -> Upload:
-        """Renders the chosen pages of a PDF, unless they were rendered before and are still stored."""
+        """Renders the chosen pages of a document, unless they were rendered before and are still stored."""
         key = (_digest_of_file(path), choice)
         stored = self._pages.get(key)
         if stored is None or not all((self.folder / file).is_file() for file in stored.files.values()):
             document = self._decoding.run(
-                browser_files.pdf_pages, path, self.limits, name, choice, label=name, cancel=cancel
+                browser_files.document_pages, path, self.limits, name, choice, label=name, cancel=cancel
             )
             files = {number: self._add_page(page, name).file for number, page in document.pages.items()}
             stored = _StoredPages(document.count, files)

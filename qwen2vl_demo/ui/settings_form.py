@@ -312,11 +312,11 @@ def _fields(defaults: GenerationOptions, lower: int, upper: int, max_pdf_pages: 
         ),
         Field(
             "pages",
-            "Pages of PDFs",
-            "The pages of PDFs",
+            "Pages",
+            "The pages",
             "pages",
             FIRST_PAGES,
-            f"Which pages are read, such as 1-3, 7 or 5-; at most {max_pdf_pages} at once. Empty: the first ones.",
+            f"Of a PDF or TIFF, such as 1-3, 7 or 5-; at most {max_pdf_pages} at once. Empty: the first ones.",
             "pages",
         ),
         Field(

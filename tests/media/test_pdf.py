@@ -1,4 +1,4 @@
-"""Pages of PDFs: which are read, how large they are drawn, and which way up.
+"""Pages of PDFs and TIFF files: which are read, how large they are drawn, and which way up.
 
 The sizes come from MuPDF 1.21.1 (`mutool draw -r 144`) and the page tree from qpdf 11.3, which both read UserUnit;
 pdfium, Chromium's own reader, does not.
@@ -7,14 +7,18 @@ pdfium, Chromium's own reader, does not.
 from __future__ import annotations
 
 import base64
+import io
 import zlib
 
 import numpy as np
+import PIL.Image
 import pytest
 
 from qwen2vl_demo.errors import UserError
-from qwen2vl_demo.media import DEFAULT_LIMITS, MediaLimits, PageChoice, open_pdf
+from qwen2vl_demo.media import DEFAULT_LIMITS, MediaLimits, PageChoice, identify_file, open_document, open_pdf
 from qwen2vl_demo.media.pdf_user_unit import mentions_user_unit
+from qwen2vl_demo.processing.messages import Image, Message, Text
+from qwen2vl_demo.processing.processor import expand_documents
 
 CORNER = b"0 0 1 rg 0 0 1 1 re f"  # blue, one unit at the lower left
 WITH_CORNER = b"/Resources<<>>/Contents 900 0 R"
@@ -187,3 +191,48 @@ def test_a_password_that_only_restricts_is_not_asked_for() -> None:
     """AES of 256 bits with an empty user password, as banks and journals send them."""
     (page,) = open_pdf(zlib.decompress(base64.b64decode(ENCRYPTED))).pages
     assert page.size == (336, 336) and page.getpixel((3, 330)) == (0, 0, 255) and page.getpixel((330, 3)) == (255,) * 3
+
+
+# TIFF
+
+
+def tiff(*colours: str, size: tuple[int, int] = (30, 20)) -> bytes:
+    first, *others = [PIL.Image.new("RGB", size, colour) for colour in colours]
+    file = io.BytesIO()
+    first.save(file, "TIFF", save_all=True, append_images=others)
+    return file.getvalue()
+
+
+def test_pages_of_a_tiff_are_chosen_like_those_of_a_pdf() -> None:
+    """Only the first one was shown, without a word."""
+    data = tiff("red", "lime", "blue")
+    assert identify_file(data).document and not identify_file(tiff("red")).document
+    document = open_document(data, choice=PageChoice.parse("3,1"))
+    assert (document.count, document.numbers) == (3, (3, 1))
+    assert [page.getpixel((5, 5)) for page in document.pages] == [(0, 0, 255), (255, 0, 0)]
+    assert open_document(data, MediaLimits(max_pdf_pages=2)).numbers == (1, 2)
+    assert len(open_document(sized(200, 300)).pages) == 2  # a PDF is one as well
+    with pytest.raises(UserError, match=r"^scan.tif has 3 pages.* from 1 to 3"):
+        open_document(data, DEFAULT_LIMITS, "scan.tif", PageChoice.parse("4"))
+    with pytest.raises(UserError, match=r"^scan.tif: .* more than 1300 pixels together"):
+        open_document(data, MediaLimits(max_image_pixels=1300), "scan.tif")
+
+
+def test_a_tiff_with_a_thumbnail_is_one_picture() -> None:
+    """Its second directory says that it is a reduced one (NewSubfileType 1)."""
+    large, small = PIL.Image.new("RGB", (30, 20), "red"), PIL.Image.new("RGB", (3, 2), "red")
+    small.encoderinfo = {"tiffinfo": {254: 1}}
+    file = io.BytesIO()
+    large.save(file, "TIFF", save_all=True, append_images=[small])
+    assert not identify_file(file.getvalue()).document
+
+
+def test_a_tiff_becomes_its_pages_in_a_conversation() -> None:
+    said: list[str] = []
+    messages = [Message("user", [Image(tiff("red", "lime", "blue"), "scan.tif"), Text("?")])]
+    (message,) = expand_documents(messages, MediaLimits(max_pdf_pages=2), tell=said.append)
+    assert [part.name for part in message.parts[:-1] if isinstance(part, Image)] == [
+        "scan.tif, page 1 of 3",
+        "scan.tif, page 2 of 3",
+    ]
+    assert said == ["scan.tif has 3 pages, of which the first 2 are read."]

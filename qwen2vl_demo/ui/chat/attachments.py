@@ -13,7 +13,7 @@ from qwen2vl_demo.ui.media_store import MediaStore
 from qwen2vl_demo.ui.sessions import Session
 
 MAX_FILES = 64  # of one turn
-CHOOSE_OTHERS = "Choose others in the settings, under Pages of PDFs."
+CHOOSE_OTHERS = "Choose others in the settings, under Pages."
 
 
 def store_files(
@@ -23,7 +23,7 @@ def store_files(
     choice: PageChoice = FIRST_PAGES,
     cancel: threading.Event | None = None,
 ) -> tuple[tuple[Medium, ...], str]:
-    """Keeps the files of a draft in the store; of a PDF the chosen pages, each as a picture. Raises UserError, and
+    """Keeps the files of a draft in the store; of a document the chosen pages, each as a picture. Raises UserError, and
     Cancelled once `cancel` is set.
 
     The second value says which files were not read in full and what to do about it; "" if all were.

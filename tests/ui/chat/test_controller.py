@@ -561,7 +561,7 @@ def test_of_a_long_pdf_the_first_pages_are_read_and_it_is_said(parts: Parts, ses
     path = files("pages.pdf")
     pages = [PIL.Image.new("RGB", (200, 280), (6 * i, 90, 90)) for i in range(40)]
     pages[0].save(path, save_all=True, append_images=pages[1:])
-    said = "pages.pdf has 40 pages, of which the first 12 are read. Choose others in the settings, under Pages of PDFs."
+    said = "pages.pdf has 40 pages, of which the first 12 are read. Choose others in the settings, under Pages."
     cost = parts.preview.refresh(session, Draft("?", (path,)), VALUES).cost
     assert cost is not None and cost.startswith("12 pictures") and cost.endswith(said)
     parts.controller.begin(session, Draft("?", (path,)))
