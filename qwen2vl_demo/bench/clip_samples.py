@@ -218,7 +218,7 @@ def _clocks() -> list[Sample]:
         Sample("joined.ts", "1.6", "two streams, joined with cat", joined, source, clip(20, tolerance=16)),
         Sample("jump.mkv", "1.6", "a jump of an hour", wild(lambda n: n if n < 5 else n + 36_000), source, clip()),
         Sample("last.mkv", "1.6", "one wild last stamp", wild(lambda n: n if n < 9 else 200_000), source, clip()),
-        Sample("zero.avi", "1.6", "all stamps are zero", wild(lambda n: 0), source, clip(last_time=9 / RATE)),
+        Sample("zero.mkv", "1.6", "all stamps are zero", wild(lambda n: 0), source, clip(last_time=9 / RATE)),
         Sample("repeat.mkv", "1.6", "each stamp twice", wild(lambda n: n - n % 2), source, clip()),
         Sample("late.mkv", "1.6", "a clock that begins at 1,000 s", wild(lambda n: n + 10_000), source, clip()),
     ]

@@ -104,13 +104,19 @@ def tiff(
 
 
 def raw_photo(maker: bytes) -> bytes:
-    """A camera's TIFF: a small RGB preview first, the sensor's mosaic in a second directory of 4,000 x 6,000 pixels."""
-    preview = np.asarray(PIL.Image.fromarray(quadrants()).resize((84, 56), PIL.Image.Resampling.NEAREST))
-    entries: dict[int, tuple[int, Sequence[int]]] = {
-        254: (4, [1]), 258: (3, [8, 8, 8]), 262: (3, [2]), 277: (3, [3]), 271: (2, list(maker + b"\0")), 330: (4, [8]),
-        **({50706: (1, [1, 4, 0, 0])} if maker == b"DNG" else {}),
-    }  # fmt: skip
-    return tiff(entries, [preview.tobytes()], (56, 84))
+    """A camera's TIFF: a small RGB preview first, and in a second directory the sensor's mosaic of 4,000 x 6,000."""
+    preview = np.asarray(PIL.Image.fromarray(quadrants()).resize((84, 56), PIL.Image.Resampling.NEAREST)).tobytes()
+    mosaic = [(254, 0), (256, 6000), (257, 4000), (258, 14), (259, 1), (262, 32803), (273, 8), (277, 1), (279, 100)]
+    second = struct.pack("<H", len(mosaic)) + b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in mosaic)
+
+    def photo_with(second_at: int) -> bytes:
+        entries: dict[int, tuple[int, Sequence[int]]] = {
+            254: (4, [1]), 258: (3, [8, 8, 8]), 262: (3, [2]), 271: (2, list(maker + b"\0")), 277: (3, [3]),
+            330: (4, [second_at]), **({50706: (1, [1, 4, 0, 0])} if maker == b"DNG" else {}),
+        }  # fmt: skip
+        return tiff(entries, [preview], (56, 84))
+
+    return photo_with(len(photo_with(0))) + second + bytes(4)
 
 
 def icc_profile(primaries: Sequence[tuple[float, float, float]], gamma: float) -> bytes:
@@ -371,7 +377,7 @@ def _tiffs() -> list[Sample]:
             [three[2], three[0]],
             pages="3, 1",
         ),
-        Sample("photo.dng", "1.8", "a camera's raw file", lambda: raw_photo(b"DNG"), "DNG 1.4", [], "DNG"),
+        Sample("photo.dng", "1.8", "a camera's raw file", lambda: raw_photo(b"DNG"), "DNG 1.4", [], "raw"),
         Sample(
             "photo.nef", "1.8", "a camera's raw file", lambda: raw_photo(b"NIKON CORPORATION"), "TIFF/EP", [], "raw"
         ),
