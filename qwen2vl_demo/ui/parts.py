@@ -34,7 +34,7 @@ class Parts:
     @classmethod
     def build(cls, engine: Engine, store: MediaStore, defaults: GenerationOptions | None = None) -> Parts:
         """`defaults` are the options that the settings start with."""
-        form = SettingsForm(defaults or GenerationOptions(), engine.pixel_limits)
+        form = SettingsForm(defaults or GenerationOptions(), engine.pixel_limits, store.limits.max_pdf_pages)
         prompts, threads = Prompts(engine, store), WorkerThreads()
         return cls(
             engine=engine,
