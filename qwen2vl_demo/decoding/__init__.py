@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from qwen2vl_demo.decoding.protocol import Decoding, InProcess
+from qwen2vl_demo.decoding.protocol import Decoding, InProcess, TooCostly
 
-__all__ = ["Decoding", "InProcess", "decoding_for_strangers"]
+__all__ = ["Decoding", "InProcess", "TooCostly", "decoding_for_strangers"]
 
 
 def decoding_for_strangers(seconds: float, modules: Sequence[str]) -> Decoding:

@@ -21,7 +21,7 @@ from pathlib import Path
 import PIL.Image
 
 from qwen2vl_demo import media
-from qwen2vl_demo.decoding import Decoding, InProcess
+from qwen2vl_demo.decoding import Decoding, InProcess, TooCostly
 from qwen2vl_demo.errors import Cancelled, UserError
 from qwen2vl_demo.lru_cache import LRUCache
 from qwen2vl_demo.media import MediaLimits, browser_files
@@ -36,7 +36,7 @@ VIEW_SIDE = 1600  # px, the longer side of a picture made for the browser
 DIRECT_BYTES = 6 * 2**20  # a picture above this is shown reduced
 SWEEP_INTERVAL = 600  # seconds between two sweeps, at least
 MAX_DOCUMENTS = 256  # PDFs whose pages are remembered
-MAX_FAILURES = 4096  # files of which no view could be made: they are not tried again
+MAX_FAILURES = 4096  # files that could not be opened within limits: they are not tried again
 TOUCH_INTERVAL = 3600  # seconds; the time of last use is no more precise than this
 PLAYABLE = {"mp4", "webm", "mov", "m4v"}  # endings of what browsers play; of any other clip a frame is shown
 OLD_ENDINGS = ("bin", "tif", "mpeg", "m4v")  # given by earlier versions in place of those of media.ENDINGS
@@ -65,6 +65,7 @@ class MediaStore:
         self.max_bytes, self.max_age = max_bytes, max_age
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._pages: LRUCache[str, tuple[str, ...]] = LRUCache(MAX_DOCUMENTS)  # digest of a PDF: its pages' file names
+        self._refused: LRUCache[str, str] = LRUCache(MAX_FAILURES)  # digest of a PDF that is too costly: the reason
         self._without_view: LRUCache[str, bool] = LRUCache(MAX_FAILURES)  # files of which no view can be made
         self._last_sweep = 0.0
         self.sweep()
@@ -193,7 +194,7 @@ class MediaStore:
         digest = _digest_of_file(path)
         files = self._pages.get(digest)
         if files is None or not all((self.folder / file).is_file() for file in files):
-            pages = self._decoding.run(browser_files.pdf_pages, path, self.limits, name, label=name, cancel=cancel)
+            pages = self._pages_of(path, digest, name, cancel)
             files = tuple(self._add_page(page, name).file for page in pages)
             self._pages.put(digest, files)
         for file in files:
@@ -201,6 +202,15 @@ class MediaStore:
         return tuple(
             Medium("image", file, clean(f"{name}, page {number}")[:MAX_NAME]) for number, file in enumerate(files, 1)
         )
+
+    def _pages_of(self, path: Path, digest: str, name: str, cancel: threading.Event | None) -> list[bytes]:
+        if (reason := self._refused.get(digest)) is not None:
+            raise TooCostly(name, reason)
+        try:
+            return self._decoding.run(browser_files.pdf_pages, path, self.limits, name, label=name, cancel=cancel)
+        except TooCostly as refused:
+            self._refused.put(digest, refused.reason)
+            raise
 
     def _add_page(self, page: bytes, name: str) -> Medium:
         part = self._part()

@@ -17,7 +17,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from qwen2vl_demo.decoding import InProcess
+from qwen2vl_demo.decoding import InProcess, worker_processes
 from qwen2vl_demo.decoding.worker_processes import WorkerProcesses
 from qwen2vl_demo.errors import Cancelled, UserError
 from qwen2vl_demo.media import MediaLimits, browser_files, identify_file
@@ -238,3 +238,30 @@ def test_the_pool_recovers_when_the_server_that_forks_is_killed() -> None:
         pool.close()
     with pytest.raises(Cancelled):
         pool.run(int, label="x")
+
+
+def test_slow_calls_give_way_to_new_ones_and_still_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many slow files kept a picture waiting for as long as all of them took together."""
+    monkeypatch.setattr(worker_processes, "FIRST_SECONDS", 0.1)
+    pool = WorkerProcesses(seconds=60, workers=2)
+    try:
+        pool.run(int, label="x")
+        ended: list[str] = []
+
+        def call(name: str, seconds: float) -> None:
+            pool.run(time.sleep, seconds, label=name)
+            ended.append(name)
+
+        threads = [threading.Thread(target=call, args=("slow", 0.7)) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        time.sleep(0.2)
+        started = time.monotonic()
+        for _ in range(3):
+            pool.run(int, label="quick")
+        assert time.monotonic() - started < 1.4 and len(ended) < 3
+        for thread in threads:
+            thread.join()
+        assert len(ended) == 6
+    finally:
+        pool.close()
