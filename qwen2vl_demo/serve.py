@@ -46,6 +46,7 @@ def serve(settings: Settings) -> None:
             engine,
             data_dir=Path(settings.data_dir).expanduser() if settings.data_dir else None,
             max_file_mb=settings.max_file_mb,
+            max_image_mp=settings.max_image_mp,
             defaults=options_of(settings),
             decoding=decoding,
         )

@@ -59,7 +59,7 @@ ROOMS = {
     "nano": Room(BELOW_UI, {"torch", "numpy", "PIL", "av", "tokenizers", "safetensors", "jinja2", "resvg_py"}),
     "bench": Room(
         BELOW_UI | {"bench"},
-        {"torch", "numpy", "PIL", "av", "transformers", "torchvision", "qwen_vl_utils", "playwright"},
+        {"torch", "numpy", "PIL", "av", "transformers", "torchvision", "qwen_vl_utils", "playwright", "httpx"},
     ),
     "cli": Room(BELOW_UI | {"bench", "serve"}, set()),
     "__main__": Room({"cli"}, set()),

@@ -21,7 +21,7 @@ from qwen2vl_demo import geometry
 from qwen2vl_demo.config import VisionConfig
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.geometry import Grid, Size
-from qwen2vl_demo.media import MediaLimits, image_thumbnail, open_image, read_video
+from qwen2vl_demo.media import MediaLimits, image_thumbnail, notices, open_image, original_size, read_video
 from qwen2vl_demo.processing import messages
 from qwen2vl_demo.processing.messages import MediaOptions
 
@@ -111,6 +111,7 @@ class VisionInput:
     timestamps: tuple[float, ...] = ()  # s, of each sampled frame; empty for an image
     frame_indices: tuple[int, ...] = ()  # which frames of the clip were sampled
     total_frames: int = 1
+    notices: tuple[str, ...] = ()  # what the visitor should know about how the file was read, as sentences
     # (H, W, 3) uint8: the picture, or the clip's first frame, before resizing; upright, longer side at most 1280 px.
     # None where resizing changed nothing or no thumbnail was requested.
     thumbnail: np.ndarray | None = None
@@ -134,7 +135,7 @@ def load_image(
     With `thumbnail` the result has one, made from the same decoded picture.
     """
     picture = open_image(part.source, limits, part.name)
-    original = (picture.height, picture.width)
+    original, found = original_size(picture), notices(picture)
     ceiling = image.max_pixels if options.max_pixels is None else options.max_pixels
     lowered = options.min_pixels is None and ceiling < image.min_pixels
     floor = ceiling if lowered else (options.min_pixels or image.min_pixels)
@@ -145,7 +146,7 @@ def load_image(
         small = image_thumbnail(picture) if thumbnail else None
         picture = resized
     frames = np.asarray(picture, dtype=np.uint8)[None]  # (1, H, W, 3)
-    return _vision_input("image", name, frames, vision, original, floor, ceiling, thumbnail=small)
+    return _vision_input("image", name, frames, vision, original, floor, ceiling, notices=found, thumbnail=small)
 
 
 def load_video(
@@ -230,6 +231,7 @@ def _vision_input(
     timestamps: tuple[float, ...] = (),
     frame_indices: tuple[int, ...] = (),
     total_frames: int = 1,
+    notices: tuple[str, ...] = (),
     thumbnail: np.ndarray | None = None,
 ) -> VisionInput:
     frames = np.ascontiguousarray(frames).view()
@@ -253,5 +255,6 @@ def _vision_input(
         timestamps=timestamps,
         frame_indices=frame_indices,
         total_frames=total_frames,
+        notices=notices,
         thumbnail=thumbnail,
     )

@@ -313,6 +313,7 @@ def _media_trace(item: VisionInput, span: MediaSpan) -> MediaTrace:
         timestamps=item.timestamps,
         frame_indices=item.frame_indices,
         total_frames=item.total_frames,
+        notices=item.notices,
         digest=item.digest,
     )
 
