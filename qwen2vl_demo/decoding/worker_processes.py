@@ -30,8 +30,9 @@ SECONDS = 10.0  # of processor time, for one file
 MEMORY_BYTES = 1_400_000_000  # of one worker, libraries not counted
 PATIENCE = 12  # times the processor time that a call may take by the clock, since others use the processors too
 WARM_BYTES = 400_000_000  # a worker that has had more memory than this is replaced, so that it does not keep it
+MAX_WORKERS = 8  # each may have the memory of a file
 POLL = 0.05  # seconds between two looks at `cancel`
-FIRST_SECONDS = 2.0  # by the clock, that a call may take while others wait for their first turn
+FIRST_SECONDS = 1.0  # by the clock, that a call may take while others wait for their first turn
 REPORT_SECONDS = 10.0  # until a worker that has ended is reported, at most
 # What a worker needs of the environment; keys and passwords are not in it.
 ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT", "TMPDIR")
@@ -50,9 +51,9 @@ class WorkerProcesses:
     """Decodes files in worker processes. Implements `Decoding`; for POSIX systems.
 
     A file may take `seconds` of processor time and `memory_bytes` of memory. `workers` is how many work at the same
-    time; by default as many as there are processors. Calls beyond that wait (see `Turns`); one that takes long while
-    others wait for their first turn is stopped, and begins again when it is the turn of the slow ones. The modules
-    whose functions are called are `modules`: they are imported once, before the workers are forked.
+    time; by default one for each processor, up to MAX_WORKERS. Calls beyond that wait (see `Turns`); one that takes
+    long while others wait for their first turn is stopped, and begins again when it is the turn of the slow ones. The
+    modules whose functions are called are `modules`: they are imported once, before the workers are forked.
     """
 
     def __init__(
@@ -64,12 +65,13 @@ class WorkerProcesses:
         modules: Sequence[str] = (),
     ) -> None:
         self._seconds, self._memory_bytes, self._modules = seconds, memory_bytes, modules
-        self._turns = Turns(workers or processors())
+        workers = workers or min(processors(), MAX_WORKERS)
+        self._turns = Turns(workers)
         self._idle: deque[_Worker] = deque()
         self._lock = threading.Lock()
         self._closed = False
         self._server = _ForkServerProcess(memory_bytes, modules)
-        for _ in range(workers or processors()):
+        for _ in range(workers):
             self._idle.append(self._server.fork())
 
     def run(self, function: Callable[..., T], *arguments: Any, label: str, cancel: threading.Event | None = None) -> T:

@@ -7,6 +7,7 @@ import time
 import pytest
 
 from qwen2vl_demo.ui.worker_threads import WorkerThreads
+from tests.asynchronous import run
 
 
 def test_a_visitors_files_wait_for_each_other_and_hold_no_one_else() -> None:
@@ -26,10 +27,11 @@ def test_a_visitors_files_wait_for_each_other_and_hold_no_one_else() -> None:
         assert await threads.run(str, 8) == "8"
         assert time.monotonic() - started < 1
         calls[3].cancel()  # it has not begun, and never will
+        await asyncio.sleep(0.01)
         gate.set()
         await asyncio.gather(*calls, return_exceptions=True)
 
-    asyncio.run(scenario())
+    run(scenario())
     assert order == [number for number in range(40) if number != 3]
 
 
@@ -41,4 +43,4 @@ def test_a_failure_is_the_callers_and_the_next_call_runs() -> None:
             await threads.run_for("one", divmod, 1, 0)
         assert await threads.run_for("one", str, 1) == "1"
 
-    asyncio.run(scenario())
+    run(scenario())
