@@ -38,7 +38,7 @@ def serve(settings: Settings) -> None:
 
     print(f"qwen2vl-demo {__version__}", flush=True)
     check_address(settings.host, settings.port)
-    decoding = decoding_for_strangers(settings.decode_seconds, DECODERS)
+    decoding = decoding_for_strangers(settings.decode_seconds, settings.max_image_mp, DECODERS)
     try:
         engine = engine_of(settings, decoding)
         print(f"Model: {engine.name}, {engine.description}", flush=True)
