@@ -37,7 +37,7 @@ def serve(settings: Settings) -> None:
 
     _say(f"qwen2vl-demo {__version__}")
     check_address(settings.host, settings.port)
-    decoding = decoding_for_strangers(settings.decode_seconds, DECODERS)
+    decoding = decoding_for_strangers(settings.decode_seconds, settings.max_image_mp, DECODERS)
     try:
         engine = engine_of(settings, decoding)
         _say(f"Model: {engine.name}, {engine.description}")

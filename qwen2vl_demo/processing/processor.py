@@ -20,7 +20,7 @@ import PIL.Image
 
 from qwen2vl_demo import geometry
 from qwen2vl_demo.config import Qwen2VLConfig
-from qwen2vl_demo.decoding import Decoding, InProcess
+from qwen2vl_demo.decoding import Decoding, InProcess, TooCostly
 from qwen2vl_demo.errors import Cancelled, UserError
 from qwen2vl_demo.geometry import PositionScheme, VisionSpan
 from qwen2vl_demo.lru_cache import LRUCache
@@ -41,6 +41,7 @@ from qwen2vl_demo.trace import MediaTrace, PromptTrace
 
 CACHE_BYTES = 256 * 1024 * 1024  # decoded pixels kept for follow-up questions: about 7 pictures of the largest size
 MAX_DIGESTS = 1024  # files whose digest is remembered
+MAX_REFUSED = 1024  # files that are not opened again, since that was too costly
 POLL = 0.05  # seconds between two looks at `cancel`
 ROLES = ("system", "user", "assistant")
 
@@ -97,6 +98,7 @@ class Processor:
         self._cache: LRUCache[Hashable, VisionInput] = LRUCache(cache_bytes, weight=_nbytes)
         self.decoding = decoding if decoding is not None else InProcess()
         self._in_progress = _InProgress()
+        self._refused: LRUCache[Hashable, str] = LRUCache(MAX_REFUSED)  # the reasons
         self._digests = _FileDigests()
 
     @classmethod
@@ -186,9 +188,15 @@ class Processor:
             return decode()
         key = (type(part), digest, options)
         with self._in_progress.alone(key, cancel):
+            if (reason := self._refused.get(key)) is not None:
+                raise TooCostly(name, reason)
             item = self._cache.get(key)
             if item is None or (thumbnail and item.thumbnail is None and item.original_size != item.resized_size):
-                item = decode()
+                try:
+                    item = decode()
+                except TooCostly as refused:
+                    self._refused.put(key, refused.reason)
+                    raise
                 self._cache.put(key, item)
         return replace(item, name=name)
 

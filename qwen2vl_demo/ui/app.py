@@ -59,7 +59,7 @@ def build_demo(
     parts = Parts.build(engine, store, defaults)
     panel = Panel(
         [
-            PictureTab(engine.pixel_limits, parts.preview, parts.attention),
+            PictureTab(engine.pixel_limits, parts.preview, parts.attention, parts.threads),
             PromptTab(),
             RotationTab(engine.config),
             CostTab(Comparisons()),
