@@ -41,6 +41,7 @@ def serve(settings: Settings) -> None:
         data_dir=Path(settings.data_dir).expanduser() if settings.data_dir else None,
         max_file_mb=settings.max_file_mb,
         defaults=options_of(settings),
+        share_cache=settings.share_cache,
     )
     _, url, public = demo.launch(
         **launch_options(max_file_mb=settings.max_file_mb),

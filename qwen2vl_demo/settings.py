@@ -119,6 +119,11 @@ class Settings:
     auth: str | None = _flag(None, "ask visitors for this name and password", metavar="USER:PASS", secret=True)
     share: bool = _flag(False, "open a public gradio.live link to this machine", convert=_switch)
     max_file_mb: int = _flag(50, "largest file that a visitor may upload, in megabytes", convert=_integer, metavar="N")
+    share_cache: bool = _flag(
+        False,
+        "visitors share what was computed: faster if many ask the same, but one can find out what others ask",
+        convert=_switch,
+    )
     data_dir: str | None = _flag(
         None, "where the page keeps its working files; without it ~/.cache/qwen2vl-demo", metavar="DIR"
     )

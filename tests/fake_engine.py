@@ -92,7 +92,9 @@ class FakeEngine:
             tokens.append("<|im_end|>")
         tokens += ["<|im_start|>", "assistant"]
         positions, delta = mrope_position_ids(len(tokens), spans)
-        trace = PromptTrace(np.arange(len(tokens)), positions, delta, tuple(tokens), tuple(media), 32_768)
+        trace = PromptTrace(
+            np.arange(len(tokens)), positions, delta, tuple(tokens), tuple(media), 32_768, cache_salt=options.cache_salt
+        )
         return Prompt(trace, tuple(inputs))
 
     def stream(

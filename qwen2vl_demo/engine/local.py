@@ -2,7 +2,7 @@
 
 One request runs at a time, in the order of `queue`. What remains of earlier requests is found again by content alone:
 the merged tokens of pictures, and the keys and values of prompts, so that a follow-up encodes and prefills only what is
-new.
+new. What was sent under another `cache_salt` is not found.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
+from functools import partial
 from itertools import takewhile
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from qwen2vl_demo.engine.cost.estimate import Estimate
 from qwen2vl_demo.engine.cost.predictor import CostPredictor, Workload
 from qwen2vl_demo.engine.cuda_graph import CudaGraphDecoder
 from qwen2vl_demo.engine.generate import generate_tokens, prefill
-from qwen2vl_demo.engine.prefix_cache import PrefixCache, prompt_key
+from qwen2vl_demo.engine.prefix_cache import PrefixCache, PromptKey, prompt_key
 from qwen2vl_demo.engine.protocol import Chunk, GenerationOptions
 from qwen2vl_demo.engine.request_queue import RequestQueue, Ticket, waiting_text
 from qwen2vl_demo.engine.result_builder import ResultBuilder, check_context, memory_errors
@@ -182,7 +183,7 @@ class LocalEngine:
                 stack.enter_context(ticket.hold())
                 started = time.perf_counter()
                 with memory_errors(OUT_OF_MEMORY, self._clear_caches):
-                    sequence_key = np.concatenate([key, ids[:-1]])
+                    sequence_key = key.followed_by(ids[:-1])
                     cache, computed = self._cache_before(sequence, sequence_key, queries.start, check_cancelled)
                     weights = capture_attention(self.model, sequence, queries, cache, check_cancelled)
                 seconds = time.perf_counter() - started
@@ -193,7 +194,7 @@ class LocalEngine:
             prompt.trace, ids, tokens, words[word], weights, seconds, computed + len(queries), exact_tokens=exact
         )
 
-    def _tokens_of(self, key: np.ndarray, answer: str) -> tuple[np.ndarray, bool]:
+    def _tokens_of(self, key: PromptKey, answer: str) -> tuple[np.ndarray, bool]:
         """The ids of an answer: those that were sampled, or (False) those that its text is tokenized into."""
         sampled = self._answers.get(key, answer)
         return (answer_ids(answer, self.processor.tokenizer), False) if sampled is None else (sampled, True)
@@ -203,7 +204,7 @@ class LocalEngine:
         return split_words([b"" if tokenizer.hides(i) else tokenizer.token_bytes(i) for i in ids.tolist()])
 
     def _cache_before(
-        self, sequence: Prompt, key: np.ndarray, length: int, check_cancelled: Callable[[], None]
+        self, sequence: Prompt, key: PromptKey, length: int, check_cancelled: Callable[[], None]
     ) -> tuple[KVCache, int]:
         """A cache with the first `length` tokens of a sequence or more, and how many tokens were computed for it."""
         match = self._prefixes.peek(key)
@@ -234,6 +235,7 @@ class LocalEngine:
             media,
             add_vision_id=options.add_vision_id,
             positions=options.positions,
+            cache_salt=options.cache_salt,
             cancel=cancel,
             thumbnails=thumbnails,
         )
@@ -266,7 +268,7 @@ class LocalEngine:
         finally:
             # Also after a cancellation: the cache is complete up to its length.
             sampled = np.array(ids, dtype=np.int64)
-            self._prefixes.put(np.concatenate([key, sampled]), cache)
+            self._prefixes.put(key.followed_by(sampled), cache)
             self._answers.put(key, answer.text, sampled)
         answer.end_phase("decode")
         self._predictor.observe(workload, answer.result().timings, answer.new_tokens)
@@ -280,9 +282,11 @@ class LocalEngine:
         return self._graphs.generate(sampler, logits, rope_delta, cache, max_tokens)
 
     def _workload(self, trace: PromptTrace, options: GenerationOptions, cached_tokens: int) -> Workload:
-        return Workload.of(trace, options.max_new_tokens, cached_tokens, self._vision.contains)
+        return Workload.of(
+            trace, options.max_new_tokens, cached_tokens, partial(self._vision.contains, trace.cache_salt)
+        )
 
-    def _cache_for(self, key: np.ndarray, capacity: int) -> KVCache:
+    def _cache_for(self, key: PromptKey, capacity: int) -> KVCache:
         """A cache with the longest cached prefix of a prompt, or an empty one. The caller puts it back."""
         cache = self._prefixes.take(key, capacity)
         config = self.model.config.text
@@ -297,11 +301,11 @@ class LocalEngine:
         new = [(m, t.span[0]) for m, t in zip(prompt.media, trace.media, strict=True) if t.span[1] > cached_tokens]
         vision: list[Tensor] = []
         for index, (medium, start) in enumerate(new):
-            tokens = self._vision.get(medium)
+            tokens = self._vision.get(trace.cache_salt, medium)
             if tokens is None:
                 yield Chunk(status=_encoding(index, len(new), medium.kind))
                 tokens = encode_medium(self.model, medium, self.processor.image, check_cancelled)
-                self._vision.put(medium, tokens)
+                self._vision.put(trace.cache_salt, medium, tokens)
             vision.append(tokens[max(0, cached_tokens - start) :])  # a cancelled prefill may end inside a picture
         answer.end_phase("encode")
         yield Chunk(status=_reading(len(trace) - cached_tokens))

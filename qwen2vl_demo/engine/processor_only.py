@@ -87,5 +87,6 @@ class ProcessorOnlyEngine:
             options.media,
             add_vision_id=options.add_vision_id,
             positions=options.positions,
+            cache_salt=options.cache_salt,
             thumbnails=thumbnails,
         )

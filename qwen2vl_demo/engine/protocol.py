@@ -37,6 +37,9 @@ class GenerationOptions:
     seed: int | None = None  # the same seed gives the same answer
     add_vision_id: bool = False  # put "Picture 1: " before each picture
     positions: PositionScheme = "mrope"  # the others are for experiments
+    # What an engine has cached is found under the same salt only: a secret of one conversation, since the numbers and
+    # the time of a hit would tell its visitor what others have asked. All that have none share.
+    cache_salt: str = field(default="", repr=False)
     media: MediaOptions = field(default_factory=MediaOptions)
 
     def __post_init__(self) -> None:

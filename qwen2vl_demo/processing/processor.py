@@ -1,8 +1,8 @@
 """Turns a conversation into a prompt: pixels, token ids, positions and the record of them. Needs no weights.
 
 `Processor.process` has no side effects except for a bounded cache of decoded pictures and clips, so that a follow-up
-question does not decode a video again. It is safe to call from several threads. Whether a prompt fits into the context
-or into memory is checked by the engine.
+question does not decode a video again; what was decoded under another `cache_salt` is not found. It is safe to call
+from several threads. Whether a prompt fits into the context or into memory is checked by the engine.
 """
 
 from __future__ import annotations
@@ -13,7 +13,10 @@ import threading
 from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
+
+import numpy as np
 
 from qwen2vl_demo import geometry
 from qwen2vl_demo.config import Qwen2VLConfig
@@ -113,6 +116,7 @@ class Processor:
         *,
         add_vision_id: bool = False,
         positions: PositionScheme = "mrope",
+        cache_salt: str = "",
         cancel: threading.Event | None = None,
         thumbnails: bool = False,
     ) -> Prompt:
@@ -128,7 +132,7 @@ class Processor:
             if cancel is not None and cancel.is_set():
                 raise Cancelled
             name = part.name or _file_name(part.source) or default_name
-            media.append(self._load(part, options, name, thumbnails))
+            media.append(self._load(part, options, name, cache_salt, thumbnails))
         chat = encode_chat(
             messages,
             self.template,
@@ -147,20 +151,35 @@ class Processor:
             tokens=tuple(self.tokenizer.token_text(i) for i in chat.input_ids.tolist()),
             media=tuple(_media_trace(item, span) for item, span in zip(media, chat.media, strict=True)),
             context_length=self.config.text.max_position_embeddings,
+            opening=len(self._opening) if np.array_equal(chat.input_ids[: len(self._opening)], self._opening) else 0,
+            cache_salt=cache_salt,
         )
         return Prompt(trace, tuple(media))
 
-    def _load(self, part: Image | Video, options: MediaOptions, name: str, thumbnail: bool) -> VisionInput:
+    @cached_property
+    def _opening(self) -> np.ndarray:
+        """The ids (L,) before the question in the first turn of every conversation without a system prompt."""
+        try:
+            one, other = (
+                encode_chat([Message("user", text)], self.template, self.tokenizer, placeholders=[]).input_ids
+                for text in ("a", "1")
+            )
+        except UserError:  # a template that wants more than a question
+            return np.empty(0, dtype=np.int64)
+        length = min(len(one), len(other))
+        return one[: int(np.argmax(np.append(one[:length] != other[:length], True)))]
+
+    def _load(self, part: Image | Video, options: MediaOptions, name: str, salt: str, thumbnail: bool) -> VisionInput:
         """The decoded medium, from the cache where the same content was decoded with the same options before."""
 
         def decode() -> VisionInput:
             settings = (self.config.vision, self.image, options, self.limits, name, thumbnail)
             return load_video(part, *settings) if isinstance(part, Video) else load_image(part, *settings)
 
-        digest = self._digest(part.source)
+        digest = self._digest(part.source, salt)
         if digest is None:
             return decode()
-        key = (type(part), digest, options)
+        key = (salt, type(part), digest, options)
         with self._decoding[hash(key) % len(self._decoding)]:
             item = self._cache.get(key)
             if item is None or (thumbnail and item.thumbnail is None and item.original_size != item.resized_size):
@@ -168,13 +187,13 @@ class Processor:
                 self._cache.put(key, item)
         return replace(item, name=name)
 
-    def _digest(self, source: Source) -> bytes | None:
+    def _digest(self, source: Source, salt: str) -> bytes | None:
         """Identifies the content of a source; None for a PIL image, which its owner may change at any time, and for a
         file that cannot be opened, for which decoding raises the proper error."""
         if isinstance(source, bytes):
             return hashlib.sha256(source).digest()
         if isinstance(source, str | Path):
-            return self._digests.get(source, self.limits.max_file_bytes)
+            return self._digests.get(source, salt, self.limits.max_file_bytes)
         return None
 
 
@@ -217,18 +236,18 @@ def _nbytes(item: VisionInput) -> int:
 
 
 class _FileDigests:
-    """SHA-256 of files, remembered for as long as path, inode, size and modification time stay the same."""
+    """SHA-256 of files, remembered under a salt for as long as path, inode, size and modification time are the same."""
 
     def __init__(self) -> None:
-        self._digests: LRUCache[tuple[Path, int, int, int], bytes] = LRUCache(MAX_DIGESTS)
+        self._digests: LRUCache[tuple[str, Path, int, int, int], bytes] = LRUCache(MAX_DIGESTS)
 
-    def get(self, path: str | Path, max_bytes: int) -> bytes | None:
+    def get(self, path: str | Path, salt: str, max_bytes: int) -> bytes | None:
         """None for what is not a regular file of at most `max_bytes`, or cannot be read."""
         try:
             status = Path(path).stat()
             if not stat.S_ISREG(status.st_mode) or status.st_size > max_bytes:
                 return None
-            key = (Path(path).absolute(), status.st_ino, status.st_size, status.st_mtime_ns)
+            key = (salt, Path(path).absolute(), status.st_ino, status.st_size, status.st_mtime_ns)
             digest = self._digests.get(key)
             if digest is None:
                 with open(path, "rb") as file:

@@ -44,14 +44,15 @@ def build_demo(
     examples: Sequence[Example] | None = None,
     max_file_mb: int = 50,
     defaults: GenerationOptions | None = None,
+    share_cache: bool = False,
 ) -> gr.Blocks:
     """The page. `examples` are the cards of the empty chat (None: those in assets/examples), `defaults` what the
-    settings start with, `max_file_mb` what `launch_options` was told. The Blocks that is returned has the open tabs as
-    its attribute `sessions`.
+    settings start with, `max_file_mb` what `launch_options` was told. With `share_cache` visitors share what is
+    computed. The Blocks that is returned has the open tabs as its attribute `sessions`.
     """
     limits = MediaLimits.for_uploads(max_file_mb)
     store = MediaStore((data_dir or default_data_dir()) / "media", limits=limits)
-    parts = Parts.build(engine, store, defaults)
+    parts = Parts.build(engine, store, defaults, share_cache=share_cache)
     panel = Panel(
         [
             PictureTab(engine.pixel_limits, parts.preview, parts.attention),

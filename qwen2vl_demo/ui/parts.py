@@ -24,6 +24,7 @@ class Parts:
     engine: Engine
     store: MediaStore
     form: SettingsForm
+    prompts: Prompts
     sessions: Sessions
     controller: ChatController
     preview: Preview
@@ -31,14 +32,17 @@ class Parts:
     experiments: Experiments
 
     @classmethod
-    def build(cls, engine: Engine, store: MediaStore, defaults: GenerationOptions | None = None) -> Parts:
-        """`defaults` are the options that the settings start with."""
+    def build(
+        cls, engine: Engine, store: MediaStore, defaults: GenerationOptions | None = None, *, share_cache: bool = False
+    ) -> Parts:
+        """`defaults` are the options that the settings start with; `share_cache` is as in Prompts."""
         form = SettingsForm(defaults or GenerationOptions(), engine.pixel_limits)
-        prompts, threads = Prompts(engine, store), WorkerThreads()
+        prompts, threads = Prompts(engine, store, share_cache=share_cache), WorkerThreads()
         return cls(
             engine=engine,
             store=store,
             form=form,
+            prompts=prompts,
             sessions=Sessions(restore=lambda saved: kept_conversation(saved, store)),
             controller=ChatController(answers=Answers(engine, store, prompts, form, threads), store=store),
             preview=Preview(engine, store, prompts, form),

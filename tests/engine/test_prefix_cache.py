@@ -11,7 +11,7 @@ import torch
 
 from qwen2vl_demo.config import TextConfig
 from qwen2vl_demo.engine.local import LocalEngine
-from qwen2vl_demo.engine.prefix_cache import PrefixCache, common_length, prompt_key
+from qwen2vl_demo.engine.prefix_cache import PrefixCache, PromptKey, common_length, prompt_key
 from qwen2vl_demo.engine.protocol import GenerationOptions
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.model.kv_cache import KVCache
@@ -257,7 +257,7 @@ def test_the_longest_common_prefix_is_found_and_the_least_used_goes_first():
         return made
 
     def key(*numbers):
-        return np.array(numbers)
+        return PromptKey(np.array(numbers), "", 0)
 
     assert common_length(key(1, 2, 3), key(1, 2, 4, 5)) == 2
     assert common_length(key(1, 2), key(1, 2, 3)) == 2
@@ -280,7 +280,7 @@ def test_the_longest_common_prefix_is_found_and_the_least_used_goes_first():
 def test_equal_pictures_have_equal_numbers_and_different_ones_never(asked):
     engine, _messages, _ = asked
     one, same, other = (
-        prompt_key(engine.prepare([user("Hi", p)], GREEDY)) for p in (picture(1), picture(1), picture(2))
+        prompt_key(engine.prepare([user("Hi", p)], GREEDY)).numbers for p in (picture(1), picture(1), picture(2))
     )
     assert (one == same).all()
     start, end = engine.prepare([user("Hi", picture(1))], GREEDY).media[0].span

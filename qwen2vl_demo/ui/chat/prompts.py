@@ -6,7 +6,7 @@ prompt of a question asks here, so that one question is prepared once, however m
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from qwen2vl_demo.engine.protocol import Engine, GenerationOptions
@@ -35,10 +35,16 @@ class PreparedPrompt:
 
 
 class Prompts:
-    """Prepares prompts and keeps the latest ones. Safe for several threads."""
+    """Prepares prompts and keeps the latest ones. Safe for several threads.
 
-    def __init__(self, engine: Engine, store: MediaStore, max_bytes: int = CACHE_BYTES) -> None:
-        self._engine, self._store = engine, store
+    What is kept of a conversation, here and in the engine, is found under its `cache_salt` only; with `share_cache`
+    conversations share what they have in common.
+    """
+
+    def __init__(
+        self, engine: Engine, store: MediaStore, max_bytes: int = CACHE_BYTES, *, share_cache: bool = False
+    ) -> None:
+        self._engine, self._store, self._share_cache = engine, store, share_cache
         self._prepared: LRUCache[object, PreparedPrompt] = LRUCache(max_bytes, _size)
 
     def prepare(self, conversation: Conversation, options: GenerationOptions) -> PreparedPrompt:
@@ -48,11 +54,12 @@ class Prompts:
         """
         question = conversation.answered(None) if conversation.turns else conversation
         # How the answer is sampled does not change the prompt.
-        key = (question, options.media, options.add_vision_id, options.positions)
+        salt = "" if self._share_cache else conversation.cache_salt
+        key = (salt, question, options.media, options.add_vision_id, options.positions)
         if (prepared := self._prepared.get(key)) is not None:
             return prepared
         messages = to_messages(question, self._store.path)
-        prepared = PreparedPrompt(tuple(messages), self._engine.prompt(messages, options))
+        prepared = PreparedPrompt(tuple(messages), self._engine.prompt(messages, replace(options, cache_salt=salt)))
         self._prepared.put(key, prepared)
         return prepared
 
