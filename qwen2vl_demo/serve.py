@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from qwen2vl_demo.errors import UserError
+from qwen2vl_demo.memory import limit_arenas
 from qwen2vl_demo.settings import Settings
 from qwen2vl_demo.version import __version__
 
@@ -33,6 +34,7 @@ def serve(settings: Settings) -> None:
     from qwen2vl_demo.ui.app import build_demo, launch_options
 
     print(f"qwen2vl-demo {__version__}", flush=True)
+    limit_arenas()
     check_address(settings.host, settings.port)
     engine = engine_of(settings)
     print(f"Model: {engine.name}, {engine.description}", flush=True)

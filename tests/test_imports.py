@@ -23,6 +23,7 @@ LEAVES = {
     "released",
     "resources",
     "lru_cache",
+    "memory",
     "version",
 }
 BELOW_ENGINE = LEAVES | {"media", "processing", "model"}
@@ -40,10 +41,12 @@ class Room:
 ROOMS = {
     **{leaf: Room(LEAVES, {"numpy"}) for leaf in LEAVES},
     "lru_cache": Room(set(), {"cachetools"}),
+    "memory": Room(set(), set()),
     "media": Room(LEAVES | {"media"}, {"PIL", "av", "numpy", "pillow_heif", "pypdfium2"}),
     "processing": Room(LEAVES | {"media", "processing"}, {"numpy", "torch", "tokenizers", "jinja2", "PIL"}),
     "model": Room(
-        {"errors", "config", "geometry", "resources", "model"}, {"torch", "numpy", "safetensors", "huggingface_hub"}
+        {"errors", "config", "geometry", "memory", "resources", "model"},
+        {"torch", "numpy", "safetensors", "huggingface_hub"},
     ),
     "engine": Room(
         BELOW_ENGINE | {"engine"},
@@ -63,7 +66,7 @@ ROOMS = {
     "cli": Room(BELOW_UI | {"bench", "serve"}, set()),
     "__main__": Room({"cli"}, set()),
     "__init__": Room({"version"}, set()),
-    "serve": Room({"errors", "settings", "version", "engine", "ui"}, set()),
+    "serve": Room({"errors", "memory", "settings", "version", "engine", "ui"}, set()),
     "app": Room({"serve"}, set()),
 }
 

@@ -30,6 +30,10 @@ class AnswerTokens:
         """The sampled ids of an answer; None if they were not remembered."""
         return self._answers.get(_name(prompt, text))
 
+    def forget(self, salt: str) -> None:
+        """Drops the answers of a conversation."""
+        self._answers.remove(lambda name: name[0] == salt)
+
 
 def _name(prompt: PromptKey, text: str) -> tuple[str, bytes, bytes]:
     return *prompt.name, hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()

@@ -36,7 +36,9 @@ from qwen2vl_demo.engine.sampling import Sampler
 from qwen2vl_demo.engine.vision_cache import VisionCache, encode_medium
 from qwen2vl_demo.errors import Cancelled, UserError
 from qwen2vl_demo.geometry import FACTOR
+from qwen2vl_demo.lru_cache import CacheBudget
 from qwen2vl_demo.media import MediaLimits
+from qwen2vl_demo.memory import FreedMemory, cache_bytes
 from qwen2vl_demo.model.decoder import Decoder
 from qwen2vl_demo.model.kv_cache import KVCache
 from qwen2vl_demo.model.qwen2vl import Qwen2VL
@@ -67,9 +69,12 @@ class LocalEngine:
         on_gpu = model.device.type == "cuda"
         self._graphs = CudaGraphDecoder(self.decoder, model.config.text.vocab_size) if on_gpu else None
         self.queue = RequestQueue()
-        self._vision = VisionCache()
-        self._prefixes = PrefixCache()
+        on_device = processor.budget
+        if on_gpu:
+            on_device = CacheBudget(cache_bytes(torch.cuda.get_device_properties(model.device).total_memory))
+        self._vision, self._prefixes = VisionCache(on_device), PrefixCache(on_device)
         self._answers = AnswerTokens()
+        self._freed = FreedMemory()
         self._predictor = CostPredictor(model, self.decoder)
         config = model.config
         self._never = (  # never sampled: an answer with a placeholder would ask for a picture
@@ -114,6 +119,11 @@ class LocalEngine:
         size = f"{count / 1e9:.1f} billion" if count >= 1e9 else f"{count / 1e6:.1f} million"
         return f"{size} parameters on {self.placement.reason}"
 
+    def forget(self, cache_salt: str) -> None:
+        for cache in (self._prefixes, self._vision, self._answers, self.processor):
+            cache.forget(cache_salt)
+        self._freed.give_back_soon()
+
     def prepare(self, messages: Sequence[Message], options: GenerationOptions) -> PromptTrace:
         return self._process(messages, options, None).trace
 
@@ -155,6 +165,8 @@ class LocalEngine:
                     yield from self._generate(prompt, options, answer, check_cancelled)
         except Cancelled:
             answer.stop_reason = "cancelled"
+        finally:
+            self._freed.give_back_soon()
         yield Chunk(result=answer.result())
 
     def answer_words(self, trace: PromptTrace, answer: str) -> tuple[Word, ...]:
@@ -319,7 +331,8 @@ class LocalEngine:
         """Frees the memory that only makes later answers faster."""
         if self._graphs is not None:
             self._graphs.clear()
-        self._prefixes, self._vision = PrefixCache(), VisionCache()
+        self._prefixes.clear()
+        self._vision.clear()
 
 
 def _cancellation(cancel: threading.Event | None) -> Callable[[], None]:

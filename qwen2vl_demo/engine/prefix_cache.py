@@ -18,11 +18,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from qwen2vl_demo.lru_cache import LRUCache
+from qwen2vl_demo.lru_cache import CacheBudget, LRUCache
 from qwen2vl_demo.model.kv_cache import KVCache
 from qwen2vl_demo.trace import PromptTrace
-
-CACHE_BYTES = 1 << 30  # keys and values kept for follow-up questions, over all conversations
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,17 +75,15 @@ class _Entry:
 
 
 class PrefixCache:
-    """KV caches of all conversations within one budget; the least recently used ones are dropped first.
+    """KV caches of all conversations within a budget of bytes; the least recently used ones are dropped first.
 
-    Only `match_length` may be called from any thread. The others hand out caches that are written to, and are called
-    while the engine runs a single request.
+    Only `match_length` and `forget` may be called from any thread. The others hand out caches that are written to, and
+    are called while the engine runs a single request.
     """
 
-    def __init__(self, max_bytes: int = CACHE_BYTES) -> None:
+    def __init__(self, budget: CacheBudget) -> None:
         # Keys are put again when they are used, so that the order of `items` is the order of use.
-        self._entries: LRUCache[tuple[str, bytes], _Entry] = LRUCache(
-            max_bytes, weight=lambda entry: entry.cache.nbytes
-        )
+        self._entries: LRUCache[tuple[str, bytes], _Entry] = LRUCache(budget, weight=lambda entry: entry.cache.nbytes)
 
     def take(self, key: PromptKey, capacity: int) -> KVCache | None:
         """A cache with the longest cached prefix of a prompt and room for `capacity` tokens; None if there is none.
@@ -126,3 +122,10 @@ class PrefixCache:
         """Keeps a cache. `key` identifies the sequence of which the cache holds the first tokens."""
         key = key.first(cache.length)
         self._entries.put(key.name, _Entry(key, cache))
+
+    def forget(self, salt: str) -> None:
+        """Drops the caches of a conversation. Callable from any thread."""
+        self._entries.remove(lambda name: name[0] == salt)
+
+    def clear(self) -> None:
+        self._entries.clear()

@@ -47,6 +47,9 @@ class ProcessorOnlyEngine:
     def warm_up(self) -> None:
         """Nothing is measured without a model."""
 
+    def forget(self, cache_salt: str) -> None:
+        self.processor.forget(cache_salt)
+
     def prepare(self, messages: Sequence[Message], options: GenerationOptions) -> PromptTrace:
         return self._process(messages, options).trace
 

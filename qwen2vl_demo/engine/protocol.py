@@ -117,6 +117,10 @@ class Engine(Protocol):
         """Measures once what `estimate` needs, so that no later call has to. Does nothing where nothing is needed."""
         ...
 
+    def forget(self, cache_salt: str) -> None:
+        """Frees what is cached under a salt: its conversation is over. Callable from any thread; never waits."""
+        ...
+
     def prepare(self, messages: Sequence[Message], options: GenerationOptions) -> PromptTrace:
         """The record of the prompt that the conversation becomes; needs no weights. Raises UserError."""
         ...

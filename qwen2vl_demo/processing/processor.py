@@ -11,7 +11,7 @@ import hashlib
 import stat
 import threading
 from collections import Counter
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -22,15 +22,15 @@ from qwen2vl_demo import geometry
 from qwen2vl_demo.config import Qwen2VLConfig
 from qwen2vl_demo.errors import Cancelled, UserError
 from qwen2vl_demo.geometry import PositionScheme, VisionSpan
-from qwen2vl_demo.lru_cache import LRUCache
+from qwen2vl_demo.lru_cache import CacheBudget, LRUCache
 from qwen2vl_demo.media import MediaLimits, kind_of, open_pdf
+from qwen2vl_demo.memory import cache_bytes, total_memory
 from qwen2vl_demo.processing.chat import ChatTemplate, MediaSpan, encode_chat
 from qwen2vl_demo.processing.image import ImageConfig, VisionInput, load_image, load_video
 from qwen2vl_demo.processing.messages import Image, MediaOptions, Message, Source, Text, Video
 from qwen2vl_demo.processing.tokenizer import IMAGE_PAD, VIDEO_PAD, Tokenizer
 from qwen2vl_demo.trace import MediaTrace, PromptTrace
 
-CACHE_BYTES = 256 * 1024 * 1024  # decoded pixels kept for follow-up questions: about 7 pictures of the largest size
 MAX_DIGESTS = 1024  # files whose digest is remembered
 DECODING_LOCKS = 32  # media decoded at the same time, at most
 ROLES = ("system", "user", "assistant")
@@ -54,10 +54,11 @@ class Processor:
         tokenizer: Tokenizer,
         template: ChatTemplate,
         limits: MediaLimits | None = None,
-        cache_bytes: int = CACHE_BYTES,
+        budget: CacheBudget | None = None,
     ) -> None:
         """Raises UserError for parts that do not match, such as a tokenizer with other placeholder ids than the
-        configuration. `cache_bytes` bounds the pixels that are kept for follow-up questions."""
+        configuration. `budget` bounds the bytes of pixels that are kept for follow-up questions, and of what an engine
+        keeps beside them; by default it is a share of this machine's memory."""
         for token, expected in (
             (IMAGE_PAD, config.image_token_id),
             (VIDEO_PAD, config.video_token_id),
@@ -83,14 +84,17 @@ class Processor:
         self.tokenizer = tokenizer
         self.template = template
         self.limits = limits if limits is not None else MediaLimits()
-        self._cache: LRUCache[Hashable, VisionInput] = LRUCache(cache_bytes, weight=_nbytes)
+        self.budget = budget if budget is not None else CacheBudget(cache_bytes(total_memory()))
+        self._cache: LRUCache[tuple[str, type, bytes, MediaOptions], VisionInput] = LRUCache(
+            self.budget, weight=_nbytes
+        )
         # Two threads that need the same medium at the same time decode it once. A lock serves several keys.
         self._decoding = tuple(threading.Lock() for _ in range(DECODING_LOCKS))
         self._digests = _FileDigests()
 
     @classmethod
     def from_directory(
-        cls, path: str | Path, limits: MediaLimits | None = None, cache_bytes: int = CACHE_BYTES
+        cls, path: str | Path, limits: MediaLimits | None = None, budget: CacheBudget | None = None
     ) -> Processor:
         """Reads config.json, preprocessor_config.json (or processor_config.json), the tokenizer and the chat template
         of a checkpoint directory. Raises UserError for files that are missing or invalid."""
@@ -106,7 +110,7 @@ class Processor:
             tokenizer=Tokenizer.from_directory(directory),
             template=ChatTemplate.from_directory(directory),
             limits=limits,
-            cache_bytes=cache_bytes,
+            budget=budget,
         )
 
     def process(
@@ -155,6 +159,11 @@ class Processor:
             cache_salt=cache_salt,
         )
         return Prompt(trace, tuple(media))
+
+    def forget(self, salt: str) -> None:
+        """Drops the media that were decoded under a salt."""
+        self._cache.remove(lambda key: key[0] == salt)
+        self._digests.forget(salt)
 
     @cached_property
     def _opening(self) -> np.ndarray:
@@ -256,6 +265,9 @@ class _FileDigests:
             return digest
         except (OSError, ValueError):
             return None
+
+    def forget(self, salt: str) -> None:
+        self._digests.remove(lambda key: key[0] == salt)
 
 
 def _media_parts(messages: Sequence[Message]) -> Iterable[tuple[Image | Video, str]]:

@@ -21,6 +21,7 @@ import pytest
 from qwen2vl_demo.engine import local
 from qwen2vl_demo.engine.local import LocalEngine
 from qwen2vl_demo.engine.protocol import GenerationOptions, Result
+from qwen2vl_demo.memory import cache_bytes, total_memory
 from qwen2vl_demo.processing import processor as processor_module
 from qwen2vl_demo.processing.messages import Image, Message, Text
 
@@ -153,6 +154,28 @@ def test_the_common_system_prompt_is_prefilled_once_for_all(engine: LocalEngine)
 def test_a_salt_is_in_no_record_of_a_prompt(engine: LocalEngine) -> None:
     trace = engine.prepare([Message("user", "Hi")], VICTIM)
     assert VICTIM.cache_salt not in f"{trace.to_dict()} {trace!r} {VICTIM!r}"
+
+
+def test_a_conversation_that_is_over_leaves_nothing_and_others_keep_theirs(engine: LocalEngine, photo: Image) -> None:
+    question = [photo, Text("How many shapes are there?")]
+    kept = answer(engine, question, VICTIM)
+    before = engine.processor.budget.weight
+    answer(engine, question, ATTACKER)
+    assert engine.processor.budget.weight > 1.9 * before
+    engine.forget(ATTACKER.cache_salt)
+    assert engine.processor.budget.weight == before
+    key = local.prompt_key(engine.prepare([Message("user", question)], ATTACKER))
+    assert engine._answers.get(key, kept.text) is None
+    assert answer(engine, question, VICTIM).reused_tokens == kept.prompt_tokens - 1
+
+
+def test_keys_and_values_merged_tokens_and_pixels_share_one_budget(checkpoint: Path, photo: Image) -> None:
+    engine = LocalEngine.load(str(checkpoint), device="cpu", dtype="float32")
+    answer(engine, [photo, Text("Hi")], VICTIM)
+    parts = (engine._prefixes._entries, engine._vision._tokens, engine.processor._cache)
+    assert all(cache.weight > 0 for cache in parts)
+    assert sum(cache.weight for cache in parts) == engine.processor.budget.weight
+    assert engine.processor.budget.max_weight == cache_bytes(total_memory())
 
 
 @pytest.mark.slow

@@ -79,6 +79,9 @@ class RemoteEngine:
     def warm_up(self) -> None:
         """Nothing can be measured of a server."""
 
+    def forget(self, cache_salt: str) -> None:
+        self.processor.forget(cache_salt)
+
     def prepare(self, messages: Sequence[Message], options: GenerationOptions) -> PromptTrace:
         return self._process(messages, options).trace
 

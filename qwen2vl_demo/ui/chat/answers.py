@@ -32,6 +32,7 @@ from qwen2vl_demo.ui.chat.page_update import FAILED, PageUpdate, report, settled
 from qwen2vl_demo.ui.chat.prompts import PreparedPrompt, Prompts
 from qwen2vl_demo.ui.chat.saved_chat import MAX_TEXT, clean, dumps
 from qwen2vl_demo.ui.chat.streaming import AnswerStream
+from qwen2vl_demo.ui.forgetting import LAST_STEP, Forgetting
 from qwen2vl_demo.ui.media_store import MediaStore
 from qwen2vl_demo.ui.sessions import Draft, Prediction, Run, Session
 from qwen2vl_demo.ui.settings_form import AnswerSettings, SettingsForm
@@ -50,9 +51,15 @@ class Answers:
     """Asks the engine what visitors send. Safe for several threads."""
 
     def __init__(
-        self, engine: Engine, store: MediaStore, prompts: Prompts, settings: SettingsForm, threads: WorkerThreads
+        self,
+        engine: Engine,
+        store: MediaStore,
+        prompts: Prompts,
+        settings: SettingsForm,
+        threads: WorkerThreads,
+        forgetting: Forgetting,
     ) -> None:
-        self._engine, self._store, self._prompts = engine, store, prompts
+        self._engine, self._store, self._prompts, self._forgetting = engine, store, prompts, forgetting
         self._settings, self._threads = settings, threads
 
     def begin(self, session: Session, draft: Draft) -> PageUpdate:
@@ -119,9 +126,12 @@ class Answers:
         options = self._settings.read({}).options
         cancel = threading.Event()
 
+        conversation = Conversation()
+
         def prepare() -> PreparedPrompt:
             media = store_files(self._store, Session(), draft.files)
-            return self._prompts.prepare(Conversation((Turn(text or default_question(media), media),)), options)
+            turn = Turn(text or default_question(media), media)
+            return self._prompts.prepare(conversation.adding(turn), options)
 
         answer, stream = "", AnswerStream(self._engine, await self._threads.run(prepare), options, cancel)
         try:
@@ -132,6 +142,7 @@ class Answers:
                     yield text_without_boxes(answer)
         finally:
             stream.close()
+            self._forgetting.forget_in(conversation.cache_salt, LAST_STEP)
         yield text_without_boxes(answer)
 
     async def _answer(

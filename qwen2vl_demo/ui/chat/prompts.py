@@ -19,7 +19,7 @@ from qwen2vl_demo.ui.media_store import MediaStore
 if TYPE_CHECKING:
     from qwen2vl_demo.engine.protocol import Prompt
 
-CACHE_BYTES = 128 * 2**20  # pixels and positions of the prompts that are kept; the processor shares the pixels
+CACHE_BYTES = 64 * 2**20  # pixels and positions of the prompts that are kept; the processor shares the pixels
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +45,12 @@ class Prompts:
         self, engine: Engine, store: MediaStore, max_bytes: int = CACHE_BYTES, *, share_cache: bool = False
     ) -> None:
         self._engine, self._store, self._share_cache = engine, store, share_cache
-        self._prepared: LRUCache[object, PreparedPrompt] = LRUCache(max_bytes, _size)
+        self._prepared: LRUCache[tuple[object, ...], PreparedPrompt] = LRUCache(max_bytes, _size)
+
+    def forget(self, salt: str) -> None:
+        """Frees what is kept of a conversation, here and in the engine."""
+        self._prepared.remove(lambda key: key[0] == salt)
+        self._engine.forget(salt)
 
     def prepare(self, conversation: Conversation, options: GenerationOptions) -> PreparedPrompt:
         """The prompt that asks for an answer to the last turn, whether or not it was answered already.

@@ -11,7 +11,7 @@ from qwen2vl_demo.trace import MediaTrace
 from qwen2vl_demo.ui.panel.comparison_html import comparison_gone_html, comparison_html
 
 MAX_FIGURES = 8
-MAX_PIXEL_BYTES = 128 * 2**20
+MAX_PIXEL_BYTES = 32 * 2**20
 
 Pixels = tuple[np.ndarray, np.ndarray | None]  # resized, original
 
