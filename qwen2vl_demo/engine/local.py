@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from qwen2vl_demo.attention_trace import AttentionTrace, Word, query_places, split_words
-from qwen2vl_demo.config import Qwen2VLConfig, read_json_object
+from qwen2vl_demo.config import Qwen2VLConfig, read_json_object, shown
 from qwen2vl_demo.engine.answer_tokens import AnswerTokens
 from qwen2vl_demo.engine.attention import capture_attention, extend_prompt
 from qwen2vl_demo.engine.cost.estimate import Estimate
@@ -364,10 +364,10 @@ def _end_tokens(directory: Path, processor: Processor) -> frozenset[int]:
     if path.exists():
         value = read_json_object(path).get("eos_token_id")
         ids = value if isinstance(value, list) else [] if value is None else [value]
-        if not all(type(i) is int for i in ids):
+        if not all(type(i) is int and 0 <= i < processor.config.text.vocab_size for i in ids):
             raise UserError(
-                f"{path} gives {value!r} as eos_token_id, which is neither an id nor a list of ids; "
-                "take the file again from its source."
+                f"{path} gives {shown(value)} as eos_token_id, which is neither an id of its vocabulary "
+                "nor a list of such ids; take the file again from its source."
             )
         ends.update(ids)
     return frozenset(ends)

@@ -70,6 +70,11 @@ class Processor:
                     f"config.json gives {token} the id {expected} but tokenizer.json the id {found}; "
                     "take both files from the same checkpoint."
                 )
+        if (highest := tokenizer.highest_id) >= config.text.vocab_size:
+            raise UserError(
+                f"tokenizer.json gives a token the id {highest}, but config.json has a vocabulary of "
+                f"{config.text.vocab_size} tokens; take both files from the same checkpoint."
+            )
         for key, value in (
             ("temporal_patch_size", geometry.TEMPORAL_PATCH_SIZE),
             ("merge_size", geometry.MERGE_SIZE),
