@@ -11,15 +11,18 @@ import hashlib
 import stat
 import threading
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import PIL.Image
 
 from qwen2vl_demo import geometry
 from qwen2vl_demo.config import Qwen2VLConfig
+from qwen2vl_demo.decoding import Decoding, InProcess
 from qwen2vl_demo.errors import Cancelled, UserError
 from qwen2vl_demo.geometry import PositionScheme, VisionSpan
 from qwen2vl_demo.lru_cache import CacheBudget, LRUCache
@@ -32,7 +35,7 @@ from qwen2vl_demo.processing.tokenizer import IMAGE_PAD, VIDEO_PAD, Tokenizer
 from qwen2vl_demo.trace import MediaTrace, PromptTrace
 
 MAX_DIGESTS = 1024  # files whose digest is remembered
-DECODING_LOCKS = 32  # media decoded at the same time, at most
+POLL = 0.05  # seconds between two looks at `cancel`
 ROLES = ("system", "user", "assistant")
 
 
@@ -55,10 +58,12 @@ class Processor:
         template: ChatTemplate,
         limits: MediaLimits | None = None,
         budget: CacheBudget | None = None,
+        decoding: Decoding | None = None,
     ) -> None:
         """Raises UserError for parts that do not match, such as a tokenizer with other placeholder ids than the
         configuration. `budget` bounds the bytes of pixels that are kept for follow-up questions, and of what an engine
-        keeps beside them; by default it is a share of this machine's memory."""
+        keeps beside them; by default it is a share of this machine's memory. `decoding` is where files are decoded, by
+        default in this process."""
         for token, expected in (
             (IMAGE_PAD, config.image_token_id),
             (VIDEO_PAD, config.video_token_id),
@@ -93,13 +98,17 @@ class Processor:
         self._cache: LRUCache[tuple[str, type, bytes, MediaOptions], VisionInput] = LRUCache(
             self.budget, weight=_nbytes
         )
-        # Two threads that need the same medium at the same time decode it once. A lock serves several keys.
-        self._decoding = tuple(threading.Lock() for _ in range(DECODING_LOCKS))
+        self.decoding = decoding if decoding is not None else InProcess()
+        self._in_progress = _InProgress()
         self._digests = _FileDigests()
 
     @classmethod
     def from_directory(
-        cls, path: str | Path, limits: MediaLimits | None = None, budget: CacheBudget | None = None
+        cls,
+        path: str | Path,
+        limits: MediaLimits | None = None,
+        budget: CacheBudget | None = None,
+        decoding: Decoding | None = None,
     ) -> Processor:
         """Reads config.json, preprocessor_config.json (or processor_config.json), the tokenizer and the chat template
         of a checkpoint directory. Raises UserError for files that are missing or invalid."""
@@ -116,6 +125,7 @@ class Processor:
             template=ChatTemplate.from_directory(directory),
             limits=limits,
             budget=budget,
+            decoding=decoding,
         )
 
     def process(
@@ -132,7 +142,7 @@ class Processor:
         """The prompt for an answer to the last message.
 
         With `thumbnails`, media that were resized also have a `VisionInput.thumbnail`, from the same decode. Raises
-        UserError for whatever the caller can change, and Cancelled when `cancel` is set between two media.
+        UserError for whatever the caller can change, and Cancelled once `cancel` is set.
         """
         check_messages(messages)
         options = options if options is not None else MediaOptions()
@@ -141,7 +151,7 @@ class Processor:
             if cancel is not None and cancel.is_set():
                 raise Cancelled
             name = part.name or _file_name(part.source) or default_name
-            media.append(self._load(part, options, name, cache_salt, thumbnails))
+            media.append(self._load(part, options, name, cache_salt, thumbnails, cancel))
         chat = encode_chat(
             messages,
             self.template,
@@ -183,18 +193,29 @@ class Processor:
         length = min(len(one), len(other))
         return one[: int(np.argmax(np.append(one[:length] != other[:length], True)))]
 
-    def _load(self, part: Image | Video, options: MediaOptions, name: str, salt: str, thumbnail: bool) -> VisionInput:
+    def _load(
+        self,
+        part: Image | Video,
+        options: MediaOptions,
+        name: str,
+        salt: str,
+        thumbnail: bool,
+        cancel: threading.Event | None,
+    ) -> VisionInput:
         """The decoded medium, from the cache where the same content was decoded with the same options before."""
 
         def decode() -> VisionInput:
-            settings = (self.config.vision, self.image, options, self.limits, name, thumbnail)
-            return load_video(part, *settings) if isinstance(part, Video) else load_image(part, *settings)
+            load = load_video if isinstance(part, Video) else load_image
+            arguments = (part, self.config.vision, self.image, options, self.limits, name, thumbnail)
+            # A PIL image is the caller's own, so it is safe, and costly to hand to another process.
+            decoding = InProcess() if isinstance(part.source, PIL.Image.Image) else self.decoding
+            return decoding.run(load, *arguments, label=name, cancel=cancel)
 
         digest = self._digest(part.source, salt)
         if digest is None:
             return decode()
         key = (salt, type(part), digest, options)
-        with self._decoding[hash(key) % len(self._decoding)]:
+        with self._in_progress.alone(key, cancel):
             item = self._cache.get(key)
             if item is None or (thumbnail and item.thumbnail is None and item.original_size != item.resized_size):
                 item = decode()
@@ -249,6 +270,30 @@ def _nbytes(item: VisionInput) -> int:
     return item.frames.nbytes + (item.thumbnail.nbytes if item.thumbnail is not None else 0)
 
 
+class _InProgress:
+    """What is being decoded: two threads that need the same medium at the same time decode it once."""
+
+    def __init__(self) -> None:
+        self._keys: set[Hashable] = set()
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def alone(self, key: Hashable, cancel: threading.Event | None) -> Iterator[None]:
+        """Context manager that one thread at a time holds for a key. Raises Cancelled while it waits."""
+        with self._changed:
+            while key in self._keys:
+                if cancel is not None and cancel.is_set():
+                    raise Cancelled
+                self._changed.wait(POLL)
+            self._keys.add(key)
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._keys.remove(key)
+                self._changed.notify_all()
+
+
 class _FileDigests:
     """SHA-256 of files, remembered under a salt for as long as path, inode, size and modification time are the same."""
 
@@ -301,6 +346,7 @@ def _media_trace(item: VisionInput, span: MediaSpan) -> MediaTrace:
         timestamps=item.timestamps,
         frame_indices=item.frame_indices,
         total_frames=item.total_frames,
+        notices=item.notices,
         digest=item.digest,
     )
 

@@ -6,6 +6,7 @@ prompt of a question asks here, so that one question is prepared once, however m
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -52,10 +53,13 @@ class Prompts:
         self._prepared.remove(lambda key: key[0] == salt)
         self._engine.forget(salt)
 
-    def prepare(self, conversation: Conversation, options: GenerationOptions) -> PreparedPrompt:
+    def prepare(
+        self, conversation: Conversation, options: GenerationOptions, cancel: threading.Event | None = None
+    ) -> PreparedPrompt:
         """The prompt that asks for an answer to the last turn, whether or not it was answered already.
 
-        Raises UserError for a conversation that cannot become a prompt, an empty one included.
+        Raises UserError for a conversation that cannot become a prompt, an empty one included, and Cancelled once
+        `cancel` is set.
         """
         question = conversation.answered(None) if conversation.turns else conversation
         # How the answer is sampled does not change the prompt.
@@ -64,7 +68,8 @@ class Prompts:
         if (prepared := self._prepared.get(key)) is not None:
             return prepared
         messages = to_messages(question, self._store.path)
-        prepared = PreparedPrompt(tuple(messages), self._engine.prompt(messages, replace(options, cache_salt=salt)))
+        prompt = self._engine.prompt(messages, replace(options, cache_salt=salt), cancel)
+        prepared = PreparedPrompt(tuple(messages), prompt)
         self._prepared.put(key, prepared)
         return prepared
 
