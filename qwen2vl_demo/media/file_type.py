@@ -40,7 +40,7 @@ from qwen2vl_demo.media.jpeg import open_jpeg
 from qwen2vl_demo.media.motion_jpeg import is_motion_jpeg
 from qwen2vl_demo.media.png import open_png
 from qwen2vl_demo.media.source import DEFAULT_LIMITS, MediaFile, MediaLimits, Source, check_size, open_source
-from qwen2vl_demo.media.tiff import open_tiff
+from qwen2vl_demo.media.tiff import open_tiff, raw_photo
 from qwen2vl_demo.media.tiff import pages as tiff_pages
 
 Kind = Literal["image", "video", "pdf"]
@@ -103,6 +103,10 @@ AUDIO = (b"ID3", b"fLaC", b"caff", b"#!AMR", b"FORM", b"\xff\xfb", b"\xff\xf3", 
 AVIF_BRANDS = (b"avif", b"avis")
 HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs")
 PICTURE_BRANDS = (b"mif1", b"mif2", b"msf1", b"miaf")  # pictures of either kind
+
+# First bytes of raw photos that are no TIFF files: Olympus, Panasonic, Fujifilm, Canon (two), Sigma, Minolta
+RAW_PHOTOS = (b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FUJIFILMCCD-RAW", b"FOVb", b"\0MRM", b"II\x1a\0\0\0HEAPCCDR")
+RAW_BRAND = b"crx "  # Canon's newer ones
 
 pillow_heif.register_heif_opener()
 
@@ -290,6 +294,8 @@ def _refuse_other_files(url: str, flags: int, options: dict[str, str]) -> None:
 def _unknown(media: MediaFile) -> UserError:
     """The error for a file of no supported type, as specific as its first bytes allow."""
     label, start = media.label, media.head.lstrip()[:1024].lower()
+    if media.head.startswith(RAW_PHOTOS) or media.head[4:12] == b"ftyp" + RAW_BRAND:
+        return raw_photo(label)
     if _is_text(media.head):
         if start.startswith((b"<!doctype html", b"<html")):
             return UserError(f"{label} is a web page, not a picture or video; download the file itself and send that.")
