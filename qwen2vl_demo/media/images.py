@@ -52,13 +52,16 @@ MAX_SCANNED_PIXELS = 4_000_000_000  # pixels times scans of such a JPEG; a decod
 MAX_COEFFICIENT_BYTES = 1_000_000_000  # of a JPEG that is not coded in one pass; 120 million pixels need 720 MB
 
 
-def open_image(source: Source, limits: MediaLimits = DEFAULT_LIMITS, label: str = "") -> PIL.Image.Image:
+def open_image(
+    source: Source, limits: MediaLimits = DEFAULT_LIMITS, label: str = "", directory: int | None = None
+) -> PIL.Image.Image:
     """Decodes a picture to sRGB, rotated by its EXIF orientation, transparent parts composited on white.
 
     Of an animation the first frame is taken. The result is a new image also where `source` is a PIL image, which is
-    not modified. `label` replaces the file's name in error messages. A JPEG above `limits.max_image_pixels` is decoded
-    at a half, a quarter or an eighth of its size; `original_size(picture)` is that of the file. Of a JPEG or PNG,
-    up to MAX_MISSING may be missing at its end. Raises UserError for anything that is not a picture, is truncated, or
+    not modified. Of a TIFF the picture at `directory` of its chain is taken, by default the first page. `label`
+    replaces the file's name in error messages. A JPEG above `limits.max_image_pixels` is decoded at a half, a quarter
+    or an eighth of its size; `original_size(picture)` is that of the file. Of a JPEG or PNG, up to MAX_MISSING may be
+    missing at its end. Raises UserError for anything that is not a picture, is truncated, or
     exceeds `limits`; the number of pixels is checked before decoding.
     """
     if isinstance(source, PIL.Image.Image):
@@ -69,7 +72,7 @@ def open_image(source: Source, limits: MediaLimits = DEFAULT_LIMITS, label: str 
             return _upright(to_rgb(source), _orientation(source))
     with open_source(source, limits, label) as media, decode_errors(media.label, "picture"):
         try:
-            image = identify_image(media, limits)
+            image = identify_image(media, limits, directory)
         except UserError:
             raise
         except Exception:
