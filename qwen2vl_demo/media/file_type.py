@@ -40,7 +40,8 @@ from qwen2vl_demo.media.jpeg import open_jpeg
 from qwen2vl_demo.media.motion_jpeg import is_motion_jpeg
 from qwen2vl_demo.media.png import open_png
 from qwen2vl_demo.media.source import DEFAULT_LIMITS, MediaFile, MediaLimits, Source, check_size, open_source
-from qwen2vl_demo.media.tiff import open_tiff
+from qwen2vl_demo.media.tiff import open_tiff, raw_photo
+from qwen2vl_demo.media.tiff import pages as tiff_pages
 
 Kind = Literal["image", "video", "pdf"]
 
@@ -103,6 +104,10 @@ AVIF_BRANDS = (b"avif", b"avis")
 HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs")
 PICTURE_BRANDS = (b"mif1", b"mif2", b"msf1", b"miaf")  # pictures of either kind
 
+# First bytes of raw photos that are no TIFF files: Olympus, Panasonic, Fujifilm, Canon (two), Sigma, Minolta
+RAW_PHOTOS = (b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FUJIFILMCCD-RAW", b"FOVb", b"\0MRM", b"II\x1a\0\0\0HEAPCCDR")
+RAW_BRAND = b"crx "  # Canon's newer ones
+
 pillow_heif.register_heif_opener()
 
 
@@ -112,6 +117,7 @@ class FileType:
 
     kind: Kind
     ending: str  # for a file name, without the dot: "jpg", "mkv"
+    document: bool = False  # has pages that can be chosen: a PDF, or a TIFF of several pages
 
 
 def kind_of(source: Source, limits: MediaLimits = DEFAULT_LIMITS, label: str = "") -> Kind:
@@ -135,13 +141,14 @@ def identify(media: MediaFile) -> FileType:
         return FileType("video", VIDEO_ENDINGS["mjpeg"])
     if name := image_format(media):
         try:
-            return FileType("video" if _is_animated(media, name) else "image", IMAGE_ENDINGS[name])
+            document = name == "TIFF" and len(tiff_pages(media.file, media.label)) > 1
+            return FileType("video" if _is_animated(media, name) else "image", IMAGE_ENDINGS[name], document)
         except UserError:
             raise
         except Exception as error:
             raise _unknown(media) from error
     if b"%PDF-" in media.head[:1024]:
-        return FileType("pdf", "pdf")
+        return FileType("pdf", "pdf", document=True)
     try:
         with open_container(media, DEFAULT_LIMITS) as container:
             stream, ending = video_stream(container), _video_ending(container.format.name, media.head)
@@ -176,7 +183,9 @@ def image_format(media: MediaFile) -> str | None:
     return None
 
 
-def identify_image(media: MediaFile, limits: MediaLimits = DEFAULT_LIMITS) -> ImageFile.ImageFile:
+def identify_image(
+    media: MediaFile, limits: MediaLimits = DEFAULT_LIMITS, directory: int | None = None
+) -> ImageFile.ImageFile:
     """Reads a picture's header without decoding it. Raises whatever PIL raises, and UserError for a WebP above the
     limits, for which libwebp would allocate memory here already. The caller has to check the size of the others.
 
@@ -195,7 +204,7 @@ def identify_image(media: MediaFile, limits: MediaLimits = DEFAULT_LIMITS) -> Im
         check_size(media.label, *header.size, limits, name)
         return webp.open_webp(media.file, header)
     if name == "TIFF":
-        return open_tiff(media.file, media.label)
+        return open_tiff(media.file, media.label, directory)
     image: ImageFile.ImageFile = PIL.Image.OPEN[name][0](media.rewound(), "")  # type: ignore[arg-type]
     if name in ("AVIF", "HEIF") and "icc_profile" not in image.info and (profile := _nclx_profile(media.head)):
         image.info["icc_profile"] = profile
@@ -285,6 +294,8 @@ def _refuse_other_files(url: str, flags: int, options: dict[str, str]) -> None:
 def _unknown(media: MediaFile) -> UserError:
     """The error for a file of no supported type, as specific as its first bytes allow."""
     label, start = media.label, media.head.lstrip()[:1024].lower()
+    if media.head.startswith(RAW_PHOTOS) or media.head[4:12] == b"ftyp" + RAW_BRAND:
+        return raw_photo(label)
     if _is_text(media.head):
         if start.startswith((b"<!doctype html", b"<html")):
             return UserError(f"{label} is a web page, not a picture or video; download the file itself and send that.")

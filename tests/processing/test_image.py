@@ -301,7 +301,7 @@ def test_newer_layouts_are_read(tmp_path: Path) -> None:
         ({"min_pixels": 100, "max_pixels": 10}, "min_pixels is 100 and max_pixels is 10"),
         ({"image_std": [1, 1]}, "3 numbers"),
         ({"image_std": [1, 1, 0]}, "above 0"),
-        ({"image_mean": "grey"}, "no number"),
+        ({"image_mean": "grey"}, "needs 3 numbers"),
         ({"max_pixels": "many"}, "no number"),
         ({"patch_size": 16}, "patch_size is 16 but config.json says 14"),
         ({"resample": 2}, "bicubic"),
