@@ -53,6 +53,7 @@ PNG_CHUNKS = {
     "an orientation with a wrong checksum": chunk(b"eXIf", EXIF[6:], intact=False),
     "a transparent colour with a wrong checksum": chunk(b"tRNS", bytes(6), intact=False),
     "a name that is none": chunk(b"a?b!", b"x"),
+    "an orientation as JPEG has it": chunk(b"eXIf", EXIF),
     "an orientation in XMP": itxt(b"XML:com.adobe.xmp", XMP_TURNED),
     "an orientation in a program's own text": chunk(
         b"zTXt",
