@@ -102,7 +102,7 @@ def test_endless_work_in_c_code_ends_in_its_limit(workers: WorkerProcesses, tmp_
 def test_a_pdf_whose_forms_draw_each_other_ends_in_its_limit(workers: WorkerProcesses, tmp_path: Path) -> None:
     picture, bomb = a_picture(tmp_path), recursive_pdf(tmp_path / "bomb.pdf")
     with pytest.raises(TooCostly, match=r"^bomb\.pdf (takes more than 1 s of processor time|needs more than 0\.5 GB)"):
-        workers.run(browser_files.pdf_pages, bomb, LIMITS, "bomb.pdf", label="bomb.pdf")
+        workers.run(browser_files.document_pages, bomb, LIMITS, "bomb.pdf", label="bomb.pdf")
     assert workers.run(identify_file, picture, LIMITS, label="a").kind == "image"
 
 
