@@ -553,3 +553,14 @@ def test_the_page_is_updated_at_the_same_pace_however_fast_words_come(
     assert all(later - earlier > 0.03 for earlier, later in itertools.pairwise(moments))
     if interval:
         assert len(moments) >= 3  # and it does move
+
+
+def test_an_answer_that_never_ends_is_cut_and_stopped(
+    parts: Parts, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the length that a saved chat may have, so that it can be opened again."""
+    monkeypatch.setattr("qwen2vl_demo.ui.chat.answers.MAX_TEXT", 200)
+    ask(parts, session, "A long story")
+    last = session.conversation.last
+    assert last is not None and last.answer is not None
+    assert (len(last.answer.text), last.answer.ending) == (200, "length")
