@@ -7,6 +7,7 @@ A session is found by the session hash that Gradio gives each page load. It may 
 from __future__ import annotations
 
 import shutil
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -19,6 +20,8 @@ from qwen2vl_demo.trace import PromptTrace
 from qwen2vl_demo.ui.chat.conversation import Conversation
 
 MAX_SESSIONS = 2000  # held at once
+MAX_BYTES = 256 * 2**20  # that they hold together
+TOKEN_BYTES = 64  # of the text of one token of a prompt that is shown
 MAX_OUTCOMES = 6  # answers of a session whose cost is remembered
 
 
@@ -108,18 +111,35 @@ class Session:
             self.shown = self.prediction = None
             self.preview_number += 1
 
+    def nbytes(self) -> int:
+        """About how much memory it takes."""
+        texts = (text for turn in self.conversation.turns for text in (turn.question, turn.answer and turn.answer.text))
+        held = sum(sys.getsizeof(text) for text in texts if text)
+        held += 512 * sum(len(turn.media) for turn in self.conversation.turns) + 1024 * len(self.conversation.turns)
+        if self.shown is not None:
+            trace = self.shown.trace
+            held += trace.input_ids.nbytes + trace.position_ids.nbytes + TOKEN_BYTES * len(trace)
+        return held + 4096
+
+    def files(self) -> set[str]:
+        """The names in the store of every picture and clip that it may show again."""
+        with self.lock:
+            return {medium.file for turn in self.conversation.turns for medium in turn.media} | set(self.names)
+
     def owns(self, run: Run) -> bool:
         """Whether `run` may still change this session. Call it under the lock."""
         return self.run is run
 
 
 class Sessions:
-    """All sessions. Beyond MAX_SESSIONS, the least recently used is dropped; its browser still has the chat."""
+    """All sessions. Beyond MAX_SESSIONS or `max_bytes`, the least recently used are dropped; their browsers still have
+    the chats."""
 
-    def __init__(self, restore: Callable[[str], Conversation]) -> None:
+    def __init__(self, restore: Callable[[str], Conversation], max_bytes: int = MAX_BYTES) -> None:
         """`restore` reads the conversation that a browser kept, as JSON; it must not raise."""
-        self._restore = restore
+        self._restore, self._max_bytes = restore, max_bytes
         self._sessions: dict[str, Session] = {}  # least recently used first
+        self._weights: dict[str, int] = {}  # bytes of each, as of its last use
         self._lock = threading.Lock()
 
     def open(self, key: str | None, saved: str | None) -> Session:
@@ -131,9 +151,7 @@ class Sessions:
             return session
         with self._lock:
             session = self._sessions.setdefault(key, session)
-            surplus = [k for k in self._sessions if k != key][: max(0, len(self._sessions) - MAX_SESSIONS)]
-        for old in surplus:
-            self.drop(old)
+        self._weigh(key, session)
         return session
 
     def find(self, key: str | None) -> Session | None:
@@ -142,12 +160,37 @@ class Sessions:
             session = self._sessions.pop(key or "", None)
             if session is not None:
                 self._sessions[key or ""] = session
-            return session
+        if session is not None:
+            self._weigh(key or "", session)
+        return session
+
+    def files(self) -> set[str]:
+        """The names in the store of everything that an open tab may show."""
+        with self._lock:
+            sessions = list(self._sessions.values())
+        return set().union(*(session.files() for session in sessions))
+
+    def _weigh(self, key: str, session: Session) -> None:
+        """Notes what a session takes now, and drops others where that is too much together."""
+        weight = session.nbytes()
+        surplus = []
+        with self._lock:
+            if key in self._sessions:
+                self._weights[key] = weight
+            total, count = sum(self._weights.values()), len(self._sessions)
+            for other in self._sessions:
+                if other == key or (total <= self._max_bytes and count <= MAX_SESSIONS):
+                    break
+                surplus.append(other)
+                total, count = total - self._weights.get(other, 0), count - 1
+        for old in surplus:
+            self.drop(old)
 
     def drop(self, key: str | None) -> None:
         """The tab was closed: ends its answer and frees what it held."""
         with self._lock:
             session = self._sessions.pop(key or "", None)
+            self._weights.pop(key or "", None)
         if session is not None:
             session.cancel_run()
             for file in session.exports:

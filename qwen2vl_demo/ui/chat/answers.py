@@ -32,7 +32,7 @@ from qwen2vl_demo.ui.chat.conversation import (
 from qwen2vl_demo.ui.chat.markdown import GrowingMarkdown
 from qwen2vl_demo.ui.chat.page_update import FAILED, PageUpdate, report, settled
 from qwen2vl_demo.ui.chat.prompts import PreparedPrompt, Prompts
-from qwen2vl_demo.ui.chat.saved_chat import MAX_TEXT, clean, dumps
+from qwen2vl_demo.ui.chat.saved_chat import MAX_TEXT, check_size, clean, dumps
 from qwen2vl_demo.ui.chat.streaming import AnswerStream
 from qwen2vl_demo.ui.media_store import MediaStore
 from qwen2vl_demo.ui.sessions import Draft, Prediction, Run, Session
@@ -241,6 +241,7 @@ class Answers:
             retried = before.last is not None and before.last.has_words
             settings = settings.for_retry() if retried else settings
             question = before.answered(None)
+        check_size(question)
         return replace(question, system=settings.system), settings
 
     def _turn(self, session: Session, draft: Draft) -> Turn:

@@ -31,8 +31,8 @@ _ENTITIES = {
     **{"{": "&lcub;", "|": "&verbar;", "}": "&rcub;", "~": "&#126;"},
 }
 # Two "$" must not meet in the page either, where KaTeX looks for formulas. A link ends before <wbr>; there is no named
-# entity for "~", and marked would cut the numeric one.
-_TEXT_ENTITIES = _ENTITIES | {"$": "&dollar;<wbr>", "~": "<wbr>&#126;"}
+# entity for "~", and marked would cut the numeric one. Before an "@", an address names a user and not the server.
+_TEXT_ENTITIES = _ENTITIES | {"$": "&dollar;<wbr>", "~": "<wbr>&#126;", "@": "<wbr>&commat;"}
 _ESCAPED = str.maketrans(_ENTITIES)
 
 BLOCK_GAP = "\n\n"  # between two blocks
@@ -41,10 +41,13 @@ BLOCK_GAP = "\n\n"  # between two blocks
 # and CommonMark forbids them as numeric entities.
 _OPEN, _CLOSE = "\ufdd0", "\ufdd1"
 _ODD_SPACES = dict.fromkeys((0x0B, 0x0C, *range(0x1C, 0x20), 0x85, 0x2028, 0x2029), " ")
-_SOURCE = {**_ODD_SPACES, ord(_OPEN): "\ufffd", ord(_CLOSE): "\ufffd"}
+_BIDI_CONTROLS = dict.fromkeys(
+    (*range(0x202A, 0x202F), *range(0x2066, 0x206A)), "\ufffd"
+)  # would turn an address round
+_SOURCE = {**_ODD_SPACES, **_BIDI_CONTROLS, ord(_OPEN): "\ufffd", ord(_CLOSE): "\ufffd"}
 _SPACES = {**_ODD_SPACES, ord("\t"): " ", ord("\n"): " ", ord("\r"): " "}
 
-_SPECIAL = frozenset("\\`*_~<&]$|%")
+_SPECIAL = frozenset("\\`*_~<&]$|%@")
 _RULE = frozenset(" |:-=_*+")  # a line of these alone is a rule, an underline or the second line of a table
 _MARKERS = frozenset("-+*")
 _LANGUAGE = frozenset("+-#._")

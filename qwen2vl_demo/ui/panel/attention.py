@@ -75,7 +75,7 @@ class AnswerAttention:
                 int(request["word"]),
                 parse_selection(str(request["choice"])),
             )
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, OverflowError, TypeError, ValueError):
             return {**offered, "note": "This is no word of the answer; pick one of those that are shown."}
         if not offered["answer"] or answer_id != offered["answer"]:
             return offered  # another answer is shown by now, or none
