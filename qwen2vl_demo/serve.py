@@ -1,6 +1,7 @@
 """Serves the page: `python app.py`, `qwen2vl-demo serve`, or a Hugging Face Space, which runs app.py."""
 
 import os
+import signal
 import socket
 import sys
 from collections.abc import Sequence
@@ -27,32 +28,52 @@ def main(argv: Sequence[str]) -> int:
 
 
 def serve(settings: Settings) -> None:
-    """Loads the engine, builds the page, launches it and blocks. Raises UserError."""
+    """Loads the engine, builds the page, launches it and blocks until SIGINT or SIGTERM. Raises UserError.
+
+    Nothing of what visitors left is there afterwards.
+    """
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
+    os.umask(0o077)  # files of visitors are for this user of the machine alone
     from qwen2vl_demo.engine.factory import engine_of, options_of
-    from qwen2vl_demo.ui.app import build_demo, launch_options
+    from qwen2vl_demo.ui.app import build_demo, default_data_dir, launch_options
+    from qwen2vl_demo.ui.workspace import UPLOADS, Workspace
 
     print(f"qwen2vl-demo {__version__}", flush=True)
     check_address(settings.host, settings.port)
     engine = engine_of(settings)
     print(f"Model: {engine.name}, {engine.description}", flush=True)
-    demo = build_demo(
-        engine,
-        data_dir=Path(settings.data_dir).expanduser() if settings.data_dir else None,
-        max_file_mb=settings.max_file_mb,
-        defaults=options_of(settings),
-    )
-    _, url, public = demo.launch(
-        **launch_options(max_file_mb=settings.max_file_mb),
-        server_name=settings.host,  # None leaves it to GRADIO_SERVER_NAME and _PORT, as a Space sets them
-        server_port=settings.port,
-        auth=settings.credentials,
-        share=settings.share,
-        quiet=True,
-        prevent_thread_lock=True,
-    )
-    print(f"Open {public or url}", flush=True)
-    demo.block_thread()
+    workspace = Workspace(Path(settings.data_dir).expanduser() if settings.data_dir else default_data_dir())
+    os.environ["GRADIO_TEMP_DIR"] = str(workspace.folder / UPLOADS)
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        demo = build_demo(
+            engine,
+            data_dir=workspace.folder,
+            max_file_mb=settings.max_file_mb,
+            visitor_files_mb=settings.visitor_files_mb,
+            all_files_mb=settings.all_files_mb,
+            defaults=options_of(settings),
+        )
+        _, url, public = demo.launch(
+            **launch_options(demo, max_file_mb=settings.max_file_mb),
+            server_name=settings.host,  # None leaves it to GRADIO_SERVER_NAME and _PORT, as a Space sets them
+            server_port=settings.port,
+            auth=settings.credentials,
+            share=settings.share,
+            quiet=True,
+            prevent_thread_lock=True,
+        )
+        print(f"Open {public or url}", flush=True)
+        try:
+            demo.block_thread()
+        finally:
+            demo.close(verbose=False)
+    finally:
+        workspace.close()
+
+
+def _terminate(number: int, frame: object) -> None:
+    raise SystemExit(128 + number)
 
 
 def check_address(host: str | None, port: int | None) -> None:

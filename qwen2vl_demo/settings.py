@@ -119,6 +119,12 @@ class Settings:
     auth: str | None = _flag(None, "ask visitors for this name and password", metavar="USER:PASS", secret=True)
     share: bool = _flag(False, "open a public gradio.live link to this machine", convert=_switch)
     max_file_mb: int = _flag(50, "largest file that a visitor may upload, in megabytes", convert=_integer, metavar="N")
+    visitor_files_mb: int = _flag(
+        1000, "megabytes of files that one visitor may have here at once", convert=_integer, metavar="N"
+    )
+    all_files_mb: int = _flag(
+        8000, "megabytes of files that all visitors may have here at once", convert=_integer, metavar="N"
+    )
     data_dir: str | None = _flag(
         None, "where the page keeps its working files; without it ~/.cache/qwen2vl-demo", metavar="DIR"
     )
@@ -156,6 +162,12 @@ class Settings:
         if self.auth is not None:
             _check(bool(re.fullmatch(r"[^:]+:.+", self.auth)), "auth", "it must be a name, a colon and a password")
         _check(1 <= self.max_file_mb <= 4096, "max_file_mb", f"{self.max_file_mb} is not between 1 and 4096 megabytes")
+        _check(
+            1 <= self.visitor_files_mb <= self.all_files_mb,
+            "visitor_files_mb",
+            f"{self.visitor_files_mb} is not between 1 and the {self.all_files_mb} megabytes of all visitors",
+        )
+        _check(self.all_files_mb <= 10**7, "all_files_mb", f"{self.all_files_mb} is more than 10000000 megabytes")
         least = self.min_pixels
         if least is not None:
             _check(least >= 784, "min_pixels", f"{least} is less than one merged token, 28x28 = 784 pixels")

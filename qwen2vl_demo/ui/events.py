@@ -10,6 +10,7 @@ from __future__ import annotations
 import html
 import mimetypes
 import secrets
+import shutil
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ from qwen2vl_demo.ui.chat.export import export_html, export_json
 from qwen2vl_demo.ui.chat.page_update import FAILED, PageUpdate, report
 from qwen2vl_demo.ui.example_cards import Example
 from qwen2vl_demo.ui.layout import Page
+from qwen2vl_demo.ui.media_store import DISK_FULL, disk_full
 from qwen2vl_demo.ui.panel.panel import Panel
 from qwen2vl_demo.ui.panel.tab import AT_ONCE, QUEUED, PageContext, Updates
 from qwen2vl_demo.ui.parts import Parts
@@ -71,7 +73,7 @@ class PageEvents:
             finished.append(responded.then(self.finish, None, whole, **AT_ONCE))
         chat.composer.stop(self.stop, None, whole, **AT_ONCE)
         undone = chat.undo.click(self.undo, saved, whole, **AT_ONCE)
-        cleared = gr.on([chat.clear.click, chat.chatbot.clear], self.clear, None, whole, **AT_ONCE)
+        cleared = gr.on([chat.clear.click, chat.chatbot.clear], self.clear, [chat.composer], whole, **AT_ONCE)
         system = page.settings["system"]
         loaded = demo.load(self.load, saved, [*whole, system], js=RECALL, **AT_ONCE)
         opened = chat.load.upload(
@@ -153,8 +155,15 @@ class PageEvents:
     def undo(self, request: gr.Request, saved: str) -> Any:
         return self._whole(self.parts.controller.undo(self._open(request, saved)))
 
-    def clear(self, request: gr.Request) -> Any:
-        return self._whole(self.parts.controller.clear(self._open(request, "")))
+    def clear(self, request: gr.Request, box: Any) -> Any:
+        """An empty chat. Its files are deleted, but for those that stand in the composer."""
+        session, parts = self._open(request, ""), self.parts
+        files = session.files()
+        update = parts.controller.clear(session)
+        parts.store.forget(files, parts.sessions.files())
+        parts.uploads.release(request.session_hash or "", keep={Path(path) for path in _draft(box).files})
+        session.delete_exports()
+        return self._whole(update)
 
     def load(self, request: gr.Request, saved: str) -> Any:
         session = self._open(request, saved)
@@ -192,12 +201,17 @@ class PageEvents:
             return {page.download: None, page.chat.notice: _notice("There is nothing to save yet.")}
         folder = Path(page.download.GRADIO_CACHE) / f"chat-{secrets.token_hex(16)}"
         try:
-            folder.mkdir(parents=True)
+            folder.mkdir(parents=True, mode=0o700)
             file = folder / name
+            file.touch(mode=0o600)
             file.write_text(write(session.conversation), encoding="utf-8")
         except Exception as problem:
-            report(problem, "saving a chat")
-            return {page.download: None, page.chat.notice: _notice(FAILED.format("the export"))}
+            shutil.rmtree(folder, ignore_errors=True)
+            full = isinstance(problem, OSError) and problem.errno in DISK_FULL
+            if not full:
+                report(problem, "saving a chat")
+            sentence = str(disk_full()) if full else FAILED.format("the export")
+            return {page.download: None, page.chat.notice: _notice(sentence)}
         session.exports.append(file)
         return {page.download: gr.DownloadButton(value=str(file)), page.chat.notice: ""}
 
@@ -226,7 +240,9 @@ class PageEvents:
             await answers.aclose()
 
     def close(self, request: gr.Request) -> None:
+        """A tab was closed. Its media stay for a moment, as it may be loading again."""
         self.parts.sessions.drop(request.session_hash)
+        self.parts.uploads.release(request.session_hash or "")
 
     def _open(self, request: gr.Request, saved: str) -> Session:
         return self.parts.sessions.open(request.session_hash, saved if isinstance(saved, str) else None)

@@ -1,4 +1,4 @@
-"""The visitors' media on disk, content-addressed, kept apart from Gradio's cache and cleaned up by age and size.
+"""The visitors' media on disk, content-addressed, kept apart from Gradio's cache, deleted when no tab shows them.
 
 Gradio's own cache is emptied when the app shuts down; a chat that survives a restart needs its media, so they are
 copied here. A file is called `DIGEST.ENDING`: the SHA-256 of its bytes, which says nothing about the visitor and cannot
@@ -8,13 +8,16 @@ threads and several processes.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import logging
 import os
+import re
 import secrets
 import shutil
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import PIL.Image
@@ -34,9 +37,14 @@ VIEW_SIDE = 1600  # px, the longer side of a picture made for the browser
 DIRECT_BYTES = 6 * 2**20  # a picture above this is shown reduced
 SWEEP_INTERVAL = 600  # seconds between two sweeps, at least
 MAX_DOCUMENTS = 256  # PDFs whose pages are remembered
+KEEP_AFTER_CLOSE = 60.0  # seconds that a file stays which no open tab shows; a page that is loaded again needs it
+KEEP_AFTER_START = 600.0  # the same for what another run left: browsers ask for it when they find the page again
+PART_AGE = 3600.0  # seconds after which half a file belongs to nobody
 TOUCH_INTERVAL = 3600  # seconds; the time of last use is no more precise than this
 PLAYABLE = {"mp4", "webm", "mov", "m4v"}  # endings of what browsers play; of any other clip a frame is shown
 OLD_ENDINGS = ("bin", "tif", "mpeg", "m4v")  # given by earlier versions in place of those of media.ENDINGS
+DIGEST = re.compile(r"[0-9a-f]{64}")
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 SHOWABLE = {"png", "jpg", "gif", "webp"}
 
 
@@ -62,6 +70,8 @@ class MediaStore:
         self._pages: LRUCache[str, tuple[str, ...]] = LRUCache(MAX_DOCUMENTS)  # digest of a PDF: its pages' file names
         self._last_sweep = 0.0
         self.sweep()
+        found = time.time() + KEEP_AFTER_START - KEEP_AFTER_CLOSE
+        self._last_use = {_digest_in(path): found for _, _, path in _files(folder)}  # by digest, of a tab that shows it
 
     def add(self, path: Path, name: str) -> tuple[Medium, ...]:
         """Stores an uploaded file; a PDF becomes one picture per page.
@@ -86,12 +96,9 @@ class MediaStore:
             raise UserError(f"This saved chat cannot be read: {expected.name} is not what it is said to be.")
         if found.kind == "image":
             media.open_image(data, self.limits, expected.name)
-        part = self._part()
-        try:
+        with self._part() as part:
             part.write_bytes(data)
             return self._store(part, found.kind, found.ending, expected.name)
-        finally:
-            part.unlink(missing_ok=True)
 
     def path(self, medium: Medium) -> Path | None:
         """The stored file of a medium, or None if it is no longer there.
@@ -134,7 +141,11 @@ class MediaStore:
             except UserError:
                 return None
             picture.thumbnail((VIEW_SIDE, VIEW_SIDE))
-            self._save_view(draw_boxes(picture, boxes), drawn)
+            try:
+                self._save_view(draw_boxes(picture, boxes), drawn)
+            except (UserError, OSError):
+                log.warning("no picture with boxes could be kept")
+                return None
         return drawn
 
     def touch(self, conversation: Conversation) -> None:
@@ -157,6 +168,30 @@ class MediaStore:
                 path.unlink(missing_ok=True)
                 total -= size
 
+    def forget(self, files: Collection[str], in_use: Collection[str] = ()) -> None:
+        """Deletes media by their file names, with all that was made of them, unless they are in use elsewhere."""
+        digests = {file.partition(".")[0] for file in files} - {file.partition(".")[0] for file in in_use}
+        for digest in digests:
+            self._last_use.pop(digest, None)
+            for path in self.folder.glob(f"{digest}.*") if DIGEST.fullmatch(digest) else ():
+                path.unlink(missing_ok=True)
+
+    def release_unused(self, in_use: Collection[str], now: float | None = None) -> None:
+        """Deletes what no open tab has shown for a while; `in_use` are the file names of what open tabs show."""
+        now = time.time() if now is None else now
+        used = {file.partition(".")[0] for file in in_use}
+        self._last_use |= dict.fromkeys(used, now)
+        for written, _, path in _files(self.folder):
+            digest = _digest_in(path)
+            if path.suffix == ".part":
+                unused = now - written > PART_AGE
+            else:
+                unused = digest not in used and now - self._last_use.setdefault(digest, now) > KEEP_AFTER_CLOSE
+            if unused:
+                path.unlink(missing_ok=True)
+        kept = {_digest_in(path) for _, _, path in _files(self.folder)}
+        self._last_use = {digest: at for digest, at in self._last_use.items() if digest in kept}
+
     def _store(self, path: Path, kind: MediumKind, ending: str, name: str) -> Medium:
         digest = _digest_of_file(path)
         target = self.folder / f"{digest}.{ending}"
@@ -166,10 +201,8 @@ class MediaStore:
             _touch(target)
         else:
             self.sweep()
-            part = self._part()
-            shutil.copyfile(path, part)
-            part.chmod(0o600)
-            part.replace(target)
+            with self._writing(target) as part:
+                shutil.copyfile(path, part)
         return Medium(kind, target.name, clean(name)[:MAX_NAME])
 
     def _find(self, digest: str) -> Path | None:
@@ -191,12 +224,9 @@ class MediaStore:
         )
 
     def _add_page(self, page: PIL.Image.Image, name: str) -> Medium:
-        part = self._part()
-        try:
+        with self._part() as part:
             page.save(part, "PNG")
             return self._store(part, "image", "png", name)
-        finally:
-            part.unlink(missing_ok=True)
 
     def _still(self, path: Path, kind: MediumKind) -> PIL.Image.Image:
         """A picture, or the first frame of a clip."""
@@ -209,18 +239,40 @@ class MediaStore:
 
     def _save_view(self, picture: PIL.Image.Image, target: Path) -> None:
         picture.thumbnail((VIEW_SIDE, VIEW_SIDE))
-        part = self._part()
-        picture.save(part, "WEBP", quality=88)
-        part.chmod(0o600)
-        part.replace(target)
+        with self._writing(target) as part:
+            picture.save(part, "WEBP", quality=88)
 
-    def _part(self) -> Path:
-        return self.folder / f"{secrets.token_hex(16)}.part"
+    @contextlib.contextmanager
+    def _writing(self, target: Path) -> Iterator[Path]:
+        """A file to write that becomes `target` once it is complete."""
+        with self._part() as part:
+            yield part
+            part.chmod(0o600)
+            part.replace(target)
+
+    @contextlib.contextmanager
+    def _part(self) -> Iterator[Path]:
+        """A place for half a file, of which nothing stays. Raises UserError where the disk is full."""
+        part = self.folder / f"{secrets.token_hex(16)}.part"
+        try:
+            yield part
+        except OSError as problem:
+            raise disk_full() if problem.errno in DISK_FULL else problem from None
+        finally:
+            part.unlink(missing_ok=True)
 
 
 def _view_size(size: tuple[int, int]) -> tuple[int, int]:
     scale = min(1.0, VIEW_SIDE / max(size))
     return max(2, round(size[0] * scale)), max(2, round(size[1] * scale))
+
+
+def disk_full() -> UserError:
+    return UserError("The disk of this server is full, so nothing new can be kept; try again later.")
+
+
+def _digest_in(path: Path) -> str:
+    return path.name.partition(".")[0]
 
 
 def _digest_of(medium: Medium) -> str:

@@ -8,6 +8,7 @@ from qwen2vl_demo.engine.protocol import Engine, GenerationOptions
 from qwen2vl_demo.ui.chat.answers import Answers
 from qwen2vl_demo.ui.chat.controller import ChatController, kept_conversation
 from qwen2vl_demo.ui.chat.prompts import Prompts
+from qwen2vl_demo.ui.gate.uploads import Uploads
 from qwen2vl_demo.ui.media_store import MediaStore
 from qwen2vl_demo.ui.panel.attention import AnswerAttention
 from qwen2vl_demo.ui.panel.experiments import Experiments
@@ -23,6 +24,7 @@ class Parts:
 
     engine: Engine
     store: MediaStore
+    uploads: Uploads
     form: SettingsForm
     sessions: Sessions
     controller: ChatController
@@ -31,13 +33,20 @@ class Parts:
     experiments: Experiments
 
     @classmethod
-    def build(cls, engine: Engine, store: MediaStore, defaults: GenerationOptions | None = None) -> Parts:
-        """`defaults` are the options that the settings start with."""
+    def build(
+        cls,
+        engine: Engine,
+        store: MediaStore,
+        defaults: GenerationOptions | None = None,
+        uploads: Uploads | None = None,
+    ) -> Parts:
+        """`defaults` are the options that the settings start with; without `uploads` there are none."""
         form = SettingsForm(defaults or GenerationOptions(), engine.pixel_limits)
         prompts, threads = Prompts(engine, store), WorkerThreads()
         return cls(
             engine=engine,
             store=store,
+            uploads=uploads or Uploads(store.folder.parent / "uploads"),
             form=form,
             sessions=Sessions(restore=lambda saved: kept_conversation(saved, store)),
             controller=ChatController(answers=Answers(engine, store, prompts, form, threads), store=store),
@@ -45,3 +54,8 @@ class Parts:
             attention=AnswerAttention(engine, prompts, threads),
             experiments=Experiments(engine, prompts, form, threads),
         )
+
+    def tidy(self) -> None:
+        """Deletes the files that no open tab shows any more."""
+        self.store.release_unused(self.sessions.files())
+        self.uploads.sweep(self.sessions.keys())

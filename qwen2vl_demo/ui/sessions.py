@@ -121,6 +121,12 @@ class Session:
             held += trace.input_ids.nbytes + trace.position_ids.nbytes + TOKEN_BYTES * len(trace)
         return held + 4096
 
+    def delete_exports(self) -> None:
+        with self.lock:
+            exports, self.exports = self.exports, []
+        for file in exports:
+            shutil.rmtree(file.parent, ignore_errors=True)
+
     def files(self) -> set[str]:
         """The names in the store of every picture and clip that it may show again."""
         with self.lock:
@@ -164,6 +170,10 @@ class Sessions:
             self._weigh(key or "", session)
         return session
 
+    def keys(self) -> list[str]:
+        with self._lock:
+            return list(self._sessions)
+
     def files(self) -> set[str]:
         """The names in the store of everything that an open tab may show."""
         with self._lock:
@@ -193,8 +203,7 @@ class Sessions:
             self._weights.pop(key or "", None)
         if session is not None:
             session.cancel_run()
-            for file in session.exports:
-                shutil.rmtree(file.parent, ignore_errors=True)
+            session.delete_exports()
 
     def __len__(self) -> int:
         with self._lock:

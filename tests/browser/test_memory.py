@@ -71,8 +71,8 @@ def test_a_restart_of_the_app_keeps_chat_and_pictures(visit: Visits, material: P
 def test_a_session_that_is_lost_under_an_open_page_goes_on(fake: Tab, fake_app: App) -> None:
     """What happens when a laptop sleeps: the server takes the tab for closed while the page still stands."""
     fake.ask("One")
-    for key in list(fake_app.demo.sessions._sessions):
-        fake_app.demo.sessions.drop(key)
+    for key in list(fake_app.demo.parts.sessions._sessions):
+        fake_app.demo.parts.sessions.drop(key)
     assert fake.ask("Two").startswith("In turn 2")
     expect(fake.questions).to_have_count(2)
 
