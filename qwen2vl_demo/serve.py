@@ -11,6 +11,9 @@ from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.settings import Settings
 from qwen2vl_demo.version import __version__
 
+# The modules whose functions open files.
+DECODERS = ("qwen2vl_demo.processing.image", "qwen2vl_demo.media.browser_files")
+
 
 def main(argv: Sequence[str]) -> int:
     """`python app.py ARGV`: serves the page until Ctrl-C and returns the exit status.
@@ -34,18 +37,21 @@ def serve(settings: Settings) -> None:
     """
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
     os.umask(0o077)  # files of visitors are for this user of the machine alone
+    from qwen2vl_demo.decoding import decoding_for_strangers
     from qwen2vl_demo.engine.factory import engine_of, options_of
     from qwen2vl_demo.ui.app import build_demo, default_data_dir, launch_options
     from qwen2vl_demo.ui.workspace import UPLOADS, Workspace
 
     print(f"qwen2vl-demo {__version__}", flush=True)
     check_address(settings.host, settings.port)
-    engine = engine_of(settings)
-    print(f"Model: {engine.name}, {engine.description}", flush=True)
-    workspace = Workspace(Path(settings.data_dir).expanduser() if settings.data_dir else default_data_dir())
-    os.environ["GRADIO_TEMP_DIR"] = str(workspace.folder / UPLOADS)
-    signal.signal(signal.SIGTERM, _terminate)
+    decoding = decoding_for_strangers(settings.decode_seconds, DECODERS)
+    workspace: Workspace | None = None
     try:
+        engine = engine_of(settings, decoding)
+        print(f"Model: {engine.name}, {engine.description}", flush=True)
+        workspace = Workspace(Path(settings.data_dir).expanduser() if settings.data_dir else default_data_dir())
+        os.environ["GRADIO_TEMP_DIR"] = str(workspace.folder / UPLOADS)
+        signal.signal(signal.SIGTERM, _terminate)
         demo = build_demo(
             engine,
             data_dir=workspace.folder,
@@ -53,6 +59,7 @@ def serve(settings: Settings) -> None:
             visitor_files_mb=settings.visitor_files_mb,
             all_files_mb=settings.all_files_mb,
             defaults=options_of(settings),
+            decoding=decoding,
         )
         _, url, public = demo.launch(
             **launch_options(demo, max_file_mb=settings.max_file_mb),
@@ -69,7 +76,9 @@ def serve(settings: Settings) -> None:
         finally:
             demo.close(verbose=False)
     finally:
-        workspace.close()
+        decoding.close()
+        if workspace is not None:
+            workspace.close()
 
 
 def _terminate(number: int, frame: object) -> None:

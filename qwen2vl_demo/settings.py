@@ -125,6 +125,9 @@ class Settings:
     all_files_mb: int = _flag(
         8000, "megabytes of files that all visitors may have here at once", convert=_integer, metavar="N"
     )
+    decode_seconds: int = _flag(
+        10, "processor time that opening one file of a visitor may take, in seconds", convert=_integer, metavar="N"
+    )
     data_dir: str | None = _flag(
         None, "where the page keeps its working files; without it ~/.cache/qwen2vl-demo", metavar="DIR"
     )
@@ -168,6 +171,8 @@ class Settings:
             f"{self.visitor_files_mb} is not between 1 and the {self.all_files_mb} megabytes of all visitors",
         )
         _check(self.all_files_mb <= 10**7, "all_files_mb", f"{self.all_files_mb} is more than 10000000 megabytes")
+        seconds = self.decode_seconds
+        _check(1 <= seconds <= 3600, "decode_seconds", f"{seconds} is not between 1 and 3600 seconds")
         least = self.min_pixels
         if least is not None:
             _check(least >= 784, "min_pixels", f"{least} is less than one merged token, 28x28 = 784 pixels")

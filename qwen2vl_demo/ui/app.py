@@ -18,6 +18,7 @@ import gradio as gr
 from gradio.utils import get_upload_folder
 from starlette.middleware import Middleware
 
+from qwen2vl_demo.decoding import Decoding
 from qwen2vl_demo.engine.protocol import Engine, GenerationOptions
 from qwen2vl_demo.media import MediaLimits
 from qwen2vl_demo.ui import theme
@@ -58,15 +59,17 @@ def build_demo(
     visitor_files_mb: int = 1000,
     all_files_mb: int = 8000,
     defaults: GenerationOptions | None = None,
+    decoding: Decoding | None = None,
 ) -> gr.Blocks:
     """The page. `examples` are the cards of the empty chat (None: those in assets/examples), `defaults` what the
     settings start with, `max_file_mb` what `launch_options` was told; all files of one visitor, and of all visitors,
-    may have `visitor_files_mb` and `all_files_mb`. The Blocks that is returned has the parts of the page as its
+    may have `visitor_files_mb` and `all_files_mb`. `decoding` is where the files of visitors are decoded, by default in
+    this process; for strangers give what `serve` gives. The Blocks that is returned has the parts of the page as its
     attribute `parts`.
     """
     limits = MediaLimits.for_uploads(max_file_mb)
     folder = data_dir or default_data_dir()
-    store = MediaStore(folder / MEDIA, limits=limits, max_bytes=all_files_mb * MB)
+    store = MediaStore(folder / MEDIA, limits=limits, max_bytes=all_files_mb * MB, decoding=decoding)
     received = Path(get_upload_folder())
     uploads = Uploads(
         received,

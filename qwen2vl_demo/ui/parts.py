@@ -31,6 +31,7 @@ class Parts:
     preview: Preview
     attention: AnswerAttention
     experiments: Experiments
+    threads: WorkerThreads
 
     @classmethod
     def build(
@@ -53,6 +54,7 @@ class Parts:
             preview=Preview(engine, store, prompts, form),
             attention=AnswerAttention(engine, prompts, threads),
             experiments=Experiments(engine, prompts, form, threads),
+            threads=threads,
         )
 
     def tidy(self) -> None:

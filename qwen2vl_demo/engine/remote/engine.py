@@ -16,6 +16,7 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from qwen2vl_demo.attention_trace import AttentionTrace, Word
+from qwen2vl_demo.decoding import Decoding
 from qwen2vl_demo.engine.cost.estimate import Estimate, tokens_only
 from qwen2vl_demo.engine.processors import processor_for, reference_processor
 from qwen2vl_demo.engine.protocol import Chunk, GenerationOptions, Result, StopReason
@@ -61,6 +62,7 @@ class RemoteEngine:
         timeout: float = 300.0,
         checkpoint: str = "nano",
         limits: MediaLimits | None = None,
+        decoding: Decoding | None = None,
     ) -> RemoteEngine:
         """Asks the server which models it serves and takes `model`, or the only one.
 
@@ -69,8 +71,8 @@ class RemoteEngine:
         """
         server = discover(Server(base_url(url), model or "", key, timeout))
         if checkpoint in ("nano", "none"):
-            return cls(server, reference_processor(limits), exact_text=False)
-        return cls(server, processor_for(checkpoint, limits), exact_text=True)
+            return cls(server, reference_processor(limits, decoding), exact_text=False)
+        return cls(server, processor_for(checkpoint, limits, decoding), exact_text=True)
 
     @property
     def pixel_limits(self) -> tuple[int, int]:
@@ -82,8 +84,10 @@ class RemoteEngine:
     def prepare(self, messages: Sequence[Message], options: GenerationOptions) -> PromptTrace:
         return self._process(messages, options).trace
 
-    def prompt(self, messages: Sequence[Message], options: GenerationOptions) -> Prompt:
-        return self._process(messages, options, thumbnails=True)
+    def prompt(
+        self, messages: Sequence[Message], options: GenerationOptions, cancel: threading.Event | None = None
+    ) -> Prompt:
+        return self._process(messages, options, cancel, thumbnails=True)
 
     def estimate(self, trace: PromptTrace, options: GenerationOptions) -> Estimate:
         counted = "" if self.exact_text else " The tokens of words are counted with nano's tokenizer."
