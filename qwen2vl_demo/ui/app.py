@@ -42,7 +42,7 @@ from qwen2vl_demo.ui.panel.rotation_tab import RotationTab
 from qwen2vl_demo.ui.parts import Parts
 from qwen2vl_demo.ui.workspace import MEDIA
 
-TIDY_INTERVAL = 15.0  # seconds between two looks for files that no tab shows any more
+TIDY_INTERVAL = 5.0  # seconds between two looks for files that no tab shows any more
 
 
 def default_data_dir() -> Path:

@@ -7,6 +7,7 @@ what a visitor starts, since only there a lost session has to be restored; what 
 
 from __future__ import annotations
 
+import asyncio
 import html
 import mimetypes
 import secrets
@@ -114,6 +115,7 @@ class PageEvents:
         self.panel.wire(
             PageContext(
                 open_session=self._open,
+                opened_session=self._opened,
                 find_session=self._find,
                 saved=page.saved,
                 settings=page.settings,
@@ -172,7 +174,7 @@ class PageEvents:
         return self._whole(self.parts.controller.restore(session)) | self._system(session)
 
     async def open_file(self, request: gr.Request, path: str | None, saved: str) -> Any:
-        session = self._open(request, saved)
+        session = await self._opened(request, saved)
 
         def read() -> PageUpdate:
             return self.parts.controller.import_chat(session, Path(path).read_bytes() if path else b"")
@@ -182,7 +184,7 @@ class PageEvents:
 
     async def refresh(self, request: gr.Request, box: Any, saved: str | None = None, **settings: Any) -> Any:
         """The line of cost, and all tabs of the panel. Without `saved` a session that is gone stays gone."""
-        session = (self._find(request) or Session()) if saved is None else self._open(request, saved)
+        session = (self._find(request) or Session()) if saved is None else await self._opened(request, saved)
         draft = _draft(box)
         begun = session.begin_preview(draft.files)  # at once, so that the draft before is no longer opened
 
@@ -206,7 +208,7 @@ class PageEvents:
 
     async def _save(self, request: gr.Request, saved: str, name: str, write: Callable[[Conversation], str]) -> Any:
         """Writes the chat to a file that only this visitor can name; it is deleted when the tab closes."""
-        page, session = self.page, self._open(request, saved)
+        page, session = self.page, await self._opened(request, saved)
         if not session.conversation.turns:
             return {page.download: None, page.chat.notice: _notice("There is nothing to save yet.")}
         folder = Path(page.download.GRADIO_CACHE) / f"chat-{secrets.token_hex(16)}"
@@ -257,6 +259,10 @@ class PageEvents:
 
     def _open(self, request: gr.Request, saved: str) -> Session:
         return self.parts.sessions.open(request.session_hash, saved if isinstance(saved, str) else None)
+
+    async def _opened(self, request: gr.Request, saved: str) -> Session:
+        """`_open` for a coroutine: to read what a browser kept takes a while, and the event loop must not wait."""
+        return await asyncio.to_thread(self._open, request, saved)
 
     def _find(self, request: gr.Request) -> Session | None:
         return self.parts.sessions.find(request.session_hash)

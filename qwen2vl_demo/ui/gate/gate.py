@@ -12,7 +12,7 @@ import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlencode
 
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.ui.gate.calls import Calls
@@ -104,6 +104,8 @@ class Gate:
             started = True
             if message["type"] == "http.response.body":
                 answered.append(message.get("body", b""))
+                if not message.get("more_body", False):
+                    self._rules.uploads.kept(visitor, _strings(b"".join(answered)))
             await send(message)
 
         try:
@@ -115,7 +117,6 @@ class Gate:
             if started or problem.errno not in DISK_FULL:
                 raise
             raise Refused(507, NO_ROOM) from None
-        self._rules.uploads.kept(visitor, _strings(b"".join(answered)))
 
     async def _login(self, scope: Scope, receive: Receive, send: Send) -> None:
         """After wrong passwords an address, and a name from there, have to wait; nobody else does."""
@@ -125,7 +126,7 @@ class Gate:
         if wait > 0:
             seconds = f"{wait:.0f} second" + ("s" if round(wait) != 1 else "")
             raise Refused(429, f"Too many wrong passwords. Wait {seconds} and try again.")
-        body = "&".join(f"{key}={_quoted(values[0])}" for key, values in form.items()).encode()
+        body = urlencode({key: values[0] for key, values in form.items()}).encode()
 
         async def listening(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -207,9 +208,3 @@ def _strings(body: bytes) -> list[str]:
     except ValueError:
         return []
     return [item for item in found if isinstance(item, str)] if isinstance(found, list) else []
-
-
-def _quoted(value: str) -> str:
-    from urllib.parse import quote_plus
-
-    return quote_plus(value)

@@ -18,7 +18,8 @@ from pathlib import Path
 from qwen2vl_demo.errors import UserError
 
 MB = 10**6
-KEEP_FREE = 64 * MB  # of the disk, for everything else
+KEEP_FREE = MB // 2  # of the disk, for everything else
+COPIES = 2  # of an upload: Gradio's, and the one in the media store
 UNNAMED_AGE = 120.0  # seconds after which an upload that no call has named is deleted
 
 
@@ -124,7 +125,7 @@ class Uploads:
             )
         everything = sum(upload.size for upload in self._files.values()) + sum(self._arriving.values())
         free = shutil.disk_usage(self.folder).free - sum(self._arriving.values())
-        if everything + size > self._all_mb * MB or free < size + KEEP_FREE:
+        if everything + size > self._all_mb * MB or free < COPIES * size + KEEP_FREE:
             raise UserError("This server has no room for more files now; try again in a few minutes.")
 
 
