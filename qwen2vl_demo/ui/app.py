@@ -97,8 +97,10 @@ def build_demo(
         page = draw_page(engine, parts.form, panel, cards, max_file_mb)
         PageEvents(page, parts, panel, cards).wire(demo)
     demo.parts = parts
-    served = [uploads.folder, store.folder, *{file.parent for card in cards for file in card.files}]
-    demo.gate_rules = GateRules(Calls(demo, served, uploads.named), uploads, Logins())
+    shown = sorted({file.parent for card in cards for file in card.files})
+    calls = Calls(demo, [uploads.folder, store.folder, *shown], uploads.named)
+    names = {str(folder): f"/examples-{number}" for number, folder in enumerate(shown, 1)}
+    demo.gate_rules = GateRules(calls, uploads, Logins(), names)
     return demo.queue(max_size=64, default_concurrency_limit=8)
 
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import errno
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qs, urlencode
+from urllib.parse import parse_qs, quote, urlencode
 
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.ui.gate.calls import Calls
@@ -29,6 +29,7 @@ MAX_CALL = 12 * 2**20  # bytes of a call; the largest part of it is the chat tha
 MAX_FORM = 16 * 2**10  # bytes of a login
 IN_PLACE = 64 * 2**10  # bytes of a call that is read without a thread of its own
 API = "/gradio_api"
+FILE = f"{API}/file="
 CALLS = (f"{API}/run/", f"{API}/api/", f"{API}/call/", f"{API}/queue/join")
 USED = (
     *("/assets/", "/static/", "/svelte/", "/config", "/theme.css", "/favicon.ico", "/robots.txt", "/manifest.json"),
@@ -49,6 +50,7 @@ class GateRules:
     calls: Calls
     uploads: Uploads
     logins: Logins
+    names: Mapping[str, str]  # of folders whose files the page shows from the start: what visitors see in place of them
 
 
 class Gate:
@@ -73,6 +75,10 @@ class Gate:
                 await self._upload(scope, receive, send)
             elif path.rstrip("/") == "/login" and scope["method"] == "POST":
                 await self._login(scope, receive, send)
+            elif path in ("", "/") or path.rstrip("/") == "/config":
+                await self._app(scope, receive, _Renaming(send, self._rules.names))
+            elif path.startswith(FILE):
+                await self._app(_renamed_back(scope, self._rules.names), receive, send)
             else:
                 await self._app(scope, receive, send)
         except Refused as refused:
@@ -134,6 +140,37 @@ class Gate:
             await send(message)
 
         await self._app(_with_length(scope, len(body)), _replay(body, receive), listening)
+
+
+class _Renaming:
+    """Sends a short response with other names for folders of this machine."""
+
+    def __init__(self, send: Send, names: Mapping[str, str]) -> None:
+        self._send, self._names = send, names
+        self._start: Message = {}
+        self._pieces: list[bytes] = []
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self._start = message
+            return
+        self._pieces.append(message.get("body", b""))
+        if message.get("more_body", False):
+            return
+        body = b"".join(self._pieces)
+        for folder, name in self._names.items():
+            body = body.replace(folder.encode(), name.encode())
+        given = [(key, value) for key, value in self._start["headers"] if key != b"content-length"]
+        length = [(b"content-length", str(len(body)).encode())] if len(given) < len(self._start["headers"]) else []
+        await self._send({**self._start, "headers": [*given, *length]})
+        await self._send({"type": "http.response.body", "body": body})
+
+
+def _renamed_back(scope: Scope, names: Mapping[str, str]) -> Scope:
+    path = scope["path"]
+    for folder, name in names.items():
+        path = path.replace(FILE + name + "/", FILE + folder + "/")
+    return {**scope, "path": path, "raw_path": quote(path).encode()} if path != scope["path"] else scope
 
 
 class Refused(Exception):
