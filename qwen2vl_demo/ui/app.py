@@ -42,6 +42,7 @@ from qwen2vl_demo.ui.panel.rotation_tab import RotationTab
 from qwen2vl_demo.ui.parts import Parts
 from qwen2vl_demo.ui.workspace import MEDIA
 
+AUTH_MESSAGE = "After some wrong passwords the next one is looked at only when a pause has passed; it grows each time."
 TIDY_INTERVAL = 5.0  # seconds between two looks for files that no tab shows any more
 
 
@@ -124,6 +125,7 @@ def launch_options(demo: Any, *, max_file_mb: int = 50) -> dict[str, Any]:
 
     return {
         "app_kwargs": {"middleware": [Middleware(Gate, rules=demo.gate_rules)], "lifespan": tidying},
+        "auth_message": AUTH_MESSAGE,
         "theme": theme.theme(),
         "js": theme.js(),
         "head": theme.head(),

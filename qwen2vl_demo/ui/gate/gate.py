@@ -12,7 +12,11 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qs, quote, urlencode
+from urllib.parse import quote
+
+from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException
+from starlette.requests import Request
 
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.ui.gate.calls import Calls
@@ -29,7 +33,7 @@ MAX_CALL = 12 * 2**20  # bytes of a call; the largest part of it is the chat tha
 MAX_FORM = 16 * 2**10  # bytes of a login
 IN_PLACE = 64 * 2**10  # bytes of a call that is read without a thread of its own
 API = "/gradio_api"
-FILE = f"{API}/file="
+FILE, UPLOAD = f"{API}/file=", f"{API}/upload"
 CALLS = (f"{API}/run/", f"{API}/api/", f"{API}/call/", f"{API}/queue/join")
 USED = (
     *("/assets/", "/static/", "/svelte/", "/config", "/theme.css", "/favicon.ico", "/robots.txt", "/manifest.json"),
@@ -71,7 +75,7 @@ class Gate:
                 raise Refused(403, "Only a visitor can log out, and no picture can.")
             if path.startswith(CALLS):
                 await self._call(scope, receive, send, path)
-            elif path.rstrip("/") == f"{API}/upload":
+            elif path.rstrip("/") == UPLOAD:
                 await self._upload(scope, receive, send)
             elif path.rstrip("/") == "/login" and scope["method"] == "POST":
                 await self._login(scope, receive, send)
@@ -82,7 +86,8 @@ class Gate:
             else:
                 await self._app(scope, receive, send)
         except Refused as refused:
-            await _answer(send, refused.status, str(refused))
+            # The page shows the whole body of what its upload was answered, and one value of what a call was.
+            await _answer(send, refused.status, str(refused), plain=path.rstrip("/") == UPLOAD)
 
     async def _call(self, scope: Scope, receive: Receive, send: Send, path: str) -> None:
         """Gradio gets a call whose arguments were checked."""
@@ -126,13 +131,12 @@ class Gate:
 
     async def _login(self, scope: Scope, receive: Receive, send: Send) -> None:
         """After wrong passwords an address, and a name from there, have to wait; nobody else does."""
-        form = parse_qs((await _body(receive, MAX_FORM)).decode("utf-8", "replace"), keep_blank_values=True)
-        name, address = form.get("username", [""])[0].strip(), address_of(scope)
+        body = await _body(receive, MAX_FORM)
+        name, address = await _field(scope, body, "username"), address_of(scope)
         wait = self._rules.logins.wait(address, name)
         if wait > 0:
             seconds = f"{wait:.0f} second" + ("s" if round(wait) != 1 else "")
             raise Refused(429, f"Too many wrong passwords. Wait {seconds} and try again.")
-        body = urlencode({key: values[0] for key, values in form.items()}).encode()
 
         async def listening(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -179,6 +183,19 @@ class Refused(Exception):
     def __init__(self, status: int, sentence: str) -> None:
         super().__init__(sentence)
         self.status = status
+
+
+async def _field(scope: Scope, body: bytes, name: str) -> str:
+    """A field of a form; "" if there is none."""
+    try:
+        value = (await Request(scope, _replay(body, _nothing)).form(max_files=0, max_fields=8)).get(name)
+    except (HTTPException, MultiPartException, ValueError):
+        return ""
+    return value.strip() if isinstance(value, str) else ""
+
+
+async def _nothing() -> Message:
+    return {"type": "http.disconnect"}
 
 
 def visitor_of(scope: Scope) -> str:
@@ -232,9 +249,10 @@ def _replay(body: bytes, receive: Receive) -> Receive:
     return again
 
 
-async def _answer(send: Send, status: int, sentence: str) -> None:
-    body = json.dumps({"detail": sentence, "error": sentence}).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+async def _answer(send: Send, status: int, sentence: str, *, plain: bool) -> None:
+    body = sentence.encode() if plain else json.dumps({"detail": sentence, "error": sentence}).encode()
+    kind = b"text/plain; charset=utf-8" if plain else b"application/json"
+    headers = [(b"content-type", kind), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
