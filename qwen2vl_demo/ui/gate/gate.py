@@ -29,7 +29,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-MAX_CALL = 12 * 2**20  # bytes of a call; the largest part of it is the chat that the browser kept
+MAX_CALL = 8 * 2**20  # bytes of a call; the largest part of it is the chat that the browser kept
 MAX_FORM = 16 * 2**10  # bytes of a login
 IN_PLACE = 64 * 2**10  # bytes of a call that is read without a thread of its own
 API = "/gradio_api"
