@@ -7,7 +7,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from qwen2vl_demo import console
 from qwen2vl_demo.errors import UserError
+from qwen2vl_demo.memory import limit_arenas
 from qwen2vl_demo.settings import Settings
 from qwen2vl_demo.version import __version__
 
@@ -20,14 +22,12 @@ def main(argv: Sequence[str]) -> int:
 
     A wrong setting is one line on standard error and status 2.
     """
-    try:
+
+    def start() -> int:
         serve(Settings.from_args(argv))
-    except UserError as error:
-        print("error:", " ".join(str(error).split()), file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
-    return 0
+        return 0
+
+    return console.run(start)
 
 
 def serve(settings: Settings) -> None:
@@ -42,13 +42,14 @@ def serve(settings: Settings) -> None:
     from qwen2vl_demo.ui.app import build_demo, default_data_dir, launch_options
     from qwen2vl_demo.ui.workspace import UPLOADS, Workspace
 
-    print(f"qwen2vl-demo {__version__}", flush=True)
+    _say(f"qwen2vl-demo {__version__}")
+    limit_arenas()
     check_address(settings.host, settings.port)
-    decoding = decoding_for_strangers(settings.decode_seconds, DECODERS)
+    decoding = decoding_for_strangers(settings.decode_seconds, settings.max_image_mp, DECODERS)
     workspace: Workspace | None = None
     try:
         engine = engine_of(settings, decoding)
-        print(f"Model: {engine.name}, {engine.description}", flush=True)
+        _say(f"Model: {engine.name}, {engine.description}")
         workspace = Workspace(Path(settings.data_dir).expanduser() if settings.data_dir else default_data_dir())
         os.environ["GRADIO_TEMP_DIR"] = str(workspace.folder / UPLOADS)
         signal.signal(signal.SIGTERM, _terminate)
@@ -58,8 +59,11 @@ def serve(settings: Settings) -> None:
             max_file_mb=settings.max_file_mb,
             visitor_files_mb=settings.visitor_files_mb,
             all_files_mb=settings.all_files_mb,
+            max_pdf_pages=settings.max_pdf_pages,
+            max_image_mp=settings.max_image_mp,
             defaults=options_of(settings),
             decoding=decoding,
+            share_cache=settings.share_cache,
         )
         _, url, public = demo.launch(
             **launch_options(demo, max_file_mb=settings.max_file_mb),
@@ -70,7 +74,7 @@ def serve(settings: Settings) -> None:
             quiet=True,
             prevent_thread_lock=True,
         )
-        print(f"Open {public or url}", flush=True)
+        _say(f"Open {public or url}")
         try:
             demo.block_thread()
         finally:
@@ -83,6 +87,11 @@ def serve(settings: Settings) -> None:
 
 def _terminate(number: int, frame: object) -> None:
     raise SystemExit(128 + number)
+
+
+def _say(text: str) -> None:
+    if sys.stdout is not None:  # a server may run without one
+        console.write(text)
 
 
 def check_address(host: str | None, port: int | None) -> None:

@@ -125,6 +125,18 @@ class Settings:
     all_files_mb: int = _flag(
         8000, "megabytes of files that all visitors may have here at once", convert=_integer, metavar="N"
     )
+    max_pdf_pages: int = _flag(12, "most pages read of a PDF or TIFF at once", convert=_integer, metavar="N")
+    share_cache: bool = _flag(
+        False,
+        "visitors share what was computed: faster if many ask the same, but one can find out what others ask",
+        convert=_switch,
+    )
+    max_image_mp: int = _flag(
+        120,
+        "largest picture that is decoded, in million pixels; larger JPEGs are decoded at reduced size",
+        convert=_integer,
+        metavar="N",
+    )
     decode_seconds: int = _flag(
         10, "processor time that opening one file of a visitor may take, in seconds", convert=_integer, metavar="N"
     )
@@ -171,6 +183,8 @@ class Settings:
             f"{self.visitor_files_mb} is not between 1 and the {self.all_files_mb} megabytes of all visitors",
         )
         _check(self.all_files_mb <= 10**7, "all_files_mb", f"{self.all_files_mb} is more than 10000000 megabytes")
+        _check(1 <= self.max_pdf_pages <= 1000, "max_pdf_pages", f"{self.max_pdf_pages} is not between 1 and 1000")
+        _check(1 <= self.max_image_mp <= 1000, "max_image_mp", f"{self.max_image_mp} is not between 1 and 1000 million")
         seconds = self.decode_seconds
         _check(1 <= seconds <= 3600, "decode_seconds", f"{seconds} is not between 1 and 3600 seconds")
         least = self.min_pixels

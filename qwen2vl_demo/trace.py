@@ -5,7 +5,7 @@ Created by `Processor.process`, without weights; read by the figures, the comman
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,7 @@ class MediaTrace:
     timestamps: tuple[float, ...] = ()  # s, of each sampled frame; empty for an image
     frame_indices: tuple[int, ...] = ()  # which frames of the clip were sampled
     total_frames: int = 1
+    notices: tuple[str, ...] = ()  # what the visitor should know about how the file was read, as sentences
     digest: str = ""  # of the resized pixels: equal pictures have equal digests
 
     @property
@@ -57,6 +58,8 @@ class MediaTrace:
             record["timestamps"] = [round(t, 3) for t in self.timestamps]
             record["frame_indices"] = list(self.frame_indices)
             record["total_frames"] = self.total_frames
+        if self.notices:
+            record["notices"] = list(self.notices)
         return record
 
 
@@ -70,6 +73,8 @@ class PromptTrace:
     tokens: tuple[str, ...]  # the readable text of each token; a placeholder is its special token
     media: tuple[MediaTrace, ...]
     context_length: int  # the number of positions that the model was trained for
+    opening: int = 0  # of the tokens: those of the system prompt that every conversation has which brings none
+    cache_salt: str = field(default="", repr=False)  # as in GenerationOptions; a secret, and never shown
 
     def __len__(self) -> int:
         return len(self.input_ids)

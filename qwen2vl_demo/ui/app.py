@@ -59,16 +59,20 @@ def build_demo(
     max_file_mb: int = 50,
     visitor_files_mb: int = 1000,
     all_files_mb: int = 8000,
+    max_image_mp: int = 120,
+    max_pdf_pages: int = 12,
     defaults: GenerationOptions | None = None,
+    share_cache: bool = False,
     decoding: Decoding | None = None,
 ) -> gr.Blocks:
     """The page. `examples` are the cards of the empty chat (None: those in assets/examples), `defaults` what the
-    settings start with, `max_file_mb` what `launch_options` was told; all files of one visitor, and of all visitors,
-    may have `visitor_files_mb` and `all_files_mb`. `decoding` is where the files of visitors are decoded, by default in
+    settings start with, `max_file_mb` what `launch_options` was told, `max_image_mp` and `max_pdf_pages` the settings
+    of these names; all files of one visitor, and of all visitors, may have `visitor_files_mb` and `all_files_mb`. With
+    `share_cache` visitors share what is computed. `decoding` is where the files of visitors are decoded, by default in
     this process; for strangers give what `serve` gives. The Blocks that is returned has the parts of the page as its
     attribute `parts`.
     """
-    limits = MediaLimits.for_uploads(max_file_mb)
+    limits = MediaLimits.for_uploads(max_file_mb, max_image_mp=max_image_mp, max_pdf_pages=max_pdf_pages)
     folder = data_dir or default_data_dir()
     store = MediaStore(folder / MEDIA, limits=limits, max_bytes=all_files_mb * MB, decoding=decoding)
     received = Path(get_upload_folder())
@@ -78,10 +82,10 @@ def build_demo(
         all_mb=max(all_files_mb, max_file_mb),
         alone=received.is_relative_to(folder),
     )
-    parts = Parts.build(engine, store, defaults, uploads)
+    parts = Parts.build(engine, store, defaults, uploads, share_cache=share_cache)
     panel = Panel(
         [
-            PictureTab(engine.pixel_limits, parts.preview, parts.attention),
+            PictureTab(engine.pixel_limits, parts.preview, parts.attention, parts.threads),
             PromptTab(),
             RotationTab(engine.config),
             CostTab(Comparisons()),

@@ -8,6 +8,7 @@ from qwen2vl_demo.engine.protocol import Engine, GenerationOptions
 from qwen2vl_demo.ui.chat.answers import Answers
 from qwen2vl_demo.ui.chat.controller import ChatController, kept_conversation
 from qwen2vl_demo.ui.chat.prompts import Prompts
+from qwen2vl_demo.ui.forgetting import Forgetting
 from qwen2vl_demo.ui.gate.uploads import Uploads
 from qwen2vl_demo.ui.media_store import MediaStore
 from qwen2vl_demo.ui.panel.attention import AnswerAttention
@@ -26,6 +27,7 @@ class Parts:
     store: MediaStore
     uploads: Uploads
     form: SettingsForm
+    prompts: Prompts
     sessions: Sessions
     controller: ChatController
     preview: Preview
@@ -40,17 +42,22 @@ class Parts:
         store: MediaStore,
         defaults: GenerationOptions | None = None,
         uploads: Uploads | None = None,
+        *,
+        share_cache: bool = False,
     ) -> Parts:
-        """`defaults` are the options that the settings start with; without `uploads` there are none."""
-        form = SettingsForm(defaults or GenerationOptions(), engine.pixel_limits)
-        prompts, threads = Prompts(engine, store), WorkerThreads()
+        """`defaults` are the options that the settings start with; without `uploads` there are none; `share_cache` is
+        as in Prompts."""
+        form = SettingsForm(defaults or GenerationOptions(), engine.pixel_limits, store.limits.max_pdf_pages)
+        prompts, threads = Prompts(engine, store, share_cache=share_cache), WorkerThreads()
+        forgetting = Forgetting(prompts.forget)
         return cls(
             engine=engine,
             store=store,
             uploads=uploads or Uploads(store.folder.parent / "uploads"),
             form=form,
-            sessions=Sessions(restore=lambda saved: kept_conversation(saved, store)),
-            controller=ChatController(answers=Answers(engine, store, prompts, form, threads), store=store),
+            prompts=prompts,
+            sessions=Sessions(lambda saved: kept_conversation(saved, store), forgetting),
+            controller=ChatController(answers=Answers(engine, store, prompts, form, threads, forgetting), store=store),
             preview=Preview(engine, store, prompts, form),
             attention=AnswerAttention(engine, prompts, threads),
             experiments=Experiments(engine, prompts, form, threads),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, cast
 
 from qwen2vl_demo.errors import UserError
@@ -35,10 +35,11 @@ MAX_SAVED = 5 * 2**20  # bytes that a browser may send of a chat, where it is al
 MAX_INTEGER = 2**53
 MAX_NAME = 200
 FILE_NAME = re.compile(r"[0-9a-f]{64}\.[a-z0-9]{1,5}")
+CACHE_SALT = re.compile(r"[0-9a-f]{32}")
 
 
 def to_record(conversation: Conversation) -> dict[str, Any]:
-    """JSON-ready; media are included by file name only."""
+    """JSON-ready, for the browser of its visitor; media are included by file name only."""
     return {"format": FORMAT, "version": VERSION, **asdict(conversation)}
 
 
@@ -72,6 +73,9 @@ def from_record(value: Any) -> Conversation:
         system=_text(record.get("system", ""), "the system prompt"),
     )
     check_size(conversation)
+    salt = record.get("cache_salt")
+    if isinstance(salt, str) and CACHE_SALT.fullmatch(salt):  # a saved file has none, as it may be passed on
+        conversation = replace(conversation, cache_salt=salt)
     return conversation
 
 
