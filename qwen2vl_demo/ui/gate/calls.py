@@ -82,7 +82,7 @@ class Calls:
         if isinstance(block, gr.Textbox | gr.HTML | gr.Dropdown):
             return isinstance(value, str)
         if isinstance(block, gr.MultimodalTextbox):
-            if not isinstance(value, dict) or not isinstance(value.get("text"), str | None):
+            if not isinstance(value, dict) or not isinstance(value.get("text", 0), str | None):
                 return False
             attached = value.get("files") or []
             return isinstance(attached, list) and len(attached) <= MAX_FILES and self._are_files(attached, files)

@@ -92,7 +92,6 @@ class RotationTab:
                 label="Two tokens worth comparing",
                 elem_id="rotation-pair",
                 allow_custom_value=True,
-                filterable=False,
             )  # `Pair.read` checks what comes back
             with gr.Row():
                 number: dict[str, Any] = {"precision": 0, "minimum": 0, "min_width": 90}

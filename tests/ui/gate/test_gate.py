@@ -24,6 +24,7 @@ SAVED = '{"format":"qwen2vl-demo chat","version":1,"turns":[{"question":"q","ans
 ODD = (
     *(None, True, 0, -1, 1.5, 2**63, HUGE, "", "x", "9" * 6000, "\ud800", "\x00", [], [None], [[]], {}, {"a": 1}),
     *({"text": None, "files": None}, {"text": 1, "files": [1]}, {"text": {}, "files": {"path": 1}}, {"path": None}),
+    {"text": "x", "files": [], "more": 1},
     {"text": "x", "files": [{"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}}]},
     {"path": "x", "url": "http://127.0.0.1/", "meta": {"_type": "gradio.FileData"}},
     *("open nothing", "0,1,x", "9" * 6000 + ",1,x", [1, 2, 3], {"__type__": "update"}, SAVED, "[" * 9000),
