@@ -27,7 +27,7 @@ from qwen2vl_demo.ui.chat.export import export_html, export_json
 from qwen2vl_demo.ui.chat.page_update import FAILED, PageUpdate, report
 from qwen2vl_demo.ui.example_cards import Example
 from qwen2vl_demo.ui.layout import Page
-from qwen2vl_demo.ui.media_store import DISK_FULL, disk_full
+from qwen2vl_demo.ui.media_store import DISK_FULL, NO_SPACE
 from qwen2vl_demo.ui.panel.panel import Panel
 from qwen2vl_demo.ui.panel.tab import AT_ONCE, QUEUED, PageContext, Updates
 from qwen2vl_demo.ui.parts import Parts
@@ -224,7 +224,7 @@ class PageEvents:
             full = isinstance(problem, OSError) and problem.errno in DISK_FULL
             if not full:
                 report(problem, "saving a chat")
-            sentence = str(disk_full()) if full else FAILED.format("the export")
+            sentence = NO_SPACE if full else FAILED.format("the export")
             return {page.download: None, page.chat.notice: _notice(sentence)}
         session.exports.append(file)
         return {page.download: gr.DownloadButton(value=str(file)), page.chat.notice: ""}

@@ -56,6 +56,7 @@ PLAYABLE = {"mp4", "webm", "mov", "m4v"}  # endings of what browsers play; of an
 OLD_ENDINGS = ("bin", "tif", "mpeg", "m4v")  # given by earlier versions in place of those of media.ENDINGS
 DIGEST = re.compile(r"[0-9a-f]{64}")
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+NO_SPACE = "The disk of this server is full, so nothing new can be kept; try again later."
 SHOWABLE = {"png", "jpg", "gif", "webp"}
 
 
@@ -155,8 +156,11 @@ class MediaStore:
         ending = path.suffix[1:]
         if medium.kind == "video" and ending in PLAYABLE | {"gif", "webp"}:
             return path
-        if medium.kind == "image" and ending in SHOWABLE and path.stat().st_size <= DIRECT_BYTES:
-            return path
+        try:
+            if medium.kind == "image" and ending in SHOWABLE and path.stat().st_size <= DIRECT_BYTES:
+                return path
+        except FileNotFoundError:  # the chat has been cleared meanwhile
+            return None
         view = self.folder / f"{path.stem}.view.webp"
         if not view.is_file():
             if path.stem in self._without_view:
@@ -164,9 +168,10 @@ class MediaStore:
             try:
                 arguments = (path, medium.kind, self.limits, VIEW_SIDE)
                 self._write(view, self._decoding.run(browser_files.still_webp, *arguments, label=medium.name))
-            except (UserError, OSError, Cancelled):
+            except (UserError, OSError, Cancelled) as problem:
                 log.warning("no view of a stored %s (%s)", medium.kind, path.suffix)
-                self._without_view.put(path.stem, True)
+                if str(problem) != NO_SPACE:  # which may be over when it is asked for again
+                    self._without_view.put(path.stem, True)
                 return None
         return view
 
@@ -304,13 +309,9 @@ class MediaStore:
         try:
             yield part
         except OSError as problem:
-            raise disk_full() if problem.errno in DISK_FULL else problem from None
+            raise UserError(NO_SPACE) if problem.errno in DISK_FULL else problem from None
         finally:
             part.unlink(missing_ok=True)
-
-
-def disk_full() -> UserError:
-    return UserError("The disk of this server is full, so nothing new can be kept; try again later.")
 
 
 def _digest_in(path: Path) -> str:
