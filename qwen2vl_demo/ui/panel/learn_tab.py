@@ -68,7 +68,7 @@ class LearnTab:
             async def run(
                 request: gr.Request, saved: str, *, experiment: Experiment = key, **settings: Any
             ) -> AsyncGenerator[str, None]:
-                states = self._experiments.run(page.open_session(request, saved), settings, experiment)
+                states = self._experiments.run(await page.opened_session(request, saved), settings, experiment)
                 try:
                     async for state in states:
                         yield trials_html(state.question, state.trials, note=state.note, ended=state.finished)
