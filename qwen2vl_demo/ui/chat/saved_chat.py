@@ -31,6 +31,7 @@ MAX_TURNS = 500
 MAX_MEDIA = 256  # in one turn
 MAX_TEXT = 200_000  # characters in one question or answer
 MAX_NAME = 200
+MAX_REMARK = 1000
 FILE_NAME = re.compile(r"[0-9a-f]{64}\.[a-z0-9]{1,5}")
 
 
@@ -123,6 +124,7 @@ def _numbers(value: dict[str, Any], where: str) -> Numbers:
         seed=None if value.get("seed") is None else _integer(value["seed"], where),
         media=tuple(_medium_numbers(m, where) for m in media),
         reused_tokens=_integer(value.get("reused_tokens", 0), where),
+        remark=_text(value.get("remark", ""), f"the remark of {where}", MAX_REMARK),
     )
 
 
