@@ -19,9 +19,14 @@ from qwen2vl_demo.attention_trace import AttentionTrace, Word
 from qwen2vl_demo.engine.cost.estimate import Estimate, tokens_only
 from qwen2vl_demo.engine.processors import processor_for, reference_processor
 from qwen2vl_demo.engine.protocol import Chunk, GenerationOptions, Result, StopReason
-from qwen2vl_demo.engine.remote.request import request_body
+from qwen2vl_demo.engine.remote.dialect import Dialect
+from qwen2vl_demo.engine.remote.media_parts import MediaParts
+from qwen2vl_demo.engine.remote.question import Question
+from qwen2vl_demo.engine.remote.request import plain_messages
 from qwen2vl_demo.engine.remote.server import Exchange, Server, UnknownFields, base_url, broken, discover, refusal
+from qwen2vl_demo.engine.remote.still_frames import has_clips
 from qwen2vl_demo.engine.request_queue import RequestQueue, Ticket
+from qwen2vl_demo.engine.result_builder import check_context
 from qwen2vl_demo.errors import Cancelled, UserError
 from qwen2vl_demo.media import MediaLimits
 from qwen2vl_demo.processing.messages import Message
@@ -48,6 +53,8 @@ class RemoteEngine:
         self.exact_text = exact_text
         self.name = server.model
         self.queue = RequestQueue(None)  # the server schedules requests itself
+        self._dialect = Dialect.of(server.software)  # learnt from what the server refuses
+        self._parts = MediaParts()
         counted = "" if exact_text else "; numbers of text tokens are estimates, made with nano's tokenizer"
         self.description = f"on {server.shown} (OpenAI-compatible server){counted}"
 
@@ -80,10 +87,10 @@ class RemoteEngine:
         """Nothing can be measured of a server."""
 
     def prepare(self, messages: Sequence[Message], options: GenerationOptions) -> PromptTrace:
-        return self._process(messages, options).trace
+        return self._question(messages, options).prompt.trace
 
     def prompt(self, messages: Sequence[Message], options: GenerationOptions) -> Prompt:
-        return self._process(messages, options, thumbnails=True)
+        return self._question(messages, options, thumbnails=True).prompt
 
     def estimate(self, trace: PromptTrace, options: GenerationOptions) -> Estimate:
         counted = "" if self.exact_text else " The tokens of words are counted with nano's tokenizer."
@@ -105,33 +112,40 @@ class RemoteEngine:
             )
         answer = _Completion(time.monotonic())
         try:
-            prompt = prompt or self._process(messages, options, cancel)
+            question = self._question(messages, options, cancel, prompt=prompt)
+            check_context(question.prompt.trace, exact_text=self.exact_text)
             if ticket is not None:
                 ticket.wait(cancel)
         except Cancelled:
             answer.stop_reason = "cancelled"
             yield Chunk(result=answer.result())
             return
-        trace = prompt.trace
-        answer.prepared(trace)
-        frames = {(v.message, v.part): m.frames for v, m in zip(prompt.trace.media, prompt.media, strict=True)}
-        if self.exact_text:  # servers refuse more tokens than their context has room for
-            room = max(1, trace.context_length - len(trace))
-            options = replace(options, max_new_tokens=min(options.max_new_tokens, room))
-        body = request_body(self.server.model, messages, frames, options, sampled_clips=self.server.sampled_clips)
-        dropped: list[str] = []
+        answer.prepared(question.prompt.trace)
+        question = yield from self._ask(question, answer, cancel)
+        yield Chunk(result=replace(answer.result(), notes=question.notes(self.server)))
+
+    def _ask(
+        self, question: Question, answer: _Completion, cancel: threading.Event | None
+    ) -> Generator[Chunk, None, Question]:
+        """Asks, and asks again in another form where the server refuses the first. Returns the form that it took."""
         while True:
             yield Chunk(status=f"Waiting for {self.server.shown}")
             try:
-                yield from self._exchange(body, answer, cancel)
-            except UnknownFields as unknown:  # a strict server: ask again without these fields
-                body = {name: value for name, value in body.items() if name not in unknown.names}
-                dropped += [name for name in unknown.names if name != "skip_special_tokens"]
-                if dropped:
-                    yield Chunk(status=f"{self.server.shown} does not know {' and '.join(dropped)}; answering without")
-                continue
-            break
-        yield Chunk(result=answer.result())
+                yield from self._exchange(question.body(self.server, self._parts, self.pixel_limits), answer, cancel)
+            except UnknownFields as unknown:
+                question = replace(question, dialect=question.dialect.without(unknown.names))
+            except UserError:
+                if answer.pieces:
+                    raise
+                if not self._parts.forget(question.prompt.media):
+                    raise
+            else:
+                break
+        if answer.pieces:
+            self._dialect = question.dialect
+            if self.server.software == "vLLM":
+                self._parts.sent(question.prompt.media)
+        return question
 
     def answer_words(self, trace: PromptTrace, answer: str) -> tuple[Word, ...]:
         raise UserError(NO_ATTENTION)
@@ -147,21 +161,24 @@ class RemoteEngine:
     ) -> AttentionTrace | None:
         raise UserError(NO_ATTENTION)
 
-    def _process(
+    def _question(
         self,
         messages: Sequence[Message],
         options: GenerationOptions,
         cancel: threading.Event | None = None,
         *,
+        prompt: Prompt | None = None,
         thumbnails: bool = False,
-    ) -> Prompt:
-        """The prompt, with the server's context length where it is known."""
-        prompt = self.processor.process(
-            messages, options.media, add_vision_id=options.add_vision_id, cancel=cancel, thumbnails=thumbnails
-        )
-        if self.server.context_length is None:
-            return prompt
-        return replace(prompt, trace=replace(prompt.trace, context_length=self.server.context_length))
+    ) -> Question:
+        """The question in the form that the server takes, with its context length. `prompt` is an earlier result."""
+        dialect, plain = self._dialect, plain_messages(messages)
+        if prompt is None or (not dialect.video and has_clips(plain)):
+            prompt = self.processor.process(
+                plain, options.media, add_vision_id=options.add_vision_id, cancel=cancel, thumbnails=thumbnails
+            )
+            prompt = replace(prompt, trace=replace(prompt.trace, context_length=self.server.context_length))
+        question = Question(tuple(plain), prompt, options, dialect)
+        return question if dialect.video else question.without_video(self.processor)
 
     def _exchange(self, body: dict[str, Any], answer: _Completion, cancel: threading.Event | None) -> Iterator[Chunk]:
         exchange = Exchange(self.server, body)

@@ -19,12 +19,21 @@ from urllib.parse import urlsplit, urlunsplit
 import httpx
 from httpx_sse import EventSource
 
-from qwen2vl_demo.engine.remote.request import EXTRAS
+from qwen2vl_demo.engine.remote.dialect import refused_fields
 from qwen2vl_demo.errors import UserError
 
 CONNECT_SECONDS = 10.0  # to connect, and to list the models
 WRITE_SECONDS = 60.0  # during which the server may accept none of the request
 POLL_SECONDS = 0.05  # how soon a cancellation is noticed
+
+# `owned_by` of the entries of /models, by which servers give away what they are.
+SOFTWARE = {
+    "vllm": "vLLM",
+    "sglang": "SGLang",
+    "llamacpp": "llama.cpp",
+    "library": "Ollama",
+    "organization_owner": "LM Studio",
+}
 
 _TOO_LONG = ("context length", "context_length", "max_model_len", "too long", "maximum length", "longer than")
 
@@ -37,7 +46,7 @@ class Server:
     model: str
     key: str | None = field(default=None, repr=False)
     timeout: float = 300.0  # seconds without any data from the server
-    sampled_clips: bool = False  # accepts sampled frames (vLLM)
+    software: str = ""  # what it is: "vLLM", "SGLang", "llama.cpp", "Ollama", "LM Studio"; "" where that is unknown
     context_length: int | None = None  # positions; None if the server does not tell
     # The trusted certificates. Reading them takes a tenth of a second, so they are kept for all requests.
     certificates: ssl.SSLContext = field(default_factory=httpx.create_ssl_context, repr=False, compare=False)
@@ -122,7 +131,7 @@ async def event_data(response: httpx.Response) -> AsyncIterator[str]:
 class UnknownFields(Exception):
     """The server refuses fields of the request because it does not know them."""
 
-    def __init__(self, names: list[str]) -> None:
+    def __init__(self, names: frozenset[str]) -> None:
         super().__init__(", ".join(names))
         self.names = names
 
@@ -150,7 +159,7 @@ def discover(server: Server) -> Server:
     return replace(
         server,
         model=model,
-        sampled_clips=card.get("owned_by") == "vllm",
+        software=SOFTWARE.get(str(card.get("owned_by")), ""),
         context_length=length if isinstance(length, int) else None,
     )
 
@@ -206,7 +215,7 @@ def refusal(
             f"{server.shown} has no /chat/completions (404); correct --engine-url, which usually ends in /v1."
         )
     if status in (400, 422):
-        if body is not None and (unknown := [name for name in EXTRAS if name in body and name in message]):
+        if body is not None and (unknown := refused_fields(body, message)):
             return UnknownFields(unknown)
         if any(phrase in lower for phrase in _TOO_LONG):
             return UserError(

@@ -261,6 +261,7 @@ class Answers:
             seed=options.seed,
             media=numbers_of(trace, present),
             reused_tokens=result.reused_tokens,
+            notes=result.notes,
         )
 
     def _bounce(self, session: Session, run: Run, before: Conversation, notice: str) -> PageUpdate:
