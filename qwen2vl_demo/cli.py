@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -47,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         given = _parser().parse_args(argv)
         return int(given.run(given))
     except UserError as error:
-        print("error:", " ".join(str(error).split()), file=sys.stderr)
+        print("error:", " ".join(error.for_operator.split()), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(file=sys.stderr)
@@ -145,6 +146,8 @@ def _ask(given: argparse.Namespace) -> int:
     from qwen2vl_demo.media import MediaLimits
 
     settings = Settings.from_namespace(given)
+    # main() prints what a failure of the server means for whoever runs the program; a page logs it.
+    logging.getLogger("qwen2vl_demo.engine.remote.failures").setLevel(logging.CRITICAL)
     options = options_of(settings)
     if given.top_p is not None:
         options = replace(options, top_p=given.top_p)

@@ -19,7 +19,7 @@ def main(argv: Sequence[str]) -> int:
     try:
         serve(Settings.from_args(argv))
     except UserError as error:
-        print("error:", " ".join(str(error).split()), file=sys.stderr)
+        print("error:", " ".join(error.for_operator.split()), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130

@@ -28,7 +28,7 @@ from qwen2vl_demo.engine.cost.predictor import CostPredictor, Workload
 from qwen2vl_demo.engine.cuda_graph import CudaGraphDecoder
 from qwen2vl_demo.engine.generate import generate_tokens, prefill
 from qwen2vl_demo.engine.prefix_cache import PrefixCache, prompt_key
-from qwen2vl_demo.engine.protocol import Chunk, GenerationOptions
+from qwen2vl_demo.engine.protocol import Abilities, Chunk, GenerationOptions
 from qwen2vl_demo.engine.request_queue import RequestQueue, Ticket, waiting_text
 from qwen2vl_demo.engine.result_builder import ResultBuilder, check_context, memory_errors
 from qwen2vl_demo.engine.sampling import Sampler
@@ -52,6 +52,8 @@ OUT_OF_MEMORY = "Lower the image budget (max_pixels), the frames of a clip, or t
 
 class LocalEngine:
     """A Qwen2-VL checkpoint, its processor, and the caches of what it computed. Implements `protocol.Engine`."""
+
+    abilities = Abilities()
 
     def __init__(
         self, model: Qwen2VL, processor: Processor, *, name: str, placement: Placement, end_tokens: frozenset[int]

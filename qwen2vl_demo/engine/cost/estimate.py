@@ -82,6 +82,7 @@ class Estimate:
     reused_media: int = 0  # of these, not encoded again
     memory: Memory | None = None
     times: Times | None = None
+    place: str = "on this device"  # where `times` pass
     basis: str = ""  # what the seconds are based on, or why there are none; for people
 
     @property

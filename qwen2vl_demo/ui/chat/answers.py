@@ -262,6 +262,7 @@ class Answers:
             media=numbers_of(trace, present),
             reused_tokens=result.reused_tokens,
             notes=result.notes,
+            remark=result.remark,
         )
 
     def _bounce(self, session: Session, run: Run, before: Conversation, notice: str) -> PageUpdate:

@@ -68,6 +68,7 @@ class Numbers:
     media: tuple[MediumNumbers, ...] = ()  # of this turn
     reused_tokens: int = 0  # of the prompt, found in the cache of an earlier turn
     notes: tuple[str, ...] = ()  # which settings did not act, and the like
+    remark: str = ""  # where the model read something else than the panel shows, and why
 
     @property
     def rate(self) -> float | None:
@@ -205,7 +206,9 @@ def numbers_of(trace: PromptTrace, media: int) -> tuple[MediumNumbers, ...]:
 def cost_line(numbers: Numbers, ending: Ending) -> str:
     """`214 prompt tokens (64 of the picture) · 12 new tokens · first token 0.2 s · 31 tokens/s · stopped: end`"""
     media = f" ({numbers.media_tokens:,} visual)" if numbers.media_tokens else ""
-    if len(numbers.media) == 1 and numbers.media_tokens == numbers.media[0].merged_tokens:
+    if numbers.remark:  # then a server counted the one and this page the other
+        media = " (not as shown: see Numbers)"
+    elif len(numbers.media) == 1 and numbers.media_tokens == numbers.media[0].merged_tokens:
         media = f" ({numbers.media_tokens:,} of the {MEDIA_NOUN[numbers.media[0].kind]})"
     parts = [count(numbers.prompt_tokens, "prompt token") + media, count(numbers.new_tokens, "new token")]
     if numbers.first_token is not None:

@@ -32,6 +32,7 @@ MAX_MEDIA = 256  # in one turn
 MAX_NOTES = 8  # below one answer
 MAX_TEXT = 200_000  # characters in one question or answer
 MAX_NAME = 200
+MAX_REMARK = 1000
 FILE_NAME = re.compile(r"[0-9a-f]{64}\.[a-z0-9]{1,5}")
 
 
@@ -126,6 +127,7 @@ def _numbers(value: dict[str, Any], where: str) -> Numbers:
         media=tuple(_medium_numbers(m, where) for m in media),
         reused_tokens=_integer(value.get("reused_tokens", 0), where),
         notes=tuple(_text(n, f"a note of {where}", MAX_NAME) for n in notes),
+        remark=_text(value.get("remark", ""), f"the remark of {where}", MAX_REMARK),
     )
 
 

@@ -66,9 +66,13 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.script.paths.append(self.path)
         self.script.keys.append(self.headers["Authorization"])
+        if self.path != "/v1/models":
+            return self.say(404, {"detail": "Not Found"})
         self.say(self.script.models_status, {"object": "list", "data": self.script.cards})
 
     def do_POST(self) -> None:
+        if self.path == "/tokenize":
+            return self.say(404, {"detail": "Not Found"})
         self.script.paths.append(self.path)
         self.script.keys.append(self.headers["Authorization"])
         self.script.bodies.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
@@ -409,7 +413,7 @@ def test_a_server_that_is_not_there_is_one_sentence_without_the_password() -> No
     with socket.socket() as reserved:
         reserved.bind(("127.0.0.1", 0))  # bound but not listening: connections are refused
         with pytest.raises(UserError, match="--engine-url") as caught:
-            RemoteEngine.connect(f"http://ann:sesame@127.0.0.1:{reserved.getsockname()[1]}")
+            RemoteEngine.connect(f"http://ann:sesame@127.0.0.1:{reserved.getsockname()[1]}", timeout=0.5)
     assert "sesame" not in str(caught.value) and str(reserved) and "127.0.0.1" in str(caught.value)
 
 

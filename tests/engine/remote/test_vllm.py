@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import chain, islice
 from typing import Any
@@ -18,9 +18,10 @@ import pytest
 from qwen2vl_demo.engine.local import LocalEngine
 from qwen2vl_demo.engine.protocol import Chunk, GenerationOptions, Result
 from qwen2vl_demo.engine.remote.engine import RemoteEngine
+from qwen2vl_demo.engine.remote.exchange import Exchange
 from qwen2vl_demo.engine.remote.media_parts import clip_file
 from qwen2vl_demo.engine.remote.request import plain_messages
-from qwen2vl_demo.engine.remote.server import Exchange, Server
+from qwen2vl_demo.engine.remote.server import Server
 from qwen2vl_demo.engine.remote.still_frames import frames_as_pictures
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.nano.dialogue.dialogue import Dialogue
@@ -182,10 +183,10 @@ def test_a_picture_that_the_server_holds_is_not_sent_again(
     """Nor does the server keep it from another page: under a uuid that it does not know it is sent in full."""
     drawn = random_dialogue(np.random.default_rng(11), "scene", turns=1)
     messages = conversation(drawn, 1)
-    bodies: list[dict[str, Any]] = []
+    bodies: list[Mapping[str, Any]] = []
 
     class Spy(Exchange):
-        def __init__(self, server: Server, body: dict[str, Any]) -> None:
+        def __init__(self, server: Server, body: Mapping[str, Any]) -> None:
             bodies.append(body)
             super().__init__(server, body)
 
