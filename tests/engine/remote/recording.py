@@ -13,6 +13,7 @@ import hashlib
 import io
 import json
 import re
+import secrets
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -61,49 +62,52 @@ def _ask(engine: RemoteEngine, messages: list[Message], options: GenerationOptio
     return {"text": result.text, "stop_reason": result.stop_reason, **numbers, "notes": list(result.notes)}
 
 
-def picture_and_follow_up(url: str) -> list[dict[str, Any]]:
+def picture_and_follow_up(url: str, secret: bytes) -> list[dict[str, Any]]:
     """The second question sends the picture by its uuid; after a restart the server does not know it any more."""
-    engine = _engine(url)
+    engine = _engine(url, secret)
     first = [Message("user", [_picture(), Text("What colour is the square?")])]
     answers = [_ask(engine, first)]
     follow_up = [*first, Message("assistant", answers[0].get("text", "")), Message("user", "Draw a box around it.")]
     answers.append(_ask(engine, follow_up))
-    engine._parts._secret = b"as if it had been restarted"
+    engine._parts._secret += b", of another start"
     return [*answers, _ask(engine, follow_up)]
 
 
-def clip(url: str) -> list[dict[str, Any]]:
-    return [_ask(_engine(url), [Message("user", [_clip(), Text("What happens?")])])]
+def clip(url: str, secret: bytes) -> list[dict[str, Any]]:
+    return [_ask(_engine(url, secret), [Message("user", [_clip(), Text("What happens?")])])]
 
 
-def sampled(url: str) -> list[dict[str, Any]]:
+def sampled(url: str, secret: bytes) -> list[dict[str, Any]]:
     options = replace(GREEDY, temperature=1.5, seed=7)
-    return [_ask(_engine(url), [Message("user", "Who are you?")], options)]
+    return [_ask(_engine(url, secret), [Message("user", "Who are you?")], options)]
 
 
-def refused_pixel_limits(url: str) -> list[dict[str, Any]]:
+def refused_pixel_limits(url: str, secret: bytes) -> list[dict[str, Any]]:
     options = replace(GREEDY, media=MediaOptions(min_pixels=784))
-    return [_ask(_engine(url), [Message("user", [_picture(28, 56), Text("What is this?")])], options)]
+    return [_ask(_engine(url, secret), [Message("user", [_picture(28, 56), Text("What is this?")])], options)]
 
 
-def too_long(url: str) -> list[dict[str, Any]]:
+def too_long(url: str, secret: bytes) -> list[dict[str, Any]]:
     """The engine that counts the words with another tokenizer leaves it to the server to refuse."""
-    return [_ask(RemoteEngine(_engine(url).server, _engine(url).processor, exact_text=False), [_long()])]
+    return [
+        _ask(RemoteEngine(_engine(url, secret).server, _engine(url, secret).processor, exact_text=False), [_long()])
+    ]
 
 
 def _long() -> Message:
     return Message("user", "star " * 5000)
 
 
-SCENARIOS: dict[str, Callable[[str], list[dict[str, Any]]]] = {
+Scenario = Callable[[str, bytes], list[dict[str, Any]]]
+SCENARIOS: dict[str, Scenario] = {
     scenario.__name__: scenario for scenario in (picture_and_follow_up, clip, sampled, refused_pixel_limits, too_long)
 }
 
 
-def _engine(url: str) -> RemoteEngine:
+def _engine(url: str, secret: bytes) -> RemoteEngine:
     engine = RemoteEngine.connect(url, checkpoint=str(NANO))
     engine._parts = MediaParts()
-    engine._parts._secret = b"recorded"  # so that the uuids are those of the recording
+    engine._parts._secret = secret  # so that the uuids are those of the recording
     return engine
 
 
@@ -163,7 +167,7 @@ def _pixels(kind: str, content: bytes) -> np.ndarray:
         return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
 
 
-def record(scenario: Callable[[str], list[dict[str, Any]]], url: str) -> dict[str, Any]:
+def record(scenario: Scenario, url: str) -> dict[str, Any]:
     """Runs a scenario with the server at `url` and returns what was said."""
     exchanges: list[dict[str, Any]] = []
 
@@ -179,10 +183,11 @@ def record(scenario: Callable[[str], list[dict[str, Any]]], url: str) -> dict[st
         )
         return response.status_code, kind, text.encode()
 
+    secret = secrets.token_hex(8)  # a server that was asked before knows the uuids of the last recording
     with Exchanges(forward).serving() as address:
-        results = scenario(address)
+        results = scenario(address, secret.encode())
     version = httpx.get(f"{url}/version", trust_env=False).json()["version"]
-    return {"server": f"vLLM {version}", "results": results, "exchanges": exchanges}
+    return {"server": f"vLLM {version}", "secret": secret, "results": results, "exchanges": exchanges}
 
 
 class Replay:

@@ -12,6 +12,6 @@ def test_a_recorded_server_is_asked_the_same_and_understood_the_same(name: str) 
     recorded = json.loads((RECORDED / f"{name}.json").read_text(encoding="utf-8"))
     replay = Replay(recorded)
     with Exchanges(replay.answer).serving() as url:
-        results = SCENARIOS[name](url)
+        results = SCENARIOS[name](url, recorded["secret"].encode())
     assert replay.unknown == []
     assert results == recorded["results"]
