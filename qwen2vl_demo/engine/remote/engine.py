@@ -15,6 +15,8 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from qwen2vl_demo.attention_trace import AttentionTrace, Word
 from qwen2vl_demo.engine.cost.estimate import Estimate, tokens_only
 from qwen2vl_demo.engine.processors import processor_for, reference_processor
@@ -211,12 +213,14 @@ class RemoteEngine:
             return Question(tuple(plain), prompt, options, dialect)
 
         def made(processor: Processor) -> Question:
-            prompt = processor.process(
+            new = processor.process(
                 plain, options.media, add_vision_id=options.add_vision_id, cancel=cancel, thumbnails=thumbnails
             )
-            prompt = replace(prompt, trace=replace(prompt.trace, context_length=self.server.context_length))
-            question = Question(tuple(plain), prompt, options, dialect)
-            return question if dialect.video else question.without_video(processor)
+            new = replace(new, trace=replace(new.trace, context_length=self.server.context_length))
+            question = Question(tuple(plain), new, options, dialect)
+            question = question if dialect.video else question.without_video(processor)
+            same = prompt is not None and np.array_equal(prompt.trace.input_ids, question.prompt.trace.input_ids)
+            return replace(question, prompt=prompt) if prompt is not None and same else question
 
         if (counting := self._counting) is not None:
             try:
