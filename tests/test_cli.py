@@ -19,7 +19,7 @@ import pytest
 from fake_engine import FakeEngine
 
 from qwen2vl_demo import cli
-from qwen2vl_demo.engine.remote.request import clip_file
+from qwen2vl_demo.engine.remote.media_parts import clip_file
 from qwen2vl_demo.geometry import MAX_PIXELS, VisionSpan, mrope_position_ids, smart_resize
 from qwen2vl_demo.processing.messages import Image, Message, Text, Video
 

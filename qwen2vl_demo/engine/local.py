@@ -245,7 +245,7 @@ class LocalEngine:
     ) -> Generator[Chunk, None, None]:
         """Yields the statuses and the text of an answer, starting from what is cached of its prompt."""
         trace, model = prompt.trace, self.model
-        max_tokens = min(options.max_new_tokens, trace.context_length - len(trace))
+        max_tokens = trace.room(options.max_new_tokens)
         key = prompt_key(trace)
         cache = self._cache_for(key, len(trace) + max_tokens)
         workload = self._workload(trace, options, cache.length)

@@ -63,6 +63,7 @@ class Result:
     timings: dict[str, float]  # seconds: prepare, encode, prefill, first_token, decode, total
     trace: PromptTrace | None = None
     reused_tokens: int = 0  # of the prompt: in the KV cache from an earlier turn
+    notes: tuple[str, ...] = ()  # for people: which settings did not act, and the like
     remark: str = ""  # for people: where the model read something else than the trace shows, and why
 
 

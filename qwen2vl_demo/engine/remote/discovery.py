@@ -80,7 +80,7 @@ def look(server: Server, seconds: float = CONNECT_SECONDS) -> Server:
                 raise UserError(_no_choice(server, cards, status))
             card = cards.get(model, {})
             software = SOFTWARE.get(str(card.get("owned_by")), "") or _software_by_paths(client, server)
-            server = replace(server, model=model, software=software, sampled_clips=software == "vLLM")
+            server = replace(server, model=model, software=software)
             return replace(server, context_length=_context_length(client, server, card))
     except httpx.InvalidURL as error:
         raise UserError(f"{server.shown} is no address ({error}); correct --engine-url.") from None

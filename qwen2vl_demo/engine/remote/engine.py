@@ -15,20 +15,27 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from qwen2vl_demo.attention_trace import AttentionTrace, Word
 from qwen2vl_demo.engine.cost.estimate import Estimate, tokens_only
 from qwen2vl_demo.engine.processors import processor_for, reference_processor
 from qwen2vl_demo.engine.protocol import Abilities, Chunk, GenerationOptions, Result
 from qwen2vl_demo.engine.remote.answer_times import AnswerTimes
 from qwen2vl_demo.engine.remote.completion import Completion
+from qwen2vl_demo.engine.remote.dialect import Dialect
 from qwen2vl_demo.engine.remote.discovery import AGAIN_SECONDS, LOOK_SECONDS, discover, look
 from qwen2vl_demo.engine.remote.exchange import Exchange
 from qwen2vl_demo.engine.remote.failures import ServerFailure, UnknownFields, log_failure
-from qwen2vl_demo.engine.remote.request import request_body
+from qwen2vl_demo.engine.remote.media_parts import MediaParts
+from qwen2vl_demo.engine.remote.question import Question
+from qwen2vl_demo.engine.remote.request import plain_messages
 from qwen2vl_demo.engine.remote.server import Server, base_url, checked_key
 from qwen2vl_demo.engine.remote.server_tokenizer import NotAvailable, server_processor
+from qwen2vl_demo.engine.remote.still_frames import has_clips
 from qwen2vl_demo.engine.remote.usage import difference
 from qwen2vl_demo.engine.request_queue import RequestQueue, Ticket
+from qwen2vl_demo.engine.result_builder import check_context
 from qwen2vl_demo.errors import Cancelled, UserError
 from qwen2vl_demo.media import MediaLimits
 from qwen2vl_demo.processing.messages import Message
@@ -47,6 +54,8 @@ NO_SERVER_ESTIMATE = (
 )
 NANO_COUNTS = "The tokens of words are counted with nano's tokenizer."
 LOOK_AGAIN_SECONDS = 60.0  # after which the server is asked again what it serves, before a question
+# Failures that may come of a medium that was sent by its name alone.
+NOT_HELD = ("refused", "failed", "no pictures", "no video")
 RESTART_SECONDS = 60.0  # for which a question waits for a server that has gone away
 
 
@@ -67,6 +76,8 @@ class RemoteEngine:
         self.queue = RequestQueue(None)  # the server schedules requests itself
         self._wanted = replace(server, model=wanted_model or "")
         self._counting: Processor | None = None  # with the server's own tokenizer, where it offers that
+        self._dialect = Dialect.of(server.software)  # learnt from what the server refuses
+        self._parts = MediaParts()
         self._times = AnswerTimes()
         self._looked = time.monotonic()
 
@@ -124,10 +135,10 @@ class RemoteEngine:
         """Nothing can be measured of a server before it answers."""
 
     def prepare(self, messages: Sequence[Message], options: GenerationOptions) -> PromptTrace:
-        return self._process(messages, options).trace
+        return self._question(messages, options).prompt.trace
 
     def prompt(self, messages: Sequence[Message], options: GenerationOptions) -> Prompt:
-        return self._process(messages, options, thumbnails=True)
+        return self._question(messages, options, thumbnails=True).prompt
 
     def estimate(self, trace: PromptTrace, options: GenerationOptions) -> Estimate:
         times = self._times.predict(len(trace))
@@ -150,7 +161,8 @@ class RemoteEngine:
         answer = Completion(time.monotonic())
         cancel = cancel or threading.Event()
         try:
-            prompt = prompt or self._process(messages, options, cancel)
+            question = self._question(messages, options, cancel, prompt=prompt)
+            check_context(question.prompt.trace, exact_text=self.counts_exactly)
             if ticket is not None:
                 ticket.wait(cancel)
             self._look_again()
@@ -160,19 +172,13 @@ class RemoteEngine:
             answer.stop_reason = "cancelled"
             yield Chunk(result=answer.result())
             return
-        trace = prompt.trace
-        answer.prepared(trace)
-        frames = {(v.message, v.part): m.frames for v, m in zip(prompt.trace.media, prompt.media, strict=True)}
-        if self.exact_text:  # servers refuse more tokens than their context has room for
-            room = max(1, trace.context_length - len(trace))
-            options = replace(options, max_new_tokens=min(options.max_new_tokens, room))
-        body = request_body(self.server.model, messages, frames, options, sampled_clips=self.server.sampled_clips)
+        answer.prepared(question.prompt.trace)
         try:
-            yield from self._ask(body, answer, cancel)
+            question = yield from self._ask(question, answer, cancel)
         except ServerFailure as failure:
             log_failure(failure)
             raise
-        yield Chunk(result=self._result(answer))
+        yield Chunk(result=replace(self._result(answer), notes=question.notes(self.server)))
 
     def answer_words(self, trace: PromptTrace, answer: str) -> tuple[Word, ...]:
         raise UserError(NO_ATTENTION)
@@ -188,56 +194,85 @@ class RemoteEngine:
     ) -> AttentionTrace | None:
         raise UserError(NO_ATTENTION)
 
-    def _process(
+    def _question(
         self,
         messages: Sequence[Message],
         options: GenerationOptions,
         cancel: threading.Event | None = None,
         *,
+        prompt: Prompt | None = None,
+        dialect: Dialect | None = None,
         thumbnails: bool = False,
-    ) -> Prompt:
-        """The prompt, with the server's ids and context length where they are known."""
-        prompt = None
+    ) -> Question:
+        """The question in the form that the server takes, with its ids and context length where they are known.
+
+        `prompt` is that of an earlier call with the same messages and options.
+        """
+        dialect, plain = dialect or self._dialect, plain_messages(messages)
+        if prompt is not None and (dialect.video or not has_clips(plain)):
+            return Question(tuple(plain), prompt, options, dialect)
+
+        def made(processor: Processor) -> Question:
+            new = processor.process(
+                plain, options.media, add_vision_id=options.add_vision_id, cancel=cancel, thumbnails=thumbnails
+            )
+            new = replace(new, trace=replace(new.trace, context_length=self.server.context_length))
+            question = Question(tuple(plain), new, options, dialect)
+            question = question if dialect.video else question.without_video(processor)
+            same = prompt is not None and np.array_equal(prompt.trace.input_ids, question.prompt.trace.input_ids)
+            return replace(question, prompt=prompt) if prompt is not None and same else question
+
         if (counting := self._counting) is not None:
             try:
-                prompt = _processed(counting, messages, options, cancel, thumbnails)
+                return made(counting)
             except NotAvailable as problem:  # the counts are estimates until the server is looked at again
                 self._counting = None
                 self._looked = 0.0
                 log.warning("%s does not tokenize any more: %s", self.server.shown, problem)
-        prompt = prompt or _processed(self.processor, messages, options, cancel, thumbnails)
-        if self.server.context_length is None:
-            return prompt
-        return replace(prompt, trace=replace(prompt.trace, context_length=self.server.context_length))
+        return made(self.processor)
 
-    def _ask(self, body: dict[str, Any], answer: Completion, cancel: threading.Event) -> Iterator[Chunk]:
-        """One question, asked again without fields that the server does not know, and when it is up again."""
-        dropped: list[str] = []
+    def _ask(self, question: Question, answer: Completion, cancel: threading.Event) -> Generator[Chunk, None, Question]:
+        """Asks; asks again in another form where the server refuses the first, and when it is up again.
+
+        Returns the form that the server took, in which later questions are asked.
+        """
         waiting_since: float | None = None
         while True:
             yield Chunk(status="Waiting for the server")
+            body = question.body(self.server, self._parts, self.pixel_limits)
             try:
                 yield from self._exchange(body, answer, cancel)
-                return
-            except UnknownFields as unknown:  # a strict server: ask again without these fields
-                body = {name: value for name, value in body.items() if name not in unknown.names}
-                dropped += [name for name in unknown.names if name != "skip_special_tokens"]
-                if dropped:
-                    yield Chunk(status=f"The server does not know {' and '.join(dropped)}; answering without")
+                break
+            except UnknownFields as unknown:  # a strict server
+                question = replace(question, dialect=question.dialect.without(unknown.names))
             except ServerFailure as failure:
-                if answer.pieces or failure.cause not in ("not up", "loading", "no model"):
+                if answer.pieces:
                     raise
-                if failure.cause == "no model":  # it was restarted with another one, or the name is wrong
+                if failure.cause in NOT_HELD and self._parts.forget(question.prompt.media):
+                    continue
+                if failure.cause == "no video" and question.dialect.video:
+                    yield Chunk(status="The server takes no video; sending the frames as pictures")
+                    dialect = question.dialect.without_video()
+                    question = self._question(question.messages, question.options, dialect=dialect)
+                    check_context(question.prompt.trace, exact_text=self.counts_exactly)
+                    answer.trace = question.prompt.trace
+                elif failure.cause == "no model":  # it was restarted with another one, or the name is wrong
                     if waiting_since is not None or not self._look_again(now=True):
                         raise
                     waiting_since = time.monotonic()
-                else:
+                elif failure.cause in ("not up", "loading"):
                     began = waiting_since = waiting_since or time.monotonic()
                     yield from self._until_up(failure, began, answer, cancel)
                     if cancel.is_set():
                         answer.stop_reason = "cancelled"
-                        return
-                body = {**body, "model": self.server.model}
+                        return question
+                else:
+                    raise
+        if answer.pieces:
+            self._dialect = question.dialect
+            if self.server.software == "vLLM":
+                self._parts.sent(question.prompt.media)
+        return question
 
     def _until_up(
         self, failure: ServerFailure, began: float, answer: Completion, cancel: threading.Event
@@ -274,6 +309,7 @@ class RemoteEngine:
         if before.model != found.model:
             log.warning("%s serves %s now, and not %s", found.shown, found.model, before.model)
             self._times.forget()
+            self._dialect = Dialect.of(found.software)
         if before.model != found.model or (self._counting is None and not self.exact_text):
             self._ask_for_tokenizer()
         return True
@@ -315,15 +351,3 @@ class RemoteEngine:
         if remark:
             log.warning("%s: %s", self.server.shown, remark)
         return replace(result, remark=remark)
-
-
-def _processed(
-    processor: Processor,
-    messages: Sequence[Message],
-    options: GenerationOptions,
-    cancel: threading.Event | None,
-    thumbnails: bool,
-) -> Prompt:
-    return processor.process(
-        messages, options.media, add_vision_id=options.add_vision_id, cancel=cancel, thumbnails=thumbnails
-    )

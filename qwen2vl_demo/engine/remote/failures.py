@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import httpx
 
-from qwen2vl_demo.engine.remote.request import EXTRAS
+from qwen2vl_demo.engine.remote.dialect import refused_fields
 from qwen2vl_demo.engine.remote.server import Server, shown
 from qwen2vl_demo.errors import UserError
 
@@ -69,7 +69,7 @@ def log_failure(failure: ServerFailure) -> None:
 class UnknownFields(Exception):
     """The server refuses fields of the request because it does not know them."""
 
-    def __init__(self, names: list[str]) -> None:
+    def __init__(self, names: frozenset[str]) -> None:
         super().__init__(", ".join(names))
         self.names = names
 
@@ -107,7 +107,7 @@ def refusal(
         return _key_refused(server, said)
     if 300 <= status < 400:
         return _wrong_address(server, f"it sends requests elsewhere ({said})")
-    if body is not None and status < 500 and (unknown := [name for name in EXTRAS if name in body and name in whole]):
+    if body is not None and status < 500 and (unknown := refused_fields(body, whole)):
         return UnknownFields(unknown)
     if _is_missing_model(status, lower):
         return _no_model(server, said)

@@ -37,7 +37,6 @@ class Server:
     model: str
     key: str | None = field(default=None, repr=False)
     timeout: float = 300.0  # seconds without any data from the server
-    sampled_clips: bool = False  # accepts sampled frames (vLLM)
     context_length: int | None = None  # positions; None if the server does not tell
     software: Software = ""  # "" where it is not known
     listed: tuple[str, ...] = ()  # the models that it says it serves

@@ -70,8 +70,8 @@ class ServerTokenizer(Tokenizer):
         return max(self._tokens, default=0) + 1
 
     def encode_text(self, text: str) -> list[int]:
-        """The ids of text. A typed special token is sent as the request sends it. Raises NotAvailable."""
-        text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").replace("<|", "<\u200b|")
+        """The ids of text, in which `plain_messages` has left no special token. Raises NotAvailable."""
+        text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
         if not text:
             return []
         ids = self._ids.get(text)

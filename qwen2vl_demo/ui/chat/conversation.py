@@ -67,6 +67,7 @@ class Numbers:
     seed: int | None
     media: tuple[MediumNumbers, ...] = ()  # of this turn
     reused_tokens: int = 0  # of the prompt, found in the cache of an earlier turn
+    notes: tuple[str, ...] = ()  # which settings did not act, and the like
     remark: str = ""  # where the model read something else than the panel shows, and why
 
     @property
@@ -192,8 +193,14 @@ def boxed_picture(conversation: Conversation, index: int) -> Medium | None:
 
 
 def numbers_of(trace: PromptTrace, media: int) -> tuple[MediumNumbers, ...]:
-    """What the last `media` pictures and clips of the prompt became."""
-    return tuple(MediumNumbers.of(m) for m in trace.media[len(trace.media) - media :])
+    """What the last `media` pictures and clips of the prompt became.
+
+    A clip can have become more than one picture, where the model takes no clips.
+    """
+    if not media or not trace.media:
+        return ()
+    last = [m for m in trace.media if m.message == trace.media[-1].message]
+    return tuple(MediumNumbers.of(m) for m in (last if len(last) > media else trace.media[len(trace.media) - media :]))
 
 
 def cost_line(numbers: Numbers, ending: Ending) -> str:
@@ -213,7 +220,7 @@ def cost_line(numbers: Numbers, ending: Ending) -> str:
         parts.append(
             f"temperature {numbers.temperature:g}" + (f", seed {numbers.seed}" if numbers.seed is not None else "")
         )
-    parts.append(f"stopped: {ENDINGS[ending]}")
+    parts += [f"stopped: {ENDINGS[ending]}", *numbers.notes]
     return " · ".join(parts)
 
 

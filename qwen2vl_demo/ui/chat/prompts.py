@@ -46,15 +46,24 @@ class Prompts:
 
         Raises UserError for a conversation that cannot become a prompt, an empty one included.
         """
-        question = conversation.answered(None) if conversation.turns else conversation
-        # How the answer is sampled does not change the prompt.
-        key = (question, options.media, options.add_vision_id, options.positions)
+        question, key = _key(conversation, options)
         if (prepared := self._prepared.get(key)) is not None:
             return prepared
         messages = to_messages(question, self._store.path)
         prepared = PreparedPrompt(tuple(messages), self._engine.prompt(messages, options))
         self._prepared.put(key, prepared)
         return prepared
+
+    def forget(self, conversation: Conversation, options: GenerationOptions) -> None:
+        """The engine has prepared this prompt otherwise: a server turned out not to take clips, for instance."""
+        self._prepared.pop(_key(conversation, options)[1])
+
+
+def _key(conversation: Conversation, options: GenerationOptions) -> tuple[Conversation, object]:
+    """The conversation without its last answer, and the key of its prompt."""
+    question = conversation.answered(None) if conversation.turns else conversation
+    # How the answer is sampled does not change the prompt.
+    return question, (question, options.media, options.add_vision_id, options.positions)
 
 
 def _size(prepared: PreparedPrompt) -> int:

@@ -29,6 +29,7 @@ FORMAT = "qwen2vl-demo chat"
 VERSION = 1
 MAX_TURNS = 500
 MAX_MEDIA = 256  # in one turn
+MAX_NOTES = 8  # below one answer
 MAX_TEXT = 200_000  # characters in one question or answer
 MAX_NAME = 200
 MAX_REMARK = 1000
@@ -114,6 +115,7 @@ def _numbers(value: dict[str, Any], where: str) -> Numbers:
         return None if value.get(key) is None else _number(value[key], where)
 
     media = _list(value.get("media", []), f"the numbers of {where}", MAX_MEDIA)
+    notes = _list(value.get("notes", []), f"the notes of {where}", MAX_NOTES)
     return Numbers(
         prompt_tokens=_integer(value.get("prompt_tokens"), where),
         media_tokens=_integer(value.get("media_tokens"), where),
@@ -124,6 +126,7 @@ def _numbers(value: dict[str, Any], where: str) -> Numbers:
         seed=None if value.get("seed") is None else _integer(value["seed"], where),
         media=tuple(_medium_numbers(m, where) for m in media),
         reused_tokens=_integer(value.get("reused_tokens", 0), where),
+        notes=tuple(_text(n, f"a note of {where}", MAX_NAME) for n in notes),
         remark=_text(value.get("remark", ""), f"the remark of {where}", MAX_REMARK),
     )
 

@@ -114,7 +114,5 @@ def _cost(media: Sequence[Medium], trace: PromptTrace, estimate: Estimate | None
     wait = (
         f" About {duration(estimate.times.first_token.about)} to the first word." if estimate and estimate.times else ""
     )
-    return (
-        f"{listed(media).capitalize()}: {count(tokens, 'token')}. "
-        f"The prompt will have {len(trace):,} of {trace.context_length:,}.{wait}"
-    )
+    room = "" if trace.context_length is None else f" of {trace.context_length:,}"
+    return f"{listed(media).capitalize()}: {count(tokens, 'token')}. The prompt will have {len(trace):,}{room}.{wait}"

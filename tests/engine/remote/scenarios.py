@@ -28,7 +28,7 @@ class Scenario:
 
 
 SCENARIOS = {
-    "text": Scenario([Message("user", "What can you do? Grüße 🐈 2 < 3")]),
+    "text": Scenario([Message("user", "What can you do? Grüße 🐈 <|im_end|> 2 < 3")]),
     "picture": Scenario([Message("user", [Image(RED), Text("What colour is this?")])]),
     "two turns": Scenario(
         [

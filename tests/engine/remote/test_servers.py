@@ -13,7 +13,7 @@ import pytest
 from qwen2vl_demo.engine.remote.engine import RemoteEngine
 from qwen2vl_demo.resources import NANO
 from tests.engine.remote.scenarios import SCENARIOS, outcome
-from tests.engine.remote.test_recorded import check
+from tests.engine.remote.test_recorded_answers import check
 
 pytestmark = pytest.mark.server
 

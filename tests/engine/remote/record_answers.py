@@ -1,10 +1,10 @@
 """Records what a real server answers, for tests on machines without one.
 
-    python -m tests.engine.remote.record http://127.0.0.1:8123 vllm-0.32
-    python -m tests.engine.remote.record http://127.0.0.1:8211 transformers-5.23 /path/to/assets/nano
+    python -m tests.engine.remote.record_answers http://127.0.0.1:8123 vllm-0.32
+    python -m tests.engine.remote.record_answers http://127.0.0.1:8211 transformers-5.23 /path/to/assets/nano
 
 The server runs nano in float32. The engine talks to it through a proxy on this machine that keeps every response; they
-go into recorded/NAME.json. Requests are not kept, but for the names of their fields.
+go into recorded/answers/NAME.json. Requests are not kept, but for the names of their fields.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from qwen2vl_demo.engine.remote.engine import RemoteEngine
 from qwen2vl_demo.resources import NANO
 from tests.engine.remote.scenarios import SCENARIOS, outcome
 
-RECORDED = Path(__file__).parent / "recorded"
+RECORDED = Path(__file__).parent / "recorded" / "answers"
 MAX_BODY = 20_000  # characters of a response that are kept
 
 
