@@ -136,9 +136,7 @@ class Completion:
         part = choice.get("delta") or choice.get("message") or {}
         if not isinstance(part, dict):
             raise no_completion(server, data)
-        text = _text(part.get("content"))
-        if text is None and "text" in choice:  # of the older API for plain completions
-            text = _text(choice["text"])
+        text = _text(part.get("content", choice.get("text")))  # `text` is the older API's
         if text is None:
             raise no_completion(server, data)
         if isinstance(part.get("refusal"), str):
