@@ -184,6 +184,8 @@ def _stream(
         print(end="" if result.text.endswith("\n") else "\n", flush=True)
         if result.stop_reason == "length" and sys.stderr.isatty():
             print(f"(cut after {result.new_tokens} tokens; allow more with --max-new-tokens)", file=sys.stderr)
+        for note in filter(None, (*result.notes, result.remark)):
+            print(f"({note})", file=sys.stderr)
     return result
 
 

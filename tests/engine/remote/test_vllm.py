@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import secrets
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -198,7 +199,7 @@ def test_a_picture_that_the_server_holds_is_not_sent_again(
     assert parts[0]["image_url"]["url"].startswith("data:image/png") and parts[1]["image_url"] is None
     assert parts[0]["uuid"] == parts[1]["uuid"] and second.prompt_tokens == len(remote.prepare(again, GREEDY))
     # As after a restart of the server: it has never heard of the uuid.
-    monkeypatch.setattr(remote._parts, "_secret", b"another")
+    monkeypatch.setattr(remote._parts, "_secret", secrets.token_bytes(16))
     third = answer(remote.stream(again, GREEDY))
     assert third.text == second.text
     assert [body["messages"][0]["content"][0]["image_url"] is None for body in bodies[2:]] == [True, False]
