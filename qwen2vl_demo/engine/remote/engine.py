@@ -136,6 +136,9 @@ class RemoteEngine:
     def warm_up(self) -> None:
         """Nothing can be measured of a server before it answers."""
 
+    def forget(self, cache_salt: str) -> None:
+        self.processor.forget(cache_salt)
+
     def prepare(self, messages: Sequence[Message], options: GenerationOptions) -> PromptTrace:
         return self._question(messages, options).prompt.trace
 
@@ -214,12 +217,19 @@ class RemoteEngine:
         `prompt` is that of an earlier call with the same messages and options.
         """
         dialect, plain = dialect or self._dialect, plain_messages(messages)
+        if prompt is not None:
+            options = replace(options, cache_salt=prompt.trace.cache_salt)
         if prompt is not None and (dialect.video or not has_clips(plain)):
             return Question(tuple(plain), prompt, options, dialect)
 
         def made(processor: Processor) -> Question:
             new = processor.process(
-                plain, options.media, add_vision_id=options.add_vision_id, cancel=cancel, thumbnails=thumbnails
+                plain,
+                options.media,
+                add_vision_id=options.add_vision_id,
+                cache_salt=options.cache_salt,
+                cancel=cancel,
+                thumbnails=thumbnails,
             )
             new = replace(new, trace=replace(new.trace, context_length=self.server.context_length))
             question = Question(tuple(plain), new, options, dialect)

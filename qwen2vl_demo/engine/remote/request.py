@@ -59,6 +59,8 @@ def request_body(
     }
     if own_limits and software == "vLLM":
         body["mm_processor_kwargs"] = PIXEL_LIMITS
+    if options.cache_salt:  # the server's prefix cache must not tell one visitor what others ask
+        body["cache_salt"] = options.cache_salt
     return body
 
 
