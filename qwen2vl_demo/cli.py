@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from qwen2vl_demo.processing.messages import Message
     from qwen2vl_demo.trace import PromptTrace
 
-_MEDIA_FLAGS = ("model", "min_pixels", "max_pixels", "fps", "max_frames", "max_file_mb")
+_MEDIA_FLAGS = ("model", "min_pixels", "max_pixels", "fps", "max_frames", "max_file_mb", "max_image_mp")
 _ENGINE_FLAGS = ("device", "dtype", "quantize", "engine_url", "engine_model", "engine_key", "engine_timeout")
 _ANSWER_FLAGS = ("max_new_tokens", "temperature")
 
@@ -152,12 +152,17 @@ def _ask(given: argparse.Namespace) -> int:
     if given.top_p is not None:
         options = replace(options, top_p=given.top_p)
     options = replace(options, seed=given.seed)
-    messages = _messages(given, MediaLimits.for_uploads(settings.max_file_mb))
+    limits = MediaLimits.for_uploads(settings.max_file_mb, max_image_mp=settings.max_image_mp)
+    messages = _messages(given, limits)
     status = _Status()
     status.show("Loading the model")
     result = _stream(engine_of(settings), messages, options, status, quiet=given.json)
     if given.json:
         _print_json(_answer_record(result))
+    elif result.trace:
+        for medium in result.trace.media:
+            for notice in medium.notices:
+                print(f"({medium.name}: {notice})", file=sys.stderr)
     return 0
 
 
@@ -203,7 +208,7 @@ def _inspect(given: argparse.Namespace) -> int:
     from qwen2vl_demo.media import MediaLimits
 
     settings = Settings.from_namespace(given, {variable_name("model"): NO_MODEL, **os.environ})
-    limits = MediaLimits.for_uploads(settings.max_file_mb)
+    limits = MediaLimits.for_uploads(settings.max_file_mb, max_image_mp=settings.max_image_mp)
     processor = processor_for(settings.model, limits)
     prompt = processor.process(_messages(given, limits), options_of(settings).media, thumbnails=given.html is not None)
     if given.json:
@@ -243,6 +248,7 @@ def _summary(trace: PromptTrace) -> str:
                 f"  {len(medium.timestamps)} of {medium.total_frames} frames, from {medium.timestamps[0]:.2f} s to "
                 f"{medium.timestamps[-1]:.2f} s"
             )
+        lines += [f"  {notice}" for notice in medium.notices]
     lines.append(f"prompt: {len(trace)} tokens, rope_delta {trace.rope_delta}")
     return "\n".join(lines)
 

@@ -37,6 +37,17 @@ PositionScheme = Literal["mrope", "silenced", "1d"]
 Grid = tuple[int, int, int]
 
 
+def check_aspect_ratio(height: int, width: int) -> None:
+    """Raises UserError for a picture without pixels and for an aspect ratio above 200."""
+    if min(height, width) < 1:
+        raise UserError(f"This picture is {height}x{width} pixels; send one that has at least one pixel a side.")
+    if max(height, width) > MAX_ASPECT_RATIO * min(height, width):
+        raise UserError(
+            f"This picture is {height}x{width} pixels: one side is more than {MAX_ASPECT_RATIO} times the other, "
+            "which Qwen2-VL cannot take. Crop it or cut it into pieces."
+        )
+
+
 def smart_resize(
     height: int, width: int, *, factor: int = FACTOR, min_pixels: int = MIN_PIXELS, max_pixels: int = MAX_PIXELS
 ) -> Size:
@@ -46,13 +57,7 @@ def smart_resize(
     *original* sides are scaled, and rounded down to shrink or up to grow. Raises UserError for a picture without
     pixels, for an aspect ratio above 200 and for an impossible budget.
     """
-    if min(height, width) < 1:
-        raise UserError(f"This picture is {height}x{width} pixels; send one that has at least one pixel a side.")
-    if max(height, width) > MAX_ASPECT_RATIO * min(height, width):
-        raise UserError(
-            f"This picture is {height}x{width} pixels: one side is more than {MAX_ASPECT_RATIO} times the other, "
-            "which Qwen2-VL cannot take. Crop it or cut it into pieces."
-        )
+    check_aspect_ratio(height, width)
     if not factor * factor <= min_pixels <= max_pixels:
         raise UserError(
             f"The image budget must hold {factor * factor} <= min_pixels <= max_pixels, "

@@ -10,6 +10,9 @@ from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.settings import Settings
 from qwen2vl_demo.version import __version__
 
+# The modules whose functions open files.
+DECODERS = ("qwen2vl_demo.processing.image", "qwen2vl_demo.media.browser_files")
+
 
 def main(argv: Sequence[str]) -> int:
     """`python app.py ARGV`: serves the page until Ctrl-C and returns the exit status.
@@ -29,30 +32,37 @@ def main(argv: Sequence[str]) -> int:
 def serve(settings: Settings) -> None:
     """Loads the engine, builds the page, launches it and blocks. Raises UserError."""
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
+    from qwen2vl_demo.decoding import decoding_for_strangers
     from qwen2vl_demo.engine.factory import engine_of, options_of
     from qwen2vl_demo.ui.app import build_demo, launch_options
 
     print(f"qwen2vl-demo {__version__}", flush=True)
     check_address(settings.host, settings.port)
-    engine = engine_of(settings)
-    print(f"Model: {engine.name}, {engine.description}", flush=True)
-    demo = build_demo(
-        engine,
-        data_dir=Path(settings.data_dir).expanduser() if settings.data_dir else None,
-        max_file_mb=settings.max_file_mb,
-        defaults=options_of(settings),
-    )
-    _, url, public = demo.launch(
-        **launch_options(max_file_mb=settings.max_file_mb),
-        server_name=settings.host,  # None leaves it to GRADIO_SERVER_NAME and _PORT, as a Space sets them
-        server_port=settings.port,
-        auth=settings.credentials,
-        share=settings.share,
-        quiet=True,
-        prevent_thread_lock=True,
-    )
-    print(f"Open {public or url}", flush=True)
-    demo.block_thread()
+    decoding = decoding_for_strangers(settings.decode_seconds, DECODERS)
+    try:
+        engine = engine_of(settings, decoding)
+        print(f"Model: {engine.name}, {engine.description}", flush=True)
+        demo = build_demo(
+            engine,
+            data_dir=Path(settings.data_dir).expanduser() if settings.data_dir else None,
+            max_file_mb=settings.max_file_mb,
+            max_image_mp=settings.max_image_mp,
+            defaults=options_of(settings),
+            decoding=decoding,
+        )
+        _, url, public = demo.launch(
+            **launch_options(max_file_mb=settings.max_file_mb),
+            server_name=settings.host,  # None leaves it to GRADIO_SERVER_NAME and _PORT, as a Space sets them
+            server_port=settings.port,
+            auth=settings.credentials,
+            share=settings.share,
+            quiet=True,
+            prevent_thread_lock=True,
+        )
+        print(f"Open {public or url}", flush=True)
+        demo.block_thread()
+    finally:
+        decoding.close()
 
 
 def check_address(host: str | None, port: int | None) -> None:

@@ -119,6 +119,15 @@ class Settings:
     auth: str | None = _flag(None, "ask visitors for this name and password", metavar="USER:PASS", secret=True)
     share: bool = _flag(False, "open a public gradio.live link to this machine", convert=_switch)
     max_file_mb: int = _flag(50, "largest file that a visitor may upload, in megabytes", convert=_integer, metavar="N")
+    max_image_mp: int = _flag(
+        120,
+        "largest picture that is decoded, in million pixels; larger JPEGs are decoded at reduced size",
+        convert=_integer,
+        metavar="N",
+    )
+    decode_seconds: int = _flag(
+        10, "processor time that opening one file of a visitor may take, in seconds", convert=_integer, metavar="N"
+    )
     data_dir: str | None = _flag(
         None, "where the page keeps its working files; without it ~/.cache/qwen2vl-demo", metavar="DIR"
     )
@@ -156,6 +165,9 @@ class Settings:
         if self.auth is not None:
             _check(bool(re.fullmatch(r"[^:]+:.+", self.auth)), "auth", "it must be a name, a colon and a password")
         _check(1 <= self.max_file_mb <= 4096, "max_file_mb", f"{self.max_file_mb} is not between 1 and 4096 megabytes")
+        _check(1 <= self.max_image_mp <= 1000, "max_image_mp", f"{self.max_image_mp} is not between 1 and 1000 million")
+        seconds = self.decode_seconds
+        _check(1 <= seconds <= 3600, "decode_seconds", f"{seconds} is not between 1 and 3600 seconds")
         least = self.min_pixels
         if least is not None:
             _check(least >= 784, "min_pixels", f"{least} is less than one merged token, 28x28 = 784 pixels")

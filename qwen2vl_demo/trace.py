@@ -32,6 +32,7 @@ class MediaTrace:
     timestamps: tuple[float, ...] = ()  # s, of each sampled frame; empty for an image
     frame_indices: tuple[int, ...] = ()  # which frames of the clip were sampled
     total_frames: int = 1
+    notices: tuple[str, ...] = ()  # what the visitor should know about how the file was read, as sentences
     digest: str = ""  # of the resized pixels: equal pictures have equal digests
 
     @property
@@ -57,6 +58,8 @@ class MediaTrace:
             record["timestamps"] = [round(t, 3) for t in self.timestamps]
             record["frame_indices"] = list(self.frame_indices)
             record["total_frames"] = self.total_frames
+        if self.notices:
+            record["notices"] = list(self.notices)
         return record
 
 

@@ -72,7 +72,9 @@ class FakeEngine:
     def prepare(self, messages: Sequence[Message], options: GenerationOptions) -> PromptTrace:
         return self.prompt(messages, options).trace
 
-    def prompt(self, messages: Sequence[Message], options: GenerationOptions) -> Prompt:
+    def prompt(
+        self, messages: Sequence[Message], options: GenerationOptions, cancel: threading.Event | None = None
+    ) -> Prompt:
         """One id a word; pictures and clips by the real geometry."""
         tokens: list[str] = []
         media: list[MediaTrace] = []

@@ -25,7 +25,7 @@ LEAVES = {
     "lru_cache",
     "version",
 }
-BELOW_ENGINE = LEAVES | {"media", "processing", "model"}
+BELOW_ENGINE = LEAVES | {"decoding", "media", "processing", "model"}
 BELOW_UI = BELOW_ENGINE | {"engine", "viz", "nano", "report"}
 
 
@@ -41,7 +41,8 @@ ROOMS = {
     **{leaf: Room(LEAVES, {"numpy"}) for leaf in LEAVES},
     "lru_cache": Room(set(), {"cachetools"}),
     "media": Room(LEAVES | {"media"}, {"PIL", "av", "numpy", "pillow_heif", "pypdfium2"}),
-    "processing": Room(LEAVES | {"media", "processing"}, {"numpy", "torch", "tokenizers", "jinja2", "PIL"}),
+    "decoding": Room({"errors", "decoding"}, set()),
+    "processing": Room(LEAVES | {"decoding", "media", "processing"}, {"numpy", "torch", "tokenizers", "jinja2", "PIL"}),
     "model": Room(
         {"errors", "config", "geometry", "resources", "model"}, {"torch", "numpy", "safetensors", "huggingface_hub"}
     ),
@@ -52,18 +53,18 @@ ROOMS = {
     "viz": Room({"errors", "trace", "attention_trace", "geometry", "lru_cache", "viz"}, {"numpy", "plotly", "PIL"}),
     "report": Room(LEAVES | {"viz"}, {"numpy"}),
     "ui": Room(
-        LEAVES | {"engine", "viz", "media", "processing.messages", "ui"},
+        LEAVES | {"engine", "viz", "decoding", "media", "processing.messages", "ui"},
         {"gradio", "plotly", "numpy", "PIL", "spaces", "jinja2", "markupsafe", "markdown_it"},
     ),
     "nano": Room(BELOW_UI, {"torch", "numpy", "PIL", "av", "tokenizers", "safetensors", "jinja2", "resvg_py"}),
     "bench": Room(
         BELOW_UI | {"bench"},
-        {"torch", "numpy", "PIL", "av", "transformers", "torchvision", "qwen_vl_utils", "playwright"},
+        {"torch", "numpy", "PIL", "av", "transformers", "torchvision", "qwen_vl_utils", "playwright", "httpx"},
     ),
     "cli": Room(BELOW_UI | {"bench", "serve"}, set()),
     "__main__": Room({"cli"}, set()),
     "__init__": Room({"version"}, set()),
-    "serve": Room({"errors", "settings", "version", "engine", "ui"}, set()),
+    "serve": Room({"errors", "settings", "version", "decoding", "engine", "ui"}, set()),
     "app": Room({"serve"}, set()),
 }
 
@@ -274,6 +275,14 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
 def test_the_names_of_a_conversation_load_neither_torch_nor_gradio() -> None:
     statement = "from qwen2vl_demo import GenerationOptions, Image, MediaOptions, Message, Text, UserError, Video"
     assert not loaded_by(statement) & {"torch", "gradio", "plotly", "transformers", "httpx"}
+
+
+def test_what_a_worker_process_imports_is_light() -> None:
+    """It is started while the app starts, and each of its megabytes is there as often as there are workers."""
+    from qwen2vl_demo.serve import DECODERS
+
+    statement = f"import qwen2vl_demo.decoding.fork_server, {', '.join(DECODERS)}"
+    assert not loaded_by(statement) & {"torch", "gradio", "tokenizers", "jinja2", "plotly", "transformers", "httpx"}
 
 
 def test_public_names_are_what_they_say_and_a_wrong_one_is_an_attribute_error() -> None:

@@ -40,6 +40,8 @@ def test_every_flag_and_every_variable_sets_its_field() -> None:
         "auth": ("ann:a:b", "ann:a:b"),
         "share": ("1", True),
         "max_file_mb": ("9", 9),
+        "max_image_mp": ("40", 40),
+        "decode_seconds": ("20", 20),
         "data_dir": ("/tmp/somewhere", "/tmp/somewhere"),
         "min_pixels": ("784", 784),
         "max_pixels": ("1_003_520", 1003520),

@@ -22,8 +22,9 @@ from qwen2vl_demo.bench.models import SHAPES, picture
 from qwen2vl_demo.bench.packages import let_torchvision_load, needed
 from qwen2vl_demo.geometry import sample_indices
 from qwen2vl_demo.media import MediaLimits
-from qwen2vl_demo.processing.image import ImageConfig, VisionInput, load_image, load_video, patchify
+from qwen2vl_demo.processing.image import ImageConfig, VisionInput, load_image, load_video
 from qwen2vl_demo.processing.messages import Image, MediaOptions, Video
+from qwen2vl_demo.processing.patches import patchify
 
 VISION = SHAPES["2b"][0]
 CONFIG = ImageConfig(max_pixels=1280 * 28 * 28)  # transformers' own default

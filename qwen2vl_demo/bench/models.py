@@ -27,8 +27,9 @@ from qwen2vl_demo.model.kv_cache import KVCache
 from qwen2vl_demo.model.qwen2vl import Qwen2VL
 from qwen2vl_demo.model.weights import Placement
 from qwen2vl_demo.processing.chat import ChatTemplate
-from qwen2vl_demo.processing.image import ImageConfig, patchify
+from qwen2vl_demo.processing.image import ImageConfig
 from qwen2vl_demo.processing.messages import Message
+from qwen2vl_demo.processing.patches import patchify
 from qwen2vl_demo.processing.processor import Processor, Prompt
 from qwen2vl_demo.processing.tokenizer import Tokenizer
 from qwen2vl_demo.released import RELEASED

@@ -5,6 +5,7 @@ torch and httpx are imported only when an engine that needs them is loaded.
 
 from __future__ import annotations
 
+from qwen2vl_demo.decoding import Decoding
 from qwen2vl_demo.engine.protocol import Engine, GenerationOptions
 from qwen2vl_demo.media import MediaLimits
 from qwen2vl_demo.processing.messages import MediaOptions
@@ -22,31 +23,39 @@ def load_engine(
     engine_key: str | None = None,
     engine_timeout: float = 300.0,
     limits: MediaLimits | None = None,
+    decoding: Decoding | None = None,
 ) -> Engine:
     """Loads a model on this machine, or connects to the server at `engine_url`.
 
     `model` is "nano", a checkpoint directory, a Hugging Face id, or "none" (prepares prompts, answers nothing).
     With `engine_url` the server runs the model, and `model` only selects the tokenizer and the pixel limits with which
     prompts are prepared. `quantize="int8"` decodes with 8-bit weights; prefill uses the full ones. `limits` bounds the
-    files that are opened. Raises UserError for a model that cannot be loaded and a server that does not answer.
+    files that are opened, and `decoding` is where they are decoded, by default in this process. Raises
+    UserError for a model that cannot be loaded and a server that does not answer.
     """
     if engine_url is not None:
         from qwen2vl_demo.engine.remote.engine import RemoteEngine
 
         return RemoteEngine.connect(
-            engine_url, engine_model, key=engine_key, timeout=engine_timeout, checkpoint=model, limits=limits
+            engine_url,
+            engine_model,
+            key=engine_key,
+            timeout=engine_timeout,
+            checkpoint=model,
+            limits=limits,
+            decoding=decoding,
         )
     if model == "none":
         from qwen2vl_demo.engine.processor_only import ProcessorOnlyEngine
 
-        return ProcessorOnlyEngine.load(limits)
+        return ProcessorOnlyEngine.load(limits, decoding)
     from qwen2vl_demo.engine.local import LocalEngine
 
-    return LocalEngine.load(model, device=device, dtype=dtype, quantize=quantize, limits=limits)
+    return LocalEngine.load(model, device=device, dtype=dtype, quantize=quantize, limits=limits, decoding=decoding)
 
 
-def engine_of(settings: Settings) -> Engine:
-    """The engine that the settings ask for. Raises UserError as `load_engine` does."""
+def engine_of(settings: Settings, decoding: Decoding | None = None) -> Engine:
+    """The engine that the settings ask for; `decoding` and errors are those of `load_engine`."""
     return load_engine(
         settings.model,
         settings.device,
@@ -56,7 +65,8 @@ def engine_of(settings: Settings) -> Engine:
         engine_model=settings.engine_model,
         engine_key=settings.engine_key,
         engine_timeout=settings.engine_timeout,
-        limits=MediaLimits.for_uploads(settings.max_file_mb),
+        limits=MediaLimits.for_uploads(settings.max_file_mb, max_image_mp=settings.max_image_mp),
+        decoding=decoding,
     )
 
 

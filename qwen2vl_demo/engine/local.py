@@ -21,6 +21,7 @@ from torch import Tensor
 
 from qwen2vl_demo.attention_trace import AttentionTrace, Word, query_places, split_words
 from qwen2vl_demo.config import Qwen2VLConfig, read_json_object
+from qwen2vl_demo.decoding import Decoding
 from qwen2vl_demo.engine.answer_tokens import AnswerTokens
 from qwen2vl_demo.engine.attention import capture_attention, extend_prompt
 from qwen2vl_demo.engine.cost.estimate import Estimate
@@ -89,10 +90,11 @@ class LocalEngine:
         dtype: str = "auto",
         quantize: str = "none",
         limits: MediaLimits | None = None,
+        decoding: Decoding | None = None,
     ) -> LocalEngine:
         """Loads "nano", a checkpoint directory or a hub id. Raises UserError if that is not possible."""
         directory = find_checkpoint(model)
-        processor = Processor.from_directory(directory, limits)
+        processor = Processor.from_directory(directory, limits, decoding=decoding)
         placement = place(directory, device, dtype, quantize)
         with memory_errors("Choose a smaller model, or --dtype bfloat16."):
             weights = load_model(directory, device=placement.device, dtype=placement.dtype)
@@ -118,8 +120,10 @@ class LocalEngine:
     def prepare(self, messages: Sequence[Message], options: GenerationOptions) -> PromptTrace:
         return self._process(messages, options, None).trace
 
-    def prompt(self, messages: Sequence[Message], options: GenerationOptions) -> Prompt:
-        return self._process(messages, options, None, thumbnails=True)
+    def prompt(
+        self, messages: Sequence[Message], options: GenerationOptions, cancel: threading.Event | None = None
+    ) -> Prompt:
+        return self._process(messages, options, cancel, thumbnails=True)
 
     def warm_up(self) -> None:
         """Measures how fast the device is, about a tenth of a second, once."""

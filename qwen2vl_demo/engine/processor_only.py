@@ -6,6 +6,7 @@ import threading
 from collections.abc import Generator, Sequence
 
 from qwen2vl_demo.attention_trace import AttentionTrace, Word
+from qwen2vl_demo.decoding import Decoding
 from qwen2vl_demo.engine.cost.estimate import Estimate, tokens_only
 from qwen2vl_demo.engine.processors import reference_processor
 from qwen2vl_demo.engine.protocol import Abilities, Chunk, GenerationOptions
@@ -38,8 +39,8 @@ class ProcessorOnlyEngine:
         self.queue = RequestQueue(None)
 
     @classmethod
-    def load(cls, limits: MediaLimits | None = None) -> ProcessorOnlyEngine:
-        return cls(reference_processor(limits))
+    def load(cls, limits: MediaLimits | None = None, decoding: Decoding | None = None) -> ProcessorOnlyEngine:
+        return cls(reference_processor(limits, decoding))
 
     @property
     def pixel_limits(self) -> tuple[int, int]:
@@ -51,8 +52,10 @@ class ProcessorOnlyEngine:
     def prepare(self, messages: Sequence[Message], options: GenerationOptions) -> PromptTrace:
         return self._process(messages, options).trace
 
-    def prompt(self, messages: Sequence[Message], options: GenerationOptions) -> Prompt:
-        return self._process(messages, options, thumbnails=True)
+    def prompt(
+        self, messages: Sequence[Message], options: GenerationOptions, cancel: threading.Event | None = None
+    ) -> Prompt:
+        return self._process(messages, options, cancel, thumbnails=True)
 
     def estimate(self, trace: PromptTrace, options: GenerationOptions) -> Estimate:
         return tokens_only(trace, NO_MODEL_ESTIMATE)
@@ -82,11 +85,19 @@ class ProcessorOnlyEngine:
     ) -> AttentionTrace | None:
         raise UserError(NO_MODEL_ATTENTION)
 
-    def _process(self, messages: Sequence[Message], options: GenerationOptions, *, thumbnails: bool = False) -> Prompt:
+    def _process(
+        self,
+        messages: Sequence[Message],
+        options: GenerationOptions,
+        cancel: threading.Event | None = None,
+        *,
+        thumbnails: bool = False,
+    ) -> Prompt:
         return self.processor.process(
             messages,
             options.media,
             add_vision_id=options.add_vision_id,
             positions=options.positions,
+            cancel=cancel,
             thumbnails=thumbnails,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from qwen2vl_demo.decoding import Decoding
 from qwen2vl_demo.geometry import MAX_PIXELS, MIN_PIXELS
 from qwen2vl_demo.media import MediaLimits
 from qwen2vl_demo.model.weights import find_checkpoint
@@ -14,7 +15,7 @@ from qwen2vl_demo.released import REFERENCE, RELEASED
 from qwen2vl_demo.resources import NANO
 
 
-def reference_processor(limits: MediaLimits | None = None) -> Processor:
+def reference_processor(limits: MediaLimits | None = None, decoding: Decoding | None = None) -> Processor:
     """Prepares prompts as the released checkpoints do, but with nano's tokenizer.
 
     Sizes, grids, positions of pictures and the chat template are exact. The ids of text are nano's, whose vocabulary
@@ -28,11 +29,12 @@ def reference_processor(limits: MediaLimits | None = None) -> Processor:
         tokenizer=nano.tokenizer,
         template=ChatTemplate.from_directory(NANO),
         limits=limits,
+        decoding=decoding,
     )
 
 
-def processor_for(model: str, limits: MediaLimits | None = None) -> Processor:
+def processor_for(model: str, limits: MediaLimits | None = None, decoding: Decoding | None = None) -> Processor:
     """The processor of "nano", a checkpoint directory or a hub id; for "none" the reference processor."""
     if model == "none":
-        return reference_processor(limits)
-    return Processor.from_directory(find_checkpoint(model, weights=False), limits)
+        return reference_processor(limits, decoding)
+    return Processor.from_directory(find_checkpoint(model, weights=False), limits, decoding=decoding)

@@ -133,8 +133,11 @@ class Engine(Protocol):
         """The record of the prompt that the conversation becomes; needs no weights. Raises UserError."""
         ...
 
-    def prompt(self, messages: Sequence[Message], options: GenerationOptions) -> Prompt:
-        """The prompt itself: its record together with the resized pixels. Needs no weights. Raises UserError."""
+    def prompt(
+        self, messages: Sequence[Message], options: GenerationOptions, cancel: threading.Event | None = None
+    ) -> Prompt:
+        """The prompt itself: its record together with the resized pixels. Needs no weights. Raises UserError, and
+        Cancelled once `cancel` is set."""
         ...
 
     def estimate(self, trace: PromptTrace, options: GenerationOptions) -> Estimate:

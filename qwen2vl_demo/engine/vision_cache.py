@@ -10,7 +10,8 @@ from torch import Tensor
 from qwen2vl_demo.geometry import TEMPORAL_PATCH_SIZE, Grid
 from qwen2vl_demo.lru_cache import LRUCache
 from qwen2vl_demo.model.qwen2vl import Qwen2VL
-from qwen2vl_demo.processing.image import ImageConfig, VisionInput, patchify
+from qwen2vl_demo.processing.image import ImageConfig, VisionInput
+from qwen2vl_demo.processing.patches import patchify
 
 PIECE_PATCHES = 16_384  # patches encoded at a time; a clip may be cut, since its temporal slices do not see each other
 CACHE_BYTES = 256 * 2**20  # merged tokens kept for follow-up questions

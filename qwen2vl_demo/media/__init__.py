@@ -5,7 +5,7 @@ uint8. To add a format, see `IMAGE_ENDINGS` and `VIDEO_ENDINGS` in `file_type.py
 """
 
 from qwen2vl_demo.media.file_type import ENDINGS, FileType, Kind, identify_file, kind_of
-from qwen2vl_demo.media.images import open_image
+from qwen2vl_demo.media.images import notices, open_image, original_size
 from qwen2vl_demo.media.pdf import open_pdf
 from qwen2vl_demo.media.source import MediaLimits, Source
 from qwen2vl_demo.media.thumbnail import image_thumbnail
@@ -21,7 +21,9 @@ __all__ = [
     "identify_file",
     "image_thumbnail",
     "kind_of",
+    "notices",
     "open_image",
     "open_pdf",
+    "original_size",
     "read_video",
 ]

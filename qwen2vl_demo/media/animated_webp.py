@@ -13,7 +13,7 @@ from PIL.Image import Resampling
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.geometry import Size
 from qwen2vl_demo.media.file_type import identify_image
-from qwen2vl_demo.media.images import check_size, to_rgb
+from qwen2vl_demo.media.rgb import to_rgb
 from qwen2vl_demo.media.source import MediaFile, MediaLimits
 from qwen2vl_demo.media.timeline import Timeline, from_times
 
@@ -26,8 +26,7 @@ class AnimatedWebP:
 
     def __init__(self, media: MediaFile, limits: MediaLimits) -> None:
         self._media = media
-        with identify_image(media) as image:
-            check_size(media.label, image.height, image.width, limits)
+        with identify_image(media, limits) as image:  # checks the size
             self.original_size = (image.height, image.width)
             frames = getattr(image, "n_frames", 1)
         if frames > limits.max_video_frames:
@@ -48,6 +47,7 @@ class AnimatedWebP:
         with identify_image(self._media) as image:
             for slot, index in enumerate(indices):
                 image.seek(index)
+                image.load()
                 frame = to_rgb(image)
                 out[slot] = _resized(frame, out)
                 if slot == 0 and first is not None:

@@ -7,6 +7,7 @@ refer to other files (playlists, concatenation scripts) are not listed.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,7 +33,12 @@ from PIL import (  # noqa: F401  (importing a plugin registers its format)
 )
 
 from qwen2vl_demo.errors import UserError
-from qwen2vl_demo.media.source import DEFAULT_LIMITS, MediaFile, MediaLimits, Source, open_source
+from qwen2vl_demo.media import webp
+from qwen2vl_demo.media.coded_colours import BROADCAST_TRANSFERS, SRGB_TRANSFER, UNSPECIFIED, from_code_points
+from qwen2vl_demo.media.jpeg import open_jpeg
+from qwen2vl_demo.media.png import open_png
+from qwen2vl_demo.media.source import DEFAULT_LIMITS, MediaFile, MediaLimits, Source, check_size, open_source
+from qwen2vl_demo.media.tiff import open_tiff
 
 Kind = Literal["image", "video", "pdf"]
 
@@ -71,6 +77,11 @@ QUICKTIME_ATOMS = (b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")  # a Qu
 # Signatures of audio: ID3 (mp3), FLAC, Core Audio, AMR, AIFF, and the frame headers of raw mp3 and AAC
 AUDIO = (b"ID3", b"fLaC", b"caff", b"#!AMR", b"FORM", b"\xff\xfb", b"\xff\xf3", b"\xff\xf2", b"\xff\xf1", b"\xff\xf9")
 
+# Brands of ISO base media files: what a file that begins with an "ftyp" box says that it is, and is compatible with
+AVIF_BRANDS = (b"avif", b"avis")
+HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs")
+PICTURE_BRANDS = (b"mif1", b"mif2", b"msf1", b"miaf")  # pictures of either kind
+
 pillow_heif.register_heif_opener()
 
 
@@ -101,9 +112,9 @@ def identify(media: MediaFile) -> FileType:
     """`identify_file` for an open file."""
     if name := image_format(media):
         try:
-            image = identify_image(media)
-            animated = image.format in ANIMATIONS and getattr(image, "is_animated", False)
-            return FileType("video" if animated else "image", IMAGE_ENDINGS[name])
+            return FileType("video" if _is_animated(media, name) else "image", IMAGE_ENDINGS[name])
+        except UserError:
+            raise
         except Exception as error:
             raise _unknown(media) from error
     if b"%PDF-" in media.head[:1024]:
@@ -133,6 +144,8 @@ def no_video_stream(media: MediaFile) -> UserError:
 
 def image_format(media: MediaFile) -> str | None:
     """PIL's name of the picture format whose signature the file has, or None."""
+    if media.head[4:8] == b"ftyp":
+        return _format_by_brands(media.head)
     for name in IMAGE_ENDINGS:
         accept = PIL.Image.OPEN[name][1]
         if accept is not None and accept(media.head[:16]) is True:
@@ -140,16 +153,62 @@ def image_format(media: MediaFile) -> str | None:
     return None
 
 
-def identify_image(media: MediaFile) -> ImageFile.ImageFile:
-    """Reads a picture's header without decoding it. Raises whatever PIL raises.
+def identify_image(media: MediaFile, limits: MediaLimits = DEFAULT_LIMITS) -> ImageFile.ImageFile:
+    """Reads a picture's header without decoding it. Raises whatever PIL raises, and UserError for a WebP above the
+    limits, for which libwebp would allocate memory here already. The caller has to check the size of the others.
 
     This bypasses `PIL.Image.open`, which compares the size with the process-wide PIL.Image.MAX_IMAGE_PIXELS and warns;
-    suppressing the warning (warnings.catch_warnings) is not thread-safe. The caller has to check the size.
+    suppressing the warning (warnings.catch_warnings) is not thread-safe.
     """
     name = image_format(media)
     if name is None:
         raise ValueError("no signature of a picture format")
-    return PIL.Image.OPEN[name][0](media.rewound(), "")  # type: ignore[arg-type]
+    if name == "PNG":
+        return open_png(media.file)
+    if name == "JPEG":
+        return open_jpeg(media.file)
+    if name == "WEBP":
+        header = webp.read_header(media.file)
+        check_size(media.label, *header.size, limits, name)
+        return webp.open_webp(media.file, header)
+    if name == "TIFF":
+        return open_tiff(media.file, media.label)
+    image: ImageFile.ImageFile = PIL.Image.OPEN[name][0](media.rewound(), "")  # type: ignore[arg-type]
+    if name in ("AVIF", "HEIF") and "icc_profile" not in image.info and (profile := _nclx_profile(media.head)):
+        image.info["icc_profile"] = profile
+    return image
+
+
+def _format_by_brands(head: bytes) -> str | None:
+    """HEIF, AVIF or None (a video), by the brands in an "ftyp" box: a main one, a version, compatible ones. The main
+    one of a picture may be a general one; whether its pictures are coded as AV1 or HEVC is then in the others."""
+    brands = [head[i : i + 4] for i in range(8, min(int.from_bytes(head[:4], "big"), len(head)), 4) if i != 12]
+    for brand in brands:
+        if brand in AVIF_BRANDS:
+            return "AVIF"
+        if brand in HEIF_BRANDS:
+            return "HEIF"
+    if not brands or brands[0] not in PICTURE_BRANDS:
+        return None
+    return "AVIF" if b"av01" in head else "HEIF"  # the type of the items, which stand near the beginning
+
+
+def _nclx_profile(head: bytes) -> bytes | None:
+    """The profile for the colours in the first "colr" box of type "nclx": primaries and transfer, two bytes each. As
+    browsers do for pictures, the transfer of broadcasting is taken for that of sRGB."""
+    start = head.find(b"colrnclx") + 8
+    if start < 8 or start + 4 > len(head):
+        return None
+    primaries, transfer = struct.unpack_from(">HH", head, start)
+    transfer = SRGB_TRANSFER if transfer in (UNSPECIFIED, *BROADCAST_TRANSFERS) else transfer
+    return from_code_points(1 if primaries == UNSPECIFIED else primaries, transfer)
+
+
+def _is_animated(media: MediaFile, name: str) -> bool:
+    """Whether a picture that was identified by its signature has several frames. Raises whatever PIL raises."""
+    if name == "WEBP":
+        return len(webp.read_header(media.file).durations) > 1
+    return getattr(identify_image(media), "is_animated", False) and name in ANIMATIONS
 
 
 @contextmanager

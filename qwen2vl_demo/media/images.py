@@ -1,14 +1,31 @@
-"""Decoding pictures: upright, RGB, transparency composited on white, 8 bits per channel, original size."""
+"""Decoding pictures: upright, RGB, transparency composited on white, 8 bits per channel, original size.
+
+What the visitor should know about a picture that was opened (its end is missing, it was read at reduced size) is in
+`notices(picture)`, as sentences that do not name the file.
+"""
 
 from __future__ import annotations
 
-import numpy as np
 import PIL.Image
 from PIL.Image import Transpose
 
 from qwen2vl_demo.errors import UserError
+from qwen2vl_demo.geometry import Size, check_aspect_ratio
+from qwen2vl_demo.media import jpeg
 from qwen2vl_demo.media.file_type import check_kind, identify_image
-from qwen2vl_demo.media.source import DEFAULT_LIMITS, MediaLimits, Source, decode_errors, label_of, open_source
+from qwen2vl_demo.media.jpeg import JpegPicture
+from qwen2vl_demo.media.rgb import to_rgb
+from qwen2vl_demo.media.source import (
+    DEFAULT_LIMITS,
+    MediaFile,
+    MediaLimits,
+    Source,
+    check_size,
+    decode_errors,
+    label_of,
+    open_source,
+)
+from qwen2vl_demo.media.tiff import TiffPicture
 
 EXIF_ORIENTATION = 0x0112
 # The transposition that makes a picture with this EXIF orientation upright (1 is upright already).
@@ -21,90 +38,130 @@ UPRIGHT = {
     7: Transpose.TRANSVERSE,
     8: Transpose.ROTATE_90,
 }
+NOTICES, ORIGINAL_SIZE = "notices", "original_size"  # keys in the `info` of a picture that was opened
+MAX_MISSING = 0.05  # share of a picture that may be missing at its end
+MAX_REDUCTION = 8  # of a JPEG's sides while it is decoded; 2 and 4 are possible as well
+MAX_SCANNED_PIXELS = 4_000_000_000  # pixels times scans of such a JPEG; a decoder does about 300 million a second
+MAX_COEFFICIENT_BYTES = 1_000_000_000  # of a JPEG that is not coded in one pass; 120 million pixels need 720 MB
 
 
 def open_image(source: Source, limits: MediaLimits = DEFAULT_LIMITS, label: str = "") -> PIL.Image.Image:
-    """Decodes a picture to RGB, rotated by its EXIF orientation, transparent parts composited on white.
+    """Decodes a picture to sRGB, rotated by its EXIF orientation, transparent parts composited on white.
 
     Of an animation the first frame is taken. The result is a new image also where `source` is a PIL image, which is
-    not modified. `label` replaces the file's name in error messages. Raises UserError for anything that is not a
-    picture, is truncated, or exceeds `limits`; the number of pixels is checked before decoding.
+    not modified. `label` replaces the file's name in error messages. A JPEG above `limits.max_image_pixels` is decoded
+    at a half, a quarter or an eighth of its size; `original_size(picture)` is that of the file. Of a JPEG whose end is
+    missing, up to MAX_MISSING are left grey. Raises UserError for anything that is not a picture, is truncated, or
+    exceeds `limits`; the number of pixels is checked before decoding.
     """
     if isinstance(source, PIL.Image.Image):
         label = label_of(source, label)
         with decode_errors(label, "picture"):
-            return _upright_rgb(source, label, limits)
+            check_size(label, source.height, source.width, limits)
+            source.load()
+            return _upright(to_rgb(source), _orientation(source))
     with open_source(source, limits, label) as media, decode_errors(media.label, "picture"):
         try:
-            image = identify_image(media)
+            image = identify_image(media, limits)
+        except UserError:
+            raise
         except Exception:
             check_kind(media, "image")  # raises a UserError that states the actual type
             raise
-        with image:
-            return _upright_rgb(image, media.label, limits)
+        size = (image.height, image.width)
+        if isinstance(image, JpegPicture):
+            image, found = _decoded_jpeg(media, image, limits)
+        else:
+            check_size(media.label, *size, limits, image.format)
+            check_aspect_ratio(*size)
+            image.load()
+            size, found = (image.height, image.width), ()
+        picture, orientation = to_rgb(image), _orientation(image)
+        reduced = size != (picture.height, picture.width)
+        image.close()  # its memory is needed for turning
+        picture = _upright(picture, orientation)
+        if found:
+            picture.info[NOTICES] = found
+        if reduced:
+            picture.info[ORIGINAL_SIZE] = size[::-1] if orientation >= 5 else size
+        return picture
 
 
-def _upright_rgb(image: PIL.Image.Image, label: str, limits: MediaLimits) -> PIL.Image.Image:
-    check_size(label, image.height, image.width, limits)
-    image.load()
-    picture = to_rgb(image)
-    # Read after decoding: plugins that rotate while they decode (HEIC, TIFF) remove the tag then.
-    transposition = UPRIGHT.get(_orientation(image))
-    picture = picture.transpose(transposition) if transposition is not None else picture
-    picture.info.clear()  # profile, EXIF and transparency describe the file, not the converted picture
-    return picture
+def notices(picture: PIL.Image.Image) -> tuple[str, ...]:
+    """What the visitor should know about a picture from `open_image`, as sentences."""
+    return tuple(picture.info.get(NOTICES, ()))
 
 
-def check_size(label: str, height: int, width: int, limits: MediaLimits) -> None:
-    """Raises UserError for an empty picture and for one with more than `limits.max_image_pixels`."""
-    if height < 1 or width < 1:
-        raise UserError(f"{label} is {height}x{width} pixels; send one that has at least one pixel a side.")
-    if height * width > limits.max_image_pixels:
-        raise UserError(
-            f"{label} has {height}x{width} = {height * width} pixels, more than the limit of "
-            f"{limits.max_image_pixels}; make it smaller and send it again."
+def original_size(picture: PIL.Image.Image) -> Size:
+    """The size, upright, of the file from which `open_image` decoded this picture."""
+    return picture.info.get(ORIGINAL_SIZE, (picture.height, picture.width))
+
+
+def _decoded_jpeg(media: MediaFile, image: JpegPicture, limits: MediaLimits) -> tuple[JpegPicture, tuple[str, ...]]:
+    """A JPEG with its pixels, at reduced size where it is too large, and the notices about it."""
+    height, width = image.height, image.width
+    reduction = 1
+    while reduction < MAX_REDUCTION and -(-height // reduction) * -(-width // reduction) > limits.max_image_pixels:
+        reduction *= 2
+    if reduction == MAX_REDUCTION:
+        check_size(media.label, -(-height // reduction), -(-width // reduction), limits)
+    check_aspect_ratio(height, width)
+    complete = True
+    if not image.header.one_pass:
+        if image.header.coefficient_bytes(height, width) > MAX_COEFFICIENT_BYTES:
+            raise UserError(
+                f"{media.label} has {height}x{width} = {height * width} pixels, too many for a progressive JPEG; "
+                "make it smaller and send it again."
+            )
+        scans = jpeg.read_scans(media.file, image.header)
+        if scans.count > jpeg.MAX_SCANS or scans.count * height * width > MAX_SCANNED_PIXELS:
+            raise UserError(
+                f"{media.label} is a JPEG of {scans.count} scans or more, which would take too long to read; "
+                "open it in a picture editor, save it again and send the new file."
+            )
+        complete = scans.complete
+    found = []
+    if reduction != 1:
+        found.append(
+            f"The picture has {height}x{width} pixels, more than the limit of {limits.max_image_pixels} "
+            f"(--max-image-mp), and was read at 1/{reduction} of its size."
         )
+    try:
+        return _loaded(image, reduction), tuple(found)
+    except OSError as error:
+        if not str(error).startswith("image file is truncated") or not complete:
+            raise
+    image = _loaded(jpeg.open_jpeg(media.file, jpeg.END), reduction)
+    missing = jpeg.missing_share(image, MAX_MISSING)
+    if missing > MAX_MISSING:
+        raise OSError(f"{missing:.0%} of the picture are missing")
+    lost = f"{missing:.1%} of the picture is" if missing else "the finest details of the picture are"
+    found.append(f"The file is cut off: at its end {lost} missing. Save or export it again to get all of it.")
+    return image, tuple(found)
 
 
-def to_rgb(image: PIL.Image.Image) -> PIL.Image.Image:
-    """Converts a loaded picture of any mode to a new RGB picture; transparent parts become white."""
-    if image.mode == "F" or image.mode.startswith("I"):
-        return _grey_from_wide(image)
-    if not image.has_transparency_data:
-        return image.convert("RGB")  # returns a copy where the mode is RGB already
-    unpremultiplied = image.convert("LA") if image.mode == "La" else image  # the only conversion PIL has for La
-    rgba = unpremultiplied.convert("RGBA")
-    picture = PIL.Image.new("RGB", rgba.size, (255, 255, 255))
-    picture.paste(rgba.convert("RGB"), mask=rgba.getchannel("A"))
+def _loaded(image: JpegPicture, reduction: int) -> JpegPicture:
+    if reduction != 1:
+        image.draft(image.mode, (image.width // reduction, image.height // reduction))
+    image.load()
+    return image
+
+
+def _upright(picture: PIL.Image.Image, orientation: int) -> PIL.Image.Image:
+    """Turns a picture by its EXIF orientation and removes what described the file, such as the profile."""
+    if orientation in UPRIGHT:
+        picture = picture.transpose(UPRIGHT[orientation])
+    picture.info.clear()
     return picture
-
-
-def _grey_from_wide(image: PIL.Image.Image) -> PIL.Image.Image:
-    """Converts grey pictures with 16-bit, 32-bit or float samples, which PIL would clip at 255.
-
-    16-bit samples are scaled from 0..65535. For 32-bit and float samples there is no agreed white level: values
-    within 0..1 (floats only), 0..255 or 0..65535 are taken to use that range, any other range is stretched from its
-    minimum to its maximum.
-    """
-    values = np.asarray(image).astype(np.float64)
-    finite = values[np.isfinite(values)]
-    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
-    if image.mode.startswith("I;16"):
-        low, high = 0.0, 65535.0
-    else:
-        ranges = (1.0, 255.0, 65535.0) if image.mode == "F" else (255.0, 65535.0)
-        white = next((r for r in ranges if low >= 0 and high <= r), None)
-        low, high = (0.0, white) if white else (low, high)
-    values = np.nan_to_num(values, nan=low, posinf=high, neginf=low)
-    grey = np.rint((values - low) * (255 / max(high - low, 1e-300))).clip(0, 255).astype(np.uint8)
-    transparent = image.info.get("transparency")
-    if isinstance(transparent, int):
-        grey[values == transparent] = 255
-    return PIL.Image.fromarray(grey).convert("RGB")
 
 
 def _orientation(image: PIL.Image.Image) -> int:
+    """The orientation in the EXIF block. `Image.getexif` would also take one from XMP, which no browser does."""
+    if isinstance(image, TiffPicture):
+        return image.orientation
+    exif = PIL.Image.Exif()
     try:
-        return image.getexif().get(EXIF_ORIENTATION, 1)
+        exif.load(image.info.get("exif") or b"")
+        return int(exif.get(EXIF_ORIENTATION, 1))
     except Exception:  # broken EXIF data (PIL raises several types) is ignored
         return 1

@@ -24,6 +24,8 @@ Source = str | Path | bytes | PIL.Image.Image
 
 MIB = 1024 * 1024
 HEAD_BYTES = 4096  # read to identify the file type
+# Share of the largest number of pixels for formats whose decoders need more than 10 bytes a pixel (14, 16 and 23)
+DECODABLE_SHARE = {"AVIF": 5 / 6, "WEBP": 2 / 3, "JPEG2000": 1 / 2}
 # A scheme has at least two letters, so that a Windows drive letter is not taken for a URL.
 ADDRESS = re.compile(r"(?i)([a-z][a-z0-9+.-]+:/|data:)")
 
@@ -33,7 +35,7 @@ class MediaLimits:
     """Upper bounds on what is opened. Exceeding one raises a `UserError` that states the limit."""
 
     max_file_bytes: int = 256 * MIB  # size of one file
-    max_image_pixels: int = 120_000_000  # height x width of a picture, checked before decoding
+    max_image_pixels: int = 120_000_000  # height x width of a picture as it is decoded, checked before
     max_pdf_pages: int = 12  # every page becomes a picture
     pdf_dpi: int = 144  # resolution at which a page is rendered ...
     max_pdf_page_pixels: int = 16_000_000  # ... reduced where the page would have more pixels than this
@@ -42,13 +44,13 @@ class MediaLimits:
     max_video_frame_pixels: int = 36_000_000  # height x width of one frame: 8K (4320x7680) fits
 
     @classmethod
-    def for_uploads(cls, max_file_mb: int) -> MediaLimits:
-        """The limits that go with `--max-file-mb`.
+    def for_uploads(cls, max_file_mb: int, *, max_image_mp: int = 120) -> MediaLimits:
+        """The limits that go with `--max-file-mb` and `--max-image-mp`.
 
-        The setting raises `max_file_bytes` but never lowers it below the default: larger uploads are refused where
+        The first raises `max_file_bytes` but never lowers it below the default: larger uploads are refused where
         they arrive, and what is derived from an upload (the rendered page of a PDF) may be larger than the upload.
         """
-        return cls(max_file_bytes=max(cls.max_file_bytes, max_file_mb * MIB))
+        return cls(max_file_bytes=max(cls.max_file_bytes, max_file_mb * MIB), max_image_pixels=max_image_mp * 1_000_000)
 
 
 DEFAULT_LIMITS = MediaLimits()
@@ -91,6 +93,20 @@ def open_source(
         with decode_errors(label, "file"):
             head = file.read(HEAD_BYTES)
         yield MediaFile(file, label, head)
+
+
+def check_size(label: str, height: int, width: int, limits: MediaLimits, format: str | None = None) -> None:
+    """Raises UserError for an empty picture and for one with more than `limits.max_image_pixels`, or than the share of
+    it that a decoder of this format (PIL's name) can keep in memory. Called before a picture is decoded."""
+    most = int(limits.max_image_pixels * DECODABLE_SHARE.get(format or "", 1.0))
+    if height < 1 or width < 1:
+        raise UserError(f"{label} is {height}x{width} pixels; send one that has at least one pixel a side.")
+    if height * width > most:
+        of_format = f" for {format}" if most < limits.max_image_pixels else ""
+        raise UserError(
+            f"{label} has {height}x{width} = {height * width} pixels, more than the limit of {most}{of_format} "
+            "(--max-image-mp); make it smaller and send it again."
+        )
 
 
 @contextmanager

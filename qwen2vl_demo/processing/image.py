@@ -1,11 +1,8 @@
 """Preprocessing of pictures and clips for the vision transformer.
 
 `load_image` and `load_video` return a `VisionInput`: resized uint8 frames and the record of how they were resized.
-`patchify` cuts such frames into rows of one normalised patch each, in block order. Sizes are computed by `geometry`;
-the patch size is that of the checkpoint's `VisionConfig`.
-
-Axes: n frames, gt/gh/gw the grid in patches, T frames per patch, m patches per side of a merged token, p pixels per
-side of a patch, C channels, N = gt * gh * gw.
+Sizes are computed by `geometry`; the patch size is that of the checkpoint's `VisionConfig`. They run in the processes
+that decode untrusted files, so nothing here imports torch.
 """
 
 from __future__ import annotations
@@ -14,23 +11,20 @@ import hashlib
 import json
 import math
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import PIL.Image
-import torch
 
 from qwen2vl_demo import geometry
 from qwen2vl_demo.config import VisionConfig
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.geometry import Grid, Size
-from qwen2vl_demo.media import MediaLimits, image_thumbnail, open_image, read_video
+from qwen2vl_demo.media import MediaLimits, image_thumbnail, notices, open_image, original_size, read_video
 from qwen2vl_demo.processing import messages
 from qwen2vl_demo.processing.messages import MediaOptions
 
-CHUNK_PATCHES = 1024  # reordered and normalised at a time: a few MB, so that each step stays in the CPU's cache
 BICUBIC = 3  # PIL's number, `resample` in the checkpoints' preprocessor_config.json
 
 
@@ -117,6 +111,7 @@ class VisionInput:
     timestamps: tuple[float, ...] = ()  # s, of each sampled frame; empty for an image
     frame_indices: tuple[int, ...] = ()  # which frames of the clip were sampled
     total_frames: int = 1
+    notices: tuple[str, ...] = ()  # what the visitor should know about how the file was read, as sentences
     # (H, W, 3) uint8: the picture, or the clip's first frame, before resizing; upright, longer side at most 1280 px.
     # None where resizing changed nothing or no thumbnail was requested.
     thumbnail: np.ndarray | None = None
@@ -140,7 +135,7 @@ def load_image(
     With `thumbnail` the result has one, made from the same decoded picture.
     """
     picture = open_image(part.source, limits, part.name)
-    original = (picture.height, picture.width)
+    original, found = original_size(picture), notices(picture)
     ceiling = image.max_pixels if options.max_pixels is None else options.max_pixels
     lowered = options.min_pixels is None and ceiling < image.min_pixels
     floor = ceiling if lowered else (options.min_pixels or image.min_pixels)
@@ -151,7 +146,7 @@ def load_image(
         small = image_thumbnail(picture) if thumbnail else None
         picture = resized
     frames = np.asarray(picture, dtype=np.uint8)[None]  # (1, H, W, 3)
-    return _vision_input("image", name, frames, vision, original, floor, ceiling, thumbnail=small)
+    return _vision_input("image", name, frames, vision, original, floor, ceiling, notices=found, thumbnail=small)
 
 
 def load_video(
@@ -204,47 +199,6 @@ def load_video(
     )
 
 
-def patchify(frames: np.ndarray, vision: VisionConfig, image: ImageConfig, *, once: bool = False) -> torch.Tensor:
-    """Cuts frames (n, H, W, 3) uint8 into normalised patches (N, patch_dim) float32.
-
-    Rows are in block order, columns in (C, T, p, p) order. A frame without a partner (a still image, the last of an
-    odd count) is repeated. With `once` a still image is not repeated and its channels stay interleaved: the result is
-    (N, patch_dim / T), in (p, p, C) order, which the vision transformer accepts as well. This takes less than half the
-    time here and half the multiplications of the patch embedding.
-    """
-    count, height, width, channels = frames.shape
-    p, m, span = vision.patch_size, vision.merge_size, vision.temporal_patch_size
-    gt, gh, gw = geometry.grid_thw(count, height, width, patch_size=p)
-    row_frames = 1 if count == 1 else span  # frames in a uint8 row; those of a still image are equal
-    once = once and count == 1
-    repeats = span if count == 1 and not once else 1  # of the uint8 row in the float row
-    if missing := gt * row_frames - count:
-        frames = np.concatenate([frames, np.repeat(frames[-1:], missing, axis=0)])
-    # p pixels of a row stay adjacent, so they are one item. Reordering bytes moves a quarter of what floats would take.
-    items = np.ascontiguousarray(frames).reshape(gt, row_frames, gh // m, m, p, gw // m, m, p * channels)
-    items = items.view(f"V{p * channels}")[..., 0].transpose(0, 2, 5, 3, 6, 1, 4)  # (gt, gh/m, gw/m, m, m, T, p)
-    area = row_frames * p * p  # values per channel of a patch
-    std = np.asarray(image.image_std)
-    scale = torch.tensor(image.rescale / std, dtype=torch.float32)
-    shift = torch.tensor(-np.asarray(image.image_mean) / std, dtype=torch.float32)
-    scale, shift = (x.repeat(area) if once else x.repeat_interleave(area) for x in (scale, shift))
-    # numpy requests huge pages, torch does not: a third of the time for a large picture
-    patches = np.empty((gt, gh // m, gw * m, repeats * area * channels), dtype=np.float32)
-    step = max(1, CHUNK_PATCHES // (gw * m))  # rows of blocks, across the picture
-    for t, top in product(range(gt), range(0, gh // m, step)):
-        pixels = np.ascontiguousarray(items[t, top : top + step]).view(np.uint8).reshape(-1, area, channels)
-        if not once:
-            pixels = np.ascontiguousarray(pixels.transpose(0, 2, 1))
-        rows = torch.from_numpy(patches[t, top : top + step]).view(len(pixels), -1)
-        numbers = torch.from_numpy(pixels).flatten(1)
-        if repeats == 1:
-            rows.copy_(numbers).mul_(scale).add_(shift)
-        else:
-            halves = rows.view(-1, channels, repeats, area)
-            halves[:] = numbers.float().mul_(scale).add_(shift).view(-1, channels, 1, area)
-    return torch.from_numpy(patches).view(gt * gh * gw, -1)
-
-
 def _fit(size: Size, vision: VisionConfig, floor: int, ceiling: int, *, strict: bool) -> Size:
     """`smart_resize`, but with `strict` the result never exceeds the ceiling.
 
@@ -277,6 +231,7 @@ def _vision_input(
     timestamps: tuple[float, ...] = (),
     frame_indices: tuple[int, ...] = (),
     total_frames: int = 1,
+    notices: tuple[str, ...] = (),
     thumbnail: np.ndarray | None = None,
 ) -> VisionInput:
     frames = np.ascontiguousarray(frames).view()
@@ -300,5 +255,6 @@ def _vision_input(
         timestamps=timestamps,
         frame_indices=frame_indices,
         total_frames=total_frames,
+        notices=notices,
         thumbnail=thumbnail,
     )

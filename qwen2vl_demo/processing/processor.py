@@ -11,12 +11,16 @@ import hashlib
 import stat
 import threading
 from collections import Counter
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import PIL.Image
+
 from qwen2vl_demo import geometry
 from qwen2vl_demo.config import Qwen2VLConfig
+from qwen2vl_demo.decoding import Decoding, InProcess
 from qwen2vl_demo.errors import Cancelled, UserError
 from qwen2vl_demo.geometry import PositionScheme, VisionSpan
 from qwen2vl_demo.lru_cache import LRUCache
@@ -29,7 +33,7 @@ from qwen2vl_demo.trace import MediaTrace, PromptTrace
 
 CACHE_BYTES = 256 * 1024 * 1024  # decoded pixels kept for follow-up questions: about 7 pictures of the largest size
 MAX_DIGESTS = 1024  # files whose digest is remembered
-DECODING_LOCKS = 32  # media decoded at the same time, at most
+POLL = 0.05  # seconds between two looks at `cancel`
 ROLES = ("system", "user", "assistant")
 
 
@@ -52,9 +56,11 @@ class Processor:
         template: ChatTemplate,
         limits: MediaLimits | None = None,
         cache_bytes: int = CACHE_BYTES,
+        decoding: Decoding | None = None,
     ) -> None:
         """Raises UserError for parts that do not match, such as a tokenizer with other placeholder ids than the
-        configuration. `cache_bytes` bounds the pixels that are kept for follow-up questions."""
+        configuration. `cache_bytes` bounds the pixels that are kept for follow-up questions. `decoding` is where files
+        are decoded, by default in this process."""
         for token, expected in (
             (IMAGE_PAD, config.image_token_id),
             (VIDEO_PAD, config.video_token_id),
@@ -81,13 +87,17 @@ class Processor:
         self.template = template
         self.limits = limits if limits is not None else MediaLimits()
         self._cache: LRUCache[Hashable, VisionInput] = LRUCache(cache_bytes, weight=_nbytes)
-        # Two threads that need the same medium at the same time decode it once. A lock serves several keys.
-        self._decoding = tuple(threading.Lock() for _ in range(DECODING_LOCKS))
+        self.decoding = decoding if decoding is not None else InProcess()
+        self._in_progress = _InProgress()
         self._digests = _FileDigests()
 
     @classmethod
     def from_directory(
-        cls, path: str | Path, limits: MediaLimits | None = None, cache_bytes: int = CACHE_BYTES
+        cls,
+        path: str | Path,
+        limits: MediaLimits | None = None,
+        cache_bytes: int = CACHE_BYTES,
+        decoding: Decoding | None = None,
     ) -> Processor:
         """Reads config.json, preprocessor_config.json (or processor_config.json), the tokenizer and the chat template
         of a checkpoint directory. Raises UserError for files that are missing or invalid."""
@@ -104,6 +114,7 @@ class Processor:
             template=ChatTemplate.from_directory(directory),
             limits=limits,
             cache_bytes=cache_bytes,
+            decoding=decoding,
         )
 
     def process(
@@ -119,7 +130,7 @@ class Processor:
         """The prompt for an answer to the last message.
 
         With `thumbnails`, media that were resized also have a `VisionInput.thumbnail`, from the same decode. Raises
-        UserError for whatever the caller can change, and Cancelled when `cancel` is set between two media.
+        UserError for whatever the caller can change, and Cancelled once `cancel` is set.
         """
         check_messages(messages)
         options = options if options is not None else MediaOptions()
@@ -128,7 +139,7 @@ class Processor:
             if cancel is not None and cancel.is_set():
                 raise Cancelled
             name = part.name or _file_name(part.source) or default_name
-            media.append(self._load(part, options, name, thumbnails))
+            media.append(self._load(part, options, name, thumbnails, cancel))
         return self.assemble(messages, media, add_vision_id=add_vision_id, positions=positions)
 
     def assemble(
@@ -161,18 +172,23 @@ class Processor:
         )
         return Prompt(trace, tuple(media))
 
-    def _load(self, part: Image | Video, options: MediaOptions, name: str, thumbnail: bool) -> VisionInput:
+    def _load(
+        self, part: Image | Video, options: MediaOptions, name: str, thumbnail: bool, cancel: threading.Event | None
+    ) -> VisionInput:
         """The decoded medium, from the cache where the same content was decoded with the same options before."""
 
         def decode() -> VisionInput:
-            settings = (self.config.vision, self.image, options, self.limits, name, thumbnail)
-            return load_video(part, *settings) if isinstance(part, Video) else load_image(part, *settings)
+            load = load_video if isinstance(part, Video) else load_image
+            arguments = (part, self.config.vision, self.image, options, self.limits, name, thumbnail)
+            # A PIL image is the caller's own, so it is safe, and costly to hand to another process.
+            decoding = InProcess() if isinstance(part.source, PIL.Image.Image) else self.decoding
+            return decoding.run(load, *arguments, label=name, cancel=cancel)
 
         digest = self._digest(part.source)
         if digest is None:
             return decode()
         key = (type(part), digest, options)
-        with self._decoding[hash(key) % len(self._decoding)]:
+        with self._in_progress.alone(key, cancel):
             item = self._cache.get(key)
             if item is None or (thumbnail and item.thumbnail is None and item.original_size != item.resized_size):
                 item = decode()
@@ -227,6 +243,30 @@ def _nbytes(item: VisionInput) -> int:
     return item.frames.nbytes + (item.thumbnail.nbytes if item.thumbnail is not None else 0)
 
 
+class _InProgress:
+    """What is being decoded: two threads that need the same medium at the same time decode it once."""
+
+    def __init__(self) -> None:
+        self._keys: set[Hashable] = set()
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def alone(self, key: Hashable, cancel: threading.Event | None) -> Iterator[None]:
+        """Context manager that one thread at a time holds for a key. Raises Cancelled while it waits."""
+        with self._changed:
+            while key in self._keys:
+                if cancel is not None and cancel.is_set():
+                    raise Cancelled
+                self._changed.wait(POLL)
+            self._keys.add(key)
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._keys.remove(key)
+                self._changed.notify_all()
+
+
 class _FileDigests:
     """SHA-256 of files, remembered for as long as path, inode, size and modification time stay the same."""
 
@@ -276,6 +316,7 @@ def _media_trace(item: VisionInput, span: MediaSpan) -> MediaTrace:
         timestamps=item.timestamps,
         frame_indices=item.frame_indices,
         total_frames=item.total_frames,
+        notices=item.notices,
         digest=item.digest,
     )
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import gradio as gr
 
+from qwen2vl_demo.decoding import Decoding
 from qwen2vl_demo.engine.protocol import Engine, GenerationOptions
 from qwen2vl_demo.media import MediaLimits
 from qwen2vl_demo.ui import theme
@@ -43,14 +44,17 @@ def build_demo(
     data_dir: Path | None = None,
     examples: Sequence[Example] | None = None,
     max_file_mb: int = 50,
+    max_image_mp: int = 120,
     defaults: GenerationOptions | None = None,
+    decoding: Decoding | None = None,
 ) -> gr.Blocks:
     """The page. `examples` are the cards of the empty chat (None: those in assets/examples), `defaults` what the
-    settings start with, `max_file_mb` what `launch_options` was told. The Blocks that is returned has the open tabs as
-    its attribute `sessions`.
+    settings start with, `max_file_mb` what `launch_options` was told, `max_image_mp` the setting of that name.
+    `decoding` is where the files of visitors are decoded, by default in this process; for strangers give what `serve`
+    gives. The Blocks that is returned has the open tabs as its attribute `sessions`.
     """
-    limits = MediaLimits.for_uploads(max_file_mb)
-    store = MediaStore((data_dir or default_data_dir()) / "media", limits=limits)
+    limits = MediaLimits.for_uploads(max_file_mb, max_image_mp=max_image_mp)
+    store = MediaStore((data_dir or default_data_dir()) / "media", limits=limits, decoding=decoding)
     parts = Parts.build(engine, store, defaults)
     panel = Panel(
         [

@@ -98,11 +98,13 @@ class PageEvents:
         page, chat = self.page, self.page.chat
         outputs = [chat.cost, *self.panel.outputs()]
         changed = [page.settings[key].change for key in MEDIA_FIELDS]  # type: ignore[attr-defined]
-        started = [chat.cost.input, page.settings["system"].blur, *changed]  # type: ignore[attr-defined]
+        started = [page.settings["system"].blur, *changed]  # type: ignore[attr-defined]
         restoring: dict[str, Any] = {"inputs_kwargs": {"saved": page.saved, **page.settings}, **QUEUED}
         plain: dict[str, Any] = {"inputs_kwargs": page.settings, **QUEUED}
         latest: dict[str, Any] = {"trigger_mode": "always_last"}
         refreshed = [
+            # Files that come or go are told at once, so that those that went are no longer opened.
+            chat.cost.input(self.refresh, [chat.composer], outputs, **restoring, trigger_mode="multiple"),
             *(event(self.refresh, [chat.composer], outputs, **restoring, **latest) for event in started),
             page.prompt_sent.input(self.refresh, [chat.composer], outputs, **plain, **latest),
             *(event.then(self.refresh, [chat.composer], outputs, trigger_mode="multiple", **plain) for event in events),
@@ -160,32 +162,40 @@ class PageEvents:
         session = self._open(request, saved)
         return self._whole(self.parts.controller.restore(session)) | self._system(session)
 
-    def open_file(self, request: gr.Request, path: str | None, saved: str) -> Any:
+    async def open_file(self, request: gr.Request, path: str | None, saved: str) -> Any:
         session = self._open(request, saved)
-        update = self.parts.controller.import_chat(session, Path(path).read_bytes() if path else b"")
+
+        def read() -> PageUpdate:
+            return self.parts.controller.import_chat(session, Path(path).read_bytes() if path else b"")
+
+        update = await self.parts.threads.run_for(session, read)
         return self._whole(update) | ({} if update.messages is None else self._system(session))
 
-    def refresh(self, request: gr.Request, box: Any, saved: str | None = None, **settings: Any) -> Any:
+    async def refresh(self, request: gr.Request, box: Any, saved: str | None = None, **settings: Any) -> Any:
         """The line of cost, and all tabs of the panel. Without `saved` a session that is gone stays gone."""
         session = (self._find(request) or Session()) if saved is None else self._open(request, saved)
-        update = self.parts.preview.refresh(session, _draft(box), settings)
-        updates: Updates = {} if update.cost is None else {self.page.chat.cost: html.escape(update.cost)}
-        if update.panel is not None:
-            updates |= self.panel.update(update.panel)
-        return updates or gr.skip()
+        draft = _draft(box)
+        begun = session.begin_preview(draft.files)  # at once, so that the draft before is no longer opened
 
-    def save_json(self, request: gr.Request, saved: str) -> Any:
-        return self._save(
+        def draw() -> Updates:
+            update = self.parts.preview.refresh(session, draft, settings, begun)
+            updates: Updates = {} if update.cost is None else {self.page.chat.cost: html.escape(update.cost)}
+            return updates if update.panel is None else updates | self.panel.update(update.panel)
+
+        return await self.parts.threads.run_for(session, draw) or gr.skip()
+
+    async def save_json(self, request: gr.Request, saved: str) -> Any:
+        return await self._save(
             request, saved, "chat.json", lambda c: export_json(c, self.parts.store, self.parts.engine.name)
         )
 
-    def save_html(self, request: gr.Request, saved: str) -> Any:
+    async def save_html(self, request: gr.Request, saved: str) -> Any:
         store, engine = self.parts.store, self.parts.engine
-        return self._save(
+        return await self._save(
             request, saved, "chat.html", lambda chat: export_html(chat, store, engine.name, engine.description)
         )
 
-    def _save(self, request: gr.Request, saved: str, name: str, write: Callable[[Conversation], str]) -> Any:
+    async def _save(self, request: gr.Request, saved: str, name: str, write: Callable[[Conversation], str]) -> Any:
         """Writes the chat to a file that only this visitor can name; it is deleted when the tab closes."""
         page, session = self.page, self._open(request, saved)
         if not session.conversation.turns:
@@ -194,7 +204,8 @@ class PageEvents:
         try:
             folder.mkdir(parents=True)
             file = folder / name
-            file.write_text(write(session.conversation), encoding="utf-8")
+            text = await self.parts.threads.run_for(session, write, session.conversation)
+            file.write_text(text, encoding="utf-8")
         except Exception as problem:
             report(problem, "saving a chat")
             return {page.download: None, page.chat.notice: _notice(FAILED.format("the export"))}

@@ -144,6 +144,8 @@ def _draw_chat(cards: Sequence[Example], max_file_mb: int) -> ChatComponents:
     notice = gr.HTML("", elem_id="notice")
     with gr.Group(visible=False, elem_id="webcam") as webcam:
         camera = gr.Image(sources=["webcam"], type="filepath", label="Webcam", elem_id="camera", height=260)
+        # Gradio's own would open the file in this process, and a call that is forged can name any upload.
+        camera.preprocess = lambda payload: payload and payload.path  # type: ignore
     cost = gr.HTML("", elem_id="cost", js_on_load=WATCH_FILES)
     composer = gr.MultimodalTextbox(
         elem_id="composer",

@@ -13,6 +13,7 @@ import logging
 import os
 import secrets
 import shutil
+import threading
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -20,9 +21,10 @@ from pathlib import Path
 import PIL.Image
 
 from qwen2vl_demo import media
-from qwen2vl_demo.errors import UserError
+from qwen2vl_demo.decoding import Decoding, InProcess
+from qwen2vl_demo.errors import Cancelled, UserError
 from qwen2vl_demo.lru_cache import LRUCache
-from qwen2vl_demo.media import MediaLimits
+from qwen2vl_demo.media import MediaLimits, browser_files
 from qwen2vl_demo.ui.chat.conversation import Conversation, Medium, MediumKind
 from qwen2vl_demo.ui.chat.saved_chat import FILE_NAME, MAX_NAME, clean
 from qwen2vl_demo.viz.boxes import Box, draw_boxes
@@ -34,6 +36,7 @@ VIEW_SIDE = 1600  # px, the longer side of a picture made for the browser
 DIRECT_BYTES = 6 * 2**20  # a picture above this is shown reduced
 SWEEP_INTERVAL = 600  # seconds between two sweeps, at least
 MAX_DOCUMENTS = 256  # PDFs whose pages are remembered
+MAX_FAILURES = 4096  # files of which no view could be made: they are not tried again
 TOUCH_INTERVAL = 3600  # seconds; the time of last use is no more precise than this
 PLAYABLE = {"mp4", "webm", "mov", "m4v"}  # endings of what browsers play; of any other clip a frame is shown
 OLD_ENDINGS = ("bin", "tif", "mpeg", "m4v")  # given by earlier versions in place of those of media.ENDINGS
@@ -44,7 +47,7 @@ class MediaStore:
     """A folder of media and of the views that were made of them.
 
     Files unused for `max_age` seconds are deleted, and the least recently used ones while all files together exceed
-    `max_bytes`. `limits` bounds the files that are opened.
+    `max_bytes`. `limits` bounds the files that are opened; `decoding` is where they are, by default in this process.
     """
 
     def __init__(
@@ -52,26 +55,29 @@ class MediaStore:
         folder: Path,
         *,
         limits: MediaLimits | None = None,
+        decoding: Decoding | None = None,
         max_bytes: int = 4 * 2**30,
         max_age: float = 7 * DAY,
     ) -> None:
         self.folder = folder
         self.limits = limits if limits is not None else MediaLimits()
+        self._decoding = decoding if decoding is not None else InProcess()
         self.max_bytes, self.max_age = max_bytes, max_age
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._pages: LRUCache[str, tuple[str, ...]] = LRUCache(MAX_DOCUMENTS)  # digest of a PDF: its pages' file names
+        self._without_view: LRUCache[str, bool] = LRUCache(MAX_FAILURES)  # files of which no view can be made
         self._last_sweep = 0.0
         self.sweep()
 
-    def add(self, path: Path, name: str) -> tuple[Medium, ...]:
+    def add(self, path: Path, name: str, cancel: threading.Event | None = None) -> tuple[Medium, ...]:
         """Stores an uploaded file; a PDF becomes one picture per page.
 
         The type is found from the file's headers; pixels are not decoded, which processing does anyway. Raises
-        UserError for anything that is not a picture, a clip or a PDF.
+        UserError for anything that is not a picture, a clip or a PDF, and Cancelled once `cancel` is set.
         """
-        found = media.identify_file(path, self.limits, name)
+        found = self._decoding.run(media.identify_file, path, self.limits, name, label=name, cancel=cancel)
         if found.kind == "pdf":
-            return self._add_pages(path, name)
+            return self._add_pages(path, name, cancel)
         return (self._store(path, found.kind, found.ending, name),)
 
     def add_bytes(self, data: bytes, expected: Medium) -> Medium:
@@ -79,16 +85,16 @@ class MediaStore:
         can be opened. The ending of `expected.file` is not considered; the result has the right one."""
         if hashlib.sha256(data).hexdigest() != _digest_of(expected):
             raise UserError(f"This saved chat cannot be read: {expected.name} is not the file that it was saved with.")
-        found = media.identify_file(data, self.limits, expected.name)
-        if found.kind == "pdf":
-            raise UserError(f"This saved chat cannot be read: {expected.name} is not one picture or clip.")
-        if found.kind != expected.kind:
-            raise UserError(f"This saved chat cannot be read: {expected.name} is not what it is said to be.")
-        if found.kind == "image":
-            media.open_image(data, self.limits, expected.name)
-        part = self._part()
+        name, part = expected.name, self._part()
         try:
             part.write_bytes(data)
+            found = self._decoding.run(media.identify_file, part, self.limits, name, label=name)
+            if found.kind == "pdf":
+                raise UserError(f"This saved chat cannot be read: {name} is not one picture or clip.")
+            if found.kind != expected.kind:
+                raise UserError(f"This saved chat cannot be read: {name} is not what it is said to be.")
+            if found.kind == "image":
+                self._decoding.run(browser_files.check_opens, part, self.limits, name, label=name)
             return self._store(part, found.kind, found.ending, expected.name)
         finally:
             part.unlink(missing_ok=True)
@@ -115,10 +121,14 @@ class MediaStore:
             return path
         view = self.folder / f"{path.stem}.view.webp"
         if not view.is_file():
+            if path.stem in self._without_view:
+                return None
             try:
-                self._save_view(self._still(path, medium.kind), view)
-            except (UserError, OSError):
+                arguments = (path, medium.kind, self.limits, VIEW_SIDE)
+                self._write(view, self._decoding.run(browser_files.still_webp, *arguments, label=medium.name))
+            except (UserError, OSError, Cancelled):
                 log.warning("no view of a stored %s (%s)", medium.kind, path.suffix)
+                self._without_view.put(path.stem, True)
                 return None
         return view
 
@@ -130,11 +140,12 @@ class MediaStore:
         drawn = self.folder / f"{path.stem}.{hashlib.sha256(repr(boxes).encode()).hexdigest()[:16]}.webp"
         if not drawn.is_file():
             try:
-                picture = media.open_image(path, self.limits)
-            except UserError:
+                arguments = (path, medium.kind, self.limits, VIEW_SIDE)
+                pixels = self._decoding.run(browser_files.still, *arguments, label=medium.name)
+            except (UserError, Cancelled):
                 return None
-            picture.thumbnail((VIEW_SIDE, VIEW_SIDE))
-            self._save_view(draw_boxes(picture, boxes), drawn)
+            marked = draw_boxes(PIL.Image.fromarray(pixels), boxes)
+            self._write(drawn, browser_files.encode_webp(marked))
         return drawn
 
     def touch(self, conversation: Conversation) -> None:
@@ -177,12 +188,13 @@ class MediaStore:
         paths = (self.folder / f"{digest}.{ending}" for ending in (*media.ENDINGS, *OLD_ENDINGS))
         return next((path for path in paths if path.is_file()), None)
 
-    def _add_pages(self, path: Path, name: str) -> tuple[Medium, ...]:
+    def _add_pages(self, path: Path, name: str, cancel: threading.Event | None) -> tuple[Medium, ...]:
         """Renders the pages of a PDF, unless they were rendered before and are still stored."""
         digest = _digest_of_file(path)
         files = self._pages.get(digest)
         if files is None or not all((self.folder / file).is_file() for file in files):
-            files = tuple(self._add_page(page, name).file for page in media.open_pdf(path, self.limits, name))
+            pages = self._decoding.run(browser_files.pdf_pages, path, self.limits, name, label=name, cancel=cancel)
+            files = tuple(self._add_page(page, name).file for page in pages)
             self._pages.put(digest, files)
         for file in files:
             _touch(self.folder / file)
@@ -190,37 +202,22 @@ class MediaStore:
             Medium("image", file, clean(f"{name}, page {number}")[:MAX_NAME]) for number, file in enumerate(files, 1)
         )
 
-    def _add_page(self, page: PIL.Image.Image, name: str) -> Medium:
+    def _add_page(self, page: bytes, name: str) -> Medium:
         part = self._part()
         try:
-            page.save(part, "PNG")
+            part.write_bytes(page)
             return self._store(part, "image", "png", name)
         finally:
             part.unlink(missing_ok=True)
 
-    def _still(self, path: Path, kind: MediumKind) -> PIL.Image.Image:
-        """A picture, or the first frame of a clip."""
-        if kind == "image":
-            return media.open_image(path, self.limits)
-        clip = media.read_video(
-            path, fps=1.0, min_frames=2, max_frames=2, resize=lambda count, size: _view_size(size), limits=self.limits
-        )
-        return PIL.Image.fromarray(clip.frames[0])
-
-    def _save_view(self, picture: PIL.Image.Image, target: Path) -> None:
-        picture.thumbnail((VIEW_SIDE, VIEW_SIDE))
+    def _write(self, target: Path, content: bytes) -> None:
         part = self._part()
-        picture.save(part, "WEBP", quality=88)
+        part.write_bytes(content)
         part.chmod(0o600)
         part.replace(target)
 
     def _part(self) -> Path:
         return self.folder / f"{secrets.token_hex(16)}.part"
-
-
-def _view_size(size: tuple[int, int]) -> tuple[int, int]:
-    scale = min(1.0, VIEW_SIDE / max(size))
-    return max(2, round(size[0] * scale)), max(2, round(size[1] * scale))
 
 
 def _digest_of(medium: Medium) -> str:

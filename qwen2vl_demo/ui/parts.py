@@ -29,6 +29,7 @@ class Parts:
     preview: Preview
     attention: AnswerAttention
     experiments: Experiments
+    threads: WorkerThreads
 
     @classmethod
     def build(cls, engine: Engine, store: MediaStore, defaults: GenerationOptions | None = None) -> Parts:
@@ -44,4 +45,5 @@ class Parts:
             preview=Preview(engine, store, prompts, form),
             attention=AnswerAttention(engine, prompts, threads),
             experiments=Experiments(engine, prompts, form, threads),
+            threads=threads,
         )

@@ -42,6 +42,14 @@ class Run:
     committed: bool = False  # whether the question is part of the conversation yet
 
 
+@dataclass(frozen=True, eq=False)
+class Preparation:
+    """Files that are being opened to show what they become."""
+
+    files: tuple[str, ...] = ()
+    cancel: threading.Event = field(default_factory=threading.Event)
+
+
 @dataclass(frozen=True)
 class ShownPrompt:
     """What the panel shows: a conversation, the options it was prepared with, and the resulting trace."""
@@ -60,7 +68,7 @@ class Prediction:
     estimate: Estimate
 
 
-@dataclass
+@dataclass(eq=False)
 class Session:
     """The state of one tab. Read and change it under `lock`."""
 
@@ -69,6 +77,7 @@ class Session:
     returned_draft: Draft | None = None  # a question that failed before its first word, to put back into the composer
     shown: ShownPrompt | None = None  # what the panel shows; None: nothing
     preview_number: int = 0  # of the latest preview that was asked for; older ones are dropped
+    preview: Preparation = field(default_factory=Preparation)  # what the latest preview opens
     prediction: Prediction | None = None  # for the latest question that was sent
     outcomes: deque[Outcome] = field(default_factory=lambda: deque(maxlen=MAX_OUTCOMES))  # newest last
     side_task: threading.Event | None = None  # cancels the experiment or attention map that is being computed
@@ -82,7 +91,24 @@ class Session:
             self.cancel_side_task()
             if self.run is not None:
                 self.run.cancel.set()
+                if self.run.draft is not None and self.run.draft.files == self.preview.files:
+                    self.preview.cancel.set()
             return self.run
+
+    def begin_preview(self, files: tuple[str, ...]) -> tuple[int, threading.Event]:
+        """The number of a new preview of these files, and what cancels it.
+
+        The files of the preview before are no longer opened, unless they left the composer by being sent: the question
+        needs them as well. Files whose opening was stopped are not opened again as long as they stay.
+        """
+        with self.lock:
+            before, sent = self.preview, self.run.draft.files if self.run and self.run.draft else None
+            were_sent = not files and before.files == sent and not before.cancel.is_set()
+            if (files != before.files and not were_sent) or (not files and before.cancel.is_set()):
+                before.cancel.set()
+                self.preview = Preparation(files)
+            self.preview_number += 1
+            return self.preview_number, self.preview.cancel
 
     def cancel_side_task(self) -> None:
         with self.lock:
@@ -107,6 +133,13 @@ class Session:
             self.conversation = conversation
             self.shown = self.prediction = None
             self.preview_number += 1
+            self.preview.cancel.set()
+
+    def close(self) -> None:
+        """Ends everything that is done for this tab."""
+        with self.lock:
+            self.cancel_run()
+            self.preview.cancel.set()
 
     def owns(self, run: Run) -> bool:
         """Whether `run` may still change this session. Call it under the lock."""
@@ -149,7 +182,7 @@ class Sessions:
         with self._lock:
             session = self._sessions.pop(key or "", None)
         if session is not None:
-            session.cancel_run()
+            session.close()
             for file in session.exports:
                 shutil.rmtree(file.parent, ignore_errors=True)
 

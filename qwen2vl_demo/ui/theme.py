@@ -40,7 +40,8 @@ def head() -> str:
 @cache
 def js() -> str:
     script = "\n".join(
-        (STATIC / name).read_text(encoding="utf-8") for name in ("page.js", "keep-tab.js", "keep-figures.js")
+        (STATIC / name).read_text(encoding="utf-8")
+        for name in ("event-stream.js", "page.js", "keep-tab.js", "keep-figures.js")
     )
     return f"() => {{\n{script}\n}}"
 

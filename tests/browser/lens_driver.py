@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Locator
+from playwright.sync_api import Locator, TimeoutError
 
 from qwen2vl_demo.engine.protocol import GenerationOptions
 from qwen2vl_demo.processing.messages import Image, MediaOptions, Message, Text, Video
@@ -25,7 +25,11 @@ def snapshot(tab: Tab) -> dict[str, Any] | None:
 def seen(tab: Tab, media: int, *, draft: bool | None = None) -> dict[str, Any]:
     """The same, as soon as so many pictures and clips stand in the panel."""
     wanted = f"s && s.media.length === {media}" + ("" if draft is None else f" && s.draft === {str(draft).lower()}")
-    tab.page.wait_for_function(f"() => {{ const s = window.qwen2vl.lens.snapshot(); return {wanted}; }}")
+    try:
+        tab.page.wait_for_function(f"() => {{ const s = window.qwen2vl.lens.snapshot(); return {wanted}; }}")
+    except TimeoutError as error:
+        shows = tab.page.evaluate("() => window.qwen2vl.lens.snapshot()?.media.map(m => m.name)")
+        raise AssertionError(f"wanted {media} media with draft={draft}, the panel shows {shows}") from error
     tab.page.wait_for_function("() => window.qwen2vl.lens.state.data.media.every(m => m.picture.complete)")
     shown = snapshot(tab)
     assert shown is not None

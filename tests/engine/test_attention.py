@@ -15,8 +15,8 @@ from qwen2vl_demo.engine.remote.engine import RemoteEngine
 from qwen2vl_demo.engine.remote.media_parts import clip_file
 from qwen2vl_demo.engine.remote.server import Server
 from qwen2vl_demo.errors import UserError
-from qwen2vl_demo.processing.image import patchify
 from qwen2vl_demo.processing.messages import Image, Message, Text, Video
+from qwen2vl_demo.processing.patches import patchify
 
 GREEDY = GenerationOptions(max_new_tokens=10)
 SEVERAL_WORDS = "There are 3 red stars."  # an answer that no random weights have a say in

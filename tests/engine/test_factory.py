@@ -41,7 +41,14 @@ def test_an_address_means_the_server_behind_it(monkeypatch: pytest.MonkeyPatch) 
     settings = Settings(engine_url="http://a", engine_model="m", engine_key="k", engine_timeout=9, max_file_mb=300)
     assert start.engine_of(settings) == "the engine"
     assert heard.pop("limits").max_file_bytes == 300 * 2**20
-    assert heard == {"url": "http://a", "model": "m", "key": "k", "timeout": 9, "checkpoint": "nano"}
+    assert heard == {
+        "url": "http://a",
+        "model": "m",
+        "key": "k",
+        "timeout": 9,
+        "checkpoint": "nano",
+        "decoding": None,
+    }
 
 
 def test_the_upload_limit_only_ever_raises_what_files_are_opened(checkpoint: Path) -> None:

@@ -50,7 +50,7 @@ def slow_answer(engine, messages, options):
     """The obvious version: no cache, every step runs the whole sequence again, all pictures packed into one call."""
     prompt = engine.processor.process(messages, options.media)
     model, ids = engine.model, prompt.trace.input_ids.tolist()
-    from qwen2vl_demo.processing.image import patchify
+    from qwen2vl_demo.processing.patches import patchify
 
     patches = [patchify(m.frames, model.config.vision, engine.processor.image) for m in prompt.media]
     vision = model.encode(torch.cat(patches), [m.grid_thw for m in prompt.media]) if patches else None
@@ -85,7 +85,7 @@ def test_cached_decoding_equals_running_everything_again_at_each_step(engine, pi
 
 def test_several_pictures_packed_equal_each_alone(engine):
     prompt = engine.processor.process(ask(*(Image(picture(i, (84 + 56 * i, 140))) for i in range(3))), MediaOptions())
-    from qwen2vl_demo.processing.image import patchify
+    from qwen2vl_demo.processing.patches import patchify
 
     patches = [patchify(m.frames, engine.model.config.vision, engine.processor.image) for m in prompt.media]
     packed = engine.model.encode(torch.cat(patches), [m.grid_thw for m in prompt.media])

@@ -20,8 +20,9 @@ from qwen2vl_demo.config import VisionConfig
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.media import MediaLimits
 from qwen2vl_demo.processing import image as image_module
-from qwen2vl_demo.processing.image import ImageConfig, VisionInput, load_image, load_video, patchify
+from qwen2vl_demo.processing.image import ImageConfig, VisionInput, load_image, load_video
 from qwen2vl_demo.processing.messages import Image, MediaOptions, Video
+from qwen2vl_demo.processing.patches import patchify
 
 VISION = VisionConfig(depth=2, embed_dim=32, num_heads=2, mlp_ratio=4, out_dim=64)
 CONFIG = ImageConfig()

@@ -14,10 +14,9 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from qwen2vl_demo import media
 from qwen2vl_demo.engine.processors import reference_processor
+from qwen2vl_demo.media import browser_files, open_image, read_video, video_decoding
 from qwen2vl_demo.media import images as images_module
-from qwen2vl_demo.media import open_image, read_video, video_decoding
 from qwen2vl_demo.media.thumbnail import thumbnail_size
 from qwen2vl_demo.processing.processor import Processor, Prompt
 from qwen2vl_demo.ui.chat.conversation import Conversation, Turn, to_messages
@@ -160,8 +159,8 @@ def test_the_pages_of_a_pdf_are_rendered_once(
     store: MediaStore, files: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each look rendered and compressed every page again. A page that the sweep deleted is rendered once more."""
-    rendered, open_pdf = [], media.open_pdf
-    monkeypatch.setattr(media, "open_pdf", lambda *args: (rendered.append(1), open_pdf(*args))[1])
+    rendered, open_pdf = [], browser_files.open_pdf
+    monkeypatch.setattr(browser_files, "open_pdf", lambda *args: (rendered.append(1), open_pdf(*args))[1])
     first = store.add(Path(files("pages.pdf")), "pages.pdf")
     assert [m.name for m in first] == ["pages.pdf, page 1", "pages.pdf, page 2"]
     second = store.add(Path(files("pages.pdf")), "other.pdf")

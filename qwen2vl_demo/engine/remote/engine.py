@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from qwen2vl_demo.attention_trace import AttentionTrace, Word
+from qwen2vl_demo.decoding import Decoding
 from qwen2vl_demo.engine.cost.estimate import Estimate, tokens_only
 from qwen2vl_demo.engine.processors import processor_for, reference_processor
 from qwen2vl_demo.engine.protocol import Abilities, Chunk, GenerationOptions, Result
@@ -91,6 +92,7 @@ class RemoteEngine:
         timeout: float = 300.0,
         checkpoint: str = "nano",
         limits: MediaLimits | None = None,
+        decoding: Decoding | None = None,
         say: Callable[[str], None] | None = None,
     ) -> RemoteEngine:
         """Asks the server which models it serves and takes `model`, or the only one.
@@ -107,8 +109,8 @@ class RemoteEngine:
         if model and server.listed and model not in server.listed:
             log.warning("%s lists %s and not %r; trying it", server.shown, ", ".join(server.listed), model)
         if checkpoint not in ("nano", "none"):
-            return cls(server, processor_for(checkpoint, limits), exact_text=True, wanted_model=model)
-        engine = cls(server, reference_processor(limits), exact_text=False, wanted_model=model)
+            return cls(server, processor_for(checkpoint, limits, decoding), exact_text=True, wanted_model=model)
+        engine = cls(server, reference_processor(limits, decoding), exact_text=False, wanted_model=model)
         engine._ask_for_tokenizer()
         return engine
 
@@ -137,8 +139,10 @@ class RemoteEngine:
     def prepare(self, messages: Sequence[Message], options: GenerationOptions) -> PromptTrace:
         return self._question(messages, options).prompt.trace
 
-    def prompt(self, messages: Sequence[Message], options: GenerationOptions) -> Prompt:
-        return self._question(messages, options, thumbnails=True).prompt
+    def prompt(
+        self, messages: Sequence[Message], options: GenerationOptions, cancel: threading.Event | None = None
+    ) -> Prompt:
+        return self._question(messages, options, cancel, thumbnails=True).prompt
 
     def estimate(self, trace: PromptTrace, options: GenerationOptions) -> Estimate:
         times = self._times.predict(len(trace))

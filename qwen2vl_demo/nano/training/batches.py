@@ -30,8 +30,9 @@ from qwen2vl_demo.nano.checkpoint import PREPROCESSOR
 from qwen2vl_demo.nano.dialogue.generator import Dialogue, random_dialogue
 from qwen2vl_demo.nano.training.dense_pictures import random_dense_picture
 from qwen2vl_demo.processing.chat import ChatTemplate, encode_chat
-from qwen2vl_demo.processing.image import ImageConfig, patchify
+from qwen2vl_demo.processing.image import ImageConfig
 from qwen2vl_demo.processing.messages import Image, Message, Text, Video
+from qwen2vl_demo.processing.patches import patchify
 from qwen2vl_demo.processing.tokenizer import Tokenizer
 
 IGNORED = -100  # the target of positions without a loss, cross_entropy's default `ignore_index`

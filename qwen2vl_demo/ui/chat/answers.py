@@ -8,6 +8,7 @@ what a visitor or the engine did.
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections.abc import AsyncGenerator, Mapping
@@ -15,7 +16,7 @@ from dataclasses import replace
 from typing import Any
 
 from qwen2vl_demo.engine.protocol import Engine, GenerationOptions, Outcome, Result
-from qwen2vl_demo.errors import UserError
+from qwen2vl_demo.errors import Cancelled, UserError
 from qwen2vl_demo.ui.chat import bubbles
 from qwen2vl_demo.ui.chat.attachments import store_files
 from qwen2vl_demo.ui.chat.conversation import (
@@ -118,13 +119,19 @@ class Answers:
         if not text and not draft.files:
             raise UserError("Give a question, a file or both.")
         options = self._settings.read({}).options
-        cancel = threading.Event()
+        cancel, visitor = threading.Event(), Session()
 
         def prepare() -> PreparedPrompt:
-            media = store_files(self._store, Session(), draft.files)
-            return self._prompts.prepare(Conversation((Turn(text or default_question(media), media),)), options)
+            media = store_files(self._store, visitor, draft.files, cancel)
+            question = Conversation((Turn(text or default_question(media), media),))
+            return self._prompts.prepare(question, options, cancel)
 
-        answer, stream = "", AnswerStream(self._engine, await self._threads.run(prepare), options, cancel)
+        try:
+            prepared = await self._threads.run_for(visitor, prepare)
+        except asyncio.CancelledError:
+            cancel.set()  # the caller has gone
+            raise
+        answer, stream = "", AnswerStream(self._engine, prepared, options, cancel)
         try:
             while not stream.ended:
                 new = "".join(chunk.text for chunk in await stream.take(LOOK_UP, PAINT_INTERVAL))
@@ -141,19 +148,21 @@ class Answers:
         """Everything after the first sign of life. What goes wrong before the first word changes nothing."""
         question = before
         try:
-            question, settings = await self._threads.run(self._question, session, run, before, values)
-            prepared = await self._threads.run(self._prompts.prepare, question, settings.options)
+            question, settings = await self._threads.run_for(session, self._question, session, run, before, values)
+            prepared = await self._threads.run_for(
+                session, self._prompts.prepare, question, settings.options, run.cancel
+            )
             estimate = self._engine.estimate(prepared.trace, settings.options)
             with session.lock:
                 if run.cancel.is_set() or not session.owns(run):
                     raise _Stopped
                 session.conversation, session.prediction = question, Prediction(question, estimate)
                 run.committed = True
-            shown = await self._threads.run(bubbles.show, question, self._store)
+            shown = await self._threads.run_for(session, bubbles.show, question, self._store)
             yield PageUpdate([*shown, bubbles.status("Thinking")], saved=dumps(question), prompt_sent=True)
             async for update in self._stream(session, run, question, shown, prepared, settings.options):
                 yield update
-        except _Stopped:
+        except (_Stopped, Cancelled):
             yield await self._threads.run(self._bounce, session, run, before, "")
         except UserError as problem:
             yield await self._threads.run(self._bounce, session, run, before, str(problem))
@@ -230,17 +239,17 @@ class Answers:
         """The conversation with the question that was begun, and how it is to be answered. Raises UserError."""
         settings = self._settings.read(values).seeded()
         if run.draft is not None:
-            question = before.adding(self._turn(session, run.draft))
+            question = before.adding(self._turn(session, run.draft, run.cancel))
         else:
             retried = before.last is not None and before.last.has_words
             settings = settings.for_retry() if retried else settings
             question = before.answered(None)
         return replace(question, system=settings.system), settings
 
-    def _turn(self, session: Session, draft: Draft) -> Turn:
+    def _turn(self, session: Session, draft: Draft, cancel: threading.Event) -> Turn:
         if len(draft.text) > MAX_TEXT:
             raise UserError(f"This question has {len(draft.text):,} characters; send at most {MAX_TEXT:,}.")
-        media = store_files(self._store, session, draft.files)
+        media = store_files(self._store, session, draft.files, cancel)
         text = draft.text.strip()
         return Turn(text or default_question(media), media, typed=bool(text))
 

@@ -6,6 +6,7 @@ prompt of a question asks here, so that one question is prepared once, however m
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -41,16 +42,19 @@ class Prompts:
         self._engine, self._store = engine, store
         self._prepared: LRUCache[object, PreparedPrompt] = LRUCache(max_bytes, _size)
 
-    def prepare(self, conversation: Conversation, options: GenerationOptions) -> PreparedPrompt:
+    def prepare(
+        self, conversation: Conversation, options: GenerationOptions, cancel: threading.Event | None = None
+    ) -> PreparedPrompt:
         """The prompt that asks for an answer to the last turn, whether or not it was answered already.
 
-        Raises UserError for a conversation that cannot become a prompt, an empty one included.
+        Raises UserError for a conversation that cannot become a prompt, an empty one included, and Cancelled once
+        `cancel` is set.
         """
         question, key = _key(conversation, options)
         if (prepared := self._prepared.get(key)) is not None:
             return prepared
         messages = to_messages(question, self._store.path)
-        prepared = PreparedPrompt(tuple(messages), self._engine.prompt(messages, options))
+        prepared = PreparedPrompt(tuple(messages), self._engine.prompt(messages, options, cancel))
         self._prepared.put(key, prepared)
         return prepared
 

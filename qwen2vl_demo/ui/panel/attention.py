@@ -14,7 +14,7 @@ from typing import Any
 
 from qwen2vl_demo.attention_trace import AttentionTrace, Word
 from qwen2vl_demo.engine.protocol import Engine
-from qwen2vl_demo.errors import UserError
+from qwen2vl_demo.errors import Cancelled, UserError
 from qwen2vl_demo.trace import PromptTrace
 from qwen2vl_demo.ui.chat.conversation import Conversation
 from qwen2vl_demo.ui.chat.page_update import FAILED, report
@@ -84,12 +84,14 @@ class AnswerAttention:
             cancel = session.begin_side_task()
             conversation, shown = session.conversation, session.shown
         try:
-            trace = await self._attention(conversation, shown, word, cancel)
+            trace = await self._attention(session, conversation, shown, word, cancel)
             if trace is None:
                 return None
             if selection[0] is not None and not (selection[0] < trace.layers and (selection[1] or 0) < trace.heads):
                 raise UserError(f"This model has {trace.layers} layers of {trace.heads} heads; choose one of them.")
             return {**offered, "map": {"of": word, **attention_payload(trace, selection)}}
+        except Cancelled:
+            return None
         except UserError as problem:
             return {**offered, "note": str(problem)}
         except Exception as problem:
@@ -99,10 +101,17 @@ class AnswerAttention:
             session.end_side_task(cancel)
 
     async def _attention(
-        self, conversation: Conversation, shown: ShownPrompt | None, word: int, cancel: threading.Event
+        self,
+        session: Session,
+        conversation: Conversation,
+        shown: ShownPrompt | None,
+        word: int,
+        cancel: threading.Event,
     ) -> AttentionTrace | None:
         assert shown is not None and conversation.last is not None and conversation.last.answer is not None
-        prepared = await self._threads.run(self._prompts.prepare, shown.conversation, shown.options)
+        prepared = await self._threads.run_for(
+            session, self._prompts.prepare, shown.conversation, shown.options, cancel
+        )
         ticket = self._engine.queue.join()
         compute = partial(
             self._engine.word_attention, prepared.prompt, conversation.last.answer.text, word, cancel, ticket=ticket

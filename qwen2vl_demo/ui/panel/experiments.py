@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from qwen2vl_demo.engine.protocol import Engine, GenerationOptions
-from qwen2vl_demo.errors import UserError
+from qwen2vl_demo.errors import Cancelled, UserError
 from qwen2vl_demo.geometry import FACTOR, PositionScheme
 from qwen2vl_demo.trace import MediaTrace, PromptTrace
 from qwen2vl_demo.ui.chat.conversation import Conversation, count
@@ -131,13 +131,15 @@ class Experiments:
             yield ExperimentState(note=WRITING)
             return
         state = ExperimentState(conversation.last.question if conversation.last else "")
-        trials = self._trials(conversation, values, experiment, cancel)
+        trials = self._trials(session, conversation, values, experiment, cancel)
         note = ""
         try:
             async for made in trials:
                 state = replace(state, trials=made)
                 yield state
             note = STOPPED if cancel.is_set() else ""
+        except Cancelled:
+            note = STOPPED
         except UserError as problem:
             note = str(problem)
         except Exception as problem:
@@ -150,18 +152,25 @@ class Experiments:
         yield replace(state, note=note, finished=not note)
 
     async def _trials(
-        self, conversation: Conversation, values: Mapping[str, Any], experiment: Experiment, cancel: threading.Event
+        self,
+        session: Session,
+        conversation: Conversation,
+        values: Mapping[str, Any],
+        experiment: Experiment,
+        cancel: threading.Event,
     ) -> AsyncGenerator[tuple[Trial, ...], None]:
         """All trials so far, again and again; ends early when `cancel` is set. Raises what the engine raises."""
         if conversation.last is None:
             raise UserError(ASK_FIRST)
         options = self._settings.read(values).options
-        baseline = (await self._threads.run(self._prompts.prepare, conversation, options)).trace
+        baseline = (await self._threads.run_for(session, self._prompts.prepare, conversation, options, cancel)).trace
         if not baseline.media:
             raise UserError(NO_MEDIA)
         trials: list[Trial] = []
         for variation in variations(experiment, self._engine.pixel_limits, baseline, options):
-            prepared = await self._threads.run(self._prompts.prepare, conversation, variation.options)
+            prepared = await self._threads.run_for(
+                session, self._prompts.prepare, conversation, variation.options, cancel
+            )
             trials.append(Trial(variation, prepared.trace.media[-1], prepared.prompt.media[-1].frames[0]))
             yield tuple(trials)
             stream = AnswerStream(self._engine, prepared, variation.options, cancel)

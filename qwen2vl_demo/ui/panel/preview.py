@@ -6,6 +6,7 @@ settings alone, so asking once too often does no harm. Nothing is raised for wha
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,7 +15,7 @@ import numpy as np
 
 from qwen2vl_demo.engine.cost.estimate import Estimate
 from qwen2vl_demo.engine.protocol import Engine, GenerationOptions
-from qwen2vl_demo.errors import UserError
+from qwen2vl_demo.errors import Cancelled, UserError
 from qwen2vl_demo.trace import PromptTrace
 from qwen2vl_demo.ui.chat.attachments import store_files
 from qwen2vl_demo.ui.chat.conversation import (
@@ -35,6 +36,8 @@ from qwen2vl_demo.ui.panel.state import PanelState
 from qwen2vl_demo.ui.sessions import Draft, Session, ShownPrompt
 from qwen2vl_demo.ui.settings_form import SettingsForm
 
+STOPPED = "Opening was stopped. Send the question again, or take the files away."
+
 
 @dataclass(frozen=True)
 class PreviewUpdate:
@@ -50,11 +53,22 @@ class Preview:
     def __init__(self, engine: Engine, store: MediaStore, prompts: Prompts, settings: SettingsForm) -> None:
         self._engine, self._store, self._prompts, self._settings = engine, store, prompts, settings
 
-    def refresh(self, session: Session, draft: Draft, values: Mapping[str, Any]) -> PreviewUpdate:
-        """The prompt with the draft's files, if there are any; else that of the last question of the chat."""
+    def refresh(
+        self,
+        session: Session,
+        draft: Draft,
+        values: Mapping[str, Any],
+        begun: tuple[int, threading.Event] | None = None,
+    ) -> PreviewUpdate:
+        """The prompt with the draft's files, if there are any; else that of the last question of the chat.
+
+        `begun` is what `session.begin_preview` returned for the draft's files, where that was called before.
+        """
+        number, cancel = begun or session.begin_preview(draft.files)
         with session.lock:
-            session.preview_number += 1
-            number, conversation, run = session.preview_number, session.conversation, session.run
+            conversation, run = session.conversation, session.run
+            if session.preview_number != number:
+                return PreviewUpdate()  # a later one is on its way
             if run is not None and not run.committed and not draft.files:
                 return PreviewUpdate(cost="")  # the question will be shown once it is part of the conversation
         panel, shown, cost = PanelState(conversation), None, ""
@@ -62,12 +76,14 @@ class Preview:
             settings = self._settings.read(values)
             media: tuple[Medium, ...] = ()
             if draft.files:
-                media = store_files(self._store, session, draft.files)
+                media = store_files(self._store, session, draft.files, cancel)
                 turn = Turn(clean(draft.text) or default_question(media), media)
                 conversation = replace(conversation.adding(turn), system=settings.system)
             if conversation.turns:
-                panel, shown = self._prepared(session, conversation, settings.options, draft=bool(media))
+                panel, shown = self._prepared(session, conversation, settings.options, cancel, draft=bool(media))
                 cost = _cost(media, shown.trace, panel.estimate) if media else ""
+        except Cancelled:
+            cost = STOPPED if draft.files else ""
         except UserError as problem:
             # Without files it will be said when something is asked.
             cost = str(problem) if draft.files else ""
@@ -87,17 +103,23 @@ class Preview:
             if shown is not None:
                 prompt = self._prompts.prepare(shown.conversation, shown.options).prompt
                 return next((medium.frames for medium in prompt.media if medium.digest == digest), None)
-        except UserError:
+        except (Cancelled, UserError):
             pass  # it was said when the prompt was prepared
         except Exception as problem:
             report(problem, "reading the pixels of a prompt")
         return None
 
     def _prepared(
-        self, session: Session, conversation: Conversation, options: GenerationOptions, *, draft: bool
+        self,
+        session: Session,
+        conversation: Conversation,
+        options: GenerationOptions,
+        cancel: threading.Event,
+        *,
+        draft: bool,
     ) -> tuple[PanelState, ShownPrompt]:
         """Raises UserError where the conversation cannot become a prompt."""
-        prompt = self._prompts.prepare(conversation, options).prompt
+        prompt = self._prompts.prepare(conversation, options, cancel).prompt
         estimate = self._engine.estimate(prompt.trace, options)
         with session.lock:
             predicted = session.prediction
@@ -114,5 +136,9 @@ def _cost(media: Sequence[Medium], trace: PromptTrace, estimate: Estimate | None
     wait = (
         f" About {duration(estimate.times.first_token.about)} to the first word." if estimate and estimate.times else ""
     )
+    notices = "".join(f" {m.name}: {notice}" for m in trace.media[-len(media) :] for notice in m.notices)
     room = "" if trace.context_length is None else f" of {trace.context_length:,}"
-    return f"{listed(media).capitalize()}: {count(tokens, 'token')}. The prompt will have {len(trace):,}{room}.{wait}"
+    return (
+        f"{listed(media).capitalize()}: {count(tokens, 'token')}. "
+        f"The prompt will have {len(trace):,}{room}.{wait}{notices}"
+    )

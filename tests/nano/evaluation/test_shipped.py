@@ -15,8 +15,8 @@ from qwen2vl_demo.nano.evaluation.studies import answer_iou
 from qwen2vl_demo.nano.training.train import HEADS
 from qwen2vl_demo.nano.training.validation import validate
 from qwen2vl_demo.processing.chat import encode_chat
-from qwen2vl_demo.processing.image import patchify
 from qwen2vl_demo.processing.messages import Image, MediaOptions, Message, Text, Video
+from qwen2vl_demo.processing.patches import patchify
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "assets" / "examples"
 OFFICIAL_FILES = {

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from qwen2vl_demo.engine.protocol import Chunk, GenerationOptions
+from qwen2vl_demo.engine.protocol import Chunk
 from qwen2vl_demo.processing.messages import Image, Message, Text, Video
 from qwen2vl_demo.processing.processor import Prompt
 from qwen2vl_demo.ui.chat.answers import PAINT_INTERVAL
@@ -397,9 +397,9 @@ def test_one_turn_is_prepared_once(
     prepared: list[str] = []
     prompt, stream = parts.engine.prompt, parts.engine.stream
 
-    def counted(messages: Sequence[Message], options: GenerationOptions) -> Prompt:
+    def counted(messages: Sequence[Message], *arguments: object) -> Prompt:
         prepared.append(messages[-1].text)
-        return prompt(messages, options)
+        return prompt(messages, *arguments)  # type: ignore[arg-type]
 
     def given(*arguments: object, **named: object) -> Iterator[Chunk]:
         assert named["prompt"] is not None

@@ -93,9 +93,9 @@ def test_the_panel_shows_the_prompt_that_was_answered_where_it_differs_from_the_
     class Learning(FakeEngine):
         learnt = False
 
-        def prompt(self, messages: Sequence[Message], options: GenerationOptions) -> Prompt:
+        def prompt(self, messages: Sequence[Message], options: GenerationOptions, *rest: Any) -> Prompt:
             system = [Message("system", "otherwise")] if self.learnt else []
-            return super().prompt([*system, *messages], options)
+            return super().prompt([*system, *messages], options, *rest)
 
         def stream(self, messages: Sequence[Message], options: GenerationOptions, *rest: Any, **named: Any) -> Any:
             self.learnt = True

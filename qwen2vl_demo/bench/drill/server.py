@@ -1,0 +1,124 @@
+"""The page as a process of its own, whose memory, log and end can be observed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import httpx
+
+START_SECONDS = 120.0
+
+
+class Server:
+    """`qwen2vl-demo serve` with nano on a free port of 127.0.0.1; a context manager that ends the process."""
+
+    def __init__(self, data_dir: Path, flags: Sequence[str] = (), *, log: Path | None = None) -> None:
+        self.data_dir, self._log = data_dir, log or data_dir.with_suffix(".log")
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        command = [sys.executable, "-m", "qwen2vl_demo", "serve", *(flags or ("--model", "nano", "--device", "cpu"))]
+        command += ["--port", str(self.port), "--data-dir", str(data_dir)]
+        self.uploads = data_dir.with_suffix(".uploads")  # where Gradio puts what is uploaded
+        with self._log.open("ab") as output:
+            self.process = subprocess.Popen(
+                command,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                env={**os.environ, "GRADIO_TEMP_DIR": str(self.uploads)},
+            )
+
+    def __enter__(self) -> Server:
+        self.wait_until_ready()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop(signal.SIGKILL)
+
+    def wait_until_ready(self) -> None:
+        """Raises RuntimeError with the end of the log if the page does not come up."""
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline and self.process.poll() is None:
+            try:
+                if httpx.get(f"{self.url}/config", timeout=5).status_code == 200:
+                    return
+            except httpx.HTTPError:
+                time.sleep(0.2)
+        raise RuntimeError(f"the page did not come up:\n{self.log[-2000:]}")
+
+    def stop(self, number: int, seconds: float = 20.0) -> int | None:
+        """Sends a signal and returns the exit status, or None if the process was still there and had to be killed."""
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        try:
+            return self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            return None
+
+    @property
+    def log(self) -> str:
+        """Standard output and standard error so far."""
+        return self._log.read_text("utf-8", "replace")
+
+    def tracebacks(self) -> int:
+        return self.log.count("Traceback (most recent call last)")
+
+    def megabytes(self) -> float:
+        """Resident memory of the process and its descendants, in MB; pages that they share are counted once."""
+        return sum(_proportional_kilobytes(pid) for pid in self.descendants()) / 1024
+
+    def processor_seconds(self) -> float:
+        """What the process and its descendants have used so far."""
+        return sum(_ticks(pid) for pid in self.descendants()) / os.sysconf("SC_CLK_TCK")
+
+    def descendants(self) -> list[int]:
+        """The process and all that it started, by /proc."""
+        children: dict[int, list[int]] = {}
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit() and (stat := _stat(int(entry.name))):
+                children.setdefault(int(stat[1]), []).append(int(entry.name))
+        found = [self.process.pid]
+        for pid in found:
+            found += children.get(pid, [])
+        return found
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def alive(pid: int) -> bool:
+    stat = _stat(pid)
+    return bool(stat) and stat[0] not in "ZX"
+
+
+def _stat(pid: int) -> list[str]:
+    """The fields of /proc/PID/stat behind the name: state, parent and so on; empty where the process is gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return []
+
+
+def _ticks(pid: int) -> int:
+    stat = _stat(pid)
+    return int(stat[11]) + int(stat[12]) if stat else 0
+
+
+def _proportional_kilobytes(pid: int) -> int:
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:  # it has just ended
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)

@@ -1,0 +1,278 @@
+"""A pool of warm worker processes, from the side of the app.
+
+A fork server (`fork_server.py`) forks the workers; each serves one call at a time (`worker.py`). A worker that is
+stopped, exceeds a limit or crashes is killed and replaced. Nothing is left behind: workers end when the app does, also
+when it is killed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
+
+from qwen2vl_demo.decoding import transfer
+from qwen2vl_demo.decoding.worker import Reply, Request
+from qwen2vl_demo.errors import Cancelled, UserError
+
+SECONDS = 10.0  # of processor time, for one file
+MEMORY_BYTES = 1_400_000_000  # of one worker, libraries not counted
+PATIENCE = 6  # times the processor time that a call may take by the clock, since others use the processors too
+WARM_BYTES = 400_000_000  # a worker that has had more memory than this is replaced, so that it does not keep it
+POLL = 0.05  # seconds between two looks at `cancel`
+REPORT_SECONDS = 10.0  # until a worker that has ended is reported, at most
+# What a worker needs of the environment; keys and passwords are not in it.
+ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT", "TMPDIR")
+SINGLE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}  # threads would be lost by forking
+# A worker keeps up to 96 MB for its next picture: asking the system for them again takes a tenth of a picture's time.
+KEEP_MEMORY = {
+    "MALLOC_MMAP_THRESHOLD_": str(32 * 2**20),
+    "MALLOC_TRIM_THRESHOLD_": str(64 * 2**20),
+    "PILLOW_BLOCKS_MAX": "2",  # of 16 MB
+}
+
+T = TypeVar("T")
+
+
+class WorkerProcesses:
+    """Decodes files in worker processes. Implements `Decoding`; for POSIX systems.
+
+    A file may take `seconds` of processor time and `memory_bytes` of memory. `workers` is how many work at the same
+    time; by default as many as there are processors. Calls beyond that wait in the order in which they came. The
+    modules whose functions are called are `modules`: they are imported once, before the workers are forked.
+    """
+
+    def __init__(
+        self,
+        *,
+        seconds: float = SECONDS,
+        memory_bytes: int = MEMORY_BYTES,
+        workers: int | None = None,
+        modules: Sequence[str] = (),
+    ) -> None:
+        self._seconds, self._memory_bytes, self._modules = seconds, memory_bytes, modules
+        self._turns = _Turns(workers or processors())
+        self._idle: deque[_Worker] = deque()
+        self._lock = threading.Lock()
+        self._closed = False
+        self._server = _ForkServerProcess(memory_bytes, modules)
+        for _ in range(workers or processors()):
+            self._idle.append(self._server.fork())
+
+    def run(self, function: Callable[..., T], *arguments: Any, label: str, cancel: threading.Event | None = None) -> T:
+        """See `Decoding.run`. Waits until a worker is free."""
+        with self._turns.turn(cancel):
+            worker = self._take()
+            try:
+                reply = self._call(worker, Request(function, arguments, self._seconds), label, cancel)
+            except BaseException:  # it is in the middle of something, or dead
+                worker.kill()
+                self._replace()
+                raise
+            if reply.peak_bytes > WARM_BYTES or reply.out_of_memory:
+                worker.kill()
+                self._replace()
+            else:
+                self._put(worker)
+        if reply.out_of_memory:
+            raise self._out_of_memory(label)
+        if reply.sentence is not None:
+            raise UserError(reply.sentence)
+        if reply.bug is not None:
+            raise RuntimeError(f"in a worker process:\n{reply.bug}")
+        return reply.result
+
+    def close(self) -> None:
+        """Ends all workers, those that work included, and waits for the fork server's end."""
+        with self._lock:
+            self._closed = True
+            idle, self._idle = self._idle, deque()
+        for worker in idle:
+            worker.kill()
+        self._server.close()
+
+    def _call(self, worker: _Worker, request: Request, label: str, cancel: threading.Event | None) -> Reply:
+        deadline = time.monotonic() + PATIENCE * self._seconds
+
+        def check() -> None:
+            if self._closed or (cancel is not None and cancel.is_set()):
+                raise Cancelled
+            if time.monotonic() > deadline:
+                raise self._out_of_time(label)
+
+        check()
+        try:
+            reply: Reply = worker.call(request, check)
+            return reply
+        except EOFError:
+            raise self._ended(worker, label) from None
+
+    def _ended(self, worker: _Worker, label: str) -> Exception:
+        """Why a worker ended by itself."""
+        if self._closed:
+            return Cancelled()
+        report = worker.report()
+        if report is None:
+            return RuntimeError("the server that forks the workers has ended")
+        number, peak_bytes = report
+        if number == signal.SIGPROF:
+            return self._out_of_time(label)
+        if number == signal.SIGKILL or peak_bytes > self._memory_bytes // 2:  # the system's memory, or the limit
+            return self._out_of_memory(label)
+        return UserError(f"{label} makes its decoder fail; save or export it again and send the new file.")
+
+    def _out_of_time(self, label: str) -> UserError:
+        return UserError(
+            f"{label} takes more than {self._seconds:g} s of processor time to open (--decode-seconds); "
+            "send a smaller, shorter or simpler file."
+        )
+
+    def _out_of_memory(self, label: str) -> UserError:
+        return UserError(
+            f"{label} needs more than {self._memory_bytes / 1e9:.1f} GB of memory to open; "
+            "send a smaller or simpler file."
+        )
+
+    def _take(self) -> _Worker:
+        with self._lock:
+            if self._closed:
+                raise Cancelled
+            return self._idle.popleft() if self._idle else self._fork()
+
+    def _put(self, worker: _Worker) -> None:
+        with self._lock:
+            if not self._closed:
+                self._idle.appendleft(worker)  # the one that is in the processor's caches comes first
+                return
+        worker.kill()
+
+    def _replace(self) -> None:
+        """Has another worker forked, unless the app is closing; does not wait for it."""
+        with self._lock:
+            if not self._closed:
+                self._idle.append(self._fork())
+
+    def _fork(self) -> _Worker:
+        try:
+            return self._server.fork()
+        except OSError:  # the server was killed, and its workers with it
+            self._server.close()
+            self._server = _ForkServerProcess(self._memory_bytes, self._modules)
+            self._idle.clear()
+            return self._server.fork()
+
+
+def processors() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class _ForkServerProcess:
+    """The running fork server. It ends when this object's socket is closed."""
+
+    def __init__(self, memory_bytes: int, modules: Sequence[str]) -> None:
+        self._socket, theirs = socket.socketpair()
+        environment = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
+        with theirs:
+            self._process = subprocess.Popen(
+                [
+                    *(sys.executable, "-m", "qwen2vl_demo.decoding.fork_server"),
+                    *(str(theirs.fileno()), str(memory_bytes), *modules),
+                ],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                start_new_session=True,  # Ctrl+C is for the app, which then ends it
+                env={
+                    **environment,
+                    "PYTHONPATH": os.pathsep.join(os.path.abspath(path) for path in sys.path if path),
+                    **SINGLE_THREAD,
+                    **KEEP_MEMORY,
+                },
+            )
+
+    def fork(self) -> _Worker:
+        """Asks for a worker. It can be called at once, whether or not it runs yet. Raises OSError if there is no fork
+        server any more."""
+        work, their_work = transfer.socket_pair()
+        watch, their_watch = socket.socketpair()
+        with their_work, their_watch:
+            socket.send_fds(self._socket, [b"f"], [their_work.fileno(), their_watch.fileno()])
+        return _Worker(work, watch)
+
+    def close(self) -> None:
+        self._socket.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(REPORT_SECONDS)
+
+
+class _Worker:
+    """One worker process, known by its two sockets."""
+
+    def __init__(self, work: socket.socket, watch: socket.socket) -> None:
+        self._work, self._watch = work, watch
+        work.settimeout(POLL)
+
+    def call(self, request: Request, waiting: Callable[[], None]) -> Any:
+        """Sends a request and returns the reply; calls `waiting` about every POLL seconds. Raises EOFError for a
+        worker that has ended."""
+        try:
+            self._work.settimeout(None)
+            transfer.send(self._work, request)
+        except OSError:
+            raise EOFError from None
+        self._work.settimeout(POLL)
+        return transfer.receive(self._work, waiting)
+
+    def report(self) -> tuple[int, int] | None:
+        """The signal that ended the worker (0: none) and its peak of memory in bytes. None: nobody watched it."""
+        self._watch.settimeout(REPORT_SECONDS)
+        try:
+            status, peak_bytes = transfer.REPORT.unpack(self._watch.recv(transfer.REPORT.size))
+        except (OSError, struct.error):
+            return None
+        return (os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0), peak_bytes
+
+    def kill(self) -> None:
+        self._work.close()
+        self._watch.close()  # the fork server sees it and kills the process
+
+
+class _Turns:
+    """A number of places, taken in the order in which they were asked for."""
+
+    def __init__(self, places: int) -> None:
+        self._free = places
+        self._waiting: deque[object] = deque()
+        self._changed = threading.Condition()
+
+    @contextlib.contextmanager
+    def turn(self, cancel: threading.Event | None) -> Iterator[None]:
+        """Context manager that holds a place. Raises Cancelled if `cancel` is set before there is one."""
+        me = object()
+        with self._changed:
+            self._waiting.append(me)
+            try:
+                while not self._free or self._waiting[0] is not me:
+                    if cancel is not None and cancel.is_set():
+                        raise Cancelled
+                    self._changed.wait(POLL)
+                self._free -= 1
+            finally:
+                self._waiting.remove(me)
+                self._changed.notify_all()
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._free += 1
+                self._changed.notify_all()

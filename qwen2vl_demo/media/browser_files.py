@@ -1,0 +1,59 @@
+"""Files made from media for the browser and for the page's store: reduced stills and the pages of a PDF."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import PIL.Image
+
+from qwen2vl_demo.geometry import Size
+from qwen2vl_demo.media.images import open_image
+from qwen2vl_demo.media.pdf import open_pdf
+from qwen2vl_demo.media.source import MediaLimits
+from qwen2vl_demo.media.video import read_video
+
+WEBP_QUALITY = 88
+
+
+def still(path: Path, kind: Literal["image", "video"], limits: MediaLimits, max_side: int) -> np.ndarray:
+    """A picture, or the first frame of a clip, (H, W, 3) uint8, reduced to at most `max_side` pixels a side."""
+    if kind == "image":
+        picture = open_image(path, limits)
+    else:
+
+        def fitting(_: int, size: Size) -> Size:
+            scale = min(1.0, max_side / max(size))
+            return max(2, round(size[0] * scale)), max(2, round(size[1] * scale))
+
+        clip = read_video(path, fps=1.0, min_frames=2, max_frames=2, resize=fitting, limits=limits)
+        picture = PIL.Image.fromarray(clip.frames[0])
+    picture.thumbnail((max_side, max_side))
+    return np.asarray(picture)
+
+
+def still_webp(path: Path, kind: Literal["image", "video"], limits: MediaLimits, max_side: int) -> bytes:
+    """`still`, as the bytes of a WebP file."""
+    return encode_webp(PIL.Image.fromarray(still(path, kind, limits, max_side)))
+
+
+def encode_webp(picture: PIL.Image.Image) -> bytes:
+    return _encoded(picture, "WEBP", quality=WEBP_QUALITY)
+
+
+def pdf_pages(path: Path, limits: MediaLimits, name: str) -> list[bytes]:
+    """The pages of a PDF, each as the bytes of a PNG file. Raises UserError as `open_pdf` does."""
+    return [_encoded(page, "PNG") for page in open_pdf(path, limits, name)]
+
+
+def check_opens(path: Path, limits: MediaLimits, name: str) -> None:
+    """Raises UserError for a picture that cannot be decoded."""
+    open_image(path, limits, name)
+
+
+def _encoded(picture: PIL.Image.Image, file_format: str, **options: int) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, file_format, **options)
+    return buffer.getvalue()

@@ -1,0 +1,59 @@
+"""Cutting resized frames into patches, the rows of the vision transformer's input.
+
+Axes: n frames, gt/gh/gw the grid in patches, T frames per patch, m patches per side of a merged token, p pixels per
+side of a patch, C channels, N = gt * gh * gw.
+"""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import torch
+
+from qwen2vl_demo import geometry
+from qwen2vl_demo.config import VisionConfig
+from qwen2vl_demo.processing.image import ImageConfig
+
+CHUNK_PATCHES = 1024  # reordered and normalised at a time: a few MB, so that each step stays in the CPU's cache
+
+
+def patchify(frames: np.ndarray, vision: VisionConfig, image: ImageConfig, *, once: bool = False) -> torch.Tensor:
+    """Cuts frames (n, H, W, 3) uint8 into normalised patches (N, patch_dim) float32.
+
+    Rows are in block order, columns in (C, T, p, p) order. A frame without a partner (a still image, the last of an
+    odd count) is repeated. With `once` a still image is not repeated and its channels stay interleaved: the result is
+    (N, patch_dim / T), in (p, p, C) order, which the vision transformer accepts as well. This takes less than half the
+    time here and half the multiplications of the patch embedding.
+    """
+    count, height, width, channels = frames.shape
+    p, m, span = vision.patch_size, vision.merge_size, vision.temporal_patch_size
+    gt, gh, gw = geometry.grid_thw(count, height, width, patch_size=p)
+    row_frames = 1 if count == 1 else span  # frames in a uint8 row; those of a still image are equal
+    once = once and count == 1
+    repeats = span if count == 1 and not once else 1  # of the uint8 row in the float row
+    if missing := gt * row_frames - count:
+        frames = np.concatenate([frames, np.repeat(frames[-1:], missing, axis=0)])
+    # p pixels of a row stay adjacent, so they are one item. Reordering bytes moves a quarter of what floats would take.
+    items = np.ascontiguousarray(frames).reshape(gt, row_frames, gh // m, m, p, gw // m, m, p * channels)
+    items = items.view(f"V{p * channels}")[..., 0].transpose(0, 2, 5, 3, 6, 1, 4)  # (gt, gh/m, gw/m, m, m, T, p)
+    area = row_frames * p * p  # values per channel of a patch
+    std = np.asarray(image.image_std)
+    scale = torch.tensor(image.rescale / std, dtype=torch.float32)
+    shift = torch.tensor(-np.asarray(image.image_mean) / std, dtype=torch.float32)
+    scale, shift = (x.repeat(area) if once else x.repeat_interleave(area) for x in (scale, shift))
+    # numpy requests huge pages, torch does not: a third of the time for a large picture
+    patches = np.empty((gt, gh // m, gw * m, repeats * area * channels), dtype=np.float32)
+    step = max(1, CHUNK_PATCHES // (gw * m))  # rows of blocks, across the picture
+    for t, top in product(range(gt), range(0, gh // m, step)):
+        pixels = np.ascontiguousarray(items[t, top : top + step]).view(np.uint8).reshape(-1, area, channels)
+        if not once:
+            pixels = np.ascontiguousarray(pixels.transpose(0, 2, 1))
+        rows = torch.from_numpy(patches[t, top : top + step]).view(len(pixels), -1)
+        numbers = torch.from_numpy(pixels).flatten(1)
+        if repeats == 1:
+            rows.copy_(numbers).mul_(scale).add_(shift)
+        else:
+            halves = rows.view(-1, channels, repeats, area)
+            halves[:] = numbers.float().mul_(scale).add_(shift).view(-1, channels, 1, area)
+    return torch.from_numpy(patches).view(gt * gh * gw, -1)
