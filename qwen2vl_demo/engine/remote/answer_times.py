@@ -39,7 +39,7 @@ class AnswerTimes:
         if first <= 0 or prompt_tokens <= 0:
             return
         decode = timings.get("decode", 0.0)
-        token = decode / (new_tokens - 1) if new_tokens > 1 and decode > 0 else None
+        token = decode / new_tokens if new_tokens > 1 and decode > 0 else None
         with self._lock:
             self._observations.append(_Observation(prompt_tokens, first, token))
 

@@ -92,8 +92,8 @@ class RemoteEngine:
         timeout: float = 300.0,
         checkpoint: str = "nano",
         limits: MediaLimits | None = None,
-        decoding: Decoding | None = None,
         say: Callable[[str], None] | None = None,
+        decoding: Decoding | None = None,
     ) -> RemoteEngine:
         """Asks the server which models it serves and takes `model`, or the only one.
 

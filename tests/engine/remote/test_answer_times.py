@@ -7,10 +7,10 @@ from tests.engine.remote.fake_server import ASK, GREEDY, FakeServer, result_of
 
 
 def observed(*answers: tuple[int, float]) -> AnswerTimes:
-    """After answers of 11 tokens at 0.02 s each to prompts of (tokens, seconds to the first token)."""
+    """After answers of 10 tokens at 0.02 s each to prompts of (tokens, seconds to the first token)."""
     times = AnswerTimes()
     for prompt_tokens, first in answers:
-        times.observe(prompt_tokens, 11, {"first_token": first, "decode": 0.2, "total": first + 0.2})
+        times.observe(prompt_tokens, 10, {"first_token": first, "decode": 0.2, "total": first + 0.2})
     return times
 
 
@@ -62,7 +62,7 @@ def test_answers_without_times_teach_nothing() -> None:
 
 def test_the_time_until_a_server_was_up_is_not_counted() -> None:
     times = AnswerTimes()
-    times.observe(100, 11, {"first_token": 31.0, "wait": 30.0, "decode": 0.2})
+    times.observe(100, 10, {"first_token": 31.0, "wait": 30.0, "decode": 0.2})
     predicted = times.predict(100)
     assert predicted is not None and predicted.first_token.about == pytest.approx(1.0)
 

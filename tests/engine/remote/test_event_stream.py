@@ -94,12 +94,12 @@ def test_the_work_is_linear_in_the_bytes() -> None:
     as long, and quadratic work would take 256 times."""
 
     def seconds(piece: bytes, pieces: int) -> float:
-        reader, began = EventReader(), time.perf_counter()
+        reader, began = EventReader(), time.process_time()
         for _ in range(pieces):
             reader.feed(piece)
         reader.finish()
-        return time.perf_counter() - began
+        return time.process_time() - began
 
     for piece in (b"x" * 64, b"\n" * 64, b"\r" * 64):
-        little = min(seconds(piece, 2**8) for _ in range(5))
-        assert min(seconds(piece, 2**12) for _ in range(2)) < 80 * little
+        little = min(seconds(piece, 2**9) for _ in range(5))
+        assert min(seconds(piece, 2**13) for _ in range(3)) < 128 * little
