@@ -8,11 +8,12 @@ status: 0; 2 with one line on standard error for an error that the caller can co
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from io import TextIOWrapper
 from pathlib import Path
@@ -146,8 +147,6 @@ def _ask(given: argparse.Namespace) -> int:
     from qwen2vl_demo.media import MediaLimits
 
     settings = Settings.from_namespace(given)
-    # main() prints what a failure of the server means for whoever runs the program; a page logs it.
-    logging.getLogger("qwen2vl_demo.engine.remote.failures").setLevel(logging.CRITICAL)
     options = options_of(settings)
     if given.top_p is not None:
         options = replace(options, top_p=given.top_p)
@@ -156,7 +155,8 @@ def _ask(given: argparse.Namespace) -> int:
     messages = _messages(given, limits)
     status = _Status()
     status.show("Loading the model")
-    result = _stream(engine_of(settings), messages, options, status, quiet=given.json)
+    with _silenced(logging.getLogger("qwen2vl_demo.server")):  # what it says is printed here as an error or a note
+        result = _stream(engine_of(settings), messages, options, status, quiet=given.json)
     if given.json:
         _print_json(_answer_record(result))
     elif result.trace:
@@ -164,6 +164,16 @@ def _ask(given: argparse.Namespace) -> int:
             for notice in medium.notices:
                 print(f"({medium.name}: {notice})", file=sys.stderr)
     return 0
+
+
+@contextlib.contextmanager
+def _silenced(log: logging.Logger) -> Iterator[None]:
+    level = log.level
+    log.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
 
 
 def _stream(

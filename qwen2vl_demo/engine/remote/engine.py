@@ -27,7 +27,7 @@ from qwen2vl_demo.engine.remote.completion import Completion
 from qwen2vl_demo.engine.remote.dialect import Dialect
 from qwen2vl_demo.engine.remote.discovery import AGAIN_SECONDS, LOOK_SECONDS, discover, look
 from qwen2vl_demo.engine.remote.exchange import Exchange
-from qwen2vl_demo.engine.remote.failures import ServerFailure, UnknownFields, log_failure
+from qwen2vl_demo.engine.remote.failures import ServerFailure, UnknownFields, tell_operator
 from qwen2vl_demo.engine.remote.media_parts import MediaParts
 from qwen2vl_demo.engine.remote.question import Question
 from qwen2vl_demo.engine.remote.request import plain_messages
@@ -180,7 +180,7 @@ class RemoteEngine:
         try:
             question = yield from self._ask(question, answer, cancel)
         except ServerFailure as failure:
-            log_failure(failure)
+            tell_operator(failure.for_operator)
             raise
         yield Chunk(result=replace(self._result(answer), notes=question.notes(self.server)))
 
@@ -353,5 +353,5 @@ class RemoteEngine:
         exact = self.counts_exactly
         remark = difference(answer.trace, answer.prompt_tokens, self.server, exact_text=exact)
         if remark:
-            log.warning("%s: %s", self.server.shown, remark)
+            tell_operator(f"{self.server.shown}: {remark}")
         return replace(result, remark=remark)

@@ -17,7 +17,8 @@ from qwen2vl_demo.engine.remote.dialect import refused_fields
 from qwen2vl_demo.engine.remote.server import Server, shown
 from qwen2vl_demo.errors import UserError
 
-log = logging.getLogger(__name__)
+# For whoever runs a page; the command line prints the same itself, and silences this.
+log = logging.getLogger("qwen2vl_demo.server")
 
 MAX_REASON = 300  # characters of a server's reason that are shown
 MAX_WHOLE_REASON = 4000  # that are searched for what they mean
@@ -61,9 +62,9 @@ class ServerFailure(UserError):
         self.cause: Cause = cause
 
 
-def log_failure(failure: ServerFailure) -> None:
-    """Tells whoever runs the page; its visitors read the failure itself."""
-    log.warning("%s", failure.for_operator)
+def tell_operator(sentence: str) -> None:
+    """Tells whoever runs the page what its visitors cannot change."""
+    log.warning("%s", sentence)
 
 
 class UnknownFields(Exception):

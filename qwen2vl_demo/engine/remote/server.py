@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Literal
 from urllib.parse import urljoin, urlsplit, urlunsplit
 
@@ -29,6 +30,12 @@ SOFTWARE: dict[str, Software] = {
 }
 
 
+@lru_cache(maxsize=1)
+def trusted_certificates() -> ssl.SSLContext:
+    """Reading them takes a tenth of a second, so they are read once."""
+    return httpx.create_ssl_context()
+
+
 @dataclass(frozen=True)
 class Server:
     """A server: its address, its model, and what it accepts."""
@@ -40,8 +47,7 @@ class Server:
     context_length: int | None = None  # positions; None if the server does not tell
     software: Software = ""  # "" where it is not known
     listed: tuple[str, ...] = ()  # the models that it says it serves
-    # The trusted certificates. Reading them takes a tenth of a second, so they are kept for all requests.
-    certificates: ssl.SSLContext = field(default_factory=httpx.create_ssl_context, repr=False, compare=False)
+    certificates: ssl.SSLContext = field(default_factory=trusted_certificates, repr=False, compare=False)
 
     @property
     def shown(self) -> str:

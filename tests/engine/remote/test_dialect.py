@@ -72,3 +72,8 @@ def test_transformers_gets_its_own_field_for_what_openai_has_no_name_for() -> No
     fields = sampling_fields(SAMPLED, 64, "transformers")
     assert set(fields) == {"max_tokens", "temperature", "top_p", "seed", "generation_config"}
     assert Dialect.of("transformers").inactive(fields) == ()
+
+
+def test_transformers_gets_the_frames_of_a_clip_as_pictures() -> None:
+    """It takes 32 frames of every file, so a clip of 8 would be another prompt."""
+    assert not Dialect.of("transformers").video and Dialect.of("vLLM").video and Dialect.of("").video

@@ -287,3 +287,10 @@ def test_what_was_said_before_stays_beside_what_it_took(store, files) -> None:  
     (result,) = after.outcomes
     assert result.estimate is after.estimate and result.timings["first_token"] > 0
     assert "Predicted and measured" in outcomes_html(after.outcomes)
+
+
+def test_times_of_a_server_are_called_so() -> None:
+    markup = words(
+        estimate_html(replace(ESTIMATE, place="on the server", memory=None, basis="the last answer"), draft=True)
+    )
+    assert "Time on the server" in markup and "on this device" not in markup and "Memory" not in markup
