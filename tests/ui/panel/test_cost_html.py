@@ -93,7 +93,7 @@ def test_what_does_not_fit_is_said() -> None:
 def test_a_context_that_a_server_does_not_tell_is_not_a_number() -> None:
     unknown = replace(ESTIMATE, context_length=None, memory=None, times=None)
     said = words(estimate_html(unknown, draft=True))
-    assert "the whole chat has 1,500; 1,100 of them" in said
+    assert "the whole chat has 1,500 ; 1,100 of them" in said
     assert "context" not in said and "free" not in said and "32,768" not in said
     trace = replace(trace_of(medium()), context_length=None)
     shown = words(numbers_html(Conversation(), trace))
