@@ -57,7 +57,7 @@ NANO_COUNTS = "The tokens of words are counted with nano's tokenizer."
 LOOK_AGAIN_SECONDS = 60.0  # after which the server is asked again what it serves, before a question
 # Failures that may come of a medium that was sent by its name alone.
 NOT_HELD = ("refused", "failed", "no pictures", "no video")
-RESTART_SECONDS = 60.0  # for which a question waits for a server that has gone away
+RESTART_SECONDS = 120.0  # for which a question waits for a server that has gone away
 
 
 class RemoteEngine:
@@ -166,10 +166,11 @@ class RemoteEngine:
         cancel = cancel or threading.Event()
         try:
             question = self._question(messages, options, cancel, prompt=prompt)
-            check_context(question.prompt.trace, exact_text=self.counts_exactly)
             if ticket is not None:
                 ticket.wait(cancel)
             self._look_again()
+            question = self._in_context(question)
+            check_context(question.prompt.trace, exact_text=self.counts_exactly)
             if cancel.is_set():
                 raise Cancelled
         except Cancelled:
@@ -234,6 +235,13 @@ class RemoteEngine:
                 self._looked = 0.0
                 log.warning("%s does not tokenize any more: %s", self.server.shown, problem)
         return made(self.processor)
+
+    def _in_context(self, question: Question) -> Question:
+        """The question with the server's context length of now: it may have been prepared before a restart."""
+        trace, length = question.prompt.trace, self.server.context_length
+        if trace.context_length == length:
+            return question
+        return replace(question, prompt=replace(question.prompt, trace=replace(trace, context_length=length)))
 
     def _ask(self, question: Question, answer: Completion, cancel: threading.Event) -> Generator[Chunk, None, Question]:
         """Asks; asks again in another form where the server refuses the first, and when it is up again.

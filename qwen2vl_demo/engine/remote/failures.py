@@ -14,7 +14,7 @@ from typing import Any, Literal
 import httpx
 
 from qwen2vl_demo.engine.remote.dialect import refused_fields
-from qwen2vl_demo.engine.remote.server import Server, shown
+from qwen2vl_demo.engine.remote.server import WRITE_SECONDS, Server, shown
 from qwen2vl_demo.errors import UserError
 
 # For whoever runs a page; the command line prints the same itself, and silences this.
@@ -187,6 +187,8 @@ def unreachable(server: Server, error: Exception) -> ServerFailure:
             f"The model's server cannot be reached. Ask again later; {OPERATOR}.",
             f"No server answers at {server.shown} ({reason}); start it, or correct --engine-url.",
         )
+    if isinstance(error, httpx.WriteTimeout):
+        return broken(server, f"it took none of the request for {WRITE_SECONDS:g} seconds")
     if isinstance(error, httpx.TimeoutException):
         return _failure(
             "silent",

@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -297,3 +298,17 @@ def test_what_a_server_serves_is_read_again_when_that_is_long_ago(server: FakeSe
     monkeypatch.setattr(remote_engine, "LOOK_AGAIN_SECONDS", 0.0)
     result_of(engine)
     assert engine.server.context_length == 5000
+
+
+def test_a_prompt_that_was_prepared_before_a_restart_is_measured_by_the_context_after_it(
+    server: FakeServer, checkpoint: Path, monkeypatch: Any
+) -> None:
+    engine = server.engine(checkpoint=str(checkpoint))
+    prompt = engine.prompt(ASK, GREEDY)
+    monkeypatch.setattr(remote_engine, "LOOK_AGAIN_SECONDS", 0.0)
+    server.cards[0]["max_model_len"] = 5000
+    result = list(engine.stream(ASK, GREEDY, prompt=prompt))[-1].result
+    assert result is not None and result.trace is not None and result.trace.context_length == 5000
+    server.cards[0]["max_model_len"] = 5
+    with pytest.raises(UserError, match="reads at most 5"):
+        list(engine.stream(ASK, GREEDY, prompt=prompt))

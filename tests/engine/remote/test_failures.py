@@ -13,13 +13,14 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import numpy as np
 import PIL.Image
 import pytest
 
 from qwen2vl_demo.engine.remote.engine import RemoteEngine
 from qwen2vl_demo.engine.remote.event_stream import MAX_BYTES
-from qwen2vl_demo.engine.remote.failures import ServerFailure, reason_of, refusal
+from qwen2vl_demo.engine.remote.failures import ServerFailure, reason_of, refusal, unreachable
 from qwen2vl_demo.engine.remote.server import Server
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.processing.messages import Image, Message, Text
@@ -438,3 +439,22 @@ def test_a_failure_is_logged_for_the_operator_without_what_was_asked(
     with caplog.at_level(logging.WARNING):
         failure_of(server.engine(), [Message("user", "my secret question")])
     assert "my secret question" not in caplog.text and json.dumps(ASK[0].text) not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("error", "cause", "words"),
+    [
+        (httpx.ReadTimeout(""), "silent", "said nothing for 300 seconds"),
+        (httpx.WriteTimeout(""), "broken", "broke"),
+        (httpx.ConnectTimeout(""), "address", "cannot be reached"),
+        (httpx.ConnectError("[SSL: CERTIFICATE_VERIFY_FAILED]"), "address", "cannot be reached"),
+        (httpx.ConnectError("Name or service not known"), "address", "cannot be reached"),
+        (httpx.RemoteProtocolError("illegal status line: b'SSH-2.0'"), "broken", "broke"),
+        (httpx.DecodingError("bad gzip"), "broken", "broke"),
+        (httpx.UnsupportedProtocol("Request URL has an unsupported protocol 'ftp://'."), "broken", "broke"),
+    ],
+)
+def test_what_the_client_meets_is_a_sentence(error: Exception, cause: str, words: str) -> None:
+    failure = unreachable(Server("http://u:sesame@h/v1", "m"), error)
+    assert failure.cause == cause and words in str(failure)
+    assert "http://h/v1" in failure.for_operator and "sesame" not in failure.for_operator
