@@ -55,8 +55,9 @@ def request_body(
         "stream": True,
         "stream_options": {"include_usage": True},
         **sampling_fields(options, max_tokens, software),
-        "skip_special_tokens": False,  # boxes are written with special tokens
     }
+    if software != "transformers":  # refuses what is not OpenAI's
+        body["skip_special_tokens"] = False  # boxes are written with special tokens
     if own_limits and software == "vLLM":
         body["mm_processor_kwargs"] = PIXEL_LIMITS
     if options.cache_salt:  # the server's prefix cache must not tell one visitor what others ask

@@ -62,5 +62,6 @@ def _frame(clip: VisionInput, index: int) -> VisionInput:
         timestamps=(),
         frame_indices=(),
         total_frames=1,
+        notices=clip.notices if index == 0 else (),  # once
         thumbnail=None,
     )

@@ -117,6 +117,13 @@ def test_pixel_limits_go_along_only_where_the_servers_own_would_change_a_size(pr
     assert "mm_processor_kwargs" not in body_of(tiny, "SGLang")
 
 
+def test_transformers_is_sent_nothing_that_it_refuses(processor: Processor) -> None:
+    """It takes OpenAI's fields and `generation_config`, and refuses a request with any other."""
+    question = engine_for(processor, "transformers")._question([Message("user", "Hello")], OPTIONS)
+    openai = {"model", "messages", "stream", "stream_options", "max_tokens", "temperature", "top_p", "seed"}
+    assert set(body_of(question, "transformers")) <= openai | {"generation_config"}
+
+
 def test_the_answers_length_is_what_the_context_has_left(processor: Processor) -> None:
     options = replace(OPTIONS, max_new_tokens=512)
     messages = [Message("user", "Hello")]
