@@ -106,10 +106,12 @@ class Settings:
         None, "an OpenAI-compatible server (vLLM, SGLang) that answers instead of the model here", metavar="URL"
     )
     engine_model: str | None = _flag(
-        None, "the model's name on that server; needed only if it serves several", metavar="NAME"
+        None, "the model's name on that server; needed if it serves several or lists none", metavar="NAME"
     )
     engine_key: str | None = _flag(None, "the server's key; better given as the variable", metavar="KEY", secret=True)
-    engine_timeout: float = _flag(300.0, "seconds that the server may stay silent", convert=_number, metavar="SECONDS")
+    engine_timeout: float = _flag(
+        300.0, "seconds that the server may take to start, or stay silent", convert=_number, metavar="SECONDS"
+    )
 
     # the page
     host: str | None = _flag(None, "address to listen on; 0.0.0.0 opens the page to the network", metavar="ADDRESS")

@@ -51,7 +51,7 @@ ROOMS = {
     ),
     "engine": Room(
         BELOW_ENGINE | {"engine"},
-        {"torch", "numpy", "PIL", "tokenizers", "safetensors", "huggingface_hub", "httpx", "httpx_sse", "av"},
+        {"torch", "numpy", "PIL", "tokenizers", "safetensors", "huggingface_hub", "httpx", "av"},
     ),
     "viz": Room({"errors", "trace", "attention_trace", "geometry", "lru_cache", "viz"}, {"numpy", "plotly", "PIL"}),
     "report": Room(LEAVES | {"viz"}, {"numpy"}),

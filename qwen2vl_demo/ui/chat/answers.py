@@ -45,6 +45,7 @@ from qwen2vl_demo.viz.boxes import text_without_boxes
 PAINT_INTERVAL = 0.06  # seconds: each update carries the whole chat, so the tokens of a fast model travel together
 PAINT_SHARE = 3  # an update that took long is followed by a pause this many times as long
 MAX_PAINT_INTERVAL = 5.0  # seconds between two updates when the machine is very busy
+MAX_MEDIA_NUMBERS = 64  # pictures of a turn whose sizes are kept with its answer
 LOOK_UP = 0.25  # seconds without news from the engine until the session is checked again
 KEEP_INTERVAL = 1.0  # seconds between two copies of a growing answer in the browser's memory
 QUEUE_FULL = "Too many visitors are asking at once. Try again in a moment."
@@ -247,7 +248,11 @@ class Answers:
             if result is not None and session.prediction is not None:
                 session.outcomes.append(Outcome.of(session.prediction.estimate, result))
             session.run = None
-        yield await self._threads.run(settled, session, self._store, notice)
+        other_prompt = result is not None and result.trace is not None and result.trace is not prepared.trace
+        if other_prompt:
+            self._prompts.drop(question, options)
+        update = await self._threads.run(settled, session, self._store, notice)
+        yield replace(update, prompt_sent=other_prompt)
 
     def _question(
         self, session: Session, run: Run, before: Conversation, values: Mapping[str, Any]
@@ -293,8 +298,10 @@ class Answers:
             decode=result.timings.get("decode"),
             temperature=options.temperature,
             seed=options.seed,
-            media=numbers_of(trace, present),
+            media=numbers_of(trace, present)[:MAX_MEDIA_NUMBERS],
             reused_tokens=result.reused_tokens,
+            notes=result.notes,
+            remark=result.remark,
         )
 
     def _bounce(self, session: Session, run: Run, before: Conversation, notice: str) -> PageUpdate:

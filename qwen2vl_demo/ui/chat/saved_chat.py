@@ -29,11 +29,13 @@ VERSION = 1
 MAX_TURNS = 500
 MAX_MEDIA = 256  # in one turn
 MAX_CHAT_MEDIA = 500  # in all turns together
+MAX_NOTES = 8  # below one answer
 MAX_TEXT = 200_000  # characters in one question or answer
 MAX_CHAT_TEXT = 600_000  # characters of all questions and answers; all are drawn anew when a page is loaded
 MAX_SAVED = 5 * 2**20  # bytes that a browser may send of a chat, where it is all text of several bytes
 MAX_INTEGER = 2**53
 MAX_NAME = 200
+MAX_REMARK = 1000
 FILE_NAME = re.compile(r"[0-9a-f]{64}\.[a-z0-9]{1,5}")
 CACHE_SALT = re.compile(r"[0-9a-f]{32}")
 
@@ -136,6 +138,7 @@ def _numbers(value: dict[str, Any], where: str) -> Numbers:
         return None if value.get(key) is None else _number(value[key], where)
 
     media = _list(value.get("media", []), f"the numbers of {where}", MAX_MEDIA)
+    notes = _list(value.get("notes", []), f"the notes of {where}", MAX_NOTES)
     return Numbers(
         prompt_tokens=_integer(value.get("prompt_tokens"), where),
         media_tokens=_integer(value.get("media_tokens"), where),
@@ -146,6 +149,8 @@ def _numbers(value: dict[str, Any], where: str) -> Numbers:
         seed=None if value.get("seed") is None else _integer(value["seed"], where),
         media=tuple(_medium_numbers(m, where) for m in media),
         reused_tokens=_integer(value.get("reused_tokens", 0), where),
+        notes=tuple(_text(n, f"a note of {where}", MAX_NAME) for n in notes),
+        remark=_text(value.get("remark", ""), f"the remark of {where}", MAX_REMARK),
     )
 
 

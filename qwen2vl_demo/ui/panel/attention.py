@@ -41,6 +41,8 @@ class AnswerAttention:
         """The words of the last answer, while the panel shows the prompt that it was given to."""
         with session.lock:
             conversation, shown, writing = session.conversation, session.shown, session.run is not None
+        if not self._engine.abilities.attention:
+            return NO_WORDS
         if not _shows_the_last_question(shown, conversation):
             return NO_WORDS
         if writing or conversation.last is None or conversation.last.answer is None:
