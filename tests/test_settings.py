@@ -40,6 +40,8 @@ def test_every_flag_and_every_variable_sets_its_field() -> None:
         "auth": ("ann:a:b", "ann:a:b"),
         "share": ("1", True),
         "max_file_mb": ("9", 9),
+        "max_pdf_pages": ("40", 40),
+        "share_cache": ("1", True),
         "max_image_mp": ("40", 40),
         "decode_seconds": ("20", 20),
         "data_dir": ("/tmp/somewhere", "/tmp/somewhere"),
@@ -51,7 +53,11 @@ def test_every_flag_and_every_variable_sets_its_field() -> None:
         "temperature": ("0.5", 0.5),
     }
     assert set(wanted) == {f.name for f in dataclasses.fields(Settings)}
-    argv = [w for name, (text, _) in wanted.items() for w in ([flag_name(name)] + [text] * (name != "share"))]
+    argv = [
+        w
+        for name, (text, _) in wanted.items()
+        for w in ([flag_name(name)] + [text] * (name not in ("share", "share_cache")))
+    ]
     environ = {variable_name(name): text for name, (text, _) in wanted.items()}
     expected = Settings(**{name: value for name, (_, value) in wanted.items()})
     assert Settings.from_args(argv, {}) == expected
@@ -86,6 +92,7 @@ def test_credentials_split_at_the_first_colon_only() -> None:
         ([], {"QWEN2VL_PORT": "7860.5"}, ["QWEN2VL_PORT", "whole number"]),
         ([], {"QWEN2VL_SHARE": "maybe"}, ["QWEN2VL_SHARE", "1 or 0"]),
         (["--max-file-mb", "0"], {}, ["--max-file-mb"]),
+        (["--max-pdf-pages", "0"], {}, ["--max-pdf-pages", "1000"]),
         (["--fps", "nan"], {}, ["--fps", "a number"]),
         (["--fps", "0"], {}, ["--fps"]),
         (["--temperature", "-1"], {}, ["--temperature"]),

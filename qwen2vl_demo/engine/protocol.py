@@ -22,6 +22,7 @@ from qwen2vl_demo.trace import PromptTrace
 if TYPE_CHECKING:
     from qwen2vl_demo.processing.processor import Prompt
 
+MAX_SEED = 2**63 - 1  # what PyTorch and the servers take
 StopReason = Literal["end", "length", "cancelled"]
 
 
@@ -37,6 +38,9 @@ class GenerationOptions:
     seed: int | None = None  # the same seed gives the same answer
     add_vision_id: bool = False  # put "Picture 1: " before each picture
     positions: PositionScheme = "mrope"  # the others are for experiments
+    # What an engine has cached is found under the same salt only: a secret of one conversation, since the numbers and
+    # the time of a hit would tell its visitor what others have asked. All that have none share.
+    cache_salt: str = field(default="", repr=False)
     media: MediaOptions = field(default_factory=MediaOptions)
 
     def __post_init__(self) -> None:
@@ -50,6 +54,8 @@ class GenerationOptions:
             raise UserError(f"top_k must be 0 (all tokens) or more, not {self.top_k}.")
         if not 0.5 <= self.repetition_penalty <= 5:
             raise UserError(f"The repetition penalty must be between 0.5 and 5, not {self.repetition_penalty}.")
+        if self.seed is not None and not 0 <= self.seed <= MAX_SEED:
+            raise UserError(f"The seed must be between 0 and {MAX_SEED}, not {self.seed}.")
 
 
 @dataclass(frozen=True)
@@ -127,6 +133,10 @@ class Engine(Protocol):
 
     def warm_up(self) -> None:
         """Measures once what `estimate` needs, so that no later call has to. Does nothing where nothing is needed."""
+        ...
+
+    def forget(self, cache_salt: str) -> None:
+        """Frees what is cached under a salt: its conversation is over. Callable from any thread; never waits."""
         ...
 
     def prepare(self, messages: Sequence[Message], options: GenerationOptions) -> PromptTrace:

@@ -27,6 +27,7 @@ SETTINGS = {
     "stream_options": "",
     "skip_special_tokens": "",
     "mm_processor_kwargs": "",
+    "cache_salt": "",
 }
 
 # Fields that are ignored without a word, by software.

@@ -136,6 +136,10 @@ class RemoteEngine:
     def warm_up(self) -> None:
         """Nothing can be measured of a server before it answers."""
 
+    def forget(self, cache_salt: str) -> None:
+        self.processor.forget(cache_salt)
+        self._parts.forget(cache_salt)
+
     def prepare(self, messages: Sequence[Message], options: GenerationOptions) -> PromptTrace:
         return self._question(messages, options).prompt.trace
 
@@ -214,12 +218,19 @@ class RemoteEngine:
         `prompt` is that of an earlier call with the same messages and options.
         """
         dialect, plain = dialect or self._dialect, plain_messages(messages)
+        if prompt is not None:
+            options = replace(options, cache_salt=prompt.trace.cache_salt)
         if prompt is not None and (dialect.video or not has_clips(plain)):
             return Question(tuple(plain), prompt, options, dialect)
 
         def made(processor: Processor) -> Question:
             new = processor.process(
-                plain, options.media, add_vision_id=options.add_vision_id, cancel=cancel, thumbnails=thumbnails
+                plain,
+                options.media,
+                add_vision_id=options.add_vision_id,
+                cache_salt=options.cache_salt,
+                cancel=cancel,
+                thumbnails=thumbnails,
             )
             new = replace(new, trace=replace(new.trace, context_length=self.server.context_length))
             question = Question(tuple(plain), new, options, dialect)
@@ -260,7 +271,7 @@ class RemoteEngine:
             except ServerFailure as failure:
                 if answer.pieces:
                     raise
-                if failure.cause in NOT_HELD and self._parts.forget(question.prompt.media):
+                if failure.cause in NOT_HELD and self._parts.lost(question.prompt.media, question.options.cache_salt):
                     continue
                 if failure.cause == "no video" and question.dialect.video:
                     yield Chunk(status="The server takes no video; sending the frames as pictures")
@@ -283,7 +294,7 @@ class RemoteEngine:
         if answer.pieces:
             self._dialect = question.dialect
             if self.server.software == "vLLM":
-                self._parts.sent(question.prompt.media)
+                self._parts.sent(question.prompt.media, question.options.cache_salt)
         return question
 
     def _until_up(

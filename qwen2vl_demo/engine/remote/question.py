@@ -49,7 +49,9 @@ class Question:
         if not has_clips(self.messages):
             return question
         messages, media = frames_as_pictures(self.messages, self.prompt)
-        prompt = processor.assemble(messages, media, add_vision_id=self.options.add_vision_id)
+        prompt = processor.assemble(
+            messages, media, add_vision_id=self.options.add_vision_id, cache_salt=self.options.cache_salt
+        )
         trace = replace(prompt.trace, context_length=self.prompt.trace.context_length)
         return replace(question, messages=tuple(messages), prompt=replace(prompt, trace=trace), stills=True)
 

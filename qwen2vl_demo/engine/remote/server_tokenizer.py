@@ -33,6 +33,7 @@ def server_processor(server: Server, processor: Processor) -> Processor:
     tokenizer = ServerTokenizer.connect(server, processor.tokenizer)
     exact = copy.copy(processor)
     exact.tokenizer = tokenizer
+    exact.__dict__.pop("_opening", None)  # ids of the other tokenizer
     exact.config = replace(
         processor.config,
         image_token_id=tokenizer.special(IMAGE_PAD),

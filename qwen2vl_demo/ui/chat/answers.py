@@ -8,7 +8,6 @@ what a visitor or the engine did.
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import time
 from collections.abc import AsyncGenerator, Mapping
@@ -17,6 +16,7 @@ from typing import Any
 
 from qwen2vl_demo.engine.protocol import Engine, GenerationOptions, Outcome, Result
 from qwen2vl_demo.errors import Cancelled, UserError
+from qwen2vl_demo.media import PageChoice
 from qwen2vl_demo.ui.chat import bubbles
 from qwen2vl_demo.ui.chat.attachments import store_files
 from qwen2vl_demo.ui.chat.conversation import (
@@ -33,6 +33,7 @@ from qwen2vl_demo.ui.chat.page_update import FAILED, PageUpdate, report, settled
 from qwen2vl_demo.ui.chat.prompts import PreparedPrompt, Prompts
 from qwen2vl_demo.ui.chat.saved_chat import MAX_TEXT, clean, dumps
 from qwen2vl_demo.ui.chat.streaming import AnswerStream
+from qwen2vl_demo.ui.forgetting import LAST_STEP, Forgetting
 from qwen2vl_demo.ui.media_store import MediaStore
 from qwen2vl_demo.ui.sessions import Draft, Prediction, Run, Session
 from qwen2vl_demo.ui.settings_form import AnswerSettings, SettingsForm
@@ -52,9 +53,15 @@ class Answers:
     """Asks the engine what visitors send. Safe for several threads."""
 
     def __init__(
-        self, engine: Engine, store: MediaStore, prompts: Prompts, settings: SettingsForm, threads: WorkerThreads
+        self,
+        engine: Engine,
+        store: MediaStore,
+        prompts: Prompts,
+        settings: SettingsForm,
+        threads: WorkerThreads,
+        forgetting: Forgetting,
     ) -> None:
-        self._engine, self._store, self._prompts = engine, store, prompts
+        self._engine, self._store, self._prompts, self._forgetting = engine, store, prompts, forgetting
         self._settings, self._threads = settings, threads
 
     def begin(self, session: Session, draft: Draft) -> PageUpdate:
@@ -122,24 +129,24 @@ class Answers:
         cancel, visitor = threading.Event(), Session()
 
         def prepare() -> PreparedPrompt:
-            media = store_files(self._store, visitor, draft.files, cancel)
-            question = Conversation((Turn(text or default_question(media), media),))
-            return self._prompts.prepare(question, options, cancel)
+            media, _ = store_files(self._store, visitor, draft.files, cancel=cancel)
+            turn = Turn(text or default_question(media), media)
+            return self._prompts.prepare(visitor.conversation.adding(turn), options, cancel)
 
         try:
             prepared = await self._threads.run_for(visitor, prepare)
-        except asyncio.CancelledError:
-            cancel.set()  # the caller has gone
-            raise
-        answer, stream = "", AnswerStream(self._engine, prepared, options, cancel)
-        try:
-            while not stream.ended:
-                new = "".join(chunk.text for chunk in await stream.take(LOOK_UP, PAINT_INTERVAL))
-                if new:
-                    answer += new
-                    yield text_without_boxes(answer)
+            answer, stream = "", AnswerStream(self._engine, prepared, options, cancel)
+            try:
+                while not stream.ended:
+                    new = "".join(chunk.text for chunk in await stream.take(LOOK_UP, PAINT_INTERVAL))
+                    if new:
+                        answer += new
+                        yield text_without_boxes(answer)
+            finally:
+                stream.close()
         finally:
-            stream.close()
+            cancel.set()  # also when the caller has gone while the file was opened
+            self._forgetting.forget_in(visitor.conversation.cache_salt, LAST_STEP)
         yield text_without_boxes(answer)
 
     async def _answer(
@@ -148,7 +155,9 @@ class Answers:
         """Everything after the first sign of life. What goes wrong before the first word changes nothing."""
         question = before
         try:
-            question, settings = await self._threads.run_for(session, self._question, session, run, before, values)
+            question, settings, left_out = await self._threads.run_for(
+                session, self._question, session, run, before, values
+            )
             prepared = await self._threads.run_for(
                 session, self._prompts.prepare, question, settings.options, run.cancel
             )
@@ -159,7 +168,8 @@ class Answers:
                 session.conversation, session.prediction = question, Prediction(question, estimate)
                 run.committed = True
             shown = await self._threads.run_for(session, bubbles.show, question, self._store)
-            yield PageUpdate([*shown, bubbles.status("Thinking")], saved=dumps(question), prompt_sent=True)
+            thinking = [*shown, bubbles.status("Thinking")]
+            yield PageUpdate(thinking, saved=dumps(question), prompt_sent=True, notice=left_out or None)
             async for update in self._stream(session, run, question, shown, prepared, settings.options):
                 yield update
         except (_Stopped, Cancelled):
@@ -229,29 +239,32 @@ class Answers:
             session.run = None
         other_prompt = result is not None and result.trace is not None and result.trace is not prepared.trace
         if other_prompt:
-            self._prompts.forget(question, options)
+            self._prompts.discard(question, options)
         update = await self._threads.run(settled, session, self._store, notice)
         yield replace(update, prompt_sent=other_prompt)
 
     def _question(
         self, session: Session, run: Run, before: Conversation, values: Mapping[str, Any]
-    ) -> tuple[Conversation, AnswerSettings]:
-        """The conversation with the question that was begun, and how it is to be answered. Raises UserError."""
-        settings = self._settings.read(values).seeded()
+    ) -> tuple[Conversation, AnswerSettings, str]:
+        """The conversation with the question that was begun, how it is to be answered, and what of its files was left
+        out. Raises UserError."""
+        settings, left_out = self._settings.read(values).seeded(), ""
         if run.draft is not None:
-            question = before.adding(self._turn(session, run.draft, run.cancel))
+            turn, left_out = self._turn(session, run.draft, settings.pages, run.cancel)
+            question = before.adding(turn)
         else:
             retried = before.last is not None and before.last.has_words
             settings = settings.for_retry() if retried else settings
             question = before.answered(None)
-        return replace(question, system=settings.system), settings
+        return replace(question, system=settings.system), settings, left_out
 
-    def _turn(self, session: Session, draft: Draft, cancel: threading.Event) -> Turn:
+    def _turn(self, session: Session, draft: Draft, pages: PageChoice, cancel: threading.Event) -> tuple[Turn, str]:
+        """The question as a turn, and what of its files was left out."""
         if len(draft.text) > MAX_TEXT:
             raise UserError(f"This question has {len(draft.text):,} characters; send at most {MAX_TEXT:,}.")
-        media = store_files(self._store, session, draft.files, cancel)
+        media, left_out = store_files(self._store, session, draft.files, pages, cancel)
         text = draft.text.strip()
-        return Turn(text or default_question(media), media, typed=bool(text))
+        return Turn(text or default_question(media), media, typed=bool(text)), left_out
 
     def _numbers(
         self,
