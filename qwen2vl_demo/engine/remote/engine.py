@@ -138,6 +138,7 @@ class RemoteEngine:
 
     def forget(self, cache_salt: str) -> None:
         self.processor.forget(cache_salt)
+        self._parts.forget(cache_salt)
 
     def prepare(self, messages: Sequence[Message], options: GenerationOptions) -> PromptTrace:
         return self._question(messages, options).prompt.trace
@@ -270,7 +271,7 @@ class RemoteEngine:
             except ServerFailure as failure:
                 if answer.pieces:
                     raise
-                if failure.cause in NOT_HELD and self._parts.forget(question.prompt.media):
+                if failure.cause in NOT_HELD and self._parts.lost(question.prompt.media, question.options.cache_salt):
                     continue
                 if failure.cause == "no video" and question.dialect.video:
                     yield Chunk(status="The server takes no video; sending the frames as pictures")
@@ -293,7 +294,7 @@ class RemoteEngine:
         if answer.pieces:
             self._dialect = question.dialect
             if self.server.software == "vLLM":
-                self._parts.sent(question.prompt.media)
+                self._parts.sent(question.prompt.media, question.options.cache_salt)
         return question
 
     def _until_up(

@@ -27,39 +27,50 @@ CACHE_BYTES = 96 * 2**20  # of encoded media; a picture of the largest size take
 MAX_HELD = 4096  # media that the server is remembered to hold
 LOSSLESS = {"qp": "0", "preset": "ultrafast"}  # of x264: 3 ms a frame
 
+Key = tuple[str, str]  # the salt, and the digest of the pixels
+
 
 class MediaParts:
     """Encodes media for one server, and remembers which of them the server holds. Safe for several threads."""
 
     def __init__(self, max_bytes: int = CACHE_BYTES) -> None:
-        self._encoded: LRUCache[str, str] = LRUCache(max_bytes, weight=len)
-        self._held: LRUCache[str, bool] = LRUCache(MAX_HELD)
+        self._encoded: LRUCache[Key, str] = LRUCache(max_bytes, weight=len)
+        self._held: LRUCache[Key, bool] = LRUCache(MAX_HELD)
         # Whoever else uses the server must not be able to guess a uuid and store other pixels under it.
         self._secret = secrets.token_bytes(16)
 
-    def part(self, medium: VisionInput, *, named: bool) -> dict[str, Any]:
-        """The part of a message. `named`: with a uuid, and without content where the server holds it."""
+    def part(self, medium: VisionInput, *, named: bool, salt: str = "") -> dict[str, Any]:
+        """The part of a message. `named`: with a uuid, and without content where the server holds it.
+
+        What is kept is found under the same `salt` only, as in GenerationOptions.
+        """
+        key = (salt, medium.digest)
         kind = "video_url" if medium.kind == "video" else "image_url"
-        content = None if named and medium.digest in self._held else {"url": self._data_uri(medium)}
+        content = None if named and key in self._held else {"url": self._data_uri(medium, key)}
         part: dict[str, Any] = {"type": kind, kind: content}
         if named:
-            part["uuid"] = hmac.new(self._secret, medium.digest.encode(), hashlib.sha256).hexdigest()
+            part["uuid"] = hmac.new(self._secret, "".join(key).encode(), hashlib.sha256).hexdigest()
         return part
 
-    def sent(self, media: Iterable[VisionInput]) -> None:
+    def sent(self, media: Iterable[VisionInput], salt: str = "") -> None:
         """The server has answered a request with these media, all named."""
         for medium in media:
-            self._held.put(medium.digest, True)
+            self._held.put((salt, medium.digest), True)
 
-    def forget(self, media: Iterable[VisionInput]) -> bool:
+    def lost(self, media: Iterable[VisionInput], salt: str = "") -> bool:
         """The server holds these media no longer. False if it was not thought to hold any of them."""
-        return any([self._held.pop(medium.digest) is not None for medium in media])
+        return any([self._held.pop((salt, medium.digest)) is not None for medium in media])
 
-    def _data_uri(self, medium: VisionInput) -> str:
-        uri = self._encoded.get(medium.digest)
+    def forget(self, salt: str) -> None:
+        """Drops what is kept under a salt."""
+        self._encoded.remove(lambda key: key[0] == salt)
+        self._held.remove(lambda key: key[0] == salt)
+
+    def _data_uri(self, medium: VisionInput, key: Key) -> str:
+        uri = self._encoded.get(key)
         if uri is None:
             uri = clip_uri(medium.frames) if medium.kind == "video" else picture_uri(medium.frames[0])
-            self._encoded.put(medium.digest, uri)
+            self._encoded.put(key, uri)
         return uri
 
 

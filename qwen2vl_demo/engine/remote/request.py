@@ -51,7 +51,7 @@ def request_body(
     named = software == "vLLM"
     body: dict[str, Any] = {
         "model": model,
-        "messages": _conversation(messages, media, options.add_vision_id, parts, named),
+        "messages": _conversation(messages, media, options.add_vision_id, parts, named, options.cache_salt),
         "stream": True,
         "stream_options": {"include_usage": True},
         **sampling_fields(options, max_tokens, software),
@@ -60,7 +60,8 @@ def request_body(
         body["skip_special_tokens"] = False  # boxes are written with special tokens
     if own_limits and software == "vLLM":
         body["mm_processor_kwargs"] = PIXEL_LIMITS
-    if options.cache_salt:  # the server's prefix cache must not tell one visitor what others ask
+    if options.cache_salt and software != "transformers":
+        # The server's prefix cache must not tell one visitor what others ask.
         body["cache_salt"] = options.cache_salt
     return body
 
@@ -112,6 +113,7 @@ def _conversation(
     add_vision_id: bool,
     parts: MediaParts,
     named: bool,
+    salt: str,
 ) -> list[dict[str, Any]]:
     sent: list[dict[str, Any]] = []
     count: Counter[str] = Counter()
@@ -128,7 +130,7 @@ def _conversation(
             count[kind] += 1
             if add_vision_id:  # as the chat template writes it
                 content.append({"type": "text", "text": f"{kind} {count[kind]}: "})
-            content.append(parts.part(media[at, index], named=named))
+            content.append(parts.part(media[at, index], named=named, salt=salt))
         sent.append({"role": "user", "content": content})
     return sent
 

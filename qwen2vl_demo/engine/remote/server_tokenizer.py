@@ -34,6 +34,7 @@ def server_processor(server: Server, processor: Processor) -> Processor:
     exact = copy.copy(processor)
     exact.__dict__.pop("_opening", None)  # ids, which were those of the other tokenizer
     exact.tokenizer = tokenizer
+    exact.__dict__.pop("_opening", None)  # ids of the other tokenizer
     exact.config = replace(
         processor.config,
         image_token_id=tokenizer.special(IMAGE_PAD),

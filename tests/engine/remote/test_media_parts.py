@@ -80,8 +80,18 @@ def test_what_the_server_holds_is_named_only_until_it_is_forgotten() -> None:
     parts.sent([picture])
     assert parts.part(picture, named=True) == {"type": "image_url", "image_url": None, "uuid": first["uuid"]}
     assert "uuid" not in parts.part(picture, named=False)
-    assert parts.forget([picture]) and not parts.forget([picture])
+    assert parts.lost([picture]) and not parts.lost([picture])
     assert parts.part(picture, named=True) == first
+
+
+def test_conversations_do_not_find_what_others_have_sent() -> None:
+    parts, picture = MediaParts(), medium(noise(1, 56, 56, 3))
+    mine = parts.part(picture, named=True, salt="mine")
+    parts.sent([picture], "mine")
+    other = parts.part(picture, named=True, salt="other")
+    assert other["image_url"] and other["uuid"] != mine["uuid"]
+    parts.forget("mine")
+    assert parts.part(picture, named=True, salt="mine") == mine
 
 
 def test_a_name_cannot_be_guessed_from_the_picture() -> None:
