@@ -2,7 +2,7 @@
 measures, `serve` starts the page.
 
 Only answers and JSON go to standard output. Status messages go to standard error, and only if that is a terminal. Exit
-status: 0; 2 with one line on standard error for an error that the caller can correct; 130 after Ctrl-C.
+statuses are in `console.py`.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from qwen2vl_demo import console
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.settings import NO_MODEL, Parser, Settings, add_flags, variable_name
 
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
     from qwen2vl_demo.processing.messages import Message
     from qwen2vl_demo.trace import PromptTrace
 
-_MEDIA_FLAGS = ("model", "min_pixels", "max_pixels", "fps", "max_frames", "max_file_mb", "max_image_mp")
+_MEDIA_FLAGS = (
+    "model", "min_pixels", "max_pixels", "fps", "max_frames", "max_file_mb", "max_image_mp", "max_pdf_pages"
+)  # fmt: skip
 _ENGINE_FLAGS = ("device", "dtype", "quantize", "engine_url", "engine_model", "engine_key", "engine_timeout")
 _ANSWER_FLAGS = ("max_new_tokens", "temperature")
 
@@ -40,21 +43,14 @@ class _AddMedium(argparse.Action):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit status."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(encoding="utf-8", errors="replace")
-    try:
-        given = _parser().parse_args(argv)
-        return int(given.run(given))
-    except UserError as error:
-        print("error:", " ".join(str(error).split()), file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(file=sys.stderr)
-        return 130
-    except BrokenPipeError:  # the reader, such as `head`, has closed the pipe
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    return console.run(lambda: _command(argv))
+
+
+def _command(argv: Sequence[str] | None) -> int:
+    given = _parser().parse_args(argv)
+    if given.run is not _serve:
+        console.require_output()
+    return int(given.run(given))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -102,11 +98,13 @@ def _parser() -> argparse.ArgumentParser:
         description="Measures beside transformers, side by side in one process, on random weights of a true shape. "
         "Progress and the table go to standard error.",
     )
-    bench.add_argument("--rows", metavar="A,B", help="these rows only")
+    bench.add_argument("--rows", metavar="A,B", help="these rows only; or files with such names")
     bench.add_argument("--rounds", type=int, metavar="N", help="rounds of each row; 5, or 3 where a round is long")
     bench.add_argument("--shape", choices=("2b", "2b_quarter", "7b", "small"), default="2b", help="default 2b")
     bench.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where both sides run, default cpu")
     bench.add_argument("--growth", action="store_true", help="how cost grows with pixels, pictures, turns and frames")
+    bench.add_argument("--files", action="store_true", help="read a corpus of real-world files as uploads are read")
+    bench.add_argument("--hostile", action="store_true", help="the same with files that were made to do harm")
     bench.add_argument("--json", action="store_true", help="print one JSON object")
     bench.set_defaults(run=_bench)
 
@@ -128,6 +126,10 @@ def _serve(given: argparse.Namespace) -> int:
 
 
 def _bench(given: argparse.Namespace) -> int:
+    if given.files or given.hostile:
+        from qwen2vl_demo.bench import files
+
+        return files.run(hostile=given.hostile, only=given.rows, as_json=given.json)
     from qwen2vl_demo.bench.run import run
 
     return run(given)
@@ -135,22 +137,34 @@ def _bench(given: argparse.Namespace) -> int:
 
 def _add_media(command: argparse.ArgumentParser) -> None:
     command.set_defaults(media=[])
-    command.add_argument("--image", action=_AddMedium, metavar="FILE", help="a picture or a PDF; may be given again")
-    command.add_argument("--video", action=_AddMedium, metavar="FILE", help="a video; may be given again")
+    command.add_argument(
+        "--image",
+        action=_AddMedium,
+        metavar="FILE",
+        help="a picture or PDF, or - for standard input; again for more",
+    )
+    command.add_argument("--video", action=_AddMedium, metavar="FILE", help="a video, likewise")
+    command.add_argument(
+        "--pages", default="", metavar="1-3,7", help="which pages of a PDF or TIFF; without it the first"
+    )
     command.add_argument("--system", metavar="TEXT", help="what the model is told to be")
 
 
 def _ask(given: argparse.Namespace) -> int:
-    from qwen2vl_demo.engine.factory import engine_of, options_of
     from qwen2vl_demo.media import MediaLimits
 
     settings = Settings.from_namespace(given)
+    limits = MediaLimits.for_uploads(
+        settings.max_file_mb, max_image_mp=settings.max_image_mp, max_pdf_pages=settings.max_pdf_pages
+    )
+    messages = _messages(given, limits)
+    from qwen2vl_demo.engine.factory import engine_of, options_of
+
     options = options_of(settings)
     if given.top_p is not None:
         options = replace(options, top_p=given.top_p)
     options = replace(options, seed=given.seed)
-    limits = MediaLimits.for_uploads(settings.max_file_mb, max_image_mp=settings.max_image_mp)
-    messages = _messages(given, limits)
+    messages = _with_pages(messages, given, limits)
     status = _Status()
     status.show("Loading the model")
     result = _stream(engine_of(settings), messages, options, status, quiet=given.json)
@@ -173,12 +187,12 @@ def _stream(
             status.show(chunk.status)
         if chunk.text and not quiet:
             status.clear()
-            print(chunk.text, end="", flush=True)
+            console.write(chunk.text, end="")
         result = chunk.result or result
     status.clear()
     assert result is not None, "an engine ends with a result"
     if not quiet:
-        print(end="" if result.text.endswith("\n") else "\n", flush=True)
+        console.write("", end="" if result.text.endswith("\n") else "\n")
         if result.stop_reason == "length" and sys.stderr.isatty():
             print(f"(cut after {result.new_tokens} tokens; allow more with --max-new-tokens)", file=sys.stderr)
     return result
@@ -198,14 +212,19 @@ def _answer_record(result: Result) -> dict[str, Any]:
 def _inspect(given: argparse.Namespace) -> int:
     if not given.media and not given.question:
         raise UserError("There is nothing to inspect; give at least one --image or --video.")
-    from qwen2vl_demo.engine.factory import options_of
-    from qwen2vl_demo.engine.processors import processor_for
     from qwen2vl_demo.media import MediaLimits
 
     settings = Settings.from_namespace(given, {variable_name("model"): NO_MODEL, **os.environ})
-    limits = MediaLimits.for_uploads(settings.max_file_mb, max_image_mp=settings.max_image_mp)
+    limits = MediaLimits.for_uploads(
+        settings.max_file_mb, max_image_mp=settings.max_image_mp, max_pdf_pages=settings.max_pdf_pages
+    )
+    messages = _messages(given, limits)
+    from qwen2vl_demo.engine.factory import options_of
+    from qwen2vl_demo.engine.processors import processor_for
+
     processor = processor_for(settings.model, limits)
-    prompt = processor.process(_messages(given, limits), options_of(settings).media, thumbnails=given.html is not None)
+    messages = _with_pages(messages, given, limits)
+    prompt = processor.process(messages, options_of(settings).media, thumbnails=given.html is not None)
     if given.json:
         _print_json(prompt.trace.to_dict())
     elif given.html:
@@ -221,9 +240,9 @@ def _inspect(given: argparse.Namespace) -> int:
             given.html.write_text(page, encoding="utf-8")
         except OSError as error:
             raise UserError(f"{given.html} cannot be written ({error.strerror}); give --html another place.") from None
-        print(given.html)
+        console.write(str(given.html))
     else:
-        print(_summary(prompt.trace))
+        console.write(_summary(prompt.trace))
     return 0
 
 
@@ -249,27 +268,54 @@ def _summary(trace: PromptTrace) -> str:
 
 
 def _messages(given: argparse.Namespace, limits: MediaLimits) -> list[Message]:
-    """The conversation that the arguments describe."""
+    """The conversation that the arguments describe. PyTorch is not loaded yet, so that errors appear at once."""
+    from qwen2vl_demo.media_arguments import STANDARD_INPUT, read_argument
     from qwen2vl_demo.processing.messages import Image, Message, Part, Text, Video
-    from qwen2vl_demo.processing.processor import expand_documents
 
-    question = sys.stdin.read() if given.question == "-" else given.question
-    parts: list[Part] = [Image(path) if kind == "image" else Video(path) for kind, path in given.media]
+    from_input = [given.question, *(argument for _, argument in given.media)].count(STANDARD_INPUT)
+    if from_input > 1:
+        raise UserError("Standard input can be read once; give - for the question or for one file, not for several.")
+    question = console.read_question() if given.question == STANDARD_INPUT else given.question
+    for text in (question, given.system or ""):
+        if not _is_unicode(text):
+            raise UserError("The text is not UTF-8; convert it first, or set the encoding of the terminal to UTF-8.")
+    parts: list[Part] = []
+    for kind, argument in given.media:
+        source, name = read_argument(argument, limits)
+        parts.append(Image(source, name) if kind == "image" else Video(source, name))
     if question:
         parts.append(Text(question))
     system = [Message("system", given.system)] if given.system is not None else []
-    return expand_documents([*system, Message("user", parts)], limits)
+    return [*system, Message("user", parts)]
+
+
+def _with_pages(messages: list[Message], given: argparse.Namespace, limits: MediaLimits) -> list[Message]:
+    """Replaces PDFs by their pages."""
+    from qwen2vl_demo.media import PageChoice
+    from qwen2vl_demo.processing.processor import expand_documents
+
+    notes: list[str] = []
+    messages = expand_documents(messages, limits, PageChoice.parse(given.pages, "--pages"), notes.append)
+    for sentence in notes:
+        console.note(f"{sentence} Choose others with --pages, as in --pages 1-3,7.")
+    return messages
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether an argument was text. Python turns bytes that are not into lone surrogates."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _print_json(record: dict[str, Any]) -> None:
-    print(json.dumps(record, ensure_ascii=False), flush=True)
+    text = json.dumps(record, ensure_ascii=False)
+    console.write(re.sub("[\x7f-\x9f]", lambda found: f"\\u{ord(found[0]):04x}", text))  # as json escapes the others
 
 
 class _Status:
     """A status line on a terminal, until the answer begins; nothing where standard error is not a terminal."""
 
     def __init__(self) -> None:
-        self._enabled = sys.stderr.isatty()
+        self._enabled = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
         self._shown = False
 
     def show(self, text: str) -> None:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from qwen2vl_demo import console
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.memory import limit_arenas
 from qwen2vl_demo.settings import Settings
@@ -20,14 +21,12 @@ def main(argv: Sequence[str]) -> int:
 
     A wrong setting is one line on standard error and status 2.
     """
-    try:
+
+    def start() -> int:
         serve(Settings.from_args(argv))
-    except UserError as error:
-        print("error:", " ".join(str(error).split()), file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
-    return 0
+        return 0
+
+    return console.run(start)
 
 
 def serve(settings: Settings) -> None:
@@ -37,17 +36,18 @@ def serve(settings: Settings) -> None:
     from qwen2vl_demo.engine.factory import engine_of, options_of
     from qwen2vl_demo.ui.app import build_demo, launch_options
 
-    print(f"qwen2vl-demo {__version__}", flush=True)
+    _say(f"qwen2vl-demo {__version__}")
     limit_arenas()
     check_address(settings.host, settings.port)
-    decoding = decoding_for_strangers(settings.decode_seconds, DECODERS)
+    decoding = decoding_for_strangers(settings.decode_seconds, settings.max_image_mp, DECODERS)
     try:
         engine = engine_of(settings, decoding)
-        print(f"Model: {engine.name}, {engine.description}", flush=True)
+        _say(f"Model: {engine.name}, {engine.description}")
         demo = build_demo(
             engine,
             data_dir=Path(settings.data_dir).expanduser() if settings.data_dir else None,
             max_file_mb=settings.max_file_mb,
+            max_pdf_pages=settings.max_pdf_pages,
             max_image_mp=settings.max_image_mp,
             defaults=options_of(settings),
             decoding=decoding,
@@ -62,10 +62,15 @@ def serve(settings: Settings) -> None:
             quiet=True,
             prevent_thread_lock=True,
         )
-        print(f"Open {public or url}", flush=True)
+        _say(f"Open {public or url}")
         demo.block_thread()
     finally:
         decoding.close()
+
+
+def _say(text: str) -> None:
+    if sys.stdout is not None:  # a server may run without one
+        console.write(text)
 
 
 def check_address(host: str | None, port: int | None) -> None:

@@ -119,6 +119,7 @@ class Settings:
     auth: str | None = _flag(None, "ask visitors for this name and password", metavar="USER:PASS", secret=True)
     share: bool = _flag(False, "open a public gradio.live link to this machine", convert=_switch)
     max_file_mb: int = _flag(50, "largest file that a visitor may upload, in megabytes", convert=_integer, metavar="N")
+    max_pdf_pages: int = _flag(12, "most pages read of a PDF or TIFF at once", convert=_integer, metavar="N")
     share_cache: bool = _flag(
         False,
         "visitors share what was computed: faster if many ask the same, but one can find out what others ask",
@@ -170,6 +171,7 @@ class Settings:
         if self.auth is not None:
             _check(bool(re.fullmatch(r"[^:]+:.+", self.auth)), "auth", "it must be a name, a colon and a password")
         _check(1 <= self.max_file_mb <= 4096, "max_file_mb", f"{self.max_file_mb} is not between 1 and 4096 megabytes")
+        _check(1 <= self.max_pdf_pages <= 1000, "max_pdf_pages", f"{self.max_pdf_pages} is not between 1 and 1000")
         _check(1 <= self.max_image_mp <= 1000, "max_image_mp", f"{self.max_image_mp} is not between 1 and 1000 million")
         seconds = self.decode_seconds
         _check(1 <= seconds <= 3600, "decode_seconds", f"{seconds} is not between 1 and 3600 seconds")

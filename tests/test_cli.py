@@ -18,9 +18,10 @@ import PIL.Image
 import pytest
 from fake_engine import FakeEngine
 
-from qwen2vl_demo import cli
+from qwen2vl_demo import cli, console
 from qwen2vl_demo.engine.remote.request import clip_file
 from qwen2vl_demo.geometry import MAX_PIXELS, VisionSpan, mrope_position_ids, smart_resize
+from qwen2vl_demo.media import Document
 from qwen2vl_demo.processing.messages import Image, Message, Text, Video
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -84,6 +85,32 @@ def test_every_page_of_a_pdf_becomes_a_picture(fake: FakeEngine, tmp_path: Path)
     assert [type(part) for part in parts] == [Image, Image, Text]
 
 
+def test_pages_of_a_pdf_are_chosen(fake: FakeEngine, tmp_path: Path, capsys: Any) -> None:
+    pages = [PIL.Image.new("RGB", (200, 100 + number), "red") for number in range(40)]
+    path = str(tmp_path / "long.pdf")
+    pages[0].save(path, save_all=True, append_images=pages[1:])
+    assert cli.main(["ask", "--pages", "1-2,40", "--image", path, "?"]) == 0
+    names = [part.name for part in fake.heard[-1][0][0].parts[:-1]]
+    assert names == [f"long.pdf, page {number} of 40" for number in (1, 2, 40)]
+    assert capsys.readouterr().err == ""
+    assert cli.main(["ask", "--image", path, "?"]) == 0
+    assert len(fake.heard[-1][0][0].parts) == 13
+    assert capsys.readouterr().err == (
+        "note: long.pdf has 40 pages, of which the first 12 are read. "
+        "Choose others with --pages, as in --pages 1-3,7.\n"
+    )
+    assert cli.main(["ask", "--max-pdf-pages", "40", "--pages", "1-", "--image", path, "?"]) == 0
+    assert len(fake.heard[-1][0][0].parts) == 41
+    for flags, words in (
+        (["--pages", "one"], "--pages are"),
+        (["--pages", "41"], "from 1 to 40"),
+        (["--pages", "1-13"], "--max-pdf-pages"),
+    ):
+        assert cli.main(["ask", *flags, "--image", path, "?"]) == 2
+        err = capsys.readouterr().err
+        assert words in err and err.count("\n") == 1
+
+
 def test_ask_passes_its_options_on(fake: FakeEngine) -> None:
     flags = "--max-pixels 100_000 --min-pixels 4000 --fps 1 --max-frames 8 --max-new-tokens 3 --temperature 0.5"
     assert cli.main(["ask", *flags.split(), "--top-p", "0.9", "--seed", "7", "hello"]) == 0
@@ -113,7 +140,7 @@ def test_an_answer_cut_by_its_limit_says_so(fake: FakeEngine, capsys: Any) -> No
 
 
 def test_the_question_may_come_from_standard_input(fake: FakeEngine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "stdin", io.StringIO("from a pipe"))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"from a pipe")))
     assert cli.main(["ask", "-"]) == 0
     assert fake.heard[-1][0][-1].text == "from a pipe"
 
@@ -216,11 +243,11 @@ def test_ask_opens_documents_within_the_same_limit(
     """Pages are rendered before the engine is loaded; they were rendered within the default limits."""
     found = []
 
-    def open_pdf(source: Any, limits: Any, label: str) -> list[Any]:
+    def open_pdf(source: Any, limits: Any, label: str, choice: Any) -> Document:
         found.append(limits.max_file_bytes)
-        return [PIL.Image.new("RGB", (56, 56))]
+        return Document(1, (1,), (PIL.Image.new("RGB", (56, 56)),))
 
-    monkeypatch.setattr("qwen2vl_demo.processing.processor.open_pdf", open_pdf)
+    monkeypatch.setattr("qwen2vl_demo.processing.processor.open_document", open_pdf)
     PIL.Image.new("RGB", (200, 100)).save(tmp_path / "one.pdf")
     for flags in ([], ["--max-file-mb", "300"]):
         assert cli.main(["ask", *flags, "--image", str(tmp_path / "one.pdf"), "?"]) == 0
@@ -258,6 +285,75 @@ def test_an_error_is_one_line_on_standard_error_and_status_2(
     assert expected in err
 
 
+@pytest.mark.parametrize("seed", ["-1", str(2**63), "9" * 5000])
+def test_a_seed_has_63_bits(fake: FakeEngine, capsys: Any, seed: str) -> None:
+    """PyTorch raised an overflow for more, also where nothing was sampled."""
+    assert cli.main(["ask", "--seed", seed, "?"]) == 2
+    err = capsys.readouterr().err
+    assert "seed" in err and err.count("\n") == 1 and len(err) < 700
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        (b"What?", "What?"),
+        (b"\xef\xbb\xbfWhat?\r\n", "What?"),
+        (b"two\nlines\n\n", "two\nlines\n"),
+        ("Was für ein Tier?\n".encode("utf-16"), "Was für ein Tier?"),
+    ],
+)
+def test_a_mark_and_a_last_newline_are_not_part_of_the_question(
+    fake: FakeEngine, monkeypatch: pytest.MonkeyPatch, written: bytes, read: str
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(written)))
+    assert cli.main(["ask", "-"]) == 0
+    assert fake.heard[-1][0][-1].text == read
+
+
+def test_a_question_in_the_encoding_of_the_locale_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("locale.getencoding", lambda: "ISO-8859-1")
+    assert console.decode(b"caf\xe9") == "café" and console.decode("café".encode()) == "café"
+
+
+@pytest.mark.parametrize(("flags", "sentence"), [([], "What is"), (["--json"], "answer")])
+def test_a_full_disk_is_one_line(fake: FakeEngine, capsys: Any, flags: list[str], sentence: str) -> None:
+    with open("/dev/full", "w", encoding="utf-8") as full, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "stdout", full)
+        assert cli.main(["ask", *flags, "hello"]) == 2
+    assert capsys.readouterr().err == (
+        "error: Standard output cannot be written (No space left on device); send it to another place.\n"
+    )
+
+
+def test_an_answer_does_not_steer_the_terminal(
+    fake: FakeEngine, monkeypatch: pytest.MonkeyPatch, capsys: Any, tmp_path: Path
+) -> None:
+    """The fake engine repeats the question. A pipe gets what was said, a terminal no control characters."""
+    said = "\x1b]0;title\x07\x9b2J\b"
+    assert cli.main(["ask", said]) == 0
+    assert said in capsys.readouterr().out
+    assert cli.main(["ask", "--json", said]) == 0
+    out = capsys.readouterr().out
+    assert said in json.loads(out)["answer"] and not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", out)
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stdout", screen)
+    assert cli.main(["ask", said]) == 0
+    assert "\ufffd]0;title\ufffd\ufffd2J\ufffd" in screen.getvalue()
+    assert console.without_controls("a\r\tb\n") == "a\ufffd\tb\n"
+    assert cli.main(["ask", "--image", str(tmp_path / "no\x1b[31m\nfile.png"), "?"]) == 2
+    assert cli.main(["ask", "--device", "\x1b[31m", "?"]) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 2 and "\x1b" not in err
+
+
+def test_a_dumb_terminal_gets_no_status_line(fake: FakeEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stderr", screen)
+    monkeypatch.setenv("TERM", "dumb")
+    assert cli.main(["ask", "?"]) == 0
+    assert screen.getvalue() == ""
+
+
 def run(*argv: str, **how: Any) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "qwen2vl_demo", *argv], cwd=ROOT, capture_output=True, text=True, timeout=300, **how
@@ -283,7 +379,7 @@ def test_nano_answers_from_a_fresh_process(cat: Path) -> None:
 SLOW = """
 import sys
 from fake_engine import FakeEngine
-from qwen2vl_demo import cli
+from qwen2vl_demo import cli, console
 from qwen2vl_demo.engine import factory as start
 start.load_engine = lambda *_, **__: FakeEngine(step=0.05)
 sys.exit(cli.main(["ask", "a long answer please"]))
@@ -319,3 +415,71 @@ def test_a_reader_that_has_enough_is_no_error(slow_answer: subprocess.Popen[str]
     slow_answer.stdout.close()
     assert slow_answer.stderr.read() == ""
     assert slow_answer.wait(timeout=60) == 0
+
+
+# streams, names and addresses, in real processes
+
+
+def shell(line: str, cwd: Path, **variables: str) -> tuple[int, bytes, str]:
+    """(status, standard output, standard error) of a line of bash in which `q` is the command."""
+    line = f'q() {{ "{sys.executable}" -m qwen2vl_demo "$@"; }}; {line}'
+    environ = {**os.environ, "PYTHONPATH": str(ROOT), **variables}
+    done = subprocess.run(["bash", "-c", line], cwd=cwd, capture_output=True, timeout=300, env=environ)
+    return done.returncode, done.stdout, done.stderr.decode()
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("q ask - <&-", "Standard input is closed"),
+        ("q ask --image - ? <&-", "Standard input is closed"),
+        (r"printf 'caf\xe9' | LC_ALL=C.UTF-8 q ask -", "not text in UTF-8"),
+        (r"printf 'caf\xe9' | LC_ALL=C q ask -", "not text in UTF-8"),
+        (r"q ask $'caf\xe9'", "not UTF-8"),
+        (r"q ask --system $'caf\xe9' hello", "not UTF-8"),
+        ("q ask hello >&-", "Standard output cannot be written (it is closed)"),
+        ("q --version >/dev/full", "Standard output cannot be written (No space left on device)"),
+        ("q --help >/dev/full", "Standard output cannot be written (No space left on device)"),
+        ("q ask --image - - <cat.png", "can be read once"),
+        ("q inspect --image file://elsewhere/cat.png", "another machine"),
+        ("q inspect --image 'data:image/png;base64'", "comma"),
+        ("q inspect --image 'data:image/png;base64,A'", "base64"),
+        (r"ulimit -t 60; q ask --image <(head -c 300M /dev/zero) ?", "more than 268,435,456 bytes"),
+    ],
+)
+def test_a_stream_that_cannot_be_used_is_one_line_and_status_2(cat: Path, line: str, words: str) -> None:
+    status, out, err = shell(line, cat.parent)
+    assert (status, out, err.count("\n")) == (2, b"", 1), err
+    assert err.startswith("error: ") and words in err
+
+
+@pytest.mark.parametrize("line", ["q ask hello >&- 2>&-", "q ask - 2>&- <&-", "q ask - 2>/dev/full <&-"])
+def test_without_anywhere_to_complain_the_status_is_2(tmp_path: Path, line: str) -> None:
+    assert shell(line, tmp_path)[:2] == (2, b"")
+
+
+def test_a_closed_pipe_is_no_error(tmp_path: Path) -> None:
+    status, _, err = shell("q --help | true; exit ${PIPESTATUS[0]}", tmp_path)
+    assert (status, err) == (0, "")
+
+
+def test_pictures_come_from_pipes_addresses_and_odd_names(cat: Path, clip: Path) -> None:
+    """One process reads all of them. It must not write to a closed standard error either, whose number another file
+    could get."""
+    folder = cat.parent
+    Path(os.fsdecode(bytes(folder) + b"/caf\xe9 1%.png")).write_bytes(cat.read_bytes())
+    line = (
+        r"mkfifo named; cat cat.png > named & "
+        r"q inspect --html o$'\xe9'.html --image <(cat cat.png) --image - --image named "
+        r"--image file://$PWD/caf%E9%201%25.png --image FILE:cat.png --image caf$'\xe9'\ 1%.png "
+        r'--image "data:image/png;base64,$(base64 -w0 cat.png)" --video file://localhost$PWD/clip.mp4 What? '
+        r"<cat.png 2>&-"
+    )
+    status, out, _ = shell(line, folder)
+    assert status == 0 and out.endswith(b".html\n")
+    page = Path(os.fsdecode(bytes(folder) + b"/o\xe9.html")).read_text("utf-8")
+    (held,) = re.findall(r'id="lens-payload">(.*?)</script>', page)
+    names = [medium["name"] for medium in json.loads(held)["media"]]
+    assert names[1:] == [
+        "standard input", "named", "caf\ufffd 1%.png", "cat.png", "caf\ufffd 1%.png", "data: address", "clip.mp4"
+    ]  # fmt: skip

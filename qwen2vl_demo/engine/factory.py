@@ -65,7 +65,9 @@ def engine_of(settings: Settings, decoding: Decoding | None = None) -> Engine:
         engine_model=settings.engine_model,
         engine_key=settings.engine_key,
         engine_timeout=settings.engine_timeout,
-        limits=MediaLimits.for_uploads(settings.max_file_mb, max_image_mp=settings.max_image_mp),
+        limits=MediaLimits.for_uploads(
+            settings.max_file_mb, max_image_mp=settings.max_image_mp, max_pdf_pages=settings.max_pdf_pages
+        ),
         decoding=decoding,
     )
 

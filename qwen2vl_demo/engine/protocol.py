@@ -22,6 +22,7 @@ from qwen2vl_demo.trace import PromptTrace
 if TYPE_CHECKING:
     from qwen2vl_demo.processing.processor import Prompt
 
+MAX_SEED = 2**63 - 1  # what PyTorch and the servers take
 StopReason = Literal["end", "length", "cancelled"]
 
 
@@ -53,6 +54,8 @@ class GenerationOptions:
             raise UserError(f"top_k must be 0 (all tokens) or more, not {self.top_k}.")
         if not 0.5 <= self.repetition_penalty <= 5:
             raise UserError(f"The repetition penalty must be between 0.5 and 5, not {self.repetition_penalty}.")
+        if self.seed is not None and not 0 <= self.seed <= MAX_SEED:
+            raise UserError(f"The seed must be between 0 and {MAX_SEED}, not {self.seed}.")
 
 
 @dataclass(frozen=True)

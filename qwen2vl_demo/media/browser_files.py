@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -10,8 +11,9 @@ import numpy as np
 import PIL.Image
 
 from qwen2vl_demo.geometry import Size
+from qwen2vl_demo.media.documents import open_document
 from qwen2vl_demo.media.images import open_image
-from qwen2vl_demo.media.pdf import open_pdf
+from qwen2vl_demo.media.pages import FIRST_PAGES, PageChoice
 from qwen2vl_demo.media.source import MediaLimits
 from qwen2vl_demo.media.video import read_video
 
@@ -43,9 +45,19 @@ def encode_webp(picture: PIL.Image.Image) -> bytes:
     return _encoded(picture, "WEBP", quality=WEBP_QUALITY)
 
 
-def pdf_pages(path: Path, limits: MediaLimits, name: str) -> list[bytes]:
-    """The pages of a PDF, each as the bytes of a PNG file. Raises UserError as `open_pdf` does."""
-    return [_encoded(page, "PNG") for page in open_pdf(path, limits, name)]
+@dataclass(frozen=True)
+class EncodedPages:
+    """The pages that were read of a document, each as the bytes of a PNG file."""
+
+    count: int  # pages of the whole document
+    pages: dict[int, bytes]  # by number, from 1, in the order in which they were chosen
+
+
+def document_pages(path: Path, limits: MediaLimits, name: str, choice: PageChoice = FIRST_PAGES) -> EncodedPages:
+    """The chosen pages of a PDF or TIFF. Raises UserError as `open_document` does."""
+    document = open_document(path, limits, name, choice)
+    pages = zip(document.numbers, document.pages, strict=True)
+    return EncodedPages(document.count, {number: _encoded(page, "PNG") for number, page in pages})
 
 
 def check_opens(path: Path, limits: MediaLimits, name: str) -> None:

@@ -7,6 +7,7 @@ refer to other files (playlists, concatenation scripts) are not listed.
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,9 +37,11 @@ from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.media import webp
 from qwen2vl_demo.media.coded_colours import BROADCAST_TRANSFERS, SRGB_TRANSFER, UNSPECIFIED, from_code_points
 from qwen2vl_demo.media.jpeg import open_jpeg
+from qwen2vl_demo.media.motion_jpeg import is_motion_jpeg
 from qwen2vl_demo.media.png import open_png
 from qwen2vl_demo.media.source import DEFAULT_LIMITS, MediaFile, MediaLimits, Source, check_size, open_source
-from qwen2vl_demo.media.tiff import open_tiff
+from qwen2vl_demo.media.tiff import open_tiff, raw_photo
+from qwen2vl_demo.media.tiff import pages as tiff_pages
 
 Kind = Literal["image", "video", "pdf"]
 
@@ -63,13 +66,32 @@ VIDEO_ENDINGS = {
     "webm": "webm",
     "avi": "avi",
     "gif": "gif",
-    "mpegts": "ts",
+    "mpegts": "ts",  # or m2ts, by the distance of its packets
     "mpeg": "mpg",
     "ogg": "ogv",
     "flv": "flv",
     "asf": "wmv",
+    "mxf": "mxf",
+    "ivf": "ivf",
+    "yuv4mpegpipe": "y4m",
+    "mjpeg": "mjpeg",
+    "h264": "h264",  # the codecs' own streams, without a container
+    "hevc": "h265",
+    "mpegvideo": "m2v",
+    "dv": "dv",
 }
-ENDINGS = tuple(dict.fromkeys([*IMAGE_ENDINGS.values(), *VIDEO_ENDINGS.values(), "mov"]))
+# FFmpeg finds traces of these in other files as well, such as a PDF. They are considered only if a file begins so.
+SIGNATURES = {
+    "mxf": re.compile(rb"\x06\x0e\x2b\x34"),
+    "ivf": re.compile(rb"DKIF"),
+    "yuv4mpegpipe": re.compile(rb"YUV4MPEG2 "),
+    "mjpeg": re.compile(rb"\xff\xd8\xff"),
+    "h264": re.compile(rb"\0\0+\x01"),
+    "hevc": re.compile(rb"\0\0+\x01"),
+    "mpegvideo": re.compile(rb"\0\0+\x01\xb3"),
+    "dv": re.compile(rb"\x1f\x07\0"),
+}
+ENDINGS = tuple(dict.fromkeys([*IMAGE_ENDINGS.values(), *VIDEO_ENDINGS.values(), "mov", "m2ts"]))
 SUPPORTED = "PNG, JPEG, WebP, GIF, HEIC, TIFF, BMP, MP4, MOV, WebM, MKV, AVI or PDF"
 NOUNS: dict[Kind, str] = {"image": "a picture", "video": "a video", "pdf": "a PDF"}
 READ_BYTES = 256 * 1024  # size of FFmpeg's reads; its default of 32 KiB calls into Python eight times as often
@@ -82,6 +104,10 @@ AVIF_BRANDS = (b"avif", b"avis")
 HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs")
 PICTURE_BRANDS = (b"mif1", b"mif2", b"msf1", b"miaf")  # pictures of either kind
 
+# First bytes of raw photos that are no TIFF files: Olympus, Panasonic, Fujifilm, Canon (two), Sigma, Minolta
+RAW_PHOTOS = (b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FUJIFILMCCD-RAW", b"FOVb", b"\0MRM", b"II\x1a\0\0\0HEAPCCDR")
+RAW_BRAND = b"crx "  # Canon's newer ones
+
 pillow_heif.register_heif_opener()
 
 
@@ -91,6 +117,7 @@ class FileType:
 
     kind: Kind
     ending: str  # for a file name, without the dot: "jpg", "mkv"
+    document: bool = False  # has pages that can be chosen: a PDF, or a TIFF of several pages
 
 
 def kind_of(source: Source, limits: MediaLimits = DEFAULT_LIMITS, label: str = "") -> Kind:
@@ -110,15 +137,18 @@ def identify_file(source: str | Path | bytes, limits: MediaLimits = DEFAULT_LIMI
 
 def identify(media: MediaFile) -> FileType:
     """`identify_file` for an open file."""
+    if is_motion_jpeg(media):
+        return FileType("video", VIDEO_ENDINGS["mjpeg"])
     if name := image_format(media):
         try:
-            return FileType("video" if _is_animated(media, name) else "image", IMAGE_ENDINGS[name])
+            document = name == "TIFF" and len(tiff_pages(media.file, media.label)) > 1
+            return FileType("video" if _is_animated(media, name) else "image", IMAGE_ENDINGS[name], document)
         except UserError:
             raise
         except Exception as error:
             raise _unknown(media) from error
     if b"%PDF-" in media.head[:1024]:
-        return FileType("pdf", "pdf")
+        return FileType("pdf", "pdf", document=True)
     try:
         with open_container(media, DEFAULT_LIMITS) as container:
             stream, ending = video_stream(container), _video_ending(container.format.name, media.head)
@@ -153,7 +183,9 @@ def image_format(media: MediaFile) -> str | None:
     return None
 
 
-def identify_image(media: MediaFile, limits: MediaLimits = DEFAULT_LIMITS) -> ImageFile.ImageFile:
+def identify_image(
+    media: MediaFile, limits: MediaLimits = DEFAULT_LIMITS, directory: int | None = None
+) -> ImageFile.ImageFile:
     """Reads a picture's header without decoding it. Raises whatever PIL raises, and UserError for a WebP above the
     limits, for which libwebp would allocate memory here already. The caller has to check the size of the others.
 
@@ -172,7 +204,7 @@ def identify_image(media: MediaFile, limits: MediaLimits = DEFAULT_LIMITS) -> Im
         check_size(media.label, *header.size, limits, name)
         return webp.open_webp(media.file, header)
     if name == "TIFF":
-        return open_tiff(media.file, media.label)
+        return open_tiff(media.file, media.label, directory)
     image: ImageFile.ImageFile = PIL.Image.OPEN[name][0](media.rewound(), "")  # type: ignore[arg-type]
     if name in ("AVIF", "HEIF") and "icc_profile" not in image.info and (profile := _nclx_profile(media.head)):
         image.info["icc_profile"] = profile
@@ -214,12 +246,15 @@ def _is_animated(media: MediaFile, name: str) -> bool:
 @contextmanager
 def open_container(media: MediaFile, limits: MediaLimits) -> Iterator[av.container.InputContainer]:
     """Context manager that opens the file with FFmpeg. Raises whatever PyAV raises, also for a demuxer not listed."""
+    motion_jpeg = is_motion_jpeg(media)
+    demuxers = [name for name in VIDEO_ENDINGS if name not in SIGNATURES or SIGNATURES[name].match(media.head)]
     file = media.rewound()
     unnamed = SimpleNamespace(read=file.read, seek=file.seek, tell=file.tell)  # keeps the name from being considered
     with av.open(
         unnamed,
         mode="r",
-        options={"format_whitelist": ",".join(VIDEO_ENDINGS), **decoder_options(limits)},
+        format="mjpeg" if motion_jpeg else None,  # FFmpeg takes it for single pictures, which are not listed
+        options={"format_whitelist": ",".join(demuxers), **decoder_options(limits)},
         metadata_errors="ignore",  # a title in a legacy encoding does not matter here
         buffer_size=READ_BYTES,
         io_open=_refuse_other_files,
@@ -245,6 +280,8 @@ def _video_ending(demuxer: str, head: bytes) -> str:
     name = demuxer.partition(",")[0]
     if name == "mov" and (head[8:12] == b"qt  " if head[4:8] == b"ftyp" else head[4:8] in QUICKTIME_ATOMS):
         return "mov"
+    if name == "mpegts" and head[4:5] == head[196:197] == b"G":  # a time stamp before each packet
+        return "m2ts"
     if name == "matroska" and b"webm" in head[:64]:
         return "webm"
     return VIDEO_ENDINGS[name]
@@ -257,6 +294,8 @@ def _refuse_other_files(url: str, flags: int, options: dict[str, str]) -> None:
 def _unknown(media: MediaFile) -> UserError:
     """The error for a file of no supported type, as specific as its first bytes allow."""
     label, start = media.label, media.head.lstrip()[:1024].lower()
+    if media.head.startswith(RAW_PHOTOS) or media.head[4:12] == b"ftyp" + RAW_BRAND:
+        return raw_photo(label)
     if _is_text(media.head):
         if start.startswith((b"<!doctype html", b"<html")):
             return UserError(f"{label} is a web page, not a picture or video; download the file itself and send that.")

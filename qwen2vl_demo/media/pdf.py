@@ -11,18 +11,25 @@ import pypdfium2.raw
 
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.media.file_type import check_kind
+from qwen2vl_demo.media.pages import FIRST_PAGES, Document, PageChoice
+from qwen2vl_demo.media.pdf_user_unit import mentions_user_unit, user_unit
 from qwen2vl_demo.media.source import DEFAULT_LIMITS, MediaLimits, Source, decode_errors, open_source
 
-POINTS_PER_INCH = 72  # page sizes are in points
+POINTS_PER_INCH = 72  # page sizes are in points, unless the page has a UserUnit
+MIN_SIDE = 336  # px, the longer side of a page at least: labels and icons would be unreadable at their printed size
+MAX_SIDE = 30_000  # px, pdfium draws nothing that is much longer
 
 _pdfium_lock = threading.Lock()  # pdfium is not thread-safe: one document at a time per process
 
 
-def open_pdf(source: Source, limits: MediaLimits = DEFAULT_LIMITS, label: str = "") -> list[PIL.Image.Image]:
-    """Renders the pages as RGB pictures on white at `limits.pdf_dpi`, including the contents of form fields.
+def open_pdf(
+    source: Source, limits: MediaLimits = DEFAULT_LIMITS, label: str = "", choice: PageChoice = FIRST_PAGES
+) -> Document:
+    """Renders the chosen pages as RGB pictures on white at `limits.pdf_dpi`, including the contents of form fields.
 
-    `label` replaces the file's name in error messages. Raises UserError for a file that is not a PDF, is damaged or
-    protected by a password, has no pages, or has more than `limits.max_pdf_pages`.
+    At most `limits.max_pdf_pages` are read, with at most `limits.max_image_pixels` together. `label` replaces the
+    file's name in error messages. Raises UserError for a file that is not a PDF, is damaged or protected by a password,
+    or has none of the chosen pages, and for too many of them.
     """
     if isinstance(source, PIL.Image.Image):
         raise UserError("A PIL image is a picture, not a PDF; send it as a picture.")
@@ -30,10 +37,15 @@ def open_pdf(source: Source, limits: MediaLimits = DEFAULT_LIMITS, label: str = 
         if b"%PDF-" not in media.head[:1024]:
             check_kind(media, "pdf")
         with decode_errors(media.label, "PDF"), _pdfium_lock:
-            document = _open_document(media.rewound().read(), media.label)
+            data = media.rewound().read()
+            document = _open_document(data, media.label)
             try:
                 document.init_forms()  # has to be called before any page is loaded
-                return _render_pages(document, media.label, limits)
+                numbers = choice.numbers(len(document), limits.max_pdf_pages, media.label)
+                most = min(limits.max_pdf_page_pixels, limits.max_image_pixels // len(numbers))
+                units = mentions_user_unit(data)
+                pages = [_render(document, number - 1, most, limits.pdf_dpi, units) for number in numbers]
+                return Document(len(document), numbers, tuple(pages))
             finally:
                 document.close()
 
@@ -47,24 +59,14 @@ def _open_document(data: bytes, label: str) -> pypdfium2.PdfDocument:
         raise
 
 
-def _render_pages(document: pypdfium2.PdfDocument, label: str, limits: MediaLimits) -> list[PIL.Image.Image]:
-    count = len(document)
-    if count == 0:
-        raise UserError(f"{label} has no pages; send a PDF that has some.")
-    if count > limits.max_pdf_pages:
-        raise UserError(
-            f"{label} has {count} pages, more than the limit of {limits.max_pdf_pages}; "
-            "save the pages you need as a PDF of their own."
-        )
-    return [_render(document, index, limits) for index in range(count)]
-
-
-def _render(document: pypdfium2.PdfDocument, index: int, limits: MediaLimits) -> PIL.Image.Image:
+def _render(document: pypdfium2.PdfDocument, index: int, max_pixels: int, dpi: int, has_units: bool) -> PIL.Image.Image:
     page = document[index]
     try:
-        width, height = page.get_size()  # points
-        max_scale = math.sqrt(limits.max_pdf_page_pixels / max(width * height, 1.0))
-        bitmap = page.render(scale=min(limits.pdf_dpi / POINTS_PER_INCH, max_scale), rev_byteorder=True)
+        width, height = page.get_size()  # as it is shown, that is after its rotation
+        wanted = dpi / POINTS_PER_INCH * (user_unit(document, index) if has_units else 1.0)
+        scale = max(wanted, MIN_SIDE / max(width, height))
+        scale = min(scale, math.sqrt(max_pixels / (width * height)), MAX_SIDE / max(width, height))
+        bitmap = page.render(scale=scale, rev_byteorder=True)
         try:
             return bitmap.to_pil().convert("RGB").copy()  # the bitmap's memory is freed below
         finally:

@@ -36,7 +36,7 @@ class MediaLimits:
 
     max_file_bytes: int = 256 * MIB  # size of one file
     max_image_pixels: int = 120_000_000  # height x width of a picture as it is decoded, checked before
-    max_pdf_pages: int = 12  # every page becomes a picture
+    max_pdf_pages: int = 12  # read of one document at once; every page becomes a picture
     pdf_dpi: int = 144  # resolution at which a page is rendered ...
     max_pdf_page_pixels: int = 16_000_000  # ... reduced where the page would have more pixels than this
     max_video_seconds: float = 2 * 3600  # length of a clip, by its timestamps
@@ -44,13 +44,17 @@ class MediaLimits:
     max_video_frame_pixels: int = 36_000_000  # height x width of one frame: 8K (4320x7680) fits
 
     @classmethod
-    def for_uploads(cls, max_file_mb: int, *, max_image_mp: int = 120) -> MediaLimits:
-        """The limits that go with `--max-file-mb` and `--max-image-mp`.
+    def for_uploads(cls, max_file_mb: int, *, max_image_mp: int = 120, max_pdf_pages: int = 12) -> MediaLimits:
+        """The limits that go with `--max-file-mb`, `--max-image-mp` and `--max-pdf-pages`.
 
         The first raises `max_file_bytes` but never lowers it below the default: larger uploads are refused where
         they arrive, and what is derived from an upload (the rendered page of a PDF) may be larger than the upload.
         """
-        return cls(max_file_bytes=max(cls.max_file_bytes, max_file_mb * MIB), max_image_pixels=max_image_mp * 1_000_000)
+        return cls(
+            max_file_bytes=max(cls.max_file_bytes, max_file_mb * MIB),
+            max_image_pixels=max_image_mp * 1_000_000,
+            max_pdf_pages=max_pdf_pages,
+        )
 
 
 DEFAULT_LIMITS = MediaLimits()

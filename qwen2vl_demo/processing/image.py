@@ -206,6 +206,7 @@ def load_video(
         timestamps=tuple(float(t) for t in clip.timestamps),
         frame_indices=tuple(int(i) for i in clip.indices),
         total_frames=int(clip.total_frames),
+        notices=clip.notices,
         thumbnail=clip.thumbnail,
     )
 

@@ -11,7 +11,7 @@ import hashlib
 import stat
 import threading
 from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -22,11 +22,19 @@ import PIL.Image
 
 from qwen2vl_demo import geometry
 from qwen2vl_demo.config import Qwen2VLConfig
-from qwen2vl_demo.decoding import Decoding, InProcess
+from qwen2vl_demo.decoding import Decoding, InProcess, TooCostly
 from qwen2vl_demo.errors import Cancelled, UserError
 from qwen2vl_demo.geometry import PositionScheme, VisionSpan
 from qwen2vl_demo.lru_cache import CacheBudget, LRUCache
-from qwen2vl_demo.media import MediaLimits, kind_of, open_pdf
+from qwen2vl_demo.media import (
+    FIRST_PAGES,
+    MediaLimits,
+    PageChoice,
+    first_pages_only,
+    identify_file,
+    open_document,
+    page_name,
+)
 from qwen2vl_demo.memory import cache_bytes, total_memory
 from qwen2vl_demo.processing.chat import ChatTemplate, MediaSpan, encode_chat
 from qwen2vl_demo.processing.image import ImageConfig, VisionInput, load_image, load_video
@@ -35,6 +43,7 @@ from qwen2vl_demo.processing.tokenizer import IMAGE_PAD, VIDEO_PAD, Tokenizer
 from qwen2vl_demo.trace import MediaTrace, PromptTrace
 
 MAX_DIGESTS = 1024  # files whose digest is remembered
+MAX_REFUSED = 1024  # files that are not opened again, since that was too costly
 POLL = 0.05  # seconds between two looks at `cancel`
 ROLES = ("system", "user", "assistant")
 
@@ -100,6 +109,7 @@ class Processor:
         )
         self.decoding = decoding if decoding is not None else InProcess()
         self._in_progress = _InProgress()
+        self._refused: LRUCache[Hashable, str] = LRUCache(MAX_REFUSED)  # the reasons
         self._digests = _FileDigests()
 
     @classmethod
@@ -216,9 +226,15 @@ class Processor:
             return decode()
         key = (salt, type(part), digest, options)
         with self._in_progress.alone(key, cancel):
+            if (reason := self._refused.get(key)) is not None:
+                raise TooCostly(name, reason)
             item = self._cache.get(key)
             if item is None or (thumbnail and item.thumbnail is None and item.original_size != item.resized_size):
-                item = decode()
+                try:
+                    item = decode()
+                except TooCostly as refused:
+                    self._refused.put(key, refused.reason)
+                    raise
                 self._cache.put(key, item)
         return replace(item, name=name)
 
@@ -246,24 +262,40 @@ def check_messages(messages: Sequence[Message]) -> None:
         raise UserError(f"The last message is from the {messages[-1].role}; end with a message from the user.")
 
 
-def expand_documents(messages: Iterable[Message], limits: MediaLimits | None = None) -> list[Message]:
-    """Replaces each picture that is a PDF by its pages, one picture per page, as PIL images. Raises UserError.
+def expand_documents(
+    messages: Iterable[Message],
+    limits: MediaLimits | None = None,
+    choice: PageChoice = FIRST_PAGES,
+    tell: Callable[[str], None] = lambda sentence: None,
+) -> list[Message]:
+    """Replaces each picture that is a PDF, or a TIFF of several pages, by the chosen pages, as PIL images.
 
-    Rendering is not cached: expand the messages once, before the conversation is stored.
+    Where nothing was chosen and not all pages are read, `tell` is given a sentence that says so. Raises UserError.
+    Reading pages is not cached: expand the messages once, before the conversation is stored.
     """
     limits = limits if limits is not None else MediaLimits()
     expanded = []
     for message in messages:
         parts: list[Text | Image | Video] = []
         for part in message.parts:
-            if isinstance(part, Image) and kind_of(part.source, limits, part.name) == "pdf":
+            if isinstance(part, Image) and _is_document(part, limits):
+                assert not isinstance(part.source, PIL.Image.Image)
                 name = part.name or _file_name(part.source) or "document"
-                pages = open_pdf(part.source, limits, part.name)
-                parts += [Image(page, f"{name}, page {number}") for number, page in enumerate(pages, start=1)]
+                document = open_document(part.source, limits, part.name, choice)
+                count, read = document.count, len(document.numbers)
+                if read < count and not choice.ranges:
+                    tell(first_pages_only(name, read, count))
+                for number, page in zip(document.numbers, document.pages, strict=True):
+                    parts.append(Image(page, page_name(name, number, count, read)))
             else:
                 parts.append(part)
         expanded.append(Message(message.role, parts))
     return expanded
+
+
+def _is_document(part: Image, limits: MediaLimits) -> bool:
+    source = part.source
+    return not isinstance(source, PIL.Image.Image) and identify_file(source, limits, part.name).document
 
 
 def _nbytes(item: VisionInput) -> int:

@@ -29,7 +29,7 @@ from qwen2vl_demo.ui.panel.panel import Panel
 from qwen2vl_demo.ui.panel.tab import AT_ONCE, QUEUED, PageContext, Updates
 from qwen2vl_demo.ui.parts import Parts
 from qwen2vl_demo.ui.sessions import Draft, Session
-from qwen2vl_demo.ui.settings_form import MEDIA_FIELDS
+from qwen2vl_demo.ui.settings_form import MEDIA_FIELDS, TEXT_FIELDS
 
 RECALL = """async () => {
   for (let i = 0; i < 100 && !window.qwen2vl?.recall; i++) await new Promise(done => setTimeout(done, 20));
@@ -98,7 +98,8 @@ class PageEvents:
         page, chat = self.page, self.page.chat
         outputs = [chat.cost, *self.panel.outputs()]
         changed = [page.settings[key].change for key in MEDIA_FIELDS]  # type: ignore[attr-defined]
-        started = [page.settings["system"].blur, *changed]  # type: ignore[attr-defined]
+        left = [page.settings[key].blur for key in TEXT_FIELDS]  # type: ignore[attr-defined]
+        started = [*left, *changed]
         restoring: dict[str, Any] = {"inputs_kwargs": {"saved": page.saved, **page.settings}, **QUEUED}
         plain: dict[str, Any] = {"inputs_kwargs": page.settings, **QUEUED}
         latest: dict[str, Any] = {"trigger_mode": "always_last"}

@@ -16,15 +16,23 @@ import shutil
 import threading
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import PIL.Image
 
 from qwen2vl_demo import media
-from qwen2vl_demo.decoding import Decoding, InProcess
+from qwen2vl_demo.decoding import Decoding, InProcess, TooCostly
 from qwen2vl_demo.errors import Cancelled, UserError
 from qwen2vl_demo.lru_cache import LRUCache
-from qwen2vl_demo.media import MediaLimits, browser_files
+from qwen2vl_demo.media import (
+    FIRST_PAGES,
+    MediaLimits,
+    PageChoice,
+    browser_files,
+    first_pages_only,
+    page_name,
+)
 from qwen2vl_demo.ui.chat.conversation import Conversation, Medium, MediumKind
 from qwen2vl_demo.ui.chat.saved_chat import FILE_NAME, MAX_NAME, clean
 from qwen2vl_demo.viz.boxes import Box, draw_boxes
@@ -36,11 +44,25 @@ VIEW_SIDE = 1600  # px, the longer side of a picture made for the browser
 DIRECT_BYTES = 6 * 2**20  # a picture above this is shown reduced
 SWEEP_INTERVAL = 600  # seconds between two sweeps, at least
 MAX_DOCUMENTS = 256  # PDFs whose pages are remembered
-MAX_FAILURES = 4096  # files of which no view could be made: they are not tried again
+MAX_FAILURES = 4096  # files that could not be opened within limits: they are not tried again
 TOUCH_INTERVAL = 3600  # seconds; the time of last use is no more precise than this
 PLAYABLE = {"mp4", "webm", "mov", "m4v"}  # endings of what browsers play; of any other clip a frame is shown
 OLD_ENDINGS = ("bin", "tif", "mpeg", "m4v")  # given by earlier versions in place of those of media.ENDINGS
 SHOWABLE = {"png", "jpg", "gif", "webp"}
+
+
+@dataclass(frozen=True)
+class Upload:
+    """What an uploaded file became."""
+
+    media: tuple[Medium, ...]
+    left_out: str = ""  # one sentence where only the first pages of a document were read
+
+
+@dataclass(frozen=True)
+class _StoredPages:
+    count: int  # pages of the document
+    files: dict[int, str]  # file name in the store, by page number
 
 
 class MediaStore:
@@ -64,21 +86,29 @@ class MediaStore:
         self._decoding = decoding if decoding is not None else InProcess()
         self.max_bytes, self.max_age = max_bytes, max_age
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._pages: LRUCache[str, tuple[str, ...]] = LRUCache(MAX_DOCUMENTS)  # digest of a PDF: its pages' file names
+        self._pages: LRUCache[tuple[str, PageChoice], _StoredPages] = LRUCache(MAX_DOCUMENTS)  # by a document's digest
+        self._refused: LRUCache[tuple[str, PageChoice], str] = LRUCache(MAX_FAILURES)  # why it is too costly, likewise
         self._without_view: LRUCache[str, bool] = LRUCache(MAX_FAILURES)  # files of which no view can be made
         self._last_sweep = 0.0
         self.sweep()
 
     def add(self, path: Path, name: str, cancel: threading.Event | None = None) -> tuple[Medium, ...]:
-        """Stores an uploaded file; a PDF becomes one picture per page.
+        """`upload` of a file whose pages are not chosen; its media."""
+        return self.upload(path, name, cancel=cancel).media
+
+    def upload(
+        self, path: Path, name: str, choice: PageChoice = FIRST_PAGES, cancel: threading.Event | None = None
+    ) -> Upload:
+        """Stores an uploaded file; of a document the chosen pages, each as a picture.
 
         The type is found from the file's headers; pixels are not decoded, which processing does anyway. Raises
         UserError for anything that is not a picture, a clip or a PDF, and Cancelled once `cancel` is set.
         """
         found = self._decoding.run(media.identify_file, path, self.limits, name, label=name, cancel=cancel)
-        if found.kind == "pdf":
-            return self._add_pages(path, name, cancel)
-        return (self._store(path, found.kind, found.ending, name),)
+        if found.document:
+            return self._add_pages(path, name, choice, cancel)
+        assert found.kind != "pdf", "a PDF is a document"
+        return Upload((self._store(path, found.kind, found.ending, name),))
 
     def add_bytes(self, data: bytes, expected: Medium) -> Medium:
         """Stores a medium of an imported chat. Raises UserError unless it has the digest and the kind of `expected` and
@@ -188,19 +218,37 @@ class MediaStore:
         paths = (self.folder / f"{digest}.{ending}" for ending in (*media.ENDINGS, *OLD_ENDINGS))
         return next((path for path in paths if path.is_file()), None)
 
-    def _add_pages(self, path: Path, name: str, cancel: threading.Event | None) -> tuple[Medium, ...]:
-        """Renders the pages of a PDF, unless they were rendered before and are still stored."""
-        digest = _digest_of_file(path)
-        files = self._pages.get(digest)
-        if files is None or not all((self.folder / file).is_file() for file in files):
-            pages = self._decoding.run(browser_files.pdf_pages, path, self.limits, name, label=name, cancel=cancel)
-            files = tuple(self._add_page(page, name).file for page in pages)
-            self._pages.put(digest, files)
-        for file in files:
+    def _add_pages(self, path: Path, name: str, choice: PageChoice, cancel: threading.Event | None) -> Upload:
+        """Renders the chosen pages of a document, unless they were rendered before and are still stored."""
+        key = (_digest_of_file(path), choice)
+        stored = self._pages.get(key)
+        if stored is None or not all((self.folder / file).is_file() for file in stored.files.values()):
+            document = self._pages_of(path, key, name, cancel)
+            files = {number: self._add_page(page, name).file for number, page in document.pages.items()}
+            stored = _StoredPages(document.count, files)
+            self._pages.put(key, stored)
+        for file in stored.files.values():
             _touch(self.folder / file)
-        return tuple(
-            Medium("image", file, clean(f"{name}, page {number}")[:MAX_NAME]) for number, file in enumerate(files, 1)
+        count, read = stored.count, len(stored.files)
+        return Upload(
+            tuple(
+                Medium("image", file, clean(page_name(name, number, count, read))[:MAX_NAME])
+                for number, file in stored.files.items()
+            ),
+            first_pages_only(clean(name), read, count) if read < count and not choice.ranges else "",
         )
+
+    def _pages_of(
+        self, path: Path, key: tuple[str, PageChoice], name: str, cancel: threading.Event | None
+    ) -> browser_files.EncodedPages:
+        if (reason := self._refused.get(key)) is not None:
+            raise TooCostly(name, reason)
+        try:
+            arguments = (path, self.limits, name, key[1])
+            return self._decoding.run(browser_files.document_pages, *arguments, label=name, cancel=cancel)
+        except TooCostly as refused:
+            self._refused.put(key, refused.reason)
+            raise
 
     def _add_page(self, page: bytes, name: str) -> Medium:
         part = self._part()

@@ -38,7 +38,7 @@ class Parts:
         cls, engine: Engine, store: MediaStore, defaults: GenerationOptions | None = None, *, share_cache: bool = False
     ) -> Parts:
         """`defaults` are the options that the settings start with; `share_cache` is as in Prompts."""
-        form = SettingsForm(defaults or GenerationOptions(), engine.pixel_limits)
+        form = SettingsForm(defaults or GenerationOptions(), engine.pixel_limits, store.limits.max_pdf_pages)
         prompts, threads = Prompts(engine, store, share_cache=share_cache), WorkerThreads()
         forgetting = Forgetting(prompts.forget)
         return cls(

@@ -12,17 +12,20 @@ import gradio as gr
 from gradio.blocks import Block
 from gradio.components import Component
 
-from qwen2vl_demo.engine.protocol import GenerationOptions
+from qwen2vl_demo.engine.protocol import MAX_SEED, GenerationOptions
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.geometry import FACTOR
+from qwen2vl_demo.media import DEFAULT_LIMITS, FIRST_PAGES, PageChoice
 from qwen2vl_demo.ui.chat.saved_chat import MAX_TEXT, clean
 
 TOKEN_PIXELS = FACTOR * FACTOR  # one merged token stands for 28x28 px
 RETRY_TEMPERATURE = 0.8  # greedy decoding would write the same answer again
-MAX_SEED = 2**63 - 1  # what torch.Generator takes
 MEDIA_FIELDS = ("min_tokens", "max_tokens", "fps", "max_frames", "add_vision_id")  # those that change the prompt
 
-Kind = Literal["text", "integer", "number", "switch"]
+TEXT_FIELDS = ("system", "pages")  # those that change the prompt once they are left
+MAX_PAGES_TEXT = 1000  # characters
+
+Kind = Literal["text", "pages", "integer", "number", "switch"]
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,7 @@ class AnswerSettings:
 
     system: str
     options: GenerationOptions
+    pages: PageChoice = FIRST_PAGES
 
     def seeded(self) -> AnswerSettings:
         """The same with a seed, if it samples and none was set, so that the answer can be reproduced."""
@@ -66,6 +70,16 @@ class Field:
             return gr.Textbox(
                 label=self.label, lines=2, max_lines=6, placeholder=placeholder, info=self.info, elem_id=self.elem_id
             )
+        if self.kind == "pages":
+            return gr.Textbox(
+                label=self.label,
+                lines=1,
+                max_lines=1,
+                max_length=MAX_PAGES_TEXT,
+                placeholder="1-3, 7",
+                info=self.info,
+                elem_id=self.elem_id,
+            )
         if self.kind == "switch":
             return gr.Checkbox(self.default, label=self.label, info=self.info, elem_id=self.elem_id)
         if self.step is None:
@@ -89,6 +103,10 @@ class Field:
             if not isinstance(text, str) or len(text) > MAX_TEXT:
                 raise UserError(f"{self.subject} must be text of at most {MAX_TEXT:,} characters.")
             return clean(text.strip())
+        if self.kind == "pages":
+            if not isinstance(value or "", str):
+                raise UserError(f"{self.subject} must be text such as 1-3, 7.")
+            return PageChoice.parse(value or "", self.subject)
         if value is None or value == "":
             return self.default
         if self.kind == "switch":
@@ -108,15 +126,21 @@ class Field:
 class SettingsForm:
     """All settings of the page, for the options that the app was started with and the limits of its engine."""
 
-    def __init__(self, defaults: GenerationOptions, pixel_limits: tuple[int, int]) -> None:
-        """`pixel_limits` are the (min_pixels, max_pixels) of a picture where the options leave them open."""
+    def __init__(
+        self,
+        defaults: GenerationOptions,
+        pixel_limits: tuple[int, int],
+        max_pdf_pages: int = DEFAULT_LIMITS.max_pdf_pages,
+    ) -> None:
+        """`pixel_limits` are the (min_pixels, max_pixels) of a picture where the options leave them open, and
+        `max_pdf_pages` is what the page's limits say."""
         self._defaults = defaults
         media = defaults.media
         self._budget = (
             max(1, (media.min_pixels or pixel_limits[0]) // TOKEN_PIXELS),
             max(1, (media.max_pixels or pixel_limits[1]) // TOKEN_PIXELS),
         )
-        self._fields = {field.key: field for field in _fields(defaults, *self._budget)}
+        self._fields = {field.key: field for field in _fields(defaults, *self._budget, max_pdf_pages)}
 
     def draw(self) -> dict[str, Block]:
         """Draws the settings into the open Gradio context; the components by their keys."""
@@ -131,7 +155,7 @@ class SettingsForm:
         with gr.Accordion("More about sampling", open=False):
             draw("top_p", "top_k", "repetition_penalty", "seed")
         gr.Markdown("### Pictures")
-        draw("max_tokens", "min_tokens", "add_vision_id")
+        draw("max_tokens", "min_tokens", "pages", "add_vision_id")
         gr.Markdown("### Clips")
         draw("fps", "max_frames")
         return drawn
@@ -151,6 +175,7 @@ class SettingsForm:
         defaults, (lower, upper) = self._defaults, self._budget
         return AnswerSettings(
             system=read["system"],
+            pages=read["pages"],
             options=replace(
                 defaults,
                 max_new_tokens=read["max_new_tokens"],
@@ -175,7 +200,7 @@ def new_seed() -> int:
     return secrets.randbelow(2**31)
 
 
-def _fields(defaults: GenerationOptions, lower: int, upper: int) -> Sequence[Field]:
+def _fields(defaults: GenerationOptions, lower: int, upper: int, max_pdf_pages: int) -> Sequence[Field]:
     """The table. Limits are widened where the app was started with a value outside of them."""
     media = defaults.media
     return (
@@ -284,6 +309,15 @@ def _fields(defaults: GenerationOptions, lower: int, upper: int) -> Sequence[Fie
             1,
             max(1280, lower),
             step=1,
+        ),
+        Field(
+            "pages",
+            "Pages",
+            "The pages",
+            "pages",
+            FIRST_PAGES,
+            f"Of a PDF or TIFF, such as 1-3, 7 or 5-; at most {max_pdf_pages} at once. Empty: the first ones.",
+            "pages",
         ),
         Field(
             "add_vision_id",

@@ -130,6 +130,13 @@ class Tab:
         field.press("Enter")
         self.button("Settings").click()
 
+    def choose_pages(self, pages: str) -> None:
+        self.button("Settings").click()
+        field = self.page.locator("#pages input, #pages textarea")
+        field.fill(pages)
+        field.blur()
+        self.button("Settings").click()
+
     def width(self) -> int:
         return int(self.page.evaluate("document.documentElement.scrollWidth"))
 

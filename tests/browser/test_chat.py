@@ -105,6 +105,20 @@ def test_a_pdf_shows_its_pages(fake: Tab, material: Path) -> None:
     expect(fake.panel).to_contain_text("pages.pdf, page 2")
 
 
+def test_pages_of_a_pdf_are_chosen_in_the_settings(fake: Tab, material: Path) -> None:
+    """The line of cost follows once the field is left, and the question gets the chosen page."""
+    fake.attach(material / "pages.pdf")
+    cost = fake.page.locator("#cost")
+    expect(cost).to_contain_text("2 pictures")
+    fake.choose_pages("2")
+    expect(cost).to_contain_text("1 picture:")
+    fake.send("Read it")
+    fake.idle()
+    expect(fake.questions.last.locator("img")).to_have_count(1)
+    expect(fake.panel).to_contain_text("pages.pdf, page 2 of 2")
+    fake.choose_pages("")  # other tests use the same tab
+
+
 def test_a_clip_can_be_played(fake: Tab, material: Path) -> None:
     fake.ask("What happens?", material / "clip.mp4")
     video = fake.questions.last.locator("video")

@@ -384,22 +384,12 @@ def pdf(photo: np.ndarray) -> bytes:
 
 def test_pages_become_pictures(pdf: bytes, photo: np.ndarray) -> None:
     assert kind_of(pdf) == "pdf"
-    pages = open_pdf(pdf, MediaLimits(pdf_dpi=72))
-    assert [(p.mode, p.size) for p in pages] == [("RGB", (120, 90))] * 3
+    pages = open_pdf(pdf, MediaLimits(pdf_dpi=216)).pages
+    assert [(p.mode, p.size) for p in pages] == [("RGB", (360, 270))] * 3
+    pages = tuple(page.resize((120, 90)) for page in pages)
     assert np.abs(np.asarray(pages[0]).astype(int) - photo).mean() < 8
     assert np.abs(np.asarray(pages[1]).astype(int) - photo[:, ::-1]).mean() < 8
     assert np.asarray(pages[2])[5, 5].max() < 30 and np.asarray(pages[2])[60, 60].min() > 225
-    assert open_pdf(pdf)[0].size == (240, 180)  # 144 dots an inch
-
-
-def test_a_huge_page_is_drawn_smaller(pdf: bytes) -> None:
-    pages = open_pdf(pdf, MediaLimits(pdf_dpi=7200, max_pdf_page_pixels=10_800))
-    assert abs(pages[0].width * pages[0].height - 10_800) < 300
-
-
-def test_too_many_pages(pdf: bytes) -> None:
-    assert "more than the limit of 2" in sentence(open_pdf, pdf, MediaLimits(max_pdf_pages=2))
-    assert len(open_pdf(pdf, MediaLimits(max_pdf_pages=3))) == 3
 
 
 def test_a_pdf_with_a_password() -> None:
@@ -455,7 +445,7 @@ def test_threads_do_not_disturb_each_other(pdf: bytes, photo: np.ndarray) -> Non
             for call, data in ((open_pdf, pdf), (open_image, picture), (open_image, heic), (kind_of, pdf))
         ]
         results = [t.result(timeout=120) for t in tasks]
-    assert all(len(r) == 3 for r in results[::4]) and all(r.size == (120, 90) for r in results[1::4])
+    assert all(len(r.pages) == 3 for r in results[::4]) and all(r.size == (120, 90) for r in results[1::4])
 
 
 def test_pillow_heif_is_the_one_that_reads_heic(photo: np.ndarray) -> None:

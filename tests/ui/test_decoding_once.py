@@ -159,8 +159,8 @@ def test_the_pages_of_a_pdf_are_rendered_once(
     store: MediaStore, files: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each look rendered and compressed every page again. A page that the sweep deleted is rendered once more."""
-    rendered, open_pdf = [], browser_files.open_pdf
-    monkeypatch.setattr(browser_files, "open_pdf", lambda *args: (rendered.append(1), open_pdf(*args))[1])
+    rendered, open_document = [], browser_files.open_document
+    monkeypatch.setattr(browser_files, "open_document", lambda *args: (rendered.append(1), open_document(*args))[1])
     document = Path(files("pages.pdf"))  # made once: it holds the second in which it was made
     first = store.add(document, "pages.pdf")
     assert [m.name for m in first] == ["pages.pdf, page 1", "pages.pdf, page 2"]

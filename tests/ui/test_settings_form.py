@@ -4,6 +4,7 @@ import pytest
 
 from qwen2vl_demo.engine.protocol import GenerationOptions
 from qwen2vl_demo.errors import UserError
+from qwen2vl_demo.media import FIRST_PAGES, PageChoice
 from qwen2vl_demo.ui.settings_form import AnswerSettings, SettingsForm
 
 LIMITS = (4 * 784, 1280 * 784)
@@ -37,6 +38,11 @@ def test_tokens_become_pixels() -> None:
     assert (media.min_pixels, media.max_pixels) == (12_544, 78_400)
 
 
+def test_pages_are_chosen_as_they_are_typed() -> None:
+    assert read().pages == read(pages=" ").pages == FIRST_PAGES
+    assert read(pages="1-3, 7").pages == PageChoice(((1, 3), (7, 7)))
+
+
 def test_a_retry_is_warmer_and_has_another_seed() -> None:
     cold = read(seed=7)
     assert cold.seeded().options.seed == 7
@@ -68,6 +74,9 @@ def test_sampling_gets_a_seed_that_can_be_shown() -> None:
         ("max_frames", 1),
         ("system", "x" * 300_000),
         ("system", ["x"]),
+        ("pages", "three"),
+        ("pages", "0"),
+        ("pages", 7),
     ],
 )
 def test_what_cannot_be_is_a_sentence(name: str, value: object) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 from qwen2vl_demo.engine.protocol import Engine, GenerationOptions, Outcome, Result
 from qwen2vl_demo.errors import Cancelled, UserError
+from qwen2vl_demo.media import PageChoice
 from qwen2vl_demo.ui.chat import bubbles
 from qwen2vl_demo.ui.chat.attachments import store_files
 from qwen2vl_demo.ui.chat.conversation import (
@@ -127,7 +128,7 @@ class Answers:
         cancel, visitor = threading.Event(), Session()
 
         def prepare() -> PreparedPrompt:
-            media = store_files(self._store, visitor, draft.files, cancel)
+            media, _ = store_files(self._store, visitor, draft.files, cancel=cancel)
             turn = Turn(text or default_question(media), media)
             return self._prompts.prepare(visitor.conversation.adding(turn), options, cancel)
 
@@ -153,7 +154,9 @@ class Answers:
         """Everything after the first sign of life. What goes wrong before the first word changes nothing."""
         question = before
         try:
-            question, settings = await self._threads.run_for(session, self._question, session, run, before, values)
+            question, settings, left_out = await self._threads.run_for(
+                session, self._question, session, run, before, values
+            )
             prepared = await self._threads.run_for(
                 session, self._prompts.prepare, question, settings.options, run.cancel
             )
@@ -164,7 +167,8 @@ class Answers:
                 session.conversation, session.prediction = question, Prediction(question, estimate)
                 run.committed = True
             shown = await self._threads.run_for(session, bubbles.show, question, self._store)
-            yield PageUpdate([*shown, bubbles.status("Thinking")], saved=dumps(question), prompt_sent=True)
+            thinking = [*shown, bubbles.status("Thinking")]
+            yield PageUpdate(thinking, saved=dumps(question), prompt_sent=True, notice=left_out or None)
             async for update in self._stream(session, run, question, shown, prepared, settings.options):
                 yield update
         except (_Stopped, Cancelled):
@@ -236,23 +240,26 @@ class Answers:
 
     def _question(
         self, session: Session, run: Run, before: Conversation, values: Mapping[str, Any]
-    ) -> tuple[Conversation, AnswerSettings]:
-        """The conversation with the question that was begun, and how it is to be answered. Raises UserError."""
-        settings = self._settings.read(values).seeded()
+    ) -> tuple[Conversation, AnswerSettings, str]:
+        """The conversation with the question that was begun, how it is to be answered, and what of its files was left
+        out. Raises UserError."""
+        settings, left_out = self._settings.read(values).seeded(), ""
         if run.draft is not None:
-            question = before.adding(self._turn(session, run.draft, run.cancel))
+            turn, left_out = self._turn(session, run.draft, settings.pages, run.cancel)
+            question = before.adding(turn)
         else:
             retried = before.last is not None and before.last.has_words
             settings = settings.for_retry() if retried else settings
             question = before.answered(None)
-        return replace(question, system=settings.system), settings
+        return replace(question, system=settings.system), settings, left_out
 
-    def _turn(self, session: Session, draft: Draft, cancel: threading.Event) -> Turn:
+    def _turn(self, session: Session, draft: Draft, pages: PageChoice, cancel: threading.Event) -> tuple[Turn, str]:
+        """The question as a turn, and what of its files was left out."""
         if len(draft.text) > MAX_TEXT:
             raise UserError(f"This question has {len(draft.text):,} characters; send at most {MAX_TEXT:,}.")
-        media = store_files(self._store, session, draft.files, cancel)
+        media, left_out = store_files(self._store, session, draft.files, pages, cancel)
         text = draft.text.strip()
-        return Turn(text or default_question(media), media, typed=bool(text))
+        return Turn(text or default_question(media), media, typed=bool(text)), left_out
 
     def _numbers(
         self,

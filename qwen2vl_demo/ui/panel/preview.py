@@ -75,13 +75,14 @@ class Preview:
         try:
             settings = self._settings.read(values)
             media: tuple[Medium, ...] = ()
+            left_out = ""
             if draft.files:
-                media = store_files(self._store, session, draft.files, cancel)
+                media, left_out = store_files(self._store, session, draft.files, settings.pages, cancel)
                 turn = Turn(clean(draft.text) or default_question(media), media)
                 conversation = replace(conversation.adding(turn), system=settings.system)
             if conversation.turns:
                 panel, shown = self._prepared(session, conversation, settings.options, cancel, draft=bool(media))
-                cost = _cost(media, shown.trace, panel.estimate) if media else ""
+                cost = " ".join(filter(None, [_cost(media, shown.trace, panel.estimate), left_out])) if media else ""
         except Cancelled:
             cost = STOPPED if draft.files else ""
         except UserError as problem:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 
+import PIL.Image
 import pytest
 
 from qwen2vl_demo.engine.protocol import Chunk
@@ -553,3 +554,32 @@ def test_the_page_is_updated_at_the_same_pace_however_fast_words_come(
     assert all(later - earlier > 0.03 for earlier, later in itertools.pairwise(moments))
     if interval:
         assert len(moments) >= 3  # and it does move
+
+
+def test_of_a_long_pdf_the_first_pages_are_read_and_it_is_said(parts: Parts, session: Session, files: Files) -> None:
+    """A PDF of more than 12 pages was refused."""
+    path = files("pages.pdf")
+    pages = [PIL.Image.new("RGB", (200, 280), (6 * i, 90, 90)) for i in range(40)]
+    pages[0].save(path, save_all=True, append_images=pages[1:])
+    said = "pages.pdf has 40 pages, of which the first 12 are read. Choose others in the settings, under Pages."
+    cost = parts.preview.refresh(session, Draft("?", (path,)), VALUES).cost
+    assert cost is not None and cost.startswith("12 pictures") and cost.endswith(said)
+    parts.controller.begin(session, Draft("?", (path,)))
+    updates = list(respond(parts, session))
+    assert [update.notice for update in updates if update.notice] == [said] and updates[-1].notice is None
+    assert [m.name for m in session.conversation.turns[-1].media][::11] == [
+        "pages.pdf, page 1 of 40",
+        "pages.pdf, page 12 of 40",
+    ]
+    chosen = {"pages": "39-, 2"}
+    cost = parts.preview.refresh(session, Draft("?", (path,)), chosen).cost
+    assert cost is not None and cost.startswith("3 pictures") and "first" not in cost
+    parts.controller.answers.finish(session)
+    parts.controller.begin(session, Draft("?", (path,)))
+    updates = list(respond(parts, session, chosen))
+    assert not any(update.notice for update in updates)
+    assert [m.name for m in session.conversation.turns[-1].media] == [
+        f"pages.pdf, page {number} of 40" for number in (39, 40, 2)
+    ]
+    for wrong, words in (("41-", "choose from 1 to 40"), ("1-13", "more than 12 pages"), ("all", "such as 1-3")):
+        assert words in (parts.preview.refresh(session, Draft("?", (path,)), {"pages": wrong}).cost or "")

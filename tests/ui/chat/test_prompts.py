@@ -27,7 +27,7 @@ OPTIONS = GenerationOptions()
 
 
 def question(parts: Parts, files: Files, name: str = "cat.png") -> Conversation:
-    return Conversation((Turn("What is it?", store_files(parts.store, Session(), [files(name)])),))
+    return Conversation((Turn("What is it?", store_files(parts.store, Session(), [files(name)])[0]),))
 
 
 def test_sampling_and_the_answer_do_not_change_a_prompt_but_budgets_and_positions_do(
