@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import os
 import sys
 import threading
@@ -13,7 +14,7 @@ CACHE_SHARE = 1 / 16  # of a memory (RAM, or a GPU's own): what the caches in it
 MIN_CACHE_BYTES = 256 * 2**20
 MAX_CACHE_BYTES = 8 * 2**30
 MAX_ARENAS = 2
-TRIM_DELAY = 5.0  # seconds from the end of an answer until freed memory is given back
+TRIM_DELAY = 10.0  # seconds from the end of an answer until freed memory is given back
 _M_ARENA_MAX = -8  # of malloc.h
 _LIMIT_FILES = (  # of the container that this process runs in: control groups version 2 and 1
     Path("/sys/fs/cgroup/memory.max"),
@@ -78,8 +79,20 @@ def limit_arenas() -> bool:
     return False
 
 
+def settle() -> None:
+    """Called when everything that stays has been loaded: from now on collecting garbage looks at the rest only."""
+    gc.collect()
+    gc.freeze()
+
+
 def give_back() -> None:
-    """Gives the memory that this process has freed back to the system, where the C library is glibc."""
+    """Gives the memory that this process has freed back to the system, where the C library is glibc.
+
+    After `settle` garbage is collected first, which then takes milliseconds: the page's finished requests hold pictures
+    in circles, a hundred megabytes of them until Python looks at its oldest objects by itself.
+    """
+    if gc.get_freeze_count():
+        gc.collect()
     if sys.platform == "linux":
         with contextlib.suppress(OSError, AttributeError):  # another C library has no malloc_trim
             ctypes.CDLL(None).malloc_trim(0)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from qwen2vl_demo import console
 from qwen2vl_demo.errors import UserError
-from qwen2vl_demo.memory import limit_arenas
+from qwen2vl_demo.memory import limit_arenas, settle
 from qwen2vl_demo.settings import Settings
 from qwen2vl_demo.version import __version__
 
@@ -75,6 +75,7 @@ def serve(settings: Settings) -> None:
             prevent_thread_lock=True,
         )
         _say(f"Open {public or url}")
+        settle()
         try:
             demo.block_thread()
         finally:

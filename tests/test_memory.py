@@ -73,3 +73,26 @@ print(resident() - before)
 """
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
     assert float(run.stdout) < 25
+
+
+def test_garbage_is_collected_where_everything_that_stays_was_frozen():
+    """In a process of its own: nothing is thawed again."""
+    script = """
+import gc, weakref
+from qwen2vl_demo.memory import give_back, settle
+class Circle: pass
+def garbage():
+    circle = Circle()
+    circle.itself = circle
+    return weakref.ref(circle)
+gc.disable()
+left = garbage()
+give_back()
+assert left() is not None  # as a library: Python decides by itself
+settle()
+assert left() is None
+left = garbage()
+give_back()
+assert left() is None
+"""
+    subprocess.run([sys.executable, "-c", script], timeout=60, check=True)

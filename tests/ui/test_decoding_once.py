@@ -161,13 +161,14 @@ def test_the_pages_of_a_pdf_are_rendered_once(
     """Each look rendered and compressed every page again. A page that the sweep deleted is rendered once more."""
     rendered, open_document = [], browser_files.open_document
     monkeypatch.setattr(browser_files, "open_document", lambda *args: (rendered.append(1), open_document(*args))[1])
-    first = store.add(Path(files("pages.pdf")), "pages.pdf")
+    document = Path(files("pages.pdf"))  # made once: it holds the second in which it was made
+    first = store.add(document, "pages.pdf")
     assert [m.name for m in first] == ["pages.pdf, page 1", "pages.pdf, page 2"]
-    second = store.add(Path(files("pages.pdf")), "other.pdf")
+    second = store.add(document, "other.pdf")
     assert [m.name for m in second] == ["other.pdf, page 1", "other.pdf, page 2"]
     assert [m.file for m in first] == [m.file for m in second] and len(rendered) == 1
     (store.folder / first[1].file).unlink()
-    assert store.add(Path(files("pages.pdf")), "pages.pdf") == first and len(rendered) == 2
+    assert store.add(document, "pages.pdf") == first and len(rendered) == 2
     assert all(store.path(page) for page in first)
 
 
