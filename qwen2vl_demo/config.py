@@ -6,26 +6,72 @@ Values that contradict each other are refused with a UserError that quotes them.
 from __future__ import annotations
 
 import json
+import math
+import reprlib
+import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from qwen2vl_demo.errors import UserError
 
+MAX_FILE_BYTES = 4 * 2**20  # of a checkpoint's small files; a config.json has a few kB
+MAX_LAYERS = 256  # in each of the two towers; the largest released checkpoint has 80
+MAX_HEADS = 1024
+MAX_WIDTH = 2**17  # of hidden states, the largest released one being 8192; and of the MLPs, 8 times that
+MAX_VOCABULARY = 2**20  # tokens; the released ones have 152,064
+MAX_CONTEXT = 2**22  # positions
 
-def read_json_object(path: Path) -> dict[str, Any]:
-    """The JSON object in a file of a checkpoint. Raises UserError, which names the file, for anything else."""
+
+def shown(value: Any) -> str:
+    """A value of a checkpoint's file as an error quotes it: its repr, shortened, also where it is nested or huge."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        return _REPR.repr(value)
+    except ValueError:  # an integer of thousands of digits
+        return "a huge number"
+
+
+_REPR = reprlib.Repr()
+_REPR.maxstring = _REPR.maxother = _REPR.maxlong = 60
+
+
+def read_text(path: Path, max_bytes: int = MAX_FILE_BYTES) -> str:
+    """The UTF-8 text in a file of a checkpoint. Raises UserError, which names the file."""
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise UserError(f"{path} is not a regular file; take the file again from its source.")
+        if status.st_size > max_bytes:
+            raise UserError(
+                f"{path} has {status.st_size:,} bytes, and no Qwen2-VL needs more than {max_bytes:,} there; "
+                "take the file again from its source."
+            )
+        return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise UserError(
             f"There is no {path.name} in {path.parent}; point --model at a Qwen2-VL checkpoint directory."
         ) from None
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as broken:
+    except UnicodeDecodeError as broken:
+        raise UserError(f"{path} is not valid UTF-8 ({broken}); take the file again from its source.") from None
+    except OSError as problem:
+        raise UserError(f"{path} cannot be read ({problem.strerror}); look at its permissions.") from None
+
+
+def read_json_object(path: Path, max_bytes: int = MAX_FILE_BYTES) -> dict[str, Any]:
+    """The JSON object in a file of a checkpoint. Raises UserError, which names the file, for anything else."""
+    try:
+        content = json.loads(read_text(path, max_bytes), parse_constant=_no_constant)
+    except RecursionError:
+        raise UserError(f"{path} is not valid JSON (nested too deeply); take the file again from its source.") from None
+    except ValueError as broken:  # also an integer of more digits than Python reads
         raise UserError(f"{path} is not valid JSON ({broken}); take the file again from its source.") from None
     if not isinstance(content, dict):
         raise UserError(f"{path} is not a JSON object; take the file again from its source.")
     return content
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number of JSON")
 
 
 def _need(ok: bool, sentence: str) -> None:
@@ -137,34 +183,35 @@ class Qwen2VLConfig:
         Raises UserError for a key that is missing and for values that are of the wrong type or do not add up.
         """
         kind = raw.get("model_type")
-        _need(kind == "qwen2_vl", f'its model_type is "{kind}" and not "qwen2_vl"; choose a Qwen2-VL checkpoint')
+        told = f'"{kind}"' if isinstance(kind, str) and len(kind) <= 40 and kind.isprintable() else shown(kind)
+        _need(kind == "qwen2_vl", f'its model_type is {told} and not "qwen2_vl"; choose a Qwen2-VL checkpoint')
         _need(bool(raw.get("vision_config")), "it has no vision_config")
         vision, text = _object(raw, "vision_config"), {**raw, **_object(raw, "text_config")}
         rope = _object(text, "rope_parameters") or _object(text, "rope_scaling")
         return cls(
             vision=VisionConfig(
-                depth=_integer(vision, "depth"),
-                embed_dim=_integer(vision, "embed_dim"),
-                num_heads=_integer(vision, "num_heads"),
-                mlp_ratio=_number(vision, "mlp_ratio"),
-                out_dim=_integer(vision, "hidden_size"),
-                patch_size=_integer(vision, "patch_size", "spatial_patch_size", default=14),
-                temporal_patch_size=_integer(vision, "temporal_patch_size", default=2),
-                merge_size=_integer(vision, "spatial_merge_size", default=2),
-                in_channels=_integer(vision, "in_channels", "in_chans", default=3),
+                depth=_integer(vision, "depth", maximum=MAX_LAYERS),
+                embed_dim=_integer(vision, "embed_dim", maximum=MAX_WIDTH),
+                num_heads=_integer(vision, "num_heads", maximum=MAX_HEADS),
+                mlp_ratio=_number(vision, "mlp_ratio", maximum=64),
+                out_dim=_integer(vision, "hidden_size", maximum=MAX_WIDTH),
+                patch_size=_integer(vision, "patch_size", "spatial_patch_size", default=14, maximum=64),
+                temporal_patch_size=_integer(vision, "temporal_patch_size", default=2, maximum=64),
+                merge_size=_integer(vision, "spatial_merge_size", default=2, maximum=64),
+                in_channels=_integer(vision, "in_channels", "in_chans", default=3, minimum=3, maximum=3),
             ),
             text=TextConfig(
-                hidden_size=_integer(text, "hidden_size"),
-                num_layers=_integer(text, "num_hidden_layers"),
-                num_heads=_integer(text, "num_attention_heads"),
-                num_kv_heads=_integer(text, "num_key_value_heads"),
-                intermediate_size=_integer(text, "intermediate_size"),
-                vocab_size=_integer(text, "vocab_size"),
+                hidden_size=_integer(text, "hidden_size", maximum=MAX_WIDTH),
+                num_layers=_integer(text, "num_hidden_layers", maximum=MAX_LAYERS),
+                num_heads=_integer(text, "num_attention_heads", maximum=MAX_HEADS),
+                num_kv_heads=_integer(text, "num_key_value_heads", maximum=MAX_HEADS),
+                intermediate_size=_integer(text, "intermediate_size", maximum=8 * MAX_WIDTH),
+                vocab_size=_integer(text, "vocab_size", maximum=MAX_VOCABULARY),
                 mrope_section=_mrope_section(rope),
-                rope_theta=float(_number(text if text.get("rope_theta") else rope, "rope_theta")),
-                rms_norm_eps=_number(text, "rms_norm_eps", default=1e-6),
-                tie_word_embeddings=bool(raw.get("tie_word_embeddings", text.get("tie_word_embeddings", False))),
-                max_position_embeddings=_integer(text, "max_position_embeddings", default=32_768),
+                rope_theta=float(_number(text if text.get("rope_theta") else rope, "rope_theta", maximum=1e12)),
+                rms_norm_eps=float(_number(text, "rms_norm_eps", default=1e-6, maximum=1)),
+                tie_word_embeddings=_switch({**text, **raw}, "tie_word_embeddings"),
+                max_position_embeddings=_integer(text, "max_position_embeddings", default=32_768, maximum=MAX_CONTEXT),
             ),
             image_token_id=_integer(raw, "image_token_id", default=151655, minimum=0),
             video_token_id=_integer(raw, "video_token_id", default=151656, minimum=0),
@@ -229,21 +276,36 @@ def _value(section: dict[str, Any], *names: str, default: Any = None) -> Any:
     return value
 
 
-def _integer(section: dict[str, Any], *names: str, default: int | None = None, minimum: int = 1) -> int:
+def _integer(
+    section: dict[str, Any],
+    *names: str,
+    default: int | None = None,
+    minimum: int = 1,
+    maximum: int = MAX_VOCABULARY,
+) -> int:
     value = _value(section, *names, default=default)
     is_valid = type(value) is int and value >= minimum
-    _need(is_valid, f"its {names[0]} is {value!r} and not a whole number of at least {minimum}")
-    return value
+    _need(is_valid, f"its {names[0]} is {shown(value)} and not a whole number of at least {minimum}")
+    _need(value <= maximum, f"its {names[0]} is {shown(value)}, and {maximum} is the most that can be")
+    return int(value)
 
 
-def _number(section: dict[str, Any], *names: str, default: float | None = None) -> float:
+def _number(section: dict[str, Any], *names: str, default: float | None = None, maximum: float) -> float:
     value = _value(section, *names, default=default)
-    _need(type(value) in (int, float) and value > 0, f"its {names[0]} is {value!r} and not a number above 0")
+    is_valid = type(value) in (int, float) and value > 0 and (type(value) is int or math.isfinite(value))
+    _need(is_valid, f"its {names[0]} is {shown(value)} and not a number above 0")
+    _need(value <= maximum, f"its {names[0]} is {shown(value)}, and {maximum:g} is the most that can be")
     return value
+
+
+def _switch(section: dict[str, Any], name: str) -> bool:
+    value = section.get(name)
+    _need(value is None or type(value) is bool, f"its {name} is {shown(value)} and neither true nor false")
+    return bool(value)
 
 
 def _mrope_section(rope: dict[str, Any]) -> tuple[int, int, int]:
     section = _value(rope, "mrope_section")
     is_section = isinstance(section, list) and len(section) == 3 and all(type(n) is int and n > 0 for n in section)
-    _need(is_section, f"its mrope_section is {section!r} and not three whole numbers above 0")
+    _need(is_section, f"its mrope_section is {shown(section)} and not three whole numbers above 0")
     return (section[0], section[1], section[2])

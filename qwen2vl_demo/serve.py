@@ -8,6 +8,7 @@ from pathlib import Path
 
 from qwen2vl_demo import console
 from qwen2vl_demo.errors import UserError
+from qwen2vl_demo.memory import limit_arenas
 from qwen2vl_demo.settings import Settings
 from qwen2vl_demo.version import __version__
 
@@ -36,8 +37,9 @@ def serve(settings: Settings) -> None:
     from qwen2vl_demo.ui.app import build_demo, launch_options
 
     _say(f"qwen2vl-demo {__version__}")
+    limit_arenas()
     check_address(settings.host, settings.port)
-    decoding = decoding_for_strangers(settings.decode_seconds, DECODERS)
+    decoding = decoding_for_strangers(settings.decode_seconds, settings.max_image_mp, DECODERS)
     try:
         engine = engine_of(settings, decoding)
         _say(f"Model: {engine.name}, {engine.description}")
@@ -49,6 +51,7 @@ def serve(settings: Settings) -> None:
             max_image_mp=settings.max_image_mp,
             defaults=options_of(settings),
             decoding=decoding,
+            share_cache=settings.share_cache,
         )
         _, url, public = demo.launch(
             **launch_options(max_file_mb=settings.max_file_mb),

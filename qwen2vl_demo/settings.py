@@ -120,6 +120,11 @@ class Settings:
     share: bool = _flag(False, "open a public gradio.live link to this machine", convert=_switch)
     max_file_mb: int = _flag(50, "largest file that a visitor may upload, in megabytes", convert=_integer, metavar="N")
     max_pdf_pages: int = _flag(12, "most pages read of a PDF or TIFF at once", convert=_integer, metavar="N")
+    share_cache: bool = _flag(
+        False,
+        "visitors share what was computed: faster if many ask the same, but one can find out what others ask",
+        convert=_switch,
+    )
     max_image_mp: int = _flag(
         120,
         "largest picture that is decoded, in million pixels; larger JPEGs are decoded at reduced size",

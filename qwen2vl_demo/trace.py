@@ -5,7 +5,7 @@ Created by `Processor.process`, without weights; read by the figures, the comman
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -73,6 +73,8 @@ class PromptTrace:
     tokens: tuple[str, ...]  # the readable text of each token; a placeholder is its special token
     media: tuple[MediaTrace, ...]
     context_length: int  # the number of positions that the model was trained for
+    opening: int = 0  # of the tokens: those of the system prompt that every conversation has which brings none
+    cache_salt: str = field(default="", repr=False)  # as in GenerationOptions; a secret, and never shown
 
     def __len__(self) -> int:
         return len(self.input_ids)

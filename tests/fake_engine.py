@@ -60,6 +60,7 @@ class FakeEngine:
         self.queue = RequestQueue()
         self.release = threading.Event()  # set by the test that sent "!slow-start"
         self.active = self.most_active = 0
+        self.forgotten: list[str] = []  # what forget() was given
         self.heard: list[tuple[list[Message], GenerationOptions]] = []  # what stream() was given
 
     def warm_up(self) -> None:
@@ -67,6 +68,9 @@ class FakeEngine:
 
     def estimate(self, trace: PromptTrace, options: GenerationOptions) -> Estimate:
         return tokens_only(trace)
+
+    def forget(self, cache_salt: str) -> None:
+        self.forgotten.append(cache_salt)
 
     def prepare(self, messages: Sequence[Message], options: GenerationOptions) -> PromptTrace:
         return self.prompt(messages, options).trace
@@ -94,7 +98,9 @@ class FakeEngine:
             tokens.append("<|im_end|>")
         tokens += ["<|im_start|>", "assistant"]
         positions, delta = mrope_position_ids(len(tokens), spans)
-        trace = PromptTrace(np.arange(len(tokens)), positions, delta, tuple(tokens), tuple(media), 32_768)
+        trace = PromptTrace(
+            np.arange(len(tokens)), positions, delta, tuple(tokens), tuple(media), 32_768, cache_salt=options.cache_salt
+        )
         return Prompt(trace, tuple(inputs))
 
     def stream(

@@ -103,7 +103,7 @@ def test_json_that_is_no_object_is_refused_by_name(tmp_path, content):
 def test_bytes_that_are_no_text_are_refused_by_name(tmp_path):
     path = tmp_path / "config.json"
     path.write_bytes(b"\xff\xfe{}")
-    with pytest.raises(UserError, match=r"config\.json is not valid JSON"):
+    with pytest.raises(UserError, match=r"config\.json is not valid UTF-8"):
         Qwen2VLConfig.from_file(path)
 
 

@@ -23,6 +23,7 @@ LEAVES = {
     "released",
     "resources",
     "lru_cache",
+    "memory",
     "version",
 }
 BELOW_ENGINE = LEAVES | {"decoding", "media", "processing", "model"}
@@ -40,11 +41,13 @@ class Room:
 ROOMS = {
     **{leaf: Room(LEAVES, {"numpy"}) for leaf in LEAVES},
     "lru_cache": Room(set(), {"cachetools"}),
+    "memory": Room(set(), set()),
     "media": Room(LEAVES | {"media"}, {"PIL", "av", "numpy", "pillow_heif", "pypdfium2"}),
     "decoding": Room({"errors", "decoding"}, set()),
     "processing": Room(LEAVES | {"decoding", "media", "processing"}, {"numpy", "torch", "tokenizers", "jinja2", "PIL"}),
     "model": Room(
-        {"errors", "config", "geometry", "resources", "model"}, {"torch", "numpy", "safetensors", "huggingface_hub"}
+        {"errors", "config", "geometry", "memory", "resources", "model"},
+        {"torch", "numpy", "safetensors", "huggingface_hub"},
     ),
     "engine": Room(
         BELOW_ENGINE | {"engine"},
@@ -77,7 +80,7 @@ ROOMS = {
     "cli": Room(BELOW_UI | {"bench", "serve", "console", "media_arguments"}, set()),
     "__main__": Room({"cli"}, set()),
     "__init__": Room({"version"}, set()),
-    "serve": Room({"console", "errors", "settings", "version", "decoding", "engine", "ui"}, set()),
+    "serve": Room({"console", "errors", "memory", "settings", "version", "decoding", "engine", "ui"}, set()),
     "app": Room({"serve"}, set()),
 }
 

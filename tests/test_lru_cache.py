@@ -5,7 +5,7 @@ import threading
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qwen2vl_demo.lru_cache import LRUCache
+from qwen2vl_demo.lru_cache import CacheBudget, LRUCache
 
 
 def filled(max_weight, *pairs):
@@ -92,3 +92,28 @@ def test_threads_may_share_one():
     for thread in threads:
         thread.join()
     assert problems == [] and cache.weight <= 50
+
+
+def test_caches_that_share_a_budget_drop_what_was_least_recently_used_in_all_of_them():
+    budget = CacheBudget(4)
+    one, other = LRUCache(budget, weight=len), LRUCache(budget, weight=len)
+    one.put("k", "xx")
+    other.put("k", "y")  # the same key is another value in another cache
+    assert (one.get("k"), other.get("k"), budget.weight) == ("xx", "y", 3)
+    other.put("l", "yy")
+    assert (one.get("k"), other.items(), one.weight, other.weight) == (None, [("k", "y"), ("l", "yy")], 0, 3)
+    one.put("k", "xxxx")
+    assert (len(one), len(other), budget.weight) == (1, 0, 4)
+    other.clear()
+    assert one.get("k") == "xxxx"
+
+
+def test_what_matches_is_removed_from_its_cache_only():
+    budget = CacheBudget(9)
+    one, other = LRUCache(budget), LRUCache(budget)
+    for cache in (one, other):
+        for key in (("a", 1), ("a", 2), ("b", 1)):
+            cache.put(key, key)
+    one.remove(lambda key: key[0] == "a")
+    assert [key for key, _ in one.items()] == [("b", 1)]
+    assert len(other) == 3

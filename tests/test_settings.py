@@ -41,6 +41,7 @@ def test_every_flag_and_every_variable_sets_its_field() -> None:
         "share": ("1", True),
         "max_file_mb": ("9", 9),
         "max_pdf_pages": ("40", 40),
+        "share_cache": ("1", True),
         "max_image_mp": ("40", 40),
         "decode_seconds": ("20", 20),
         "data_dir": ("/tmp/somewhere", "/tmp/somewhere"),
@@ -52,7 +53,11 @@ def test_every_flag_and_every_variable_sets_its_field() -> None:
         "temperature": ("0.5", 0.5),
     }
     assert set(wanted) == {f.name for f in dataclasses.fields(Settings)}
-    argv = [w for name, (text, _) in wanted.items() for w in ([flag_name(name)] + [text] * (name != "share"))]
+    argv = [
+        w
+        for name, (text, _) in wanted.items()
+        for w in ([flag_name(name)] + [text] * (name not in ("share", "share_cache")))
+    ]
     environ = {variable_name(name): text for name, (text, _) in wanted.items()}
     expected = Settings(**{name: value for name, (_, value) in wanted.items()})
     assert Settings.from_args(argv, {}) == expected

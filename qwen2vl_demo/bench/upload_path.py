@@ -177,7 +177,8 @@ def _reader(folder: Path) -> Any:
     from qwen2vl_demo.ui.media_store import MediaStore
     from qwen2vl_demo.ui.sessions import Session
 
-    decoding = decoding_for_strangers(Settings().decode_seconds, DECODERS)
+    settings = Settings()
+    decoding = decoding_for_strangers(settings.decode_seconds, settings.max_image_mp, DECODERS)
     store = MediaStore(folder, decoding=decoding)
     engine = ProcessorOnlyEngine.load(store.limits, decoding)
 

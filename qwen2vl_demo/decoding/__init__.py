@@ -9,15 +9,22 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from qwen2vl_demo.decoding.protocol import Decoding, InProcess
+from qwen2vl_demo.decoding.protocol import Decoding, InProcess, TooCostly
 
-__all__ = ["Decoding", "InProcess", "decoding_for_strangers"]
+__all__ = ["Decoding", "InProcess", "TooCostly", "decoding_for_strangers"]
 
 
-def decoding_for_strangers(seconds: float, modules: Sequence[str]) -> Decoding:
-    """Worker processes for the functions of these modules, where the system can fork; else this process."""
+BYTES_PER_PIXEL = 11.5  # of a picture of the costliest kind, while it is converted and reduced; measured
+
+
+def decoding_for_strangers(seconds: float, max_image_mp: int, modules: Sequence[str]) -> Decoding:
+    """Worker processes for the functions of these modules, where the system can fork; else this process.
+
+    A file may take `seconds` of processor time, and the memory for a picture of `max_image_mp` million pixels or more.
+    """
     if not hasattr(os, "fork"):
         return InProcess()
-    from qwen2vl_demo.decoding.worker_processes import WorkerProcesses
+    from qwen2vl_demo.decoding.worker_processes import MEMORY_BYTES, WorkerProcesses
 
-    return WorkerProcesses(seconds=seconds, modules=modules)
+    memory_bytes = max(MEMORY_BYTES, int(BYTES_PER_PIXEL * 1_000_000 * max_image_mp))
+    return WorkerProcesses(seconds=seconds, memory_bytes=memory_bytes, modules=modules)

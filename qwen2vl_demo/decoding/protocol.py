@@ -6,9 +6,18 @@ import threading
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
-from qwen2vl_demo.errors import Cancelled
+from qwen2vl_demo.errors import Cancelled, UserError
 
 T = TypeVar("T")
+
+
+class TooCostly(UserError):
+    """A file that is beyond the limits of a process, and would be the next time."""
+
+    def __init__(self, label: str, reason: str) -> None:
+        """`reason` is the sentence without the file's label, which another person may have given another name."""
+        super().__init__(f"{label} {reason}")
+        self.reason = reason
 
 
 class Decoding(Protocol):
@@ -18,7 +27,7 @@ class Decoding(Protocol):
         """Calls `function(*arguments)` and returns its result, whose arrays may be read-only.
 
         The function is one of a module, and what it gets and returns can be pickled. `label` is what sentences call
-        the file. Raises what the function raises, UserError for a file beyond the limits of the process, and Cancelled
+        the file. Raises what the function raises, TooCostly for a file beyond the limits of the process, and Cancelled
         once `cancel` is set.
         """
         ...

@@ -17,18 +17,22 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from qwen2vl_demo.decoding import transfer
+from qwen2vl_demo.decoding.protocol import TooCostly
+from qwen2vl_demo.decoding.turns import Turns
 from qwen2vl_demo.decoding.worker import Reply, Request
 from qwen2vl_demo.errors import Cancelled, UserError
 
 SECONDS = 10.0  # of processor time, for one file
 MEMORY_BYTES = 1_400_000_000  # of one worker, libraries not counted
-PATIENCE = 6  # times the processor time that a call may take by the clock, since others use the processors too
+PATIENCE = 12  # times the processor time that a call may take by the clock, since others use the processors too
 WARM_BYTES = 400_000_000  # a worker that has had more memory than this is replaced, so that it does not keep it
+MAX_WORKERS = 8  # each may have the memory of a file
 POLL = 0.05  # seconds between two looks at `cancel`
+FIRST_SECONDS = 1.0  # by the clock, that a call may take while others wait for their first turn
 REPORT_SECONDS = 10.0  # until a worker that has ended is reported, at most
 # What a worker needs of the environment; keys and passwords are not in it.
 ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT", "TMPDIR")
@@ -47,7 +51,8 @@ class WorkerProcesses:
     """Decodes files in worker processes. Implements `Decoding`; for POSIX systems.
 
     A file may take `seconds` of processor time and `memory_bytes` of memory. `workers` is how many work at the same
-    time; by default as many as there are processors. Calls beyond that wait in the order in which they came. The
+    time; by default one for each processor, up to MAX_WORKERS. Calls beyond that wait (see `Turns`); one that takes
+    long while others wait for their first turn is stopped, and begins again when it is the turn of the slow ones. The
     modules whose functions are called are `modules`: they are imported once, before the workers are forked.
     """
 
@@ -60,29 +65,22 @@ class WorkerProcesses:
         modules: Sequence[str] = (),
     ) -> None:
         self._seconds, self._memory_bytes, self._modules = seconds, memory_bytes, modules
-        self._turns = _Turns(workers or processors())
+        workers = workers or min(processors(), MAX_WORKERS)
+        self._turns = Turns(workers)
         self._idle: deque[_Worker] = deque()
         self._lock = threading.Lock()
         self._closed = False
         self._server = _ForkServerProcess(memory_bytes, modules)
-        for _ in range(workers or processors()):
+        for _ in range(workers):
             self._idle.append(self._server.fork())
 
     def run(self, function: Callable[..., T], *arguments: Any, label: str, cancel: threading.Event | None = None) -> T:
         """See `Decoding.run`. Waits until a worker is free."""
-        with self._turns.turn(cancel):
-            worker = self._take()
-            try:
-                reply = self._call(worker, Request(function, arguments, self._seconds), label, cancel)
-            except BaseException:  # it is in the middle of something, or dead
-                worker.kill()
-                self._replace()
-                raise
-            if reply.peak_bytes > WARM_BYTES or reply.out_of_memory:
-                worker.kill()
-                self._replace()
-            else:
-                self._put(worker)
+        request = Request(function, arguments, self._seconds)
+        try:
+            reply = self._serve(request, label, cancel, slow=False)
+        except _GiveWay:
+            reply = self._serve(request, label, cancel, slow=True)
         if reply.out_of_memory:
             raise self._out_of_memory(label)
         if reply.sentence is not None:
@@ -100,14 +98,34 @@ class WorkerProcesses:
             worker.kill()
         self._server.close()
 
-    def _call(self, worker: _Worker, request: Request, label: str, cancel: threading.Event | None) -> Reply:
-        deadline = time.monotonic() + PATIENCE * self._seconds
+    def _serve(self, request: Request, label: str, cancel: threading.Event | None, *, slow: bool) -> Reply:
+        """Waits for a worker and has it answer. Raises _GiveWay for a call that turns out to be slow."""
+        with self._turns.turn(cancel, slow=slow):
+            worker = self._take()
+            try:
+                reply = self._call(worker, request, label, cancel, slow)
+            except BaseException:  # it is in the middle of something, or dead
+                worker.kill()
+                self._replace()
+                raise
+            if reply.peak_bytes > WARM_BYTES or reply.out_of_memory:
+                worker.kill()
+                self._replace()
+            else:
+                self._put(worker)
+            return reply
+
+    def _call(self, worker: _Worker, request: Request, label: str, cancel: threading.Event | None, slow: bool) -> Reply:
+        started = time.monotonic()
 
         def check() -> None:
             if self._closed or (cancel is not None and cancel.is_set()):
                 raise Cancelled
-            if time.monotonic() > deadline:
-                raise self._out_of_time(label)
+            elapsed = time.monotonic() - started
+            if not slow and elapsed > FIRST_SECONDS and self._turns.newcomers:
+                raise _GiveWay
+            if elapsed > PATIENCE * self._seconds:
+                raise UserError(f"{label} {self._too_slow()}")
 
         check()
         try:
@@ -125,22 +143,20 @@ class WorkerProcesses:
             return RuntimeError("the server that forks the workers has ended")
         number, peak_bytes = report
         if number == signal.SIGPROF:
-            return self._out_of_time(label)
+            return TooCostly(label, self._too_slow())
         if number == signal.SIGKILL or peak_bytes > self._memory_bytes // 2:  # the system's memory, or the limit
             return self._out_of_memory(label)
         return UserError(f"{label} makes its decoder fail; save or export it again and send the new file.")
 
-    def _out_of_time(self, label: str) -> UserError:
-        return UserError(
-            f"{label} takes more than {self._seconds:g} s of processor time to open (--decode-seconds); "
+    def _too_slow(self) -> str:
+        return (
+            f"takes more than {self._seconds:g} s of processor time to open (--decode-seconds); "
             "send a smaller, shorter or simpler file."
         )
 
     def _out_of_memory(self, label: str) -> UserError:
-        return UserError(
-            f"{label} needs more than {self._memory_bytes / 1e9:.1f} GB of memory to open; "
-            "send a smaller or simpler file."
-        )
+        needs = f"needs more than {self._memory_bytes / 1e9:.1f} GB of memory to open"
+        return TooCostly(label, f"{needs}; send a smaller or simpler file.")
 
     def _take(self) -> _Worker:
         with self._lock:
@@ -174,6 +190,10 @@ class WorkerProcesses:
 def processors() -> int:
     """How many processors this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class _GiveWay(Exception):
+    """A call has had its first turn, and others wait for theirs."""
 
 
 class _ForkServerProcess:
@@ -245,34 +265,3 @@ class _Worker:
     def kill(self) -> None:
         self._work.close()
         self._watch.close()  # the fork server sees it and kills the process
-
-
-class _Turns:
-    """A number of places, taken in the order in which they were asked for."""
-
-    def __init__(self, places: int) -> None:
-        self._free = places
-        self._waiting: deque[object] = deque()
-        self._changed = threading.Condition()
-
-    @contextlib.contextmanager
-    def turn(self, cancel: threading.Event | None) -> Iterator[None]:
-        """Context manager that holds a place. Raises Cancelled if `cancel` is set before there is one."""
-        me = object()
-        with self._changed:
-            self._waiting.append(me)
-            try:
-                while not self._free or self._waiting[0] is not me:
-                    if cancel is not None and cancel.is_set():
-                        raise Cancelled
-                    self._changed.wait(POLL)
-                self._free -= 1
-            finally:
-                self._waiting.remove(me)
-                self._changed.notify_all()
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._free += 1
-                self._changed.notify_all()

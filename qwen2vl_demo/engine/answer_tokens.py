@@ -10,6 +10,7 @@ import hashlib
 
 import numpy as np
 
+from qwen2vl_demo.engine.prefix_cache import PromptKey
 from qwen2vl_demo.lru_cache import LRUCache
 
 MAX_ANSWERS = 512  # about 4 kB each
@@ -19,16 +20,20 @@ class AnswerTokens:
     """A least-recently-used cache of sampled ids. Thread-safe."""
 
     def __init__(self, max_answers: int = MAX_ANSWERS) -> None:
-        self._answers: LRUCache[bytes, np.ndarray] = LRUCache(max_answers)
+        self._answers: LRUCache[tuple[str, bytes, bytes], np.ndarray] = LRUCache(max_answers)
 
-    def put(self, prompt: np.ndarray, text: str, ids: np.ndarray) -> None:
+    def put(self, prompt: PromptKey, text: str, ids: np.ndarray) -> None:
         """Remembers the ids (A,) int64 that were sampled after a prompt, given by its `prompt_key`."""
-        self._answers.put(_digest(prompt, text), ids)
+        self._answers.put(_name(prompt, text), ids)
 
-    def get(self, prompt: np.ndarray, text: str) -> np.ndarray | None:
+    def get(self, prompt: PromptKey, text: str) -> np.ndarray | None:
         """The sampled ids of an answer; None if they were not remembered."""
-        return self._answers.get(_digest(prompt, text))
+        return self._answers.get(_name(prompt, text))
+
+    def forget(self, salt: str) -> None:
+        """Drops the answers of a conversation."""
+        self._answers.remove(lambda name: name[0] == salt)
 
 
-def _digest(prompt: np.ndarray, text: str) -> bytes:
-    return hashlib.sha256(prompt.tobytes() + text.encode("utf-8", "surrogatepass")).digest()
+def _name(prompt: PromptKey, text: str) -> tuple[str, bytes, bytes]:
+    return *prompt.name, hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()

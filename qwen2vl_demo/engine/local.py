@@ -2,7 +2,7 @@
 
 One request runs at a time, in the order of `queue`. What remains of earlier requests is found again by content alone:
 the merged tokens of pictures, and the keys and values of prompts, so that a follow-up encodes and prefills only what is
-new.
+new. What was sent under another `cache_salt` is not found.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
+from functools import partial
 from itertools import takewhile
 from pathlib import Path
 
@@ -20,7 +21,7 @@ import torch
 from torch import Tensor
 
 from qwen2vl_demo.attention_trace import AttentionTrace, Word, query_places, split_words
-from qwen2vl_demo.config import Qwen2VLConfig, read_json_object
+from qwen2vl_demo.config import Qwen2VLConfig, read_json_object, shown
 from qwen2vl_demo.decoding import Decoding
 from qwen2vl_demo.engine.answer_tokens import AnswerTokens
 from qwen2vl_demo.engine.attention import capture_attention, extend_prompt
@@ -28,7 +29,7 @@ from qwen2vl_demo.engine.cost.estimate import Estimate
 from qwen2vl_demo.engine.cost.predictor import CostPredictor, Workload
 from qwen2vl_demo.engine.cuda_graph import CudaGraphDecoder
 from qwen2vl_demo.engine.generate import generate_tokens, prefill
-from qwen2vl_demo.engine.prefix_cache import PrefixCache, prompt_key
+from qwen2vl_demo.engine.prefix_cache import PrefixCache, PromptKey, prompt_key
 from qwen2vl_demo.engine.protocol import Chunk, GenerationOptions
 from qwen2vl_demo.engine.request_queue import RequestQueue, Ticket, waiting_text
 from qwen2vl_demo.engine.result_builder import ResultBuilder, check_context, memory_errors
@@ -36,7 +37,9 @@ from qwen2vl_demo.engine.sampling import Sampler
 from qwen2vl_demo.engine.vision_cache import VisionCache, encode_medium
 from qwen2vl_demo.errors import Cancelled, UserError
 from qwen2vl_demo.geometry import FACTOR
+from qwen2vl_demo.lru_cache import CacheBudget
 from qwen2vl_demo.media import MediaLimits
+from qwen2vl_demo.memory import FreedMemory, cache_bytes
 from qwen2vl_demo.model.decoder import Decoder
 from qwen2vl_demo.model.kv_cache import KVCache
 from qwen2vl_demo.model.qwen2vl import Qwen2VL
@@ -67,9 +70,12 @@ class LocalEngine:
         on_gpu = model.device.type == "cuda"
         self._graphs = CudaGraphDecoder(self.decoder, model.config.text.vocab_size) if on_gpu else None
         self.queue = RequestQueue()
-        self._vision = VisionCache()
-        self._prefixes = PrefixCache()
+        on_device = processor.budget
+        if on_gpu:
+            on_device = CacheBudget(cache_bytes(torch.cuda.get_device_properties(model.device).total_memory))
+        self._vision, self._prefixes = VisionCache(on_device), PrefixCache(on_device)
         self._answers = AnswerTokens()
+        self._freed = FreedMemory()
         self._predictor = CostPredictor(model, self.decoder)
         config = model.config
         self._never = (  # never sampled: an answer with a placeholder would ask for a picture
@@ -115,6 +121,11 @@ class LocalEngine:
         size = f"{count / 1e9:.1f} billion" if count >= 1e9 else f"{count / 1e6:.1f} million"
         return f"{size} parameters on {self.placement.reason}"
 
+    def forget(self, cache_salt: str) -> None:
+        for cache in (self._prefixes, self._vision, self._answers, self.processor):
+            cache.forget(cache_salt)
+        self._freed.give_back_soon()
+
     def prepare(self, messages: Sequence[Message], options: GenerationOptions) -> PromptTrace:
         return self._process(messages, options, None).trace
 
@@ -158,6 +169,8 @@ class LocalEngine:
                     yield from self._generate(prompt, options, answer, check_cancelled)
         except Cancelled:
             answer.stop_reason = "cancelled"
+        finally:
+            self._freed.give_back_soon()
         yield Chunk(result=answer.result())
 
     def answer_words(self, trace: PromptTrace, answer: str) -> tuple[Word, ...]:
@@ -186,7 +199,7 @@ class LocalEngine:
                 stack.enter_context(ticket.hold())
                 started = time.perf_counter()
                 with memory_errors(OUT_OF_MEMORY, self._clear_caches):
-                    sequence_key = np.concatenate([key, ids[:-1]])
+                    sequence_key = key.followed_by(ids[:-1])
                     cache, computed = self._cache_before(sequence, sequence_key, queries.start, check_cancelled)
                     weights = capture_attention(self.model, sequence, queries, cache, check_cancelled)
                 seconds = time.perf_counter() - started
@@ -197,7 +210,7 @@ class LocalEngine:
             prompt.trace, ids, tokens, words[word], weights, seconds, computed + len(queries), exact_tokens=exact
         )
 
-    def _tokens_of(self, key: np.ndarray, answer: str) -> tuple[np.ndarray, bool]:
+    def _tokens_of(self, key: PromptKey, answer: str) -> tuple[np.ndarray, bool]:
         """The ids of an answer: those that were sampled, or (False) those that its text is tokenized into."""
         sampled = self._answers.get(key, answer)
         return (answer_ids(answer, self.processor.tokenizer), False) if sampled is None else (sampled, True)
@@ -207,7 +220,7 @@ class LocalEngine:
         return split_words([b"" if tokenizer.hides(i) else tokenizer.token_bytes(i) for i in ids.tolist()])
 
     def _cache_before(
-        self, sequence: Prompt, key: np.ndarray, length: int, check_cancelled: Callable[[], None]
+        self, sequence: Prompt, key: PromptKey, length: int, check_cancelled: Callable[[], None]
     ) -> tuple[KVCache, int]:
         """A cache with the first `length` tokens of a sequence or more, and how many tokens were computed for it."""
         match = self._prefixes.peek(key)
@@ -238,6 +251,7 @@ class LocalEngine:
             media,
             add_vision_id=options.add_vision_id,
             positions=options.positions,
+            cache_salt=options.cache_salt,
             cancel=cancel,
             thumbnails=thumbnails,
         )
@@ -270,7 +284,7 @@ class LocalEngine:
         finally:
             # Also after a cancellation: the cache is complete up to its length.
             sampled = np.array(ids, dtype=np.int64)
-            self._prefixes.put(np.concatenate([key, sampled]), cache)
+            self._prefixes.put(key.followed_by(sampled), cache)
             self._answers.put(key, answer.text, sampled)
         answer.end_phase("decode")
         self._predictor.observe(workload, answer.result().timings, answer.new_tokens)
@@ -284,9 +298,11 @@ class LocalEngine:
         return self._graphs.generate(sampler, logits, rope_delta, cache, max_tokens)
 
     def _workload(self, trace: PromptTrace, options: GenerationOptions, cached_tokens: int) -> Workload:
-        return Workload.of(trace, options.max_new_tokens, cached_tokens, self._vision.contains)
+        return Workload.of(
+            trace, options.max_new_tokens, cached_tokens, partial(self._vision.contains, trace.cache_salt)
+        )
 
-    def _cache_for(self, key: np.ndarray, capacity: int) -> KVCache:
+    def _cache_for(self, key: PromptKey, capacity: int) -> KVCache:
         """A cache with the longest cached prefix of a prompt, or an empty one. The caller puts it back."""
         cache = self._prefixes.take(key, capacity)
         config = self.model.config.text
@@ -301,11 +317,11 @@ class LocalEngine:
         new = [(m, t.span[0]) for m, t in zip(prompt.media, trace.media, strict=True) if t.span[1] > cached_tokens]
         vision: list[Tensor] = []
         for index, (medium, start) in enumerate(new):
-            tokens = self._vision.get(medium)
+            tokens = self._vision.get(trace.cache_salt, medium)
             if tokens is None:
                 yield Chunk(status=_encoding(index, len(new), medium.kind))
                 tokens = encode_medium(self.model, medium, self.processor.image, check_cancelled)
-                self._vision.put(medium, tokens)
+                self._vision.put(trace.cache_salt, medium, tokens)
             vision.append(tokens[max(0, cached_tokens - start) :])  # a cancelled prefill may end inside a picture
         answer.end_phase("encode")
         yield Chunk(status=_reading(len(trace) - cached_tokens))
@@ -319,7 +335,8 @@ class LocalEngine:
         """Frees the memory that only makes later answers faster."""
         if self._graphs is not None:
             self._graphs.clear()
-        self._prefixes, self._vision = PrefixCache(), VisionCache()
+        self._prefixes.clear()
+        self._vision.clear()
 
 
 def _cancellation(cancel: threading.Event | None) -> Callable[[], None]:
@@ -351,10 +368,10 @@ def _end_tokens(directory: Path, processor: Processor) -> frozenset[int]:
     if path.exists():
         value = read_json_object(path).get("eos_token_id")
         ids = value if isinstance(value, list) else [] if value is None else [value]
-        if not all(type(i) is int for i in ids):
+        if not all(type(i) is int and 0 <= i < processor.config.text.vocab_size for i in ids):
             raise UserError(
-                f"{path} gives {value!r} as eos_token_id, which is neither an id nor a list of ids; "
-                "take the file again from its source."
+                f"{path} gives {shown(value)} as eos_token_id, which is neither an id of its vocabulary "
+                "nor a list of such ids; take the file again from its source."
             )
         ends.update(ids)
     return frozenset(ends)

@@ -48,6 +48,9 @@ class ProcessorOnlyEngine:
     def warm_up(self) -> None:
         """Nothing is measured without a model."""
 
+    def forget(self, cache_salt: str) -> None:
+        self.processor.forget(cache_salt)
+
     def prepare(self, messages: Sequence[Message], options: GenerationOptions) -> PromptTrace:
         return self._process(messages, options).trace
 
@@ -97,6 +100,7 @@ class ProcessorOnlyEngine:
             options.media,
             add_vision_id=options.add_vision_id,
             positions=options.positions,
+            cache_salt=options.cache_salt,
             cancel=cancel,
             thumbnails=thumbnails,
         )

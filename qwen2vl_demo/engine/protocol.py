@@ -38,6 +38,9 @@ class GenerationOptions:
     seed: int | None = None  # the same seed gives the same answer
     add_vision_id: bool = False  # put "Picture 1: " before each picture
     positions: PositionScheme = "mrope"  # the others are for experiments
+    # What an engine has cached is found under the same salt only: a secret of one conversation, since the numbers and
+    # the time of a hit would tell its visitor what others have asked. All that have none share.
+    cache_salt: str = field(default="", repr=False)
     media: MediaOptions = field(default_factory=MediaOptions)
 
     def __post_init__(self) -> None:
@@ -115,6 +118,10 @@ class Engine(Protocol):
 
     def warm_up(self) -> None:
         """Measures once what `estimate` needs, so that no later call has to. Does nothing where nothing is needed."""
+        ...
+
+    def forget(self, cache_salt: str) -> None:
+        """Frees what is cached under a salt: its conversation is over. Callable from any thread; never waits."""
         ...
 
     def prepare(self, messages: Sequence[Message], options: GenerationOptions) -> PromptTrace:

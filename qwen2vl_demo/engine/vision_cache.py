@@ -8,31 +8,37 @@ import torch
 from torch import Tensor
 
 from qwen2vl_demo.geometry import TEMPORAL_PATCH_SIZE, Grid
-from qwen2vl_demo.lru_cache import LRUCache
+from qwen2vl_demo.lru_cache import CacheBudget, LRUCache
 from qwen2vl_demo.model.qwen2vl import Qwen2VL
 from qwen2vl_demo.processing.image import ImageConfig, VisionInput
 from qwen2vl_demo.processing.patches import patchify
 
 PIECE_PATCHES = 16_384  # patches encoded at a time; a clip may be cut, since its temporal slices do not see each other
-CACHE_BYTES = 256 * 2**20  # merged tokens kept for follow-up questions
 
 
 class VisionCache:
-    """Merged tokens by content: the same pixels at the same size are encoded once. Thread-safe."""
+    """Merged tokens by content: the same pixels at the same size are encoded once under each salt. Thread-safe."""
 
-    def __init__(self, max_bytes: int = CACHE_BYTES) -> None:
-        self._tokens: LRUCache[tuple[str, Grid], Tensor] = LRUCache(max_bytes, weight=lambda tokens: tokens.nbytes)
+    def __init__(self, budget: CacheBudget) -> None:
+        self._tokens: LRUCache[tuple[str, str, Grid], Tensor] = LRUCache(budget, weight=lambda tokens: tokens.nbytes)
 
-    def get(self, medium: VisionInput) -> Tensor | None:
-        """The merged tokens (M, C) of a picture or clip; None if they are not cached."""
-        return self._tokens.get((medium.digest, medium.grid_thw))
+    def get(self, salt: str, medium: VisionInput) -> Tensor | None:
+        """The merged tokens (M, C) of a picture or clip; None if they are not cached under this salt."""
+        return self._tokens.get((salt, medium.digest, medium.grid_thw))
 
-    def contains(self, digest: str, grid: Grid) -> bool:
-        """Whether the merged tokens of these pixels are cached. Does not count as use."""
-        return (digest, grid) in self._tokens
+    def contains(self, salt: str, digest: str, grid: Grid) -> bool:
+        """Whether the merged tokens of these pixels are cached under this salt. Does not count as use."""
+        return (salt, digest, grid) in self._tokens
 
-    def put(self, medium: VisionInput, tokens: Tensor) -> None:
-        self._tokens.put((medium.digest, medium.grid_thw), tokens)
+    def put(self, salt: str, medium: VisionInput, tokens: Tensor) -> None:
+        self._tokens.put((salt, medium.digest, medium.grid_thw), tokens)
+
+    def forget(self, salt: str) -> None:
+        """Drops the merged tokens of a conversation."""
+        self._tokens.remove(lambda key: key[0] == salt)
+
+    def clear(self) -> None:
+        self._tokens.clear()
 
 
 @torch.inference_mode()

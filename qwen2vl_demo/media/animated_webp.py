@@ -15,7 +15,7 @@ from qwen2vl_demo.geometry import Size
 from qwen2vl_demo.media.file_type import identify_image
 from qwen2vl_demo.media.rgb import to_rgb
 from qwen2vl_demo.media.source import MediaFile, MediaLimits
-from qwen2vl_demo.media.timeline import Timeline, from_times
+from qwen2vl_demo.media.timeline import Timeline, from_times, shown_ms
 
 
 class AnimatedWebP:
@@ -23,6 +23,7 @@ class AnimatedWebP:
 
     timeline: Timeline
     original_size: Size
+    notices: tuple[str, ...] = ()
 
     def __init__(self, media: MediaFile, limits: MediaLimits) -> None:
         self._media = media
@@ -61,7 +62,7 @@ def _resized(frame: PIL.Image.Image, out: np.ndarray) -> np.ndarray:
 
 
 def _durations(data: bytes) -> list[int]:
-    """The duration of each frame in ms, from the file's ANMF chunks. PIL knows it only after decoding the frame.
+    """How long each frame is shown in ms, from the file's ANMF chunks. PIL knows it only after decoding the frame.
 
     A RIFF chunk is a name, a little-endian length and that many bytes, padded to an even count. Bytes 12 to 14 of
     ANMF are the duration. (WebP container specification, section "Animation".)
@@ -70,6 +71,6 @@ def _durations(data: bytes) -> list[int]:
     while offset + 8 <= len(data):
         name, length = data[offset : offset + 4], int.from_bytes(data[offset + 4 : offset + 8], "little")
         if name == b"ANMF":
-            durations.append(int.from_bytes(data[offset + 20 : offset + 23], "little"))
+            durations.append(shown_ms(int.from_bytes(data[offset + 20 : offset + 23], "little")))
         offset += 8 + length + length % 2
     return durations

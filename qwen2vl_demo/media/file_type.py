@@ -7,6 +7,7 @@ refer to other files (playlists, concatenation scripts) are not listed.
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,9 +37,10 @@ from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.media import webp
 from qwen2vl_demo.media.coded_colours import BROADCAST_TRANSFERS, SRGB_TRANSFER, UNSPECIFIED, from_code_points
 from qwen2vl_demo.media.jpeg import open_jpeg
+from qwen2vl_demo.media.motion_jpeg import is_motion_jpeg
 from qwen2vl_demo.media.png import open_png
 from qwen2vl_demo.media.source import DEFAULT_LIMITS, MediaFile, MediaLimits, Source, check_size, open_source
-from qwen2vl_demo.media.tiff import open_tiff
+from qwen2vl_demo.media.tiff import open_tiff, raw_photo
 from qwen2vl_demo.media.tiff import pages as tiff_pages
 
 Kind = Literal["image", "video", "pdf"]
@@ -64,13 +66,32 @@ VIDEO_ENDINGS = {
     "webm": "webm",
     "avi": "avi",
     "gif": "gif",
-    "mpegts": "ts",
+    "mpegts": "ts",  # or m2ts, by the distance of its packets
     "mpeg": "mpg",
     "ogg": "ogv",
     "flv": "flv",
     "asf": "wmv",
+    "mxf": "mxf",
+    "ivf": "ivf",
+    "yuv4mpegpipe": "y4m",
+    "mjpeg": "mjpeg",
+    "h264": "h264",  # the codecs' own streams, without a container
+    "hevc": "h265",
+    "mpegvideo": "m2v",
+    "dv": "dv",
 }
-ENDINGS = tuple(dict.fromkeys([*IMAGE_ENDINGS.values(), *VIDEO_ENDINGS.values(), "mov"]))
+# FFmpeg finds traces of these in other files as well, such as a PDF. They are considered only if a file begins so.
+SIGNATURES = {
+    "mxf": re.compile(rb"\x06\x0e\x2b\x34"),
+    "ivf": re.compile(rb"DKIF"),
+    "yuv4mpegpipe": re.compile(rb"YUV4MPEG2 "),
+    "mjpeg": re.compile(rb"\xff\xd8\xff"),
+    "h264": re.compile(rb"\0\0+\x01"),
+    "hevc": re.compile(rb"\0\0+\x01"),
+    "mpegvideo": re.compile(rb"\0\0+\x01\xb3"),
+    "dv": re.compile(rb"\x1f\x07\0"),
+}
+ENDINGS = tuple(dict.fromkeys([*IMAGE_ENDINGS.values(), *VIDEO_ENDINGS.values(), "mov", "m2ts"]))
 SUPPORTED = "PNG, JPEG, WebP, GIF, HEIC, TIFF, BMP, MP4, MOV, WebM, MKV, AVI or PDF"
 NOUNS: dict[Kind, str] = {"image": "a picture", "video": "a video", "pdf": "a PDF"}
 READ_BYTES = 256 * 1024  # size of FFmpeg's reads; its default of 32 KiB calls into Python eight times as often
@@ -82,6 +103,10 @@ AUDIO = (b"ID3", b"fLaC", b"caff", b"#!AMR", b"FORM", b"\xff\xfb", b"\xff\xf3", 
 AVIF_BRANDS = (b"avif", b"avis")
 HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs")
 PICTURE_BRANDS = (b"mif1", b"mif2", b"msf1", b"miaf")  # pictures of either kind
+
+# First bytes of raw photos that are no TIFF files: Olympus, Panasonic, Fujifilm, Canon (two), Sigma, Minolta
+RAW_PHOTOS = (b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FUJIFILMCCD-RAW", b"FOVb", b"\0MRM", b"II\x1a\0\0\0HEAPCCDR")
+RAW_BRAND = b"crx "  # Canon's newer ones
 
 pillow_heif.register_heif_opener()
 
@@ -112,6 +137,8 @@ def identify_file(source: str | Path | bytes, limits: MediaLimits = DEFAULT_LIMI
 
 def identify(media: MediaFile) -> FileType:
     """`identify_file` for an open file."""
+    if is_motion_jpeg(media):
+        return FileType("video", VIDEO_ENDINGS["mjpeg"])
     if name := image_format(media):
         try:
             document = name == "TIFF" and len(tiff_pages(media.file, media.label)) > 1
@@ -219,12 +246,15 @@ def _is_animated(media: MediaFile, name: str) -> bool:
 @contextmanager
 def open_container(media: MediaFile, limits: MediaLimits) -> Iterator[av.container.InputContainer]:
     """Context manager that opens the file with FFmpeg. Raises whatever PyAV raises, also for a demuxer not listed."""
+    motion_jpeg = is_motion_jpeg(media)
+    demuxers = [name for name in VIDEO_ENDINGS if name not in SIGNATURES or SIGNATURES[name].match(media.head)]
     file = media.rewound()
     unnamed = SimpleNamespace(read=file.read, seek=file.seek, tell=file.tell)  # keeps the name from being considered
     with av.open(
         unnamed,
         mode="r",
-        options={"format_whitelist": ",".join(VIDEO_ENDINGS), **decoder_options(limits)},
+        format="mjpeg" if motion_jpeg else None,  # FFmpeg takes it for single pictures, which are not listed
+        options={"format_whitelist": ",".join(demuxers), **decoder_options(limits)},
         metadata_errors="ignore",  # a title in a legacy encoding does not matter here
         buffer_size=READ_BYTES,
         io_open=_refuse_other_files,
@@ -250,6 +280,8 @@ def _video_ending(demuxer: str, head: bytes) -> str:
     name = demuxer.partition(",")[0]
     if name == "mov" and (head[8:12] == b"qt  " if head[4:8] == b"ftyp" else head[4:8] in QUICKTIME_ATOMS):
         return "mov"
+    if name == "mpegts" and head[4:5] == head[196:197] == b"G":  # a time stamp before each packet
+        return "m2ts"
     if name == "matroska" and b"webm" in head[:64]:
         return "webm"
     return VIDEO_ENDINGS[name]
@@ -262,6 +294,8 @@ def _refuse_other_files(url: str, flags: int, options: dict[str, str]) -> None:
 def _unknown(media: MediaFile) -> UserError:
     """The error for a file of no supported type, as specific as its first bytes allow."""
     label, start = media.label, media.head.lstrip()[:1024].lower()
+    if media.head.startswith(RAW_PHOTOS) or media.head[4:12] == b"ftyp" + RAW_BRAND:
+        return raw_photo(label)
     if _is_text(media.head):
         if start.startswith((b"<!doctype html", b"<html")):
             return UserError(f"{label} is a web page, not a picture or video; download the file itself and send that.")

@@ -6,7 +6,11 @@ What the visitor should know about a picture that was opened (its end is missing
 
 from __future__ import annotations
 
+from contextlib import suppress
+
+import numpy as np
 import PIL.Image
+from PIL import ImageFile
 from PIL.Image import Transpose
 
 from qwen2vl_demo.errors import UserError
@@ -40,6 +44,9 @@ UPRIGHT = {
 }
 NOTICES, ORIGINAL_SIZE = "notices", "original_size"  # keys in the `info` of a picture that was opened
 MAX_MISSING = 0.05  # share of a picture that may be missing at its end
+TRUNCATED = "image file is truncated"  # the beginning of Pillow's message
+CUT_OFF = "The file is cut off: at its end {} missing. Save or export it again to get all of it."
+BLACK, WHITE = 0, 1
 MAX_REDUCTION = 8  # of a JPEG's sides while it is decoded; 2 and 4 are possible as well
 MAX_SCANNED_PIXELS = 4_000_000_000  # pixels times scans of such a JPEG; a decoder does about 300 million a second
 MAX_COEFFICIENT_BYTES = 1_000_000_000  # of a JPEG that is not coded in one pass; 120 million pixels need 720 MB
@@ -52,9 +59,9 @@ def open_image(
 
     Of an animation the first frame is taken. The result is a new image also where `source` is a PIL image, which is
     not modified. Of a TIFF the picture at `directory` of its chain is taken, by default the first page. `label`
-    replaces the file's name in error messages. A JPEG above `limits.max_image_pixels` is decoded
-    at a half, a quarter or an eighth of its size; `original_size(picture)` is that of the file. Of a JPEG whose end is
-    missing, up to MAX_MISSING are left grey. Raises UserError for anything that is not a picture, is truncated, or
+    replaces the file's name in error messages. A JPEG above `limits.max_image_pixels` is decoded at a half, a quarter
+    or an eighth of its size; `original_size(picture)` is that of the file. Of a JPEG or PNG, up to MAX_MISSING may be
+    missing at its end. Raises UserError for anything that is not a picture, is truncated, or
     exceeds `limits`; the number of pixels is checked before decoding.
     """
     if isinstance(source, PIL.Image.Image):
@@ -75,14 +82,10 @@ def open_image(
         if isinstance(image, JpegPicture):
             image, found = _decoded_jpeg(media, image, limits)
         else:
-            check_size(media.label, *size, limits, image.format)
-            check_aspect_ratio(*size)
-            image.load()
-            size, found = (image.height, image.width), ()
-        picture, orientation = to_rgb(image), _orientation(image)
-        reduced = size != (picture.height, picture.width)
-        image.close()  # its memory is needed for turning
-        picture = _upright(picture, orientation)
+            image, found = _decoded(media, image, limits)
+            size = (image.height, image.width)  # some formats are turned while they are decoded
+        reduced = size != (image.height, image.width)
+        picture, orientation = upright_rgb(image)
         if found:
             picture.info[NOTICES] = found
         if reduced:
@@ -98,6 +101,43 @@ def notices(picture: PIL.Image.Image) -> tuple[str, ...]:
 def original_size(picture: PIL.Image.Image) -> Size:
     """The size, upright, of the file from which `open_image` decoded this picture."""
     return picture.info.get(ORIGINAL_SIZE, (picture.height, picture.width))
+
+
+def _decoded(
+    media: MediaFile, image: ImageFile.ImageFile, limits: MediaLimits
+) -> tuple[ImageFile.ImageFile, tuple[str, ...]]:
+    """A picture that is no JPEG with its pixels, and the notices about it."""
+    check_size(media.label, image.height, image.width, limits, image.format)
+    check_aspect_ratio(image.height, image.width)
+    try:
+        image.load()
+        return image, ()
+    except OSError as error:
+        if image.format != "PNG" or not str(error).startswith(TRUNCATED):
+            raise
+    image, missing = _decoded_as_far_as_possible(media, limits)
+    return image, (CUT_OFF.format(f"{missing:.1%} of the picture is"),)
+
+
+def _decoded_as_far_as_possible(media: MediaFile, limits: MediaLimits) -> tuple[ImageFile.ImageFile, float]:
+    """A cut PNG, white where it is missing, and the share that is. It is decoded onto black and onto white: what
+    differs was not decoded. Only the end is compared; nothing may be missing before it."""
+    ends = []
+    for fill in (BLACK, WHITE):
+        image = identify_image(media, limits)
+        level = fill * (65535 if image.mode.startswith("I;16") else 255)
+        image.im = PIL.Image.new(image.mode, image.size, (level,) * len(image.getbands())).im
+        with suppress(OSError):
+            image.load()
+        image.tile = []  # nothing more to decode
+        top = image.height - int(MAX_MISSING * image.height) - 2
+        ends.append(np.asarray(image.crop((0, max(0, top), image.width, image.height))))
+    differs = ends[0] != ends[1]
+    missing = differs if differs.ndim == 2 else differs.any(axis=-1)  # (rows, width)
+    share = float(missing.sum()) / (image.height * image.width)
+    if missing[:2].any() or share > MAX_MISSING:
+        raise OSError("too much of the picture is missing")
+    return image, share
 
 
 def _decoded_jpeg(media: MediaFile, image: JpegPicture, limits: MediaLimits) -> tuple[JpegPicture, tuple[str, ...]]:
@@ -132,14 +172,14 @@ def _decoded_jpeg(media: MediaFile, image: JpegPicture, limits: MediaLimits) -> 
     try:
         return _loaded(image, reduction), tuple(found)
     except OSError as error:
-        if not str(error).startswith("image file is truncated") or not complete:
+        if not str(error).startswith(TRUNCATED) or not complete:
             raise
     image = _loaded(jpeg.open_jpeg(media.file, jpeg.END), reduction)
     missing = jpeg.missing_share(image, MAX_MISSING)
     if missing > MAX_MISSING:
         raise OSError(f"{missing:.0%} of the picture are missing")
     lost = f"{missing:.1%} of the picture is" if missing else "the finest details of the picture are"
-    found.append(f"The file is cut off: at its end {lost} missing. Save or export it again to get all of it.")
+    found.append(CUT_OFF.format(lost))
     return image, tuple(found)
 
 
@@ -148,6 +188,13 @@ def _loaded(image: JpegPicture, reduction: int) -> JpegPicture:
         image.draft(image.mode, (image.width // reduction, image.height // reduction))
     image.load()
     return image
+
+
+def upright_rgb(image: ImageFile.ImageFile) -> tuple[PIL.Image.Image, int]:
+    """A decoded picture as an RGB one that stands upright, and the EXIF orientation that it had. Frees `image`."""
+    picture, orientation = to_rgb(image), _orientation(image)
+    PIL.Image.Image.close(image)  # frees the pixels, as turning needs memory, and leaves the file open
+    return _upright(picture, orientation), orientation
 
 
 def _upright(picture: PIL.Image.Image, orientation: int) -> PIL.Image.Image:

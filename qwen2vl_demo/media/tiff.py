@@ -112,6 +112,9 @@ def open_tiff(file: BinaryIO, label: str, index: int | None = None) -> TiffPictu
     try:
         picture = TiffPicture(file)
         picture.seek(index)
+        if picture.tag_v2.get(PLANAR) == SEPARATE and picture.tag_v2.get(SAMPLES, 1) == 1:
+            picture.tag_v2[PLANAR] = 1  # one plane is one plane, but Pillow would read its samples in another way
+            picture._setup()
     except (SyntaxError, KeyError) as error:
         if variant := _variant(file, index):
             raise _unreadable(label, variant) from error

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 DEFAULT_RATE = Fraction(25)  # frames per second of a file that states neither a rate nor any time
+TOO_SHORT_MS, SHORT_MS = 10, 100  # measured in Chromium: 10 ms are shown for 100 ms, 11 ms for 11 ms
+MAX_RATE = 1000  # a higher one is a time base that was taken for a rate
 
 
 @dataclass(frozen=True)
@@ -51,8 +53,13 @@ def _since_first(times: Sequence[Fraction]) -> tuple[float, ...]:
 
 def from_rate(total: int, claimed_rate: Fraction | None) -> Timeline:
     """Builds the timeline of a file without timestamps: evenly spaced frames."""
-    rate = claimed_rate if claimed_rate and claimed_rate > 0 else DEFAULT_RATE
+    rate = claimed_rate if claimed_rate and 0 < claimed_rate <= MAX_RATE else DEFAULT_RATE
     return from_times([i / rate for i in range(total)], 1 / rate, rate, Fraction(0))
+
+
+def shown_ms(delay: int) -> int:
+    """How long browsers show a frame of a GIF or WebP animation, in ms: up to 10 ms is taken for a mistake."""
+    return SHORT_MS if delay <= TOO_SHORT_MS else delay
 
 
 def _not_above(rate: Fraction, total: int) -> float:

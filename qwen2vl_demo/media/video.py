@@ -35,13 +35,17 @@ class Clip:
     indices: tuple[int, ...]  # index of each sampled frame among the clip's frames in presentation order
     total_frames: int  # in the clip
     source_fps: float  # frames per second in the clip, on average
-    original_size: Size  # of the clip's frames, after rotation, with square pixels
+    original_size: Size  # of the clip's largest sampled frame, cropped, after rotation, with square pixels
     thumbnail: np.ndarray | None = None  # (H, W, 3) uint8, the first frame; None if not requested or not resized
+    notices: tuple[str, ...] = ()  # sentences about what was not read exactly as the file says
 
 
 class _Reader(Protocol):
     timeline: Timeline
     original_size: Size
+
+    @property
+    def notices(self) -> tuple[str, ...]: ...
 
     def read(
         self, timeline: Timeline, indices: Sequence[int], out: np.ndarray, first: np.ndarray | None = None
@@ -79,14 +83,15 @@ def read_video(
                 timeline.total, timeline.fps, fps=fps, min_frames=min_frames, max_frames=max_frames
             )
             indices = geometry.sample_indices(timeline.total, count).tolist()
-            height, width = resize(count, reader.original_size)
+            size = reader.original_size
+            height, width = resize(count, size)
             distinct = sorted(set(indices))
-            wanted = thumbnail and (height, width) != reader.original_size
+            wanted = thumbnail and (height, width) != size
             with decode_errors(media.label, "video"):
                 frames = np.empty((count, height, width, 3), np.uint8)
-                first = np.empty((1, *thumbnail_size(reader.original_size), 3), np.uint8) if wanted else None
+                first = np.empty((1, *thumbnail_size(size), 3), np.uint8) if wanted else None
                 found = reader.read(timeline, distinct, frames[: len(distinct)], first)
-            if found == timeline:
+            if found == timeline and reader.original_size == size:
                 frames[len(distinct) :] = frames[len(distinct) - 1]  # only the last frame is ever repeated
                 return Clip(
                     frames=frames,
@@ -94,8 +99,9 @@ def read_video(
                     indices=tuple(indices),
                     total_frames=timeline.total,
                     source_fps=timeline.fps,
-                    original_size=reader.original_size,
+                    original_size=size,
                     thumbnail=None if first is None else first[0],
+                    notices=reader.notices,
                 )
             timeline = found
     raise UserError(f"{media.label} shows other frames each time it is decoded; convert it to MP4 (H.264).")

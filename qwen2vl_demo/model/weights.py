@@ -7,18 +7,22 @@ Every automatic choice comes with its reason, for people.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from qwen2vl_demo.config import Qwen2VLConfig, TextConfig, read_json_object
+from qwen2vl_demo.config import Qwen2VLConfig, TextConfig, read_json_object, shown
 from qwen2vl_demo.errors import UserError
+from qwen2vl_demo.memory import total_memory
 from qwen2vl_demo.model.decoder import WeightKind
 from qwen2vl_demo.model.qwen2vl import Qwen2VL
 from qwen2vl_demo.resources import NANO
@@ -29,6 +33,10 @@ FILES = [*SMALL_FILES, "*.safetensors"]  # ... and to generate answers
 # On a CPU a second copy of the weights, in bfloat16, is made for decoding where that is clearly faster and worth it.
 MIN_GAIN = 1.3  # times as fast
 MIN_DECODE_BYTES = 1 << 28  # of weights that a token reads; smaller models are fast enough as they are
+MAX_INDEX_BYTES = 16 * 2**20
+MAX_SHARDS = 1000
+FLOATS = ("F64", "F32", "F16", "BF16")  # types of weights, as safetensors calls them
+REPEATED = "lm_head.weight"  # some saves repeat the tied embedding
 MEMORY_SHARE = 0.85  # of the free memory that weights may take
 
 
@@ -90,10 +98,15 @@ def weight_files(directory: Path) -> list[Path]:
     """The checkpoint's safetensors files: all that the index names, or the single one. Raises UserError."""
     index = directory / "model.safetensors.index.json"
     if index.exists():
-        weight_map = read_json_object(index).get("weight_map")
+        weight_map = read_json_object(index, MAX_INDEX_BYTES).get("weight_map")
         if not isinstance(weight_map, dict) or not all(isinstance(name, str) for name in weight_map.values()):
             raise UserError(f"{index} cannot be read; take the file again from its source.")
         names = sorted(set(weight_map.values()))
+        if len(names) > MAX_SHARDS:
+            raise UserError(f"{index} names {len(names):,} weight files; take the file again from its source.")
+        for name in names:
+            if not re.fullmatch(r"[\w.-]{1,200}\.safetensors", name, re.ASCII):
+                raise UserError(f"{index} names {shown(name)}, which is no weight file beside it; take it again.")
         missing = [name for name in names if not (directory / name).is_file()]
         if missing:
             raise UserError(
@@ -117,14 +130,49 @@ def canonical_name(key: str) -> str:
     return key
 
 
-def _tensors(directory: Path) -> Iterator[tuple[str, Tensor]]:
+@contextlib.contextmanager
+def _shard(path: Path) -> Iterator[Any]:
+    """An open weight file."""
+    try:
+        with safe_open(path, framework="pt") as shard:
+            yield shard
+    except (SafetensorError, OSError) as broken:
+        reason = str(broken)[:200]
+        raise UserError(f"{path} is damaged ({reason}); download it again.") from None
+
+
+def _check_tensors(directory: Path, expected: Mapping[str, torch.Size], tied: bool) -> None:
+    """Compares names, shapes and types in the headers of the weight files with what is `expected`, before any tensor
+    is read. Raises UserError."""
+    found: set[str] = set()
     for path in weight_files(directory):
-        try:
-            with safe_open(path, framework="pt") as shard:
-                for key in shard.keys():  # noqa: SIM118 - a safe_open is no mapping
-                    yield canonical_name(key), shard.get_tensor(key)
-        except (SafetensorError, OSError) as broken:
-            raise UserError(f"{path} is damaged ({broken}); download it again.") from None
+        with _shard(path) as shard:
+            for key in shard.keys():  # noqa: SIM118 - a safe_open is no mapping
+                name, tensor = canonical_name(key), shard.get_slice(key)
+                if name == REPEATED and tied:
+                    continue
+                if name not in expected:
+                    raise UserError(
+                        f"{directory} holds a tensor {name[:200]} that a Qwen2-VL of its config.json does not have."
+                    )
+                if name in found:
+                    raise UserError(f"{directory} holds {name} twice; download the checkpoint again.")
+                if (shape := tensor.get_shape()) != list(expected[name]):
+                    raise UserError(
+                        f"{directory}: {name} has the shape {shape} but config.json asks for "
+                        f"{list(expected[name])}; the weights and the config do not belong together."
+                    )
+                if (kind := tensor.get_dtype()) not in FLOATS:
+                    raise UserError(
+                        f"{directory}: {name} holds numbers of the type {kind}; choose a checkpoint with weights of "
+                        f"{', '.join(FLOATS)}."
+                    )
+                found.add(name)
+    if missing := sorted(expected.keys() - found):
+        raise UserError(
+            f"{directory} lacks {len(missing)} of {len(expected)} tensors, the first is {missing[0]}; "
+            "download the checkpoint again."
+        )
 
 
 def load_model(directory: Path, *, device: torch.device, dtype: torch.dtype) -> Qwen2VL:
@@ -136,24 +184,19 @@ def load_model(directory: Path, *, device: torch.device, dtype: torch.dtype) -> 
     with torch.device("meta"):
         model = Qwen2VL(config)
     expected = {name: tensor.shape for name, tensor in model.state_dict().items()}
-    state: dict[str, Tensor] = {}
-    for name, tensor in _tensors(directory):
-        if name == "lm_head.weight" and config.text.tie_word_embeddings:
-            continue  # some saves repeat the tied embedding
-        if name not in expected:
-            raise UserError(f"{directory} holds a tensor {name} that a Qwen2-VL of its config.json does not have.")
-        if tensor.shape != expected[name]:
-            raise UserError(
-                f"{directory}: {name} has the shape {list(tensor.shape)} but config.json asks for "
-                f"{list(expected[name])}; the weights and the config do not belong together."
-            )
-        state[name] = tensor.to(device=device, dtype=dtype)
-    missing = sorted(expected.keys() - state.keys())
-    if missing:
+    _check_tensors(directory, expected, config.text.tie_word_embeddings)
+    size, total = sum(shape.numel() for shape in expected.values()) * dtype.itemsize, total_memory()
+    if device.type == "cpu" and total is not None and size > total:
         raise UserError(
-            f"{directory} lacks {len(missing)} of {len(expected)} tensors, the first is {missing[0]}; "
-            "download the checkpoint again."
+            f"The weights in {directory} take {size / 2**30:.1f} GB as {str(dtype).removeprefix('torch.')}, and there "
+            f"are {total / 2**30:.1f} GB of memory; choose a smaller model."
         )
+    state: dict[str, Tensor] = {}
+    for path in weight_files(directory):
+        with _shard(path) as shard:
+            for key in shard.keys():  # noqa: SIM118 - a safe_open is no mapping
+                if (name := canonical_name(key)) in expected:
+                    state[name] = shard.get_tensor(key).to(device=device, dtype=dtype)
     model.load_state_dict(state, strict=True, assign=True)
     return model.requires_grad_(False).eval()
 

@@ -9,22 +9,21 @@ the grounding tokens become special again, because the model wrote them.
 
 from __future__ import annotations
 
-import json
+import hashlib
 import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal
 
-import jinja2
-import jinja2.ext
-import jinja2.sandbox
 import numpy as np
 
+from qwen2vl_demo.config import read_json_object, read_text
 from qwen2vl_demo.errors import UserError
+from qwen2vl_demo.processing import template_worker
 from qwen2vl_demo.processing.messages import Message, Text, Video
+from qwen2vl_demo.processing.template_process import TemplateProcess
 from qwen2vl_demo.processing.tokenizer import GROUNDING_TOKENS, IMAGE_PAD, VIDEO_PAD, SpecialRun, Tokenizer
 
 # The template of Qwen2-VL, for checkpoints without one, and for nano. It writes no newlines but those in its strings.
@@ -57,6 +56,15 @@ BUILT_IN_TEMPLATE = r"""
 {%- endfor -%}
 {%- if add_generation_prompt -%}{{- '<|im_start|>assistant\n' -}}{%- endif -%}
 """
+MAX_TEMPLATE = 256 * 1024  # characters
+# Rendered in this process, since they are known to end; others in one of their own.
+_KNOWN_TEMPLATES = frozenset(
+    {
+        hashlib.sha256(BUILT_IN_TEMPLATE.encode()).hexdigest(),
+        "a0bc6f6fc7a29a80017a433e8f03a1cc1236e838a944a2d034295a60c4f2fddb",  # that of the released checkpoints
+        "f6c6a03eb79f0ec5366185431bea54dd1422b6c16f50acf4a853b59fea2c6970",  # the one with which nano was trained
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -82,21 +90,23 @@ class ChatTemplate:
     """A compiled template. Rendering is thread-safe."""
 
     def __init__(self, source: str, origin: str = "the chat template") -> None:
-        """Compiles Jinja source in a sandbox, with the settings of transformers. Raises UserError."""
+        """Compiles Jinja source, with the settings of transformers. Raises UserError.
+
+        A template other than the known ones runs in a process of its own, with limits of time and memory.
+        """
         self.source = source
         self.origin = origin  # the name of the file, for error messages
-        environment = jinja2.sandbox.ImmutableSandboxedEnvironment(
-            trim_blocks=True, lstrip_blocks=True, extensions=[jinja2.ext.loopcontrols]
-        )
-        environment.filters["tojson"] = _to_json
-        environment.globals["raise_exception"] = _raise_exception
-        environment.globals["strftime_now"] = lambda layout: datetime.now().strftime(layout)
-        try:
-            self._template = environment.from_string(source)
-        except jinja2.TemplateError as broken:
-            raise UserError(
-                f"{origin} is not a valid Jinja template ({broken}); take it again from its source."
-            ) from None
+        if len(source) > MAX_TEMPLATE:
+            raise UserError(f"{origin} holds a template of {len(source):,} characters; take it again from its source.")
+        self._template, self._process = None, None
+        if _digest(source) in _KNOWN_TEMPLATES:
+            self._template, opened = template_worker.opening(source)
+        else:
+            self._process = TemplateProcess(source)
+            opened = self._process.open()
+        if "text" not in opened:
+            reason = opened.get("invalid") or opened["broken"]
+            raise UserError(f"{origin} is not a valid Jinja template ({reason}); take it again from its source.")
 
     @classmethod
     def from_directory(cls, path: str | Path) -> ChatTemplate:
@@ -118,14 +128,23 @@ class ChatTemplate:
 
         Raises UserError, with the template's message, where it refuses the conversation.
         """
-        try:
-            return self._template.render(
-                messages=messages, add_vision_id=add_vision_id, add_generation_prompt=add_generation_prompt
+        request = {
+            "messages": list(messages),
+            "add_vision_id": add_vision_id,
+            "add_generation_prompt": add_generation_prompt,
+        }
+        if self._process is not None:
+            answer = self._process.render(request)
+        else:
+            assert self._template is not None
+            answer = template_worker.reply(self._template, request)
+        if "refused" in answer:
+            raise UserError(f"{self.origin} refuses this conversation: {answer['refused']}.")
+        if "text" not in answer:
+            raise UserError(
+                f"{self.origin} cannot lay out this conversation ({answer.get('broken') or answer['invalid']})."
             )
-        except jinja2.TemplateError as refused:
-            raise UserError(f"{self.origin} refuses this conversation: {refused}.") from None
-        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as broken:
-            raise UserError(f"{self.origin} cannot lay out this conversation ({broken}).") from None
+        return answer["text"]
 
 
 def encode_chat(
@@ -255,21 +274,14 @@ def _grounded(text: str, tokenizer: Tokenizer) -> list[str | SpecialRun]:
 
 
 def _template_of(file: Path) -> str | None:
-    """The Jinja source in one of the files that may contain it; None if it does not."""
-    try:
-        text = file.read_text(encoding="utf-8")
-        source = text if file.suffix == ".jinja" else json.loads(text).get("chat_template")
-    except (AttributeError, UnicodeDecodeError, json.JSONDecodeError) as broken:
-        raise UserError(f"{file} cannot be read ({broken}); take the file again from its source.") from None
+    """The Jinja source in one of the files that may contain it; None if it does not. Raises UserError."""
+    if file.suffix == ".jinja":
+        return read_text(file)
+    source = read_json_object(file).get("chat_template")
     if isinstance(source, list):  # several named templates
         source = next((t.get("template") for t in source if isinstance(t, dict) and t.get("name") == "default"), None)
     return source if isinstance(source, str) else None
 
 
-def _to_json(value: Any, ensure_ascii: bool = False, indent: int | None = None) -> str:
-    # Jinja's own filter escapes for HTML, which no prompt wants
-    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent)
-
-
-def _raise_exception(sentence: str) -> NoReturn:
-    raise jinja2.TemplateError(sentence)
+def _digest(source: str) -> str:
+    return hashlib.sha256(source.encode("utf-8", "surrogatepass")).hexdigest()

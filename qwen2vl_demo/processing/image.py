@@ -8,7 +8,6 @@ that decode untrusted files, so nothing here imports torch.
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,13 +17,14 @@ import numpy as np
 import PIL.Image
 
 from qwen2vl_demo import geometry
-from qwen2vl_demo.config import VisionConfig
+from qwen2vl_demo.config import VisionConfig, read_json_object, shown
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.geometry import Grid, Size
 from qwen2vl_demo.media import MediaLimits, image_thumbnail, notices, open_image, original_size, read_video
 from qwen2vl_demo.processing import messages
 from qwen2vl_demo.processing.messages import MediaOptions
 
+MOST_PIXELS = 4 * geometry.MAX_PIXELS  # that a checkpoint may ask for; more would take all memory
 BICUBIC = 3  # PIL's number, `resample` in the checkpoints' preprocessor_config.json
 
 
@@ -45,54 +45,65 @@ class ImageConfig:
 
     def __post_init__(self) -> None:
         _require(
-            0 < self.min_pixels <= self.max_pixels,
-            f"min_pixels is {self.min_pixels} and max_pixels is {self.max_pixels}",
+            0 < self.min_pixels <= self.max_pixels <= MOST_PIXELS,
+            f"min_pixels is {shown(self.min_pixels)} and max_pixels is {shown(self.max_pixels)}",
         )
         _require(len(self.image_mean) == 3 and len(self.image_std) == 3, "image_mean and image_std need 3 numbers each")
         _require(min(self.image_std) > 0, f"image_std {list(self.image_std)} must be above 0")
+        _require(
+            max(*map(abs, self.image_mean), *self.image_std, 1 / min(self.image_std), self.rescale) < 1e4
+            and self.rescale > 0,
+            f"image_mean {list(self.image_mean)}, image_std {list(self.image_std)} and rescale_factor {self.rescale} "
+            "are out of range",
+        )
 
     @classmethod
     def from_dict(cls, raw: dict[str, Any], vision: VisionConfig | None = None) -> ImageConfig:
         """Reads both layouts: `min_pixels`/`max_pixels`, and `size` with `shortest_edge`/`longest_edge` (areas in
         pixels, despite their names). Raises UserError, also for patch sizes that differ from those of `vision`."""
         size = raw.get("size") or {}
-        _require(isinstance(size, dict), f"its size is {size!r}")
+        _require(isinstance(size, dict), f"its size is {shown(size)}")
         _require(
-            raw.get("resample", BICUBIC) == BICUBIC, f"its resample is {raw.get('resample')}, not {BICUBIC} (bicubic)"
+            raw.get("resample", BICUBIC) == BICUBIC,
+            f"its resample is {shown(raw.get('resample'))}, not {BICUBIC} (bicubic)",
         )
         if vision is not None:
             for key in ("patch_size", "temporal_patch_size", "merge_size"):
                 value, expected = raw.get(key, getattr(vision, key)), getattr(vision, key)
-                _require(value == expected, f"its {key} is {value} but config.json says {expected}")
+                _require(value == expected, f"its {key} is {shown(value)} but config.json says {expected}")
 
         def budget(old: str, new: str, default: int) -> int:
             candidates = (raw.get(old), size.get(old), size.get(new))
-            return int(next((value for value in candidates if value is not None), default))
+            value = next((value for value in candidates if value is not None), default)
+            return value if isinstance(value, int) else int(_number(value, old))
 
-        try:
-            return cls(
-                min_pixels=budget("min_pixels", "shortest_edge", cls.min_pixels),
-                max_pixels=budget("max_pixels", "longest_edge", cls.max_pixels),
-                image_mean=tuple(float(x) for x in raw.get("image_mean", cls.image_mean)),  # type: ignore[arg-type]
-                image_std=tuple(float(x) for x in raw.get("image_std", cls.image_std)),  # type: ignore[arg-type]
-                rescale=float(raw.get("rescale_factor", cls.rescale)),
-            )
-        except (TypeError, ValueError) as error:
-            raise UserError(f"This preprocessor_config.json holds something that is no number ({error}).") from None
+        def channels(key: str, default: tuple[float, float, float]) -> tuple[float, float, float]:
+            values = raw.get(key, default)
+            _require(isinstance(values, list | tuple) and len(values) == 3, f"{key} needs 3 numbers")
+            red, green, blue = (_number(value, key) for value in values)
+            return red, green, blue
+
+        return cls(
+            min_pixels=budget("min_pixels", "shortest_edge", cls.min_pixels),
+            max_pixels=budget("max_pixels", "longest_edge", cls.max_pixels),
+            image_mean=channels("image_mean", cls.image_mean),
+            image_std=channels("image_std", cls.image_std),
+            rescale=_number(raw.get("rescale_factor", cls.rescale), "rescale_factor"),
+        )
 
     @classmethod
     def from_file(cls, path: Path, vision: VisionConfig | None = None) -> ImageConfig:
         """Reads a preprocessor_config.json, or the `image_processor` part of a processor_config.json."""
-        try:
-            raw = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise UserError(
-                f"There is no {path.name} in {path.parent}; take the checkpoint's own file from its source."
-            ) from None
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise UserError(f"{path} is not valid JSON ({error}); take the file again from its source.") from None
-        _require(isinstance(raw, dict), "it is not a JSON object")
-        return cls.from_dict(raw.get("image_processor", raw), vision)
+        raw = read_json_object(path)
+        processor = raw.get("image_processor", raw)
+        _require(isinstance(processor, dict), f"its image_processor is {shown(processor)}")
+        return cls.from_dict(processor, vision)
+
+
+def _number(value: Any, key: str) -> float:
+    number = type(value) in (int, float)
+    _require(number and abs(value) < 1e15 and value == value, f"its {key} holds {shown(value)}, which is no number")
+    return float(value)
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,6 +206,7 @@ def load_video(
         timestamps=tuple(float(t) for t in clip.timestamps),
         frame_indices=tuple(int(i) for i in clip.indices),
         total_frames=int(clip.total_frames),
+        notices=clip.notices,
         thumbnail=clip.thumbnail,
     )
 

@@ -1,8 +1,8 @@
 """Turns a conversation into a prompt: pixels, token ids, positions and the record of them. Needs no weights.
 
 `Processor.process` has no side effects except for a bounded cache of decoded pictures and clips, so that a follow-up
-question does not decode a video again. It is safe to call from several threads. Whether a prompt fits into the context
-or into memory is checked by the engine.
+question does not decode a video again; what was decoded under another `cache_salt` is not found. It is safe to call
+from several threads. Whether a prompt fits into the context or into memory is checked by the engine.
 """
 
 from __future__ import annotations
@@ -14,16 +14,18 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import PIL.Image
 
 from qwen2vl_demo import geometry
 from qwen2vl_demo.config import Qwen2VLConfig
-from qwen2vl_demo.decoding import Decoding, InProcess
+from qwen2vl_demo.decoding import Decoding, InProcess, TooCostly
 from qwen2vl_demo.errors import Cancelled, UserError
 from qwen2vl_demo.geometry import PositionScheme, VisionSpan
-from qwen2vl_demo.lru_cache import LRUCache
+from qwen2vl_demo.lru_cache import CacheBudget, LRUCache
 from qwen2vl_demo.media import (
     FIRST_PAGES,
     MediaLimits,
@@ -33,14 +35,15 @@ from qwen2vl_demo.media import (
     open_document,
     page_name,
 )
+from qwen2vl_demo.memory import cache_bytes, total_memory
 from qwen2vl_demo.processing.chat import ChatTemplate, MediaSpan, encode_chat
 from qwen2vl_demo.processing.image import ImageConfig, VisionInput, load_image, load_video
 from qwen2vl_demo.processing.messages import Image, MediaOptions, Message, Source, Text, Video
 from qwen2vl_demo.processing.tokenizer import IMAGE_PAD, VIDEO_PAD, Tokenizer
 from qwen2vl_demo.trace import MediaTrace, PromptTrace
 
-CACHE_BYTES = 256 * 1024 * 1024  # decoded pixels kept for follow-up questions: about 7 pictures of the largest size
 MAX_DIGESTS = 1024  # files whose digest is remembered
+MAX_REFUSED = 1024  # files that are not opened again, since that was too costly
 POLL = 0.05  # seconds between two looks at `cancel`
 ROLES = ("system", "user", "assistant")
 
@@ -63,12 +66,13 @@ class Processor:
         tokenizer: Tokenizer,
         template: ChatTemplate,
         limits: MediaLimits | None = None,
-        cache_bytes: int = CACHE_BYTES,
+        budget: CacheBudget | None = None,
         decoding: Decoding | None = None,
     ) -> None:
         """Raises UserError for parts that do not match, such as a tokenizer with other placeholder ids than the
-        configuration. `cache_bytes` bounds the pixels that are kept for follow-up questions. `decoding` is where files
-        are decoded, by default in this process."""
+        configuration. `budget` bounds the bytes of pixels that are kept for follow-up questions, and of what an engine
+        keeps beside them; by default it is a share of this machine's memory. `decoding` is where files are decoded, by
+        default in this process."""
         for token, expected in (
             (IMAGE_PAD, config.image_token_id),
             (VIDEO_PAD, config.video_token_id),
@@ -80,6 +84,11 @@ class Processor:
                     f"config.json gives {token} the id {expected} but tokenizer.json the id {found}; "
                     "take both files from the same checkpoint."
                 )
+        if (highest := tokenizer.highest_id) >= config.text.vocab_size:
+            raise UserError(
+                f"tokenizer.json gives a token the id {highest}, but config.json has a vocabulary of "
+                f"{config.text.vocab_size} tokens; take both files from the same checkpoint."
+            )
         for key, value in (
             ("temporal_patch_size", geometry.TEMPORAL_PATCH_SIZE),
             ("merge_size", geometry.MERGE_SIZE),
@@ -94,9 +103,13 @@ class Processor:
         self.tokenizer = tokenizer
         self.template = template
         self.limits = limits if limits is not None else MediaLimits()
-        self._cache: LRUCache[Hashable, VisionInput] = LRUCache(cache_bytes, weight=_nbytes)
+        self.budget = budget if budget is not None else CacheBudget(cache_bytes(total_memory()))
+        self._cache: LRUCache[tuple[str, type, bytes, MediaOptions], VisionInput] = LRUCache(
+            self.budget, weight=_nbytes
+        )
         self.decoding = decoding if decoding is not None else InProcess()
         self._in_progress = _InProgress()
+        self._refused: LRUCache[Hashable, str] = LRUCache(MAX_REFUSED)  # the reasons
         self._digests = _FileDigests()
 
     @classmethod
@@ -104,7 +117,7 @@ class Processor:
         cls,
         path: str | Path,
         limits: MediaLimits | None = None,
-        cache_bytes: int = CACHE_BYTES,
+        budget: CacheBudget | None = None,
         decoding: Decoding | None = None,
     ) -> Processor:
         """Reads config.json, preprocessor_config.json (or processor_config.json), the tokenizer and the chat template
@@ -121,7 +134,7 @@ class Processor:
             tokenizer=Tokenizer.from_directory(directory),
             template=ChatTemplate.from_directory(directory),
             limits=limits,
-            cache_bytes=cache_bytes,
+            budget=budget,
             decoding=decoding,
         )
 
@@ -132,6 +145,7 @@ class Processor:
         *,
         add_vision_id: bool = False,
         positions: PositionScheme = "mrope",
+        cache_salt: str = "",
         cancel: threading.Event | None = None,
         thumbnails: bool = False,
     ) -> Prompt:
@@ -147,7 +161,7 @@ class Processor:
             if cancel is not None and cancel.is_set():
                 raise Cancelled
             name = part.name or _file_name(part.source) or default_name
-            media.append(self._load(part, options, name, thumbnails, cancel))
+            media.append(self._load(part, options, name, cache_salt, thumbnails, cancel))
         chat = encode_chat(
             messages,
             self.template,
@@ -166,11 +180,37 @@ class Processor:
             tokens=tuple(self.tokenizer.token_text(i) for i in chat.input_ids.tolist()),
             media=tuple(_media_trace(item, span) for item, span in zip(media, chat.media, strict=True)),
             context_length=self.config.text.max_position_embeddings,
+            opening=len(self._opening) if np.array_equal(chat.input_ids[: len(self._opening)], self._opening) else 0,
+            cache_salt=cache_salt,
         )
         return Prompt(trace, tuple(media))
 
+    def forget(self, salt: str) -> None:
+        """Drops the media that were decoded under a salt."""
+        self._cache.remove(lambda key: key[0] == salt)
+        self._digests.forget(salt)
+
+    @cached_property
+    def _opening(self) -> np.ndarray:
+        """The ids (L,) before the question in the first turn of every conversation without a system prompt."""
+        try:
+            one, other = (
+                encode_chat([Message("user", text)], self.template, self.tokenizer, placeholders=[]).input_ids
+                for text in ("a", "1")
+            )
+        except UserError:  # a template that wants more than a question
+            return np.empty(0, dtype=np.int64)
+        length = min(len(one), len(other))
+        return one[: int(np.argmax(np.append(one[:length] != other[:length], True)))]
+
     def _load(
-        self, part: Image | Video, options: MediaOptions, name: str, thumbnail: bool, cancel: threading.Event | None
+        self,
+        part: Image | Video,
+        options: MediaOptions,
+        name: str,
+        salt: str,
+        thumbnail: bool,
+        cancel: threading.Event | None,
     ) -> VisionInput:
         """The decoded medium, from the cache where the same content was decoded with the same options before."""
 
@@ -181,24 +221,30 @@ class Processor:
             decoding = InProcess() if isinstance(part.source, PIL.Image.Image) else self.decoding
             return decoding.run(load, *arguments, label=name, cancel=cancel)
 
-        digest = self._digest(part.source)
+        digest = self._digest(part.source, salt)
         if digest is None:
             return decode()
-        key = (type(part), digest, options)
+        key = (salt, type(part), digest, options)
         with self._in_progress.alone(key, cancel):
+            if (reason := self._refused.get(key)) is not None:
+                raise TooCostly(name, reason)
             item = self._cache.get(key)
             if item is None or (thumbnail and item.thumbnail is None and item.original_size != item.resized_size):
-                item = decode()
+                try:
+                    item = decode()
+                except TooCostly as refused:
+                    self._refused.put(key, refused.reason)
+                    raise
                 self._cache.put(key, item)
         return replace(item, name=name)
 
-    def _digest(self, source: Source) -> bytes | None:
+    def _digest(self, source: Source, salt: str) -> bytes | None:
         """Identifies the content of a source; None for a PIL image, which its owner may change at any time, and for a
         file that cannot be opened, for which decoding raises the proper error."""
         if isinstance(source, bytes):
             return hashlib.sha256(source).digest()
         if isinstance(source, str | Path):
-            return self._digests.get(source, self.limits.max_file_bytes)
+            return self._digests.get(source, salt, self.limits.max_file_bytes)
         return None
 
 
@@ -281,18 +327,18 @@ class _InProgress:
 
 
 class _FileDigests:
-    """SHA-256 of files, remembered for as long as path, inode, size and modification time stay the same."""
+    """SHA-256 of files, remembered under a salt for as long as path, inode, size and modification time are the same."""
 
     def __init__(self) -> None:
-        self._digests: LRUCache[tuple[Path, int, int, int], bytes] = LRUCache(MAX_DIGESTS)
+        self._digests: LRUCache[tuple[str, Path, int, int, int], bytes] = LRUCache(MAX_DIGESTS)
 
-    def get(self, path: str | Path, max_bytes: int) -> bytes | None:
+    def get(self, path: str | Path, salt: str, max_bytes: int) -> bytes | None:
         """None for what is not a regular file of at most `max_bytes`, or cannot be read."""
         try:
             status = Path(path).stat()
             if not stat.S_ISREG(status.st_mode) or status.st_size > max_bytes:
                 return None
-            key = (Path(path).absolute(), status.st_ino, status.st_size, status.st_mtime_ns)
+            key = (salt, Path(path).absolute(), status.st_ino, status.st_size, status.st_mtime_ns)
             digest = self._digests.get(key)
             if digest is None:
                 with open(path, "rb") as file:
@@ -301,6 +347,9 @@ class _FileDigests:
             return digest
         except (OSError, ValueError):
             return None
+
+    def forget(self, salt: str) -> None:
+        self._digests.remove(lambda key: key[0] == salt)
 
 
 def _media_parts(messages: Sequence[Message]) -> Iterable[tuple[Image | Video, str]]:

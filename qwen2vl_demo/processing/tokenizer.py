@@ -22,6 +22,7 @@ import tokenizers
 
 from qwen2vl_demo.config import read_json_object
 from qwen2vl_demo.errors import UserError
+from qwen2vl_demo.processing.tokenizer_file import MAX_ADDED, MAX_TOKENIZER_BYTES, added_token, byte_level_bpe
 
 IMAGE_PAD = "<|image_pad|>"  # placeholder of one merged token of a picture
 VIDEO_PAD = "<|video_pad|>"  # the same for a clip
@@ -73,19 +74,18 @@ class Tokenizer:
     def from_directory(cls, path: str | Path) -> Tokenizer:
         """Reads tokenizer.json, and added tokens that only tokenizer_config.json names. Raises UserError."""
         file = Path(path) / "tokenizer.json"
-        raw = read_json_object(file)
+        raw = byte_level_bpe(read_json_object(file, MAX_TOKENIZER_BYTES), file)
         entries = _added_tokens(raw, Path(path) / "tokenizer_config.json")
         # The switch below covers only tokens that are marked special; others would still be found in text.
         raw["added_tokens"] = [{**entry, "special": True} for entry in entries]
         added: dict[str, int] = {entry["content"]: entry["id"] for entry in entries}
         try:
             core = tokenizers.Tokenizer.from_str(json.dumps(raw))
-        except Exception as broken:  # the library raises a bare Exception
-            raise UserError(f"{file} cannot be read ({broken}); take the file again from its source.") from None
-        if not isinstance(core.decoder, tokenizers.decoders.ByteLevel):
-            raise UserError(f"{file} is no byte-level BPE as Qwen2-VL uses it; choose a Qwen2-VL checkpoint.")
-        core.no_truncation()
-        core.no_padding()
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as broken:  # the library raises a bare Exception, or a panic, which is none
+            reason = str(broken)[:200]
+            raise UserError(f"{file} cannot be read ({reason}); take the file again from its source.") from None
         core.encode_special_tokens = True  # that is, encode special tokens as plain text
         for token, token_id in added.items():
             if core.token_to_id(token) != token_id:
@@ -94,6 +94,11 @@ class Tokenizer:
                     "take the file again from its source."
                 )
         return cls(core, added, kept=frozenset(entry["content"] for entry in entries if not entry["special"]))
+
+    @property
+    def highest_id(self) -> int:
+        """The highest id of a token."""
+        return max([*self._core.get_vocab(with_added_tokens=True).values(), 0])
 
     def __len__(self) -> int:
         """The size of the vocabulary; the embedding of a checkpoint may have more rows."""
@@ -200,17 +205,21 @@ class StreamDecoder:
 def _added_tokens(raw: dict[str, Any], config_file: Path) -> list[dict[str, Any]]:
     """The added tokens of tokenizer.json, and those that only tokenizer_config.json names, ordered by id."""
     config = read_json_object(config_file) if config_file.exists() else {}
+    in_file = raw.get("added_tokens")
     flags = ("single_word", "lstrip", "rstrip", "normalized", "special")
     try:
-        named = [{**entry, "id": int(i)} for i, entry in config.get("added_tokens_decoder", {}).items()]
+        named = [{**entry, "id": int(i)} for i, entry in (config.get("added_tokens_decoder") or {}).items()]
         entries = {
-            entry["content"]: {
-                "id": entry["id"],
-                "content": entry["content"],
+            token.content: {
+                "id": token.id,
+                "content": token.content,
                 **{flag: bool(entry.get(flag)) for flag in flags},
             }
-            for entry in [*named, *raw.get("added_tokens", [])]
+            for entry in [*named, *([] if in_file is None else in_file)]
+            for token in [added_token(entry)]
         }
+        if len(entries) > MAX_ADDED or not isinstance(in_file, list | None):
+            raise ValueError(f"{len(entries)} added tokens")
         return sorted(entries.values(), key=lambda entry: entry["id"])
     except (AttributeError, KeyError, TypeError, ValueError):
         raise UserError(

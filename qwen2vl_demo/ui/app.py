@@ -47,19 +47,21 @@ def build_demo(
     max_image_mp: int = 120,
     max_pdf_pages: int = 12,
     defaults: GenerationOptions | None = None,
+    share_cache: bool = False,
     decoding: Decoding | None = None,
 ) -> gr.Blocks:
     """The page. `examples` are the cards of the empty chat (None: those in assets/examples), `defaults` what the
     settings start with, `max_file_mb` what `launch_options` was told, `max_image_mp` and `max_pdf_pages` the settings
-    of these names. `decoding` is where the files of visitors are decoded, by default in this process; for strangers
-    give what `serve` gives. The Blocks that is returned has the open tabs as its attribute `sessions`.
+    of these names. With `share_cache` visitors share what is computed. `decoding` is where the files of visitors are
+    decoded, by default in this process; for strangers give what `serve` gives. The Blocks that is returned has the open
+    tabs as its attribute `sessions`.
     """
     limits = MediaLimits.for_uploads(max_file_mb, max_image_mp=max_image_mp, max_pdf_pages=max_pdf_pages)
     store = MediaStore((data_dir or default_data_dir()) / "media", limits=limits, decoding=decoding)
-    parts = Parts.build(engine, store, defaults)
+    parts = Parts.build(engine, store, defaults, share_cache=share_cache)
     panel = Panel(
         [
-            PictureTab(engine.pixel_limits, parts.preview, parts.attention),
+            PictureTab(engine.pixel_limits, parts.preview, parts.attention, parts.threads),
             PromptTab(),
             RotationTab(engine.config),
             CostTab(Comparisons()),

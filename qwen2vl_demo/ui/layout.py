@@ -27,7 +27,9 @@ WELCOME = (
 TRY = " Or try one of these:"
 FILE_TYPES = [
     *("image", "video", ".pdf", ".heic", ".heif", ".avif", ".tif", ".tiff", ".bmp", ".webp", ".gif"),
-    *(".mkv", ".avi", ".mov", ".webm", ".m4v", ".mpg", ".mpeg", ".ts"),
+    *(".mkv", ".avi", ".mov", ".webm", ".m4v", ".mpg", ".mpeg", ".vob", ".ts", ".mts", ".m2ts"),
+    *(".flv", ".wmv", ".ogv", ".3gp", ".mxf", ".dv", ".ivf", ".y4m", ".mjpeg", ".mjpg", ".m2v"),
+    *(".h264", ".264", ".h265", ".265", ".hevc"),
 ]
 SMALL: dict[str, Any] = {"size": "sm", "min_width": 40}
 

@@ -22,7 +22,7 @@ from pathlib import Path
 import PIL.Image
 
 from qwen2vl_demo import media
-from qwen2vl_demo.decoding import Decoding, InProcess
+from qwen2vl_demo.decoding import Decoding, InProcess, TooCostly
 from qwen2vl_demo.errors import Cancelled, UserError
 from qwen2vl_demo.lru_cache import LRUCache
 from qwen2vl_demo.media import (
@@ -44,7 +44,7 @@ VIEW_SIDE = 1600  # px, the longer side of a picture made for the browser
 DIRECT_BYTES = 6 * 2**20  # a picture above this is shown reduced
 SWEEP_INTERVAL = 600  # seconds between two sweeps, at least
 MAX_DOCUMENTS = 256  # PDFs whose pages are remembered
-MAX_FAILURES = 4096  # files of which no view could be made: they are not tried again
+MAX_FAILURES = 4096  # files that could not be opened within limits: they are not tried again
 TOUCH_INTERVAL = 3600  # seconds; the time of last use is no more precise than this
 PLAYABLE = {"mp4", "webm", "mov", "m4v"}  # endings of what browsers play; of any other clip a frame is shown
 OLD_ENDINGS = ("bin", "tif", "mpeg", "m4v")  # given by earlier versions in place of those of media.ENDINGS
@@ -86,7 +86,8 @@ class MediaStore:
         self._decoding = decoding if decoding is not None else InProcess()
         self.max_bytes, self.max_age = max_bytes, max_age
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._pages: LRUCache[tuple[str, PageChoice], _StoredPages] = LRUCache(MAX_DOCUMENTS)  # by a PDF's digest
+        self._pages: LRUCache[tuple[str, PageChoice], _StoredPages] = LRUCache(MAX_DOCUMENTS)  # by a document's digest
+        self._refused: LRUCache[tuple[str, PageChoice], str] = LRUCache(MAX_FAILURES)  # why it is too costly, likewise
         self._without_view: LRUCache[str, bool] = LRUCache(MAX_FAILURES)  # files of which no view can be made
         self._last_sweep = 0.0
         self.sweep()
@@ -222,9 +223,7 @@ class MediaStore:
         key = (_digest_of_file(path), choice)
         stored = self._pages.get(key)
         if stored is None or not all((self.folder / file).is_file() for file in stored.files.values()):
-            document = self._decoding.run(
-                browser_files.document_pages, path, self.limits, name, choice, label=name, cancel=cancel
-            )
+            document = self._pages_of(path, key, name, cancel)
             files = {number: self._add_page(page, name).file for number, page in document.pages.items()}
             stored = _StoredPages(document.count, files)
             self._pages.put(key, stored)
@@ -238,6 +237,18 @@ class MediaStore:
             ),
             first_pages_only(clean(name), read, count) if read < count and not choice.ranges else "",
         )
+
+    def _pages_of(
+        self, path: Path, key: tuple[str, PageChoice], name: str, cancel: threading.Event | None
+    ) -> browser_files.EncodedPages:
+        if (reason := self._refused.get(key)) is not None:
+            raise TooCostly(name, reason)
+        try:
+            arguments = (path, self.limits, name, key[1])
+            return self._decoding.run(browser_files.document_pages, *arguments, label=name, cancel=cancel)
+        except TooCostly as refused:
+            self._refused.put(key, refused.reason)
+            raise
 
     def _add_page(self, page: bytes, name: str) -> Medium:
         part = self._part()

@@ -8,6 +8,7 @@ from qwen2vl_demo.engine.protocol import Engine, GenerationOptions
 from qwen2vl_demo.ui.chat.answers import Answers
 from qwen2vl_demo.ui.chat.controller import ChatController, kept_conversation
 from qwen2vl_demo.ui.chat.prompts import Prompts
+from qwen2vl_demo.ui.forgetting import Forgetting
 from qwen2vl_demo.ui.media_store import MediaStore
 from qwen2vl_demo.ui.panel.attention import AnswerAttention
 from qwen2vl_demo.ui.panel.experiments import Experiments
@@ -24,6 +25,7 @@ class Parts:
     engine: Engine
     store: MediaStore
     form: SettingsForm
+    prompts: Prompts
     sessions: Sessions
     controller: ChatController
     preview: Preview
@@ -32,16 +34,20 @@ class Parts:
     threads: WorkerThreads
 
     @classmethod
-    def build(cls, engine: Engine, store: MediaStore, defaults: GenerationOptions | None = None) -> Parts:
-        """`defaults` are the options that the settings start with."""
+    def build(
+        cls, engine: Engine, store: MediaStore, defaults: GenerationOptions | None = None, *, share_cache: bool = False
+    ) -> Parts:
+        """`defaults` are the options that the settings start with; `share_cache` is as in Prompts."""
         form = SettingsForm(defaults or GenerationOptions(), engine.pixel_limits, store.limits.max_pdf_pages)
-        prompts, threads = Prompts(engine, store), WorkerThreads()
+        prompts, threads = Prompts(engine, store, share_cache=share_cache), WorkerThreads()
+        forgetting = Forgetting(prompts.forget)
         return cls(
             engine=engine,
             store=store,
             form=form,
-            sessions=Sessions(restore=lambda saved: kept_conversation(saved, store)),
-            controller=ChatController(answers=Answers(engine, store, prompts, form, threads), store=store),
+            prompts=prompts,
+            sessions=Sessions(lambda saved: kept_conversation(saved, store), forgetting),
+            controller=ChatController(answers=Answers(engine, store, prompts, form, threads, forgetting), store=store),
             preview=Preview(engine, store, prompts, form),
             attention=AnswerAttention(engine, prompts, threads),
             experiments=Experiments(engine, prompts, form, threads),

@@ -17,6 +17,7 @@ from qwen2vl_demo.engine.cost.estimate import Estimate
 from qwen2vl_demo.engine.protocol import GenerationOptions, Outcome
 from qwen2vl_demo.trace import PromptTrace
 from qwen2vl_demo.ui.chat.conversation import Conversation
+from qwen2vl_demo.ui.forgetting import LAST_STEP, RELOAD, Forgetting
 
 MAX_SESSIONS = 2000  # held at once
 MAX_OUTCOMES = 6  # answers of a session whose cost is remembered
@@ -84,6 +85,7 @@ class Session:
     names: dict[str, str] = field(default_factory=dict)  # stored file -> what the visitor called it, for Undo
     exports: list[Path] = field(default_factory=list)  # files written for this visitor to download
     lock: threading.RLock = field(default_factory=threading.RLock)
+    forgetting: Forgetting | None = None  # of what was computed for conversations that are over
 
     def cancel_run(self) -> Run | None:
         """Asks the running answer, and whatever is computed beside it, to end. Returns the run."""
@@ -130,6 +132,8 @@ class Session:
     def replace_conversation(self, conversation: Conversation) -> None:
         """Another conversation takes the place of this one; what was prepared for the old one no longer counts."""
         with self.lock:
+            if self.forgetting is not None and conversation.cache_salt != self.conversation.cache_salt:
+                self.forgetting.forget_in(self.conversation.cache_salt, LAST_STEP)
             self.conversation = conversation
             self.shown = self.prediction = None
             self.preview_number += 1
@@ -149,9 +153,9 @@ class Session:
 class Sessions:
     """All sessions. Beyond MAX_SESSIONS, the least recently used is dropped; its browser still has the chat."""
 
-    def __init__(self, restore: Callable[[str], Conversation]) -> None:
+    def __init__(self, restore: Callable[[str], Conversation], forgetting: Forgetting) -> None:
         """`restore` reads the conversation that a browser kept, as JSON; it must not raise."""
-        self._restore = restore
+        self._restore, self._forgetting = restore, forgetting
         self._sessions: dict[str, Session] = {}  # least recently used first
         self._lock = threading.Lock()
 
@@ -159,9 +163,10 @@ class Sessions:
         """The session of a tab, restored from `saved` if it is not known. Without a key: one that nobody keeps."""
         if key and (session := self.find(key)) is not None:
             return session
-        session = Session(self._restore(saved) if saved else Conversation())
+        session = Session(self._restore(saved) if saved else Conversation(), forgetting=self._forgetting)
         if not key:
             return session
+        self._forgetting.keep(session.conversation.cache_salt)
         with self._lock:
             session = self._sessions.setdefault(key, session)
             surplus = [k for k in self._sessions if k != key][: max(0, len(self._sessions) - MAX_SESSIONS)]
@@ -181,8 +186,11 @@ class Sessions:
         """The tab was closed: ends its answer and frees what it held."""
         with self._lock:
             session = self._sessions.pop(key or "", None)
+            salts = {other.conversation.cache_salt for other in self._sessions.values()}
         if session is not None:
             session.close()
+            if session.conversation.cache_salt not in salts:  # else its page was reloaded already
+                self._forgetting.forget_in(session.conversation.cache_salt, RELOAD)
             for file in session.exports:
                 shutil.rmtree(file.parent, ignore_errors=True)
 

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 MAX_THREADS = 32  # apart from those of Gradio and of asyncio, so that uploads and Stop never wait for this work
+MAX_VISITORS = 128  # whose files are opened at the same time; most of these threads wait for a worker process
 
 T = TypeVar("T")
 
@@ -25,7 +26,7 @@ class WorkerThreads:
 
     def __init__(self, max_threads: int = MAX_THREADS) -> None:
         self._pool = ThreadPoolExecutor(max_threads, thread_name_prefix="page")
-        self._queues = _Queues(ThreadPoolExecutor(max_threads, thread_name_prefix="media"))
+        self._queues = _Queues(ThreadPoolExecutor(MAX_VISITORS, thread_name_prefix="media"))
 
     async def run(self, function: Callable[..., T], *arguments: Any) -> T:
         """Calls the function in a thread, within the caller's context. Raises what it raises.

@@ -17,11 +17,12 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from qwen2vl_demo.decoding import InProcess
+from qwen2vl_demo.decoding import InProcess, TooCostly, worker_processes
 from qwen2vl_demo.decoding.worker_processes import WorkerProcesses
 from qwen2vl_demo.errors import Cancelled, UserError
 from qwen2vl_demo.media import MediaLimits, browser_files, identify_file
 from qwen2vl_demo.serve import DECODERS
+from tests.decoding.bombs import endless_pdf, recursive_pdf
 
 LIMITS = MediaLimits()
 
@@ -34,36 +35,6 @@ def spin(*arguments: object) -> None:
 def a_picture(folder: Path) -> Path:
     path = folder / "a.png"
     PIL.Image.new("RGB", (60, 40), "red").save(path)
-    return path
-
-
-def recursive_pdf(path: Path) -> Path:
-    """Two forms that draw each other three times: pdfium takes all memory that there is."""
-    form = b"<</Type/XObject/Subtype/Form/BBox[0 0 9 9]/Resources<</XObject<</A 4 0 R/B 5 0 R>>>>/Length 17>>stream\n%s"
-    objects = [
-        b"<</Type/Catalog/Pages 2 0 R>>",
-        b"<</Type/Pages/Kids[3 0 R]/Count 1>>",
-        b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 9 9]/Resources<</XObject<</A 4 0 R>>>>/Contents 6 0 R>>",
-        form % b"/B Do /B Do /B Do\nendstream",
-        form % b"/A Do /A Do /A Do\nendstream",
-        b"<</Length 5>>stream\n/A Do\nendstream",
-    ]
-    body, offsets = b"%PDF-1.4\n", []
-    for number, content in enumerate(objects, 1):
-        offsets.append(len(body))
-        body += b"%d 0 obj\n%s\nendobj\n" % (number, content)
-    table = b"".join(b"%010d 00000 n \n" % offset for offset in offsets)
-    end = b"xref\n0 7\n0000000000 65535 f \n%strailer\n<</Root 1 0 R/Size 7>>\nstartxref\n%d\n%%%%EOF"
-    path.write_bytes(body + end % (table, len(body)))
-    return path
-
-
-def jpeg_of_many_scans(path: Path) -> Path:
-    """A progressive JPEG whose last scan stands there a thousand times; each costs a pass over the picture."""
-    PIL.Image.new("L", (4000, 3000), 90).save(path, "JPEG", progressive=True)
-    data = path.read_bytes()
-    scan = data[data.rindex(b"\xff\xda") : -2]
-    path.write_bytes(data[:-2] + 1000 * scan + data[-2:])
     return path
 
 
@@ -121,16 +92,16 @@ def test_a_worker_serves_many_calls(workers: WorkerProcesses) -> None:
 
 
 def test_endless_work_in_c_code_ends_in_its_limit(workers: WorkerProcesses, tmp_path: Path) -> None:
-    picture, bomb = a_picture(tmp_path), jpeg_of_many_scans(tmp_path / "bomb.jpg")
-    for call in ((spin,), (browser_files.check_opens, bomb, LIMITS, "bomb.jpg")):
-        with pytest.raises(UserError, match=r"^bomb\.jpg takes more than 1 s of processor time to open"):
-            workers.run(*call, label="bomb.jpg")
+    picture, bomb = a_picture(tmp_path), endless_pdf(tmp_path / "bomb.pdf")
+    for call in ((spin,), (browser_files.pdf_pages, bomb, LIMITS, "bomb.pdf")):
+        with pytest.raises(TooCostly, match=r"^bomb\.pdf takes more than 1 s of processor time to open"):
+            workers.run(*call, label="bomb.pdf")
         assert workers.run(identify_file, picture, LIMITS, label="a").kind == "image"
 
 
 def test_a_pdf_whose_forms_draw_each_other_ends_in_its_limit(workers: WorkerProcesses, tmp_path: Path) -> None:
     picture, bomb = a_picture(tmp_path), recursive_pdf(tmp_path / "bomb.pdf")
-    with pytest.raises(UserError, match=r"^bomb\.pdf (takes more than 1 s of processor time|needs more than 0\.5 GB)"):
+    with pytest.raises(TooCostly, match=r"^bomb\.pdf (takes more than 1 s of processor time|needs more than 0\.5 GB)"):
         workers.run(browser_files.document_pages, bomb, LIMITS, "bomb.pdf", label="bomb.pdf")
     assert workers.run(identify_file, picture, LIMITS, label="a").kind == "image"
 
@@ -238,3 +209,30 @@ def test_the_pool_recovers_when_the_server_that_forks_is_killed() -> None:
         pool.close()
     with pytest.raises(Cancelled):
         pool.run(int, label="x")
+
+
+def test_slow_calls_give_way_to_new_ones_and_still_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many slow files kept a picture waiting for as long as all of them took together."""
+    monkeypatch.setattr(worker_processes, "FIRST_SECONDS", 0.1)
+    pool = WorkerProcesses(seconds=60, workers=2)
+    try:
+        pool.run(int, label="x")
+        ended: list[str] = []
+
+        def call(name: str, seconds: float) -> None:
+            pool.run(time.sleep, seconds, label=name)
+            ended.append(name)
+
+        threads = [threading.Thread(target=call, args=("slow", 0.7)) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        time.sleep(0.2)
+        started = time.monotonic()
+        for _ in range(3):
+            pool.run(int, label="quick")
+        assert time.monotonic() - started < 1.4 and len(ended) < 3
+        for thread in threads:
+            thread.join()
+        assert len(ended) == 6
+    finally:
+        pool.close()

@@ -17,6 +17,7 @@ from qwen2vl_demo.engine.protocol import GenerationOptions
 from qwen2vl_demo.engine.result_builder import memory_errors
 from qwen2vl_demo.engine.vision_cache import VisionCache, encode_medium, pieces
 from qwen2vl_demo.errors import UserError
+from qwen2vl_demo.lru_cache import CacheBudget
 from qwen2vl_demo.processing.messages import Image, MediaOptions, Message, Text
 
 GREEDY = GenerationOptions(max_new_tokens=12)
@@ -278,12 +279,12 @@ def test_running_out_of_memory_names_what_to_lower():
 def test_the_vision_cache_forgets_the_least_used_first(engine):
     media = engine.processor.process(ask(*(Image(picture(i)) for i in range(3))), MediaOptions()).media
     tokens = torch.zeros(10, 10)
-    cache = VisionCache(max_bytes=2 * tokens.nbytes)
-    cache.put(media[0], tokens)
-    cache.put(media[1], tokens)
-    assert cache.get(media[0]) is not None  # now the more recently used of the two
-    cache.put(media[2], tokens)
-    assert [cache.get(m) is not None for m in media] == [True, False, True]
+    cache = VisionCache(CacheBudget(2 * tokens.nbytes))
+    cache.put("", media[0], tokens)
+    cache.put("", media[1], tokens)
+    assert cache.get("", media[0]) is not None  # now the more recently used of the two
+    cache.put("", media[2], tokens)
+    assert [cache.get("", m) is not None for m in media] == [True, False, True]
 
 
 def test_without_a_model_prompts_are_prepared_and_answers_refused_in_words(checkpoint, monkeypatch):

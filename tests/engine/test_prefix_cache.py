@@ -11,9 +11,10 @@ import torch
 
 from qwen2vl_demo.config import TextConfig
 from qwen2vl_demo.engine.local import LocalEngine
-from qwen2vl_demo.engine.prefix_cache import PrefixCache, common_length, prompt_key
+from qwen2vl_demo.engine.prefix_cache import PrefixCache, PromptKey, common_length, prompt_key
 from qwen2vl_demo.engine.protocol import GenerationOptions
 from qwen2vl_demo.errors import UserError
+from qwen2vl_demo.lru_cache import CacheBudget
 from qwen2vl_demo.model.kv_cache import KVCache
 from qwen2vl_demo.processing.messages import Image, MediaOptions, Message, Text
 
@@ -218,7 +219,7 @@ def test_the_least_used_conversation_goes_when_memory_is_full_and_is_answered_as
 
     turn("a")
     budget = 5 * size[0] // 2  # two conversations, of which one or both may have two turns
-    engine._prefixes = PrefixCache(budget)
+    engine._prefixes = PrefixCache(CacheBudget(budget))
     first = {name: turn(name) for name in "ab"}
     assert turn("a").reused_tokens > common
     first["c"] = turn("c")  # now b was used least
@@ -230,7 +231,7 @@ def test_the_least_used_conversation_goes_when_memory_is_full_and_is_answered_as
 
 def test_a_conversation_larger_than_the_memory_for_all_is_not_kept(asked, checkpoint):
     engine, messages, _ = asked
-    engine._prefixes = PrefixCache(max_bytes=entries(engine)[0].cache.nbytes - 1)
+    engine._prefixes = PrefixCache(CacheBudget(entries(engine)[0].cache.nbytes - 1))
     for _ in range(2):
         assert assert_as_from_nothing(engine, checkpoint, messages).reused_tokens == 0
         assert entries(engine) == []
@@ -257,11 +258,11 @@ def test_the_longest_common_prefix_is_found_and_the_least_used_goes_first():
         return made
 
     def key(*numbers):
-        return np.array(numbers)
+        return PromptKey(np.array(numbers), "", 0)
 
     assert common_length(key(1, 2, 3), key(1, 2, 4, 5)) == 2
     assert common_length(key(1, 2), key(1, 2, 3)) == 2
-    kept = PrefixCache(max_bytes=2 * cache(0).nbytes)
+    kept = PrefixCache(CacheBudget(2 * cache(0).nbytes))
     short, long = cache(2), cache(4)
     kept.put(key(1, 2), short)
     kept.put(key(1, 2, 3, 4), long)
@@ -280,7 +281,7 @@ def test_the_longest_common_prefix_is_found_and_the_least_used_goes_first():
 def test_equal_pictures_have_equal_numbers_and_different_ones_never(asked):
     engine, _messages, _ = asked
     one, same, other = (
-        prompt_key(engine.prepare([user("Hi", p)], GREEDY)) for p in (picture(1), picture(1), picture(2))
+        prompt_key(engine.prepare([user("Hi", p)], GREEDY)).numbers for p in (picture(1), picture(1), picture(2))
     )
     assert (one == same).all()
     start, end = engine.prepare([user("Hi", picture(1))], GREEDY).media[0].span

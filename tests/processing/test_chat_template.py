@@ -267,7 +267,7 @@ def test_a_template_that_does_not_fit_is_told_in_words(tokenizer: Tokenizer, tem
 
 def test_a_broken_template_file_is_told_in_words(tmp_path: Path) -> None:
     (tmp_path / "chat_template.json").write_text("{")
-    with pytest.raises(UserError, match=r"chat_template\.json cannot be read"):
+    with pytest.raises(UserError, match=r"chat_template\.json is not valid JSON"):
         ChatTemplate.from_directory(tmp_path)
 
 

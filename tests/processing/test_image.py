@@ -185,6 +185,7 @@ class FakeClip:
         self.source_fps = 30.0
         self.original_size = size
         self.thumbnail = None
+        self.notices = ("Its clock jumps.",)
 
 
 def load_clip(
@@ -213,6 +214,7 @@ def test_a_clip_says_what_was_sampled(monkeypatch: pytest.MonkeyPatch) -> None:
     assert item.merged_tokens == 4 * 13 * 23
     assert (item.min_pixels, item.max_pixels) == (128 * TOKEN, 768 * TOKEN)
     assert item.timestamps[:3] == (0.0, 0.5, 1.0)
+    assert item.notices == ("Its clock jumps.",)
     assert item.frame_indices[:3] == (0, 15, 30)
     assert item.total_frames == 120
 
@@ -299,7 +301,7 @@ def test_newer_layouts_are_read(tmp_path: Path) -> None:
         ({"min_pixels": 100, "max_pixels": 10}, "min_pixels is 100 and max_pixels is 10"),
         ({"image_std": [1, 1]}, "3 numbers"),
         ({"image_std": [1, 1, 0]}, "above 0"),
-        ({"image_mean": "grey"}, "no number"),
+        ({"image_mean": "grey"}, "needs 3 numbers"),
         ({"max_pixels": "many"}, "no number"),
         ({"patch_size": 16}, "patch_size is 16 but config.json says 14"),
         ({"resample": 2}, "bicubic"),

@@ -20,6 +20,7 @@ import pytest
 from qwen2vl_demo import geometry
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.geometry import VisionSpan
+from qwen2vl_demo.lru_cache import CacheBudget
 from qwen2vl_demo.processing import processor as processor_module
 from qwen2vl_demo.processing.messages import Image, MediaOptions, Message, Text, Video
 from qwen2vl_demo.processing.processor import Cancelled, Processor, expand_documents
@@ -177,7 +178,7 @@ def test_equal_bytes_are_one_picture_under_two_names(processor: Processor, files
 
 def test_the_cache_is_bounded_in_bytes(checkpoint: Path, files: Path, loads: list[str]) -> None:
     """56x112x3 = 18,816 bytes a picture: room for one of the two, so the first was dropped when it is needed again."""
-    small = Processor.from_directory(checkpoint, cache_bytes=20_000)
+    small = Processor.from_directory(checkpoint, budget=CacheBudget(20_000))
     other = io.BytesIO()
     PIL.Image.new("RGB", (100, 60), "blue").save(other, "png")
     for source in (files / "red.png", other.getvalue(), other.getvalue(), files / "red.png"):
@@ -186,7 +187,7 @@ def test_the_cache_is_bounded_in_bytes(checkpoint: Path, files: Path, loads: lis
 
 
 def test_a_picture_larger_than_the_cache_is_not_kept(checkpoint: Path, files: Path, loads: list[str]) -> None:
-    small = Processor.from_directory(checkpoint, cache_bytes=100)
+    small = Processor.from_directory(checkpoint, budget=CacheBudget(100))
     for _ in range(2):
         small.process([Message("user", [Image(files / "red.png")])])
     assert len(loads) == 2

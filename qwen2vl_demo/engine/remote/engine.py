@@ -81,6 +81,9 @@ class RemoteEngine:
     def warm_up(self) -> None:
         """Nothing can be measured of a server."""
 
+    def forget(self, cache_salt: str) -> None:
+        self.processor.forget(cache_salt)
+
     def prepare(self, messages: Sequence[Message], options: GenerationOptions) -> PromptTrace:
         return self._process(messages, options).trace
 
@@ -122,6 +125,7 @@ class RemoteEngine:
         if self.exact_text:  # servers refuse more tokens than their context has room for
             room = max(1, trace.context_length - len(trace))
             options = replace(options, max_new_tokens=min(options.max_new_tokens, room))
+        options = replace(options, cache_salt=trace.cache_salt)
         body = request_body(self.server.model, messages, frames, options, sampled_clips=self.server.sampled_clips)
         dropped: list[str] = []
         while True:
@@ -130,7 +134,7 @@ class RemoteEngine:
                 yield from self._exchange(body, answer, cancel)
             except UnknownFields as unknown:  # a strict server: ask again without these fields
                 body = {name: value for name, value in body.items() if name not in unknown.names}
-                dropped += [name for name in unknown.names if name != "skip_special_tokens"]
+                dropped += [name for name in unknown.names if name not in ("skip_special_tokens", "cache_salt")]
                 if dropped:
                     yield Chunk(status=f"{self.server.shown} does not know {' and '.join(dropped)}; answering without")
                 continue
@@ -161,7 +165,12 @@ class RemoteEngine:
     ) -> Prompt:
         """The prompt, with the server's context length where it is known."""
         prompt = self.processor.process(
-            messages, options.media, add_vision_id=options.add_vision_id, cancel=cancel, thumbnails=thumbnails
+            messages,
+            options.media,
+            add_vision_id=options.add_vision_id,
+            cache_salt=options.cache_salt,
+            cancel=cancel,
+            thumbnails=thumbnails,
         )
         if self.server.context_length is None:
             return prompt

@@ -27,7 +27,8 @@ from qwen2vl_demo.processing.messages import Image, Message, Text, Video
 
 PNG_BYTES = 1_000_000  # a picture whose PNG is larger than this is sent as a JPEG
 JPEG = {"format": "JPEG", "quality": 95, "subsampling": 0}
-EXTRAS = ("top_k", "repetition_penalty", "skip_special_tokens")  # not OpenAI's; vLLM and SGLang know them
+# Not OpenAI's; vLLM and SGLang know them.
+EXTRAS = ("top_k", "repetition_penalty", "skip_special_tokens", "cache_salt")
 
 # Servers tokenize the rendered chat template, in which a typed special token would become a real one.
 _TYPED = re.compile(r"<\|(?=[a-z_]+\|>)")
@@ -63,6 +64,8 @@ def request_body(
         body["top_k"] = options.top_k
     if options.repetition_penalty != 1:
         body["repetition_penalty"] = options.repetition_penalty
+    if options.cache_salt:  # the server's prefix cache must not tell one visitor what others ask
+        body["cache_salt"] = options.cache_salt
     return body
 
 

@@ -8,7 +8,6 @@ what a visitor or the engine did.
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import time
 from collections.abc import AsyncGenerator, Mapping
@@ -34,6 +33,7 @@ from qwen2vl_demo.ui.chat.page_update import FAILED, PageUpdate, report, settled
 from qwen2vl_demo.ui.chat.prompts import PreparedPrompt, Prompts
 from qwen2vl_demo.ui.chat.saved_chat import MAX_TEXT, clean, dumps
 from qwen2vl_demo.ui.chat.streaming import AnswerStream
+from qwen2vl_demo.ui.forgetting import LAST_STEP, Forgetting
 from qwen2vl_demo.ui.media_store import MediaStore
 from qwen2vl_demo.ui.sessions import Draft, Prediction, Run, Session
 from qwen2vl_demo.ui.settings_form import AnswerSettings, SettingsForm
@@ -52,9 +52,15 @@ class Answers:
     """Asks the engine what visitors send. Safe for several threads."""
 
     def __init__(
-        self, engine: Engine, store: MediaStore, prompts: Prompts, settings: SettingsForm, threads: WorkerThreads
+        self,
+        engine: Engine,
+        store: MediaStore,
+        prompts: Prompts,
+        settings: SettingsForm,
+        threads: WorkerThreads,
+        forgetting: Forgetting,
     ) -> None:
-        self._engine, self._store, self._prompts = engine, store, prompts
+        self._engine, self._store, self._prompts, self._forgetting = engine, store, prompts, forgetting
         self._settings, self._threads = settings, threads
 
     def begin(self, session: Session, draft: Draft) -> PageUpdate:
@@ -123,23 +129,23 @@ class Answers:
 
         def prepare() -> PreparedPrompt:
             media, _ = store_files(self._store, visitor, draft.files, cancel=cancel)
-            question = Conversation((Turn(text or default_question(media), media),))
-            return self._prompts.prepare(question, options, cancel)
+            turn = Turn(text or default_question(media), media)
+            return self._prompts.prepare(visitor.conversation.adding(turn), options, cancel)
 
         try:
             prepared = await self._threads.run_for(visitor, prepare)
-        except asyncio.CancelledError:
-            cancel.set()  # the caller has gone
-            raise
-        answer, stream = "", AnswerStream(self._engine, prepared, options, cancel)
-        try:
-            while not stream.ended:
-                new = "".join(chunk.text for chunk in await stream.take(LOOK_UP, PAINT_INTERVAL))
-                if new:
-                    answer += new
-                    yield text_without_boxes(answer)
+            answer, stream = "", AnswerStream(self._engine, prepared, options, cancel)
+            try:
+                while not stream.ended:
+                    new = "".join(chunk.text for chunk in await stream.take(LOOK_UP, PAINT_INTERVAL))
+                    if new:
+                        answer += new
+                        yield text_without_boxes(answer)
+            finally:
+                stream.close()
         finally:
-            stream.close()
+            cancel.set()  # also when the caller has gone while the file was opened
+            self._forgetting.forget_in(visitor.conversation.cache_salt, LAST_STEP)
         yield text_without_boxes(answer)
 
     async def _answer(

@@ -7,8 +7,9 @@ the prompt is made from it, and the browser keeps it as JSON. Media are named by
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -104,6 +105,8 @@ class Conversation:
 
     turns: tuple[Turn, ...] = ()
     system: str = ""  # "" leaves the checkpoint's own system prompt in place
+    # Known to its visitor's browser only: what engines have cached of a conversation is found under its salt alone.
+    cache_salt: str = field(default_factory=lambda: secrets.token_hex(16), compare=False, repr=False)
 
     def adding(self, turn: Turn) -> Conversation:
         return replace(self, turns=(*self.turns, turn))

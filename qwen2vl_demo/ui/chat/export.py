@@ -36,6 +36,7 @@ MAX_IMPORT_BYTES = 256 * 2**20
 def export_json(conversation: Conversation, store: MediaStore, engine: str) -> str:
     """The conversation and its media as JSON text. `engine` is the name of what answered."""
     record = to_record(conversation) | {"engine": engine}
+    del record["cache_salt"]  # the file may be passed on
     record["media"] = {
         file: base64.b64encode(path.read_bytes()).decode("ascii")
         for file, medium in _media(conversation).items()

@@ -7,7 +7,7 @@ prompt of a question asks here, so that one question is prepared once, however m
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from qwen2vl_demo.engine.protocol import Engine, GenerationOptions
@@ -20,7 +20,7 @@ from qwen2vl_demo.ui.media_store import MediaStore
 if TYPE_CHECKING:
     from qwen2vl_demo.engine.protocol import Prompt
 
-CACHE_BYTES = 128 * 2**20  # pixels and positions of the prompts that are kept; the processor shares the pixels
+CACHE_BYTES = 64 * 2**20  # pixels and positions of the prompts that are kept; the processor shares the pixels
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,11 +36,22 @@ class PreparedPrompt:
 
 
 class Prompts:
-    """Prepares prompts and keeps the latest ones. Safe for several threads."""
+    """Prepares prompts and keeps the latest ones. Safe for several threads.
 
-    def __init__(self, engine: Engine, store: MediaStore, max_bytes: int = CACHE_BYTES) -> None:
-        self._engine, self._store = engine, store
-        self._prepared: LRUCache[object, PreparedPrompt] = LRUCache(max_bytes, _size)
+    What is kept of a conversation, here and in the engine, is found under its `cache_salt` only; with `share_cache`
+    conversations share what they have in common.
+    """
+
+    def __init__(
+        self, engine: Engine, store: MediaStore, max_bytes: int = CACHE_BYTES, *, share_cache: bool = False
+    ) -> None:
+        self._engine, self._store, self._share_cache = engine, store, share_cache
+        self._prepared: LRUCache[tuple[object, ...], PreparedPrompt] = LRUCache(max_bytes, _size)
+
+    def forget(self, salt: str) -> None:
+        """Frees what is kept of a conversation, here and in the engine."""
+        self._prepared.remove(lambda key: key[0] == salt)
+        self._engine.forget(salt)
 
     def prepare(
         self, conversation: Conversation, options: GenerationOptions, cancel: threading.Event | None = None
@@ -52,11 +63,13 @@ class Prompts:
         """
         question = conversation.answered(None) if conversation.turns else conversation
         # How the answer is sampled does not change the prompt.
-        key = (question, options.media, options.add_vision_id, options.positions)
+        salt = "" if self._share_cache else conversation.cache_salt
+        key = (salt, question, options.media, options.add_vision_id, options.positions)
         if (prepared := self._prepared.get(key)) is not None:
             return prepared
         messages = to_messages(question, self._store.path)
-        prepared = PreparedPrompt(tuple(messages), self._engine.prompt(messages, options, cancel))
+        prompt = self._engine.prompt(messages, replace(options, cache_salt=salt), cancel)
+        prepared = PreparedPrompt(tuple(messages), prompt)
         self._prepared.put(key, prepared)
         return prepared
 

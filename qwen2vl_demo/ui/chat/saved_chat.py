@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, cast
 
 from qwen2vl_demo.errors import UserError
@@ -32,10 +32,11 @@ MAX_MEDIA = 256  # in one turn
 MAX_TEXT = 200_000  # characters in one question or answer
 MAX_NAME = 200
 FILE_NAME = re.compile(r"[0-9a-f]{64}\.[a-z0-9]{1,5}")
+CACHE_SALT = re.compile(r"[0-9a-f]{32}")
 
 
 def to_record(conversation: Conversation) -> dict[str, Any]:
-    """JSON-ready; media are included by file name only."""
+    """JSON-ready, for the browser of its visitor; media are included by file name only."""
     return {"format": FORMAT, "version": VERSION, **asdict(conversation)}
 
 
@@ -64,10 +65,14 @@ def from_record(value: Any) -> Conversation:
             "save it again with the page it came from."
         )
     turns = _list(record.get("turns"), "turns", MAX_TURNS)
-    return Conversation(
+    conversation = Conversation(
         turns=tuple(_turn(turn, f"turn {number}") for number, turn in enumerate(turns, 1)),
         system=_text(record.get("system", ""), "the system prompt"),
     )
+    salt = record.get("cache_salt")
+    if isinstance(salt, str) and CACHE_SALT.fullmatch(salt):  # a saved file has none, as it may be passed on
+        conversation = replace(conversation, cache_salt=salt)
+    return conversation
 
 
 def clean(text: str) -> str:

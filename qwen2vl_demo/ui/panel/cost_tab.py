@@ -62,7 +62,8 @@ class CostTab:
     def update(self, state: PanelState) -> Updates:
         """The numbers at once; the pictures when the tab is open."""
         if state.trace is not None and state.trace.media:
-            self._comparisons.put(state.trace.media[-1], state.frames[-1][0], state.thumbnails[-1])
+            trace = state.trace
+            self._comparisons.put(trace.cache_salt, trace.media[-1], state.frames[-1][0], state.thumbnails[-1])
         return {
             self.components.now: estimate_html(state.estimate, draft=state.draft),
             self.components.past: outcomes_html(state.outcomes),
@@ -93,7 +94,7 @@ class CostTab:
         original, resized, limits = medium.original_size, medium.resized_size, (medium.min_pixels, medium.max_pixels)
         subject = "This picture" if medium.kind == "image" else "A pair of frames"
         return {
-            drawn.comparison: self._comparisons.html(medium) + comparison_table_html(trace),
+            drawn.comparison: self._comparisons.html(trace.cache_salt, medium) + comparison_table_html(trace),
             drawn.growth_words: section_html("How it grows", growth_words(original, resized, limits[1], subject)),
             drawn.growth: gr.Plot(growth_figure(original, resized, *limits), visible=True),
         }

@@ -19,6 +19,7 @@ from qwen2vl_demo.ui.panel.preview import Preview
 from qwen2vl_demo.ui.panel.state import PanelState
 from qwen2vl_demo.ui.panel.tab import AT_ONCE, QUEUED, PageContext, Updates
 from qwen2vl_demo.ui.panel.word_picker import WordPicker
+from qwen2vl_demo.ui.worker_threads import WorkerThreads
 from qwen2vl_demo.viz.lens_payload import detail, new_image_cache, payload
 
 MAX_BUDGET = 16_384  # merged tokens of a picture, the checkpoints' own limit
@@ -55,8 +56,10 @@ class PictureTab:
     name = "Picture"
     components: PictureComponents
 
-    def __init__(self, pixel_limits: tuple[int, int], preview: Preview, attention: AnswerAttention) -> None:
-        self._pixel_limits, self._preview = pixel_limits, preview
+    def __init__(
+        self, pixel_limits: tuple[int, int], preview: Preview, attention: AnswerAttention, threads: WorkerThreads
+    ) -> None:
+        self._pixel_limits, self._preview, self._threads = pixel_limits, preview, threads
         self._words = WordPicker(attention)
         self._images = new_image_cache()
 
@@ -90,14 +93,19 @@ class PictureTab:
         self._words.wire(page)
         self.components.data.select(chosen_budget, None, [page.settings["max_tokens"]], **AT_ONCE)
 
-        def load_detail(request: gr.Request, event: gr.SelectData, saved: str) -> Any:
+        async def load_detail(request: gr.Request, event: gr.SelectData, saved: str) -> Any:
             digest, t = event.value, event.index
             if not isinstance(digest, str) or not isinstance(t, int):
                 return gr.skip()
-            frames = self._preview.frames(page.open_session(request, saved), digest)
-            if frames is None or not 0 <= 2 * t < len(frames):
-                return gr.skip()
-            return {"digest": digest, "t": t, "image": detail(frames, t if len(frames) > 1 else None)}
+            session = page.open_session(request, saved)
+
+            def drawn() -> Any:
+                frames = self._preview.frames(session, digest)
+                if frames is None or not 0 <= 2 * t < len(frames):
+                    return gr.skip()
+                return {"digest": digest, "t": t, "image": detail(frames, t if len(frames) > 1 else None)}
+
+            return await self._threads.run_for(session, drawn)
 
         self.components.detail.select(load_detail, [page.saved], [self.components.detail], **QUEUED)
 

@@ -10,6 +10,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -575,3 +576,13 @@ def test_other_positions_are_refused_before_anything_is_sent(server: FakeServer)
     with pytest.raises(UserError, match="positions itself"):
         list(server.engine().stream([Message("user", "Hi")], GenerationOptions(positions="1d")))
     assert server.bodies == []
+
+
+def test_a_salt_keeps_visitors_apart_in_the_servers_prefix_cache(server: FakeServer) -> None:
+    """It comes with the prompt, which the page prepares once; without one nothing is sent."""
+    engine = server.engine()
+    list(engine.stream(ASK, GREEDY))
+    assert "cache_salt" not in server.bodies[-1]
+    salted = engine.prompt(ASK, replace(GREEDY, cache_salt="a" * 32))
+    list(engine.stream(ASK, GREEDY, prompt=salted))
+    assert server.bodies[-1]["cache_salt"] == "a" * 32

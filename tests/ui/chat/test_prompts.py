@@ -1,5 +1,6 @@
 """A prompt is prepared once, kept within a budget, and shared by all that show it."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -12,7 +13,9 @@ from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.processing.processor import Processor
 from qwen2vl_demo.ui.chat.attachments import store_files
 from qwen2vl_demo.ui.chat.conversation import Answer, Conversation, Turn
+from qwen2vl_demo.ui.chat.export import export_json, import_json
 from qwen2vl_demo.ui.chat.prompts import Prompts
+from qwen2vl_demo.ui.chat.saved_chat import dumps, from_record, loads
 from qwen2vl_demo.ui.media_store import MediaStore
 from qwen2vl_demo.ui.parts import Parts
 from qwen2vl_demo.ui.sessions import Draft, Session
@@ -80,3 +83,55 @@ def test_a_turn_is_processed_once_by_the_real_engine(
     found = asynchronous.run(parts.attention.map_word(session, request))
     assert found is not None and found["map"]
     assert calls == ["What is in this picture?"]
+
+
+def test_a_visitor_sees_nothing_of_what_others_asked_unless_caches_are_shared(store: MediaStore, files: Files) -> None:
+    """The page states the reused tokens; two tabs, the same picture, the same question."""
+    engine = LocalEngine.load("nano", device="cpu", dtype="float32")
+    reused = {}
+    for share in (False, True):
+        parts = Parts.build(engine, store, GenerationOptions(max_new_tokens=2), share_cache=share)
+        for tab in ("victim", "attacker"):
+            session = parts.sessions.open(tab, None)
+            ask(parts, session, "What is in this picture?", files("cat.png"))
+            last = session.conversation.last
+            assert last is not None and last.answer is not None and last.answer.numbers is not None
+            reused[share, tab] = last.answer.numbers.reused_tokens
+            prompt_tokens = last.answer.numbers.prompt_tokens
+    prepared = parts.prompts.prepare(session.conversation, OPTIONS)
+    assert reused[False, "attacker"] == prepared.trace.opening < 40 < prompt_tokens
+    assert reused[True, "attacker"] == prompt_tokens - 1
+
+
+def test_retry_undo_and_a_reloaded_tab_find_what_their_conversation_computed(store: MediaStore, files: Files) -> None:
+    parts = Parts.build(LocalEngine.load("nano", device="cpu", dtype="float32"), store)
+    session = parts.sessions.open("tab", None)
+    ask(parts, session, "What is in this picture?", files("cat.png"))
+    kept = dumps(session.conversation)
+    parts.sessions.drop("tab")
+    reloaded = parts.sessions.open("another tab", kept)
+    prompt = parts.prompts.prepare(reloaded.conversation, OPTIONS)
+    assert parts.engine.estimate(prompt.trace, OPTIONS).reused_tokens == len(prompt.trace) - 1
+    ask(parts, reloaded, "And what colour is it?")
+    last = reloaded.conversation.last
+    assert last is not None and last.answer is not None and last.answer.numbers is not None
+    assert last.answer.numbers.reused_tokens >= len(prompt.trace)
+    parts.controller.undo(reloaded)
+    again = parts.prompts.prepare(reloaded.conversation, OPTIONS)
+    assert parts.engine.estimate(again.trace, OPTIONS).reused_tokens == len(prompt.trace) - 1
+    parts.controller.clear(reloaded)  # "forgotten": the same question is a new one
+    assert reloaded.conversation.cache_salt != session.conversation.cache_salt
+
+
+def test_a_chat_that_is_saved_as_a_file_does_not_hold_its_salt(parts: Parts, files: Files) -> None:
+    """It may be passed on; who opens it has a conversation of their own. The browser keeps it, for a reload."""
+    asked = question(parts, files)
+    assert asked.cache_salt in dumps(asked) and from_record(loads(dumps(asked))).cache_salt == asked.cache_salt
+    text = export_json(asked, parts.store, "nano")
+    assert asked.cache_salt not in text
+    opened = import_json(text, parts.store)
+    assert opened == asked and opened.cache_salt != asked.cache_salt
+    assert len({Conversation().cache_salt for _ in range(20)}) == 20
+    for forged in (7, "", "x" * 32, "ab" * 5000):
+        record = loads(dumps(asked)) | {"cache_salt": forged}
+        assert re.fullmatch("[0-9a-f]{32}", from_record(record).cache_salt)

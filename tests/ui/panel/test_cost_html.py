@@ -199,11 +199,11 @@ def test_comparisons_are_made_once_forgotten_in_time_and_never_keep_a_whole_clip
     clip = np.zeros((64, 300, 300, 3), np.uint8)
     media = [medium((300, 300), f"{n}.png") for n in range(3)]
     for it in media:
-        comparisons.put(it, clip[0], None)
+        comparisons.put("", it, clip[0], None)
     assert all(resized.base is None for _, (resized, _) in comparisons._pixels.items())
-    assert comparisons.html(media[0]) == comparison_gone_html()
-    figure = comparisons.html(media[2])
-    assert figure is comparisons.html(media[2]) and "2.png" in figure
+    assert comparisons.html("", media[0]) == comparison_gone_html()
+    figure = comparisons.html("", media[2])
+    assert figure is comparisons.html("", media[2]) and "2.png" in figure
 
 
 def test_pairs_worth_a_look_are_neighbours() -> None:

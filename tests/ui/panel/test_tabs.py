@@ -25,7 +25,7 @@ Files = Callable[[str], str]
 @pytest.fixture
 def tabs(parts: Parts) -> Iterator[list[Tab]]:
     made: list[Tab] = [
-        PictureTab(parts.engine.pixel_limits, parts.preview, parts.attention),
+        PictureTab(parts.engine.pixel_limits, parts.preview, parts.attention, parts.threads),
         PromptTab(),
         RotationTab(parts.engine.config),
         CostTab(Comparisons()),
