@@ -31,18 +31,20 @@ def main(argv: Sequence[str]) -> int:
 
 def serve(settings: Settings) -> None:
     """Loads the engine, builds the page, launches it and blocks. Raises UserError."""
+    if sys.stdout is None:  # a server may run without one, but uvicorn's log does not expect that
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
     from qwen2vl_demo.decoding import decoding_for_strangers
     from qwen2vl_demo.engine.factory import engine_of, options_of
     from qwen2vl_demo.ui.app import build_demo, launch_options
 
-    _say(f"qwen2vl-demo {__version__}")
+    console.write(f"qwen2vl-demo {__version__}")
     limit_arenas()
     check_address(settings.host, settings.port)
     decoding = decoding_for_strangers(settings.decode_seconds, settings.max_image_mp, DECODERS)
     try:
         engine = engine_of(settings, decoding)
-        _say(f"Model: {engine.name}, {engine.description}")
+        console.write(f"Model: {engine.name}, {engine.description}")
         demo = build_demo(
             engine,
             data_dir=Path(settings.data_dir).expanduser() if settings.data_dir else None,
@@ -62,15 +64,10 @@ def serve(settings: Settings) -> None:
             quiet=True,
             prevent_thread_lock=True,
         )
-        _say(f"Open {public or url}")
+        console.write(f"Open {public or url}")
         demo.block_thread()
     finally:
         decoding.close()
-
-
-def _say(text: str) -> None:
-    if sys.stdout is not None:  # a server may run without one
-        console.write(text)
 
 
 def check_address(host: str | None, port: int | None) -> None:
