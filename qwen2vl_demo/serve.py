@@ -35,6 +35,8 @@ def serve(settings: Settings) -> None:
 
     Nothing of what visitors left is there afterwards.
     """
+    if sys.stdout is None:  # a server may run without one, but uvicorn's log does not expect that
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
     os.umask(0o077)  # files of visitors are for this user of the machine alone
     from qwen2vl_demo.decoding import decoding_for_strangers
@@ -42,14 +44,14 @@ def serve(settings: Settings) -> None:
     from qwen2vl_demo.ui.app import build_demo, default_data_dir, launch_options
     from qwen2vl_demo.ui.workspace import UPLOADS, Workspace
 
-    _say(f"qwen2vl-demo {__version__}")
+    console.write(f"qwen2vl-demo {__version__}")
     limit_arenas()
     check_address(settings.host, settings.port)
     decoding = decoding_for_strangers(settings.decode_seconds, settings.max_image_mp, DECODERS)
     workspace: Workspace | None = None
     try:
         engine = engine_of(settings, decoding)
-        _say(f"Model: {engine.name}, {engine.description}")
+        console.write(f"Model: {engine.name}, {engine.description}")
         workspace = Workspace(Path(settings.data_dir).expanduser() if settings.data_dir else default_data_dir())
         os.environ["GRADIO_TEMP_DIR"] = str(workspace.folder / UPLOADS)
         signal.signal(signal.SIGTERM, _terminate)
@@ -74,7 +76,7 @@ def serve(settings: Settings) -> None:
             quiet=True,
             prevent_thread_lock=True,
         )
-        _say(f"Open {public or url}")
+        console.write(f"Open {public or url}")
         settle()
         try:
             demo.block_thread()
@@ -88,11 +90,6 @@ def serve(settings: Settings) -> None:
 
 def _terminate(number: int, frame: object) -> None:
     raise SystemExit(128 + number)
-
-
-def _say(text: str) -> None:
-    if sys.stdout is not None:  # a server may run without one
-        console.write(text)
 
 
 def check_address(host: str | None, port: int | None) -> None:

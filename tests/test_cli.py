@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -470,6 +471,18 @@ def test_a_stream_that_cannot_be_used_is_one_line_and_status_2(cat: Path, line: 
 @pytest.mark.parametrize("line", ["q ask hello >&- 2>&-", "q ask - 2>&- <&-", "q ask - 2>/dev/full <&-"])
 def test_without_anywhere_to_complain_the_status_is_2(tmp_path: Path, line: str) -> None:
     assert shell(line, tmp_path)[:2] == (2, b"")
+
+
+@pytest.mark.slow
+def test_the_page_is_served_without_standard_streams(tmp_path: Path) -> None:
+    """Its log did not expect a closed standard output, and the server ended with a traceback."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    line = (
+        f"q serve --model none --port {port} --data-dir . <&- >&- 2>&- & pid=$!; for i in $(seq 600); do sleep 0.2; "
+        f"(: </dev/tcp/127.0.0.1/{port}) 2>/dev/null && echo up && break; kill -0 $pid || break; done; kill $pid"
+    )
+    assert shell(line, tmp_path)[1] == b"up\n"
 
 
 def test_a_closed_pipe_is_no_error(tmp_path: Path) -> None:

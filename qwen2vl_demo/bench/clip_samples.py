@@ -200,8 +200,9 @@ def _matrices() -> list[Sample]:
         samples.append(Sample(f"{matrix}.mp4", "1.5", about, make, "ffmpeg decodes all frames", expected))
     wide = [Expected(kind="video", frames=10, tolerance=6)]
     samples.append(Sample("2020.mp4", "1.5", "matrix of BT.2020", partial(tagged, "2020", 9), "ITU-R BT.2020", wide))
+    # A curve that leaves room for highlights maps this white to less than 255.
     for name, transfer in (("hdr10", 16), ("hlg", 18)):
-        white = [Expected(colours=((255,) * 3,) * 4, kind="video", frames=10, tolerance=25)]  # type: ignore[arg-type]
+        white = [Expected(colours=((255,) * 3,) * 4, kind="video", frames=10, tolerance=30)]  # type: ignore[arg-type]
         about = "white of a phone's HDR"
         samples.append(Sample(f"{name}.mp4", "1.9", about, partial(hdr, transfer), "ITU-R BT.2408, table 1", white))
     return samples
@@ -225,10 +226,15 @@ def _clocks() -> list[Sample]:
 
 
 def _odd_streams() -> list[Sample]:
-    middle = round(sum(GREYS[i][0] for i in (0, 3)) / 2)
-    flat: Quadrants = ((middle,) * 3,) * 4  # type: ignore[assignment]
     woven = [Expected(colours=None, kind="video", frames=10)]
     return [
-        Sample("size.h264", "1.11", "a size that changes", resized, "ffprobe", [Expected(kind="video", frames=10)]),
-        Sample("combs.mp4", "1.11", f"interlaced, mean {flat[0][0]}", interlaced, "ffmpeg -vf bwdif", woven),
+        Sample(
+            "size.h264",
+            "1.11",
+            "a size that changes",
+            resized,
+            "ffprobe, which names the larger size",
+            [Expected(size=(224, 336), kind="video", frames=10)],
+        ),
+        Sample("combs.mp4", "1.11", "interlaced", interlaced, "ffmpeg -vf bwdif", woven),
     ]

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from qwen2vl_demo import console
 from qwen2vl_demo.bench import answers, media, panel
 from qwen2vl_demo.bench import first_update as page
 from qwen2vl_demo.bench.growth import growth
@@ -45,7 +46,7 @@ def run(given: argparse.Namespace) -> int:
     if given.growth:
         records = growth(given.shape, device, log)
         if given.json:
-            print(json.dumps({"machine": about, "growth": records}), flush=True)
+            console.write(json.dumps({"machine": about, "growth": records}))
         return 0
     rows: list[dict[str, Any]] = []
     log(HEADER)
@@ -61,7 +62,7 @@ def run(given: argparse.Namespace) -> int:
         )
     log(f"load average at the end: {load()}")
     if given.json:
-        print(json.dumps({"machine": f"{about}; at the end {load()}", "rows": rows}), flush=True)
+        console.write(json.dumps({"machine": f"{about}; at the end {load()}", "rows": rows}))
     return 0
 
 

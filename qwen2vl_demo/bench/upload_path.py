@@ -127,15 +127,20 @@ def _processor_seconds(pid: int) -> float:
 
 
 def _memory(pid: int) -> int:
-    """The memory that all of them hold, or the most that one of them has held since `_forget_peak`; bytes."""
+    """The memory that all of them hold together, pages that they share counted once, or the most that one of them has
+    held since `_forget_peak`; bytes."""
     held, highest = 0, 0
     for process in _tree(pid):
         with contextlib.suppress(OSError):
-            fields = dict(line.split(":", 1) for line in Path(f"/proc/{process}/status").read_text().splitlines())
-            if "VmRSS" in fields:
-                held += int(fields["VmRSS"].split()[0]) * 1024
-                highest = max(highest, int(fields["VmHWM"].split()[0]) * 1024)
+            held += _field(f"/proc/{process}/smaps_rollup", "Pss")
+            highest = max(highest, _field(f"/proc/{process}/status", "VmHWM"))
     return max(held, highest)
+
+
+def _field(file: str, name: str) -> int:
+    """A figure in kB of a file of /proc, in bytes; 0 where it is missing."""
+    lines = (line.split() for line in Path(file).read_text().splitlines())
+    return next((int(words[1]) * 1024 for words in lines if words[0] == f"{name}:"), 0)
 
 
 def _forget_peak(pid: int) -> None:

@@ -8,8 +8,9 @@ import zlib
 
 import pypdfium2
 
-MAX_STREAM_BYTES = 2**20  # of one object stream, uncompressed
-MAX_STREAMS = 1000
+MAX_STREAMS = 1000  # object streams that are looked into ...
+PACKED_BYTES = 2**20  # ... bytes of each, compressed ...
+MAX_BYTES = 64 * 2**20  # ... and bytes of all of them, uncompressed
 # Acrobat's limit of a page is 14,400 units of at most 75,000 points.
 MAX_UNIT = 75_000.0
 _OBJECT_STREAM = re.compile(rb"/ObjStm\b[^>]{0,500}>>\s{0,4}stream\r?\n")
@@ -20,17 +21,20 @@ def mentions_user_unit(data: bytes) -> bool:
     """Whether any page of the file may have one. Pages may be in compressed object streams, which are looked into."""
     if b"/UserUnit" in data:
         return True
-    for number, found in enumerate(_OBJECT_STREAM.finditer(data)):
-        if number == MAX_STREAMS:
+    at, left = -1, MAX_BYTES
+    for _ in range(MAX_STREAMS):
+        at = data.find(b"/ObjStm", at + 1)
+        if at < 0 or left <= 0:
             return False
-        try:
-            content = zlib.decompressobj().decompress(
-                data[found.end() : found.end() + MAX_STREAM_BYTES], MAX_STREAM_BYTES
-            )
-        except zlib.error:  # encrypted, or compressed in another way
-            continue
-        if b"/UserUnit" in content:
-            return True
+        if found := _OBJECT_STREAM.match(data, at):
+            try:
+                packed = data[found.end() : found.end() + PACKED_BYTES]
+                content = zlib.decompressobj().decompress(packed, left)
+            except zlib.error:  # encrypted, or compressed in another way
+                continue
+            left -= len(content)
+            if b"/UserUnit" in content:
+                return True
     return False
 
 
