@@ -83,19 +83,21 @@ def split_words(pieces: Sequence[bytes]) -> tuple[Word, ...]:
     character is unfinished; everything else starts a new one. Tokens of spaces, and hidden tokens (no bytes), belong
     to no word.
     """
-    words: list[Word] = []
+    words: list[tuple[list[str], int, int]] = []  # the texts of its tokens, and where they are
     touching = False  # whether the last word may continue
     for text, start, end in _whole_characters(pieces):
         shown = text.strip()
         if not shown:
             touching = False
             continue
-        if touching and words and not text[0].isspace() and _continues(words[-1].text, shown):
-            words[-1] = Word(words[-1].text + shown, words[-1].start, end)
+        if touching and words and not text[0].isspace() and _continues(words[-1][0][-1], shown):
+            parts, first, _ = words[-1]
+            parts.append(shown)
+            words[-1] = parts, first, end
         else:
-            words.append(Word(shown, start, end))
+            words.append(([shown], start, end))
         touching = not text[-1].isspace()
-    return tuple(words)
+    return tuple(Word("".join(parts), start, end) for parts, start, end in words)
 
 
 def _whole_characters(pieces: Sequence[bytes]) -> Iterator[tuple[str, int, int]]:

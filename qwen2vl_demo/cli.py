@@ -8,11 +8,13 @@ statuses are in `console.py`.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import logging
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -167,7 +169,8 @@ def _ask(given: argparse.Namespace) -> int:
     messages = _with_pages(messages, given, limits)
     status = _Status()
     status.show("Loading the model")
-    result = _stream(engine_of(settings), messages, options, status, quiet=given.json)
+    with _silenced(logging.getLogger("qwen2vl_demo.server")):  # what it says is printed here as an error or a note
+        result = _stream(engine_of(settings), messages, options, status, quiet=given.json)
     if given.json:
         _print_json(_answer_record(result))
     elif result.trace:
@@ -175,6 +178,16 @@ def _ask(given: argparse.Namespace) -> int:
             for notice in medium.notices:
                 print(f"({medium.name}: {notice})", file=sys.stderr)
     return 0
+
+
+@contextlib.contextmanager
+def _silenced(log: logging.Logger) -> Iterator[None]:
+    level = log.level
+    log.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
 
 
 def _stream(
@@ -195,6 +208,8 @@ def _stream(
         console.write("", end="" if result.text.endswith("\n") else "\n")
         if result.stop_reason == "length" and sys.stderr.isatty():
             print(f"(cut after {result.new_tokens} tokens; allow more with --max-new-tokens)", file=sys.stderr)
+        for note in filter(None, (*result.notes, result.remark)):
+            print(f"({note})", file=sys.stderr)
     return result
 
 

@@ -8,7 +8,15 @@ a bug.
 
 
 class UserError(Exception):
-    """A sentence for the person: what is wrong and which setting or file to change."""
+    """A sentence for the person: what is wrong and which setting or file to change.
+
+    `for_operator` says the same to whoever started the program, where that is not for visitors of the page: addresses,
+    flags, a server's settings. The command line prints it instead.
+    """
+
+    def __init__(self, sentence: str, *, for_operator: str = "") -> None:
+        super().__init__(sentence)
+        self.for_operator = for_operator or sentence
 
 
 class Cancelled(Exception):

@@ -1,6 +1,7 @@
 """Serves the page: `python app.py`, `qwen2vl-demo serve`, or a Hugging Face Space, which runs app.py."""
 
 import os
+import signal
 import socket
 import sys
 from collections.abc import Sequence
@@ -30,25 +31,36 @@ def main(argv: Sequence[str]) -> int:
 
 
 def serve(settings: Settings) -> None:
-    """Loads the engine, builds the page, launches it and blocks. Raises UserError."""
+    """Loads the engine, builds the page, launches it and blocks until SIGINT or SIGTERM. Raises UserError.
+
+    Nothing of what visitors left is there afterwards.
+    """
     if sys.stdout is None:  # a server may run without one, but uvicorn's log does not expect that
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
+    os.umask(0o077)  # files of visitors are for this user of the machine alone
     from qwen2vl_demo.decoding import decoding_for_strangers
     from qwen2vl_demo.engine.factory import engine_of, options_of
-    from qwen2vl_demo.ui.app import build_demo, launch_options
+    from qwen2vl_demo.ui.app import build_demo, default_data_dir, launch_options
+    from qwen2vl_demo.ui.workspace import UPLOADS, Workspace
 
     console.write(f"qwen2vl-demo {__version__}")
     limit_arenas()
     check_address(settings.host, settings.port)
     decoding = decoding_for_strangers(settings.decode_seconds, settings.max_image_mp, DECODERS)
+    workspace: Workspace | None = None
     try:
         engine = engine_of(settings, decoding)
         console.write(f"Model: {engine.name}, {engine.description}")
+        workspace = Workspace(Path(settings.data_dir).expanduser() if settings.data_dir else default_data_dir())
+        os.environ["GRADIO_TEMP_DIR"] = str(workspace.folder / UPLOADS)
+        signal.signal(signal.SIGTERM, _terminate)
         demo = build_demo(
             engine,
-            data_dir=Path(settings.data_dir).expanduser() if settings.data_dir else None,
+            data_dir=workspace.folder,
             max_file_mb=settings.max_file_mb,
+            visitor_files_mb=settings.visitor_files_mb,
+            all_files_mb=settings.all_files_mb,
             max_pdf_pages=settings.max_pdf_pages,
             max_image_mp=settings.max_image_mp,
             defaults=options_of(settings),
@@ -56,7 +68,7 @@ def serve(settings: Settings) -> None:
             share_cache=settings.share_cache,
         )
         _, url, public = demo.launch(
-            **launch_options(max_file_mb=settings.max_file_mb),
+            **launch_options(demo, max_file_mb=settings.max_file_mb),
             server_name=settings.host,  # None leaves it to GRADIO_SERVER_NAME and _PORT, as a Space sets them
             server_port=settings.port,
             auth=settings.credentials,
@@ -65,9 +77,18 @@ def serve(settings: Settings) -> None:
             prevent_thread_lock=True,
         )
         console.write(f"Open {public or url}")
-        demo.block_thread()
+        try:
+            demo.block_thread()
+        finally:
+            demo.close(verbose=False)
     finally:
         decoding.close()
+        if workspace is not None:
+            workspace.close()
+
+
+def _terminate(number: int, frame: object) -> None:
+    raise SystemExit(128 + number)
 
 
 def check_address(host: str | None, port: int | None) -> None:

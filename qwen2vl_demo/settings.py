@@ -106,10 +106,12 @@ class Settings:
         None, "an OpenAI-compatible server (vLLM, SGLang) that answers instead of the model here", metavar="URL"
     )
     engine_model: str | None = _flag(
-        None, "the model's name on that server; needed only if it serves several", metavar="NAME"
+        None, "the model's name on that server; needed if it serves several or lists none", metavar="NAME"
     )
     engine_key: str | None = _flag(None, "the server's key; better given as the variable", metavar="KEY", secret=True)
-    engine_timeout: float = _flag(300.0, "seconds that the server may stay silent", convert=_number, metavar="SECONDS")
+    engine_timeout: float = _flag(
+        300.0, "seconds that the server may take to start, or stay silent", convert=_number, metavar="SECONDS"
+    )
 
     # the page
     host: str | None = _flag(None, "address to listen on; 0.0.0.0 opens the page to the network", metavar="ADDRESS")
@@ -119,6 +121,12 @@ class Settings:
     auth: str | None = _flag(None, "ask visitors for this name and password", metavar="USER:PASS", secret=True)
     share: bool = _flag(False, "open a public gradio.live link to this machine", convert=_switch)
     max_file_mb: int = _flag(50, "largest file that a visitor may upload, in megabytes", convert=_integer, metavar="N")
+    visitor_files_mb: int = _flag(
+        1000, "megabytes of files that one visitor may have here at once", convert=_integer, metavar="N"
+    )
+    all_files_mb: int = _flag(
+        8000, "megabytes of files that all visitors may have here at once", convert=_integer, metavar="N"
+    )
     max_pdf_pages: int = _flag(12, "most pages read of a PDF or TIFF at once", convert=_integer, metavar="N")
     share_cache: bool = _flag(
         False,
@@ -171,6 +179,12 @@ class Settings:
         if self.auth is not None:
             _check(bool(re.fullmatch(r"[^:]+:.+", self.auth)), "auth", "it must be a name, a colon and a password")
         _check(1 <= self.max_file_mb <= 4096, "max_file_mb", f"{self.max_file_mb} is not between 1 and 4096 megabytes")
+        _check(
+            1 <= self.visitor_files_mb <= self.all_files_mb,
+            "visitor_files_mb",
+            f"{self.visitor_files_mb} is not between 1 and the {self.all_files_mb} megabytes of all visitors",
+        )
+        _check(self.all_files_mb <= 10**7, "all_files_mb", f"{self.all_files_mb} is more than 10000000 megabytes")
         _check(1 <= self.max_pdf_pages <= 1000, "max_pdf_pages", f"{self.max_pdf_pages} is not between 1 and 1000")
         _check(1 <= self.max_image_mp <= 1000, "max_image_mp", f"{self.max_image_mp} is not between 1 and 1000 million")
         seconds = self.decode_seconds

@@ -72,12 +72,16 @@ class PromptTrace:
     rope_delta: int
     tokens: tuple[str, ...]  # the readable text of each token; a placeholder is its special token
     media: tuple[MediaTrace, ...]
-    context_length: int  # the number of positions that the model was trained for
+    context_length: int | None  # positions that the model, or its server, has room for; None if it does not tell
     opening: int = 0  # of the tokens: those of the system prompt that every conversation has which brings none
     cache_salt: str = field(default="", repr=False)  # as in GenerationOptions; a secret, and never shown
 
     def __len__(self) -> int:
         return len(self.input_ids)
+
+    def room(self, most: int) -> int:
+        """The tokens that an answer may have: `most`, or what the context has left, if that is less."""
+        return most if self.context_length is None else max(0, min(most, self.context_length - len(self)))
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready, as `inspect --json` prints it."""

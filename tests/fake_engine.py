@@ -18,7 +18,7 @@ import numpy as np
 
 from qwen2vl_demo.attention_trace import AttentionTrace, Word, split_words
 from qwen2vl_demo.engine.cost.estimate import Estimate, last_question, tokens_only
-from qwen2vl_demo.engine.protocol import Chunk, GenerationOptions, Result, StopReason
+from qwen2vl_demo.engine.protocol import Abilities, Chunk, GenerationOptions, Result, StopReason
 from qwen2vl_demo.engine.request_queue import RequestQueue, Ticket, waiting_text
 from qwen2vl_demo.errors import Cancelled, UserError
 from qwen2vl_demo.geometry import (
@@ -54,6 +54,7 @@ class FakeEngine:
     description = "no model, on this CPU in words"
     pixel_limits = (MIN_PIXELS, MAX_PIXELS)
     config = None
+    abilities = Abilities()
 
     def __init__(self, step: float = 0.02, encode: float = 0.05) -> None:
         self.step, self.encode = step, encode

@@ -8,6 +8,8 @@ import socket
 import subprocess
 import sys
 import threading
+import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,7 +50,17 @@ def test_a_taken_port_is_found_before_the_model_is_loaded(taken: int, capsys: An
     assert str(taken) in err and "--port" in err and "Model" not in out
 
 
-def test_the_page_is_served_says_what_runs_and_stops_with_ctrl_c(tmp_path: Path) -> None:
+def wrong_password(port: int) -> int:
+    """The status that a wrong password is answered with."""
+    form = urllib.parse.urlencode({"username": "ann", "password": "wrong"}).encode()
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/login", form, timeout=60) as answered:
+            return int(answered.status)
+    except urllib.error.HTTPError as refused:
+        return refused.code
+
+
+def test_the_page_is_served_says_what_runs_and_leaves_nothing_when_it_is_terminated(tmp_path: Path) -> None:
     """Host and port come from Gradio's own variables, as on a Space; nano answers."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -73,10 +85,15 @@ def test_the_page_is_served_says_what_runs_and_stops_with_ctrl_c(tmp_path: Path)
         assert any(line.startswith("Model: nano, ") for line in lines) and "sesame" not in "".join(lines)
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=60) as page:
             assert page.status == 200
-        assert (tmp_path / "data").is_dir()
-        process.send_signal(signal.SIGINT)
+        assert [wrong_password(port) for _ in range(4)] == [400, 400, 400, 429]
+        (run,) = [path for path in (tmp_path / "data" / "runs").iterdir() if path.is_dir()]
+        assert run.stat().st_mode & 0o077 == 0
+        (run / "uploads" / "left by a visitor.png").touch()
+        process.send_signal(signal.SIGTERM)
         rest = process.communicate(timeout=120)[0]
         assert "Traceback" not in rest
+        assert process.returncode == 128 + signal.SIGTERM
+        assert [path for path in (tmp_path / "data").rglob("*") if path.is_file()] == []
     finally:
         overdue.cancel()
         process.kill()

@@ -20,10 +20,11 @@ import pytest
 from fake_engine import FakeEngine
 
 from qwen2vl_demo import cli, console
-from qwen2vl_demo.engine.remote.request import clip_file
+from qwen2vl_demo.engine.remote.media_parts import clip_file
 from qwen2vl_demo.geometry import MAX_PIXELS, VisionSpan, mrope_position_ids, smart_resize
 from qwen2vl_demo.media import Document
 from qwen2vl_demo.processing.messages import Image, Message, Text, Video
+from tests.engine.remote.fake_server import FakeServer, refuse
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -256,6 +257,19 @@ def test_ask_opens_documents_within_the_same_limit(
 
 
 # errors
+
+
+def test_a_failure_of_a_server_is_one_line_with_its_address_and_flag(
+    capsys: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    with FakeServer.running() as server:
+        server.replies = [refuse(401, {"error": "no"})]
+        assert cli.main(["ask", "--engine-url", server.url, "Hi"]) == 2
+        out, err = capsys.readouterr()
+        assert err == f"error: {server.url}/v1 refuses the key (401: no); set the right one with --engine-key or " + (
+            "QWEN2VL_ENGINE_KEY.\n"
+        )
+    assert out == "" and not caplog.records
 
 
 @pytest.mark.parametrize(

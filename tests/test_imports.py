@@ -51,13 +51,13 @@ ROOMS = {
     ),
     "engine": Room(
         BELOW_ENGINE | {"engine"},
-        {"torch", "numpy", "PIL", "tokenizers", "safetensors", "huggingface_hub", "httpx", "httpx_sse", "av"},
+        {"torch", "numpy", "PIL", "tokenizers", "safetensors", "huggingface_hub", "httpx", "av"},
     ),
     "viz": Room({"errors", "trace", "attention_trace", "geometry", "lru_cache", "viz"}, {"numpy", "plotly", "PIL"}),
     "report": Room(LEAVES | {"viz"}, {"numpy"}),
     "ui": Room(
         LEAVES | {"engine", "viz", "decoding", "media", "processing.messages", "ui"},
-        {"gradio", "plotly", "numpy", "PIL", "spaces", "jinja2", "markupsafe", "markdown_it"},
+        {"gradio", "plotly", "numpy", "PIL", "spaces", "jinja2", "markupsafe", "markdown_it", "starlette"},
     ),
     "nano": Room(BELOW_UI, {"torch", "numpy", "PIL", "av", "tokenizers", "safetensors", "jinja2", "resvg_py"}),
     "bench": Room(

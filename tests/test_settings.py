@@ -40,6 +40,8 @@ def test_every_flag_and_every_variable_sets_its_field() -> None:
         "auth": ("ann:a:b", "ann:a:b"),
         "share": ("1", True),
         "max_file_mb": ("9", 9),
+        "visitor_files_mb": ("90", 90),
+        "all_files_mb": ("900", 900),
         "max_pdf_pages": ("40", 40),
         "share_cache": ("1", True),
         "max_image_mp": ("40", 40),

@@ -30,7 +30,7 @@ from qwen2vl_demo.engine.cost.predictor import CostPredictor, Workload
 from qwen2vl_demo.engine.cuda_graph import CudaGraphDecoder
 from qwen2vl_demo.engine.generate import generate_tokens, prefill
 from qwen2vl_demo.engine.prefix_cache import PrefixCache, PromptKey, prompt_key
-from qwen2vl_demo.engine.protocol import Chunk, GenerationOptions
+from qwen2vl_demo.engine.protocol import Abilities, Chunk, GenerationOptions
 from qwen2vl_demo.engine.request_queue import RequestQueue, Ticket, waiting_text
 from qwen2vl_demo.engine.result_builder import ResultBuilder, check_context, memory_errors
 from qwen2vl_demo.engine.sampling import Sampler
@@ -56,6 +56,8 @@ OUT_OF_MEMORY = "Lower the image budget (max_pixels), the frames of a clip, or t
 
 class LocalEngine:
     """A Qwen2-VL checkpoint, its processor, and the caches of what it computed. Implements `protocol.Engine`."""
+
+    abilities = Abilities()
 
     def __init__(
         self, model: Qwen2VL, processor: Processor, *, name: str, placement: Placement, end_tokens: frozenset[int]
@@ -261,7 +263,7 @@ class LocalEngine:
     ) -> Generator[Chunk, None, None]:
         """Yields the statuses and the text of an answer, starting from what is cached of its prompt."""
         trace, model = prompt.trace, self.model
-        max_tokens = min(options.max_new_tokens, trace.context_length - len(trace))
+        max_tokens = trace.room(options.max_new_tokens)
         key = prompt_key(trace)
         cache = self._cache_for(key, len(trace) + max_tokens)
         workload = self._workload(trace, options, cache.length)

@@ -9,7 +9,7 @@ from qwen2vl_demo.attention_trace import AttentionTrace, Word
 from qwen2vl_demo.decoding import Decoding
 from qwen2vl_demo.engine.cost.estimate import Estimate, tokens_only
 from qwen2vl_demo.engine.processors import reference_processor
-from qwen2vl_demo.engine.protocol import Chunk, GenerationOptions
+from qwen2vl_demo.engine.protocol import Abilities, Chunk, GenerationOptions
 from qwen2vl_demo.engine.request_queue import RequestQueue, Ticket
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.media import MediaLimits
@@ -32,6 +32,7 @@ class ProcessorOnlyEngine:
     description = "no weights: shows what pictures and words become, answers nothing"
 
     config = None
+    abilities = Abilities(attention=False, positions=False)
 
     def __init__(self, processor: Processor) -> None:
         self.processor = processor

@@ -69,6 +69,16 @@ class Result:
     timings: dict[str, float]  # seconds: prepare, encode, prefill, first_token, decode, total
     trace: PromptTrace | None = None
     reused_tokens: int = 0  # of the prompt: in the KV cache from an earlier turn
+    notes: tuple[str, ...] = ()  # for people: which settings did not act, and the like
+    remark: str = ""  # for people: where the model read something else than the trace shows, and why
+
+
+@dataclass(frozen=True)
+class Abilities:
+    """What an engine can do beside answering; the page does not offer the rest."""
+
+    attention: bool = True  # `answer_words` and `word_attention`
+    positions: bool = True  # GenerationOptions.positions other than "mrope"
 
 
 @dataclass(frozen=True)
@@ -98,8 +108,13 @@ class Outcome:
 class Engine(Protocol):
     """Answers conversations. Safe to call from several threads; `queue` bounds how many requests run at a time."""
 
-    name: str  # shown on the page
+    @property
+    def name(self) -> str:
+        """The model's name, shown on the page."""
+        ...
+
     queue: RequestQueue
+    abilities: Abilities
 
     @property
     def description(self) -> str:

@@ -49,11 +49,14 @@ class ResultBuilder:
         )
 
 
-def check_context(trace: PromptTrace) -> None:
-    """Raises UserError for a prompt that leaves no room for an answer."""
-    if len(trace) < trace.context_length:
-        return
+def check_context(trace: PromptTrace, *, exact_text: bool = True) -> None:
+    """Raises UserError for a prompt that leaves no room for an answer.
+
+    Without `exact_text` the tokens of words are an estimate, and only those of pictures and clips count.
+    """
     pictures = sum(m.merged_tokens for m in trace.media)
+    if trace.context_length is None or (len(trace) if exact_text else pictures) < trace.context_length:
+        return
     advice = "Clear the chat or write less"
     if pictures > len(trace) // 2:
         advice = "Lower the image budget, send fewer pictures or frames, or clear the chat"

@@ -65,7 +65,7 @@ def open_png(file: BinaryIO) -> PngPicture:
     picture = PngPicture(cast(IO[bytes], RewrittenFile(b"".join(kept), file, offset)))
     if profile := _colours(found):
         picture.info["icc_profile"] = profile
-    if b"eXIf" in found:
+    if found.get(b"eXIf", b"").startswith((b"II", b"MM")):  # with "Exif" before it, as in JPEG, browsers ignore it
         picture.info["exif"] = found[b"eXIf"]
     return picture
 

@@ -15,6 +15,7 @@ from qwen2vl_demo.media.colour_profile import SRGBConversion
 
 WIDE_SAMPLES = "wide_samples"  # key in the `info` of a picture whose samples are not what its mode says
 STRIP_PIXELS = 1 << 22  # 4 million: 16 MB of RGB, which PIL keeps in 4 bytes a pixel
+WHOLE_PIXELS = 1 << 25  # 33 million: up to here 8-bit samples are converted at once, which is faster
 WHITE = (255, 255, 255)
 
 
@@ -40,7 +41,7 @@ def to_rgb(image: PIL.Image.Image) -> PIL.Image.Image:
             return _opaque(wide(strip), colours)
         return _composited(strip, colours) if strip.has_transparency_data else _opaque(strip, colours)
 
-    if image.width * image.height <= STRIP_PIXELS:
+    if image.width * image.height <= (STRIP_PIXELS if wide is not None else WHOLE_PIXELS):
         return convert(image)
     picture = PIL.Image.new("RGB", image.size)
     for top, strip in _strips(image):

@@ -162,6 +162,18 @@ class Processor:
                 raise Cancelled
             name = part.name or _file_name(part.source) or default_name
             media.append(self._load(part, options, name, cache_salt, thumbnails, cancel))
+        return self.assemble(messages, media, add_vision_id=add_vision_id, positions=positions, cache_salt=cache_salt)
+
+    def assemble(
+        self,
+        messages: Sequence[Message],
+        media: Sequence[VisionInput],
+        *,
+        add_vision_id: bool = False,
+        positions: PositionScheme = "mrope",
+        cache_salt: str = "",
+    ) -> Prompt:
+        """The prompt of messages whose pictures and clips are decoded already: `media`, in their order."""
         chat = encode_chat(
             messages,
             self.template,

@@ -1,25 +1,34 @@
 """The way in: `build_demo` makes the page for an engine, `launch_options` what to launch it with.
 
     demo = build_demo(engine, data_dir=..., max_file_mb=50, defaults=GenerationOptions())
-    demo.launch(server_port=7860, **launch_options(max_file_mb=50))
+    demo.launch(server_port=7860, **launch_options(demo, max_file_mb=50))
 
 Nothing happens at import; `build_demo` makes the folder for the visitors' media.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.utils import get_upload_folder
+from starlette.middleware import Middleware
 
 from qwen2vl_demo.decoding import Decoding
 from qwen2vl_demo.engine.protocol import Engine, GenerationOptions
 from qwen2vl_demo.media import MediaLimits
 from qwen2vl_demo.ui import theme
+from qwen2vl_demo.ui.chat.page_update import report
 from qwen2vl_demo.ui.events import PageEvents
 from qwen2vl_demo.ui.example_cards import Example, load_examples
+from qwen2vl_demo.ui.gate.calls import Calls
+from qwen2vl_demo.ui.gate.gate import Gate, GateRules
+from qwen2vl_demo.ui.gate.logins import Logins
+from qwen2vl_demo.ui.gate.uploads import MB, Uploads
 from qwen2vl_demo.ui.layout import draw_page
 from qwen2vl_demo.ui.media_store import DAY, MediaStore
 from qwen2vl_demo.ui.panel.comparisons import Comparisons
@@ -31,6 +40,10 @@ from qwen2vl_demo.ui.panel.picture_tab import PictureTab
 from qwen2vl_demo.ui.panel.prompt_tab import PromptTab
 from qwen2vl_demo.ui.panel.rotation_tab import RotationTab
 from qwen2vl_demo.ui.parts import Parts
+from qwen2vl_demo.ui.workspace import MEDIA
+
+AUTH_MESSAGE = "After some wrong passwords the next one is looked at only when a pause has passed; it grows each time."
+TIDY_INTERVAL = 5.0  # seconds between two looks for files that no tab shows any more
 
 
 def default_data_dir() -> Path:
@@ -44,6 +57,8 @@ def build_demo(
     data_dir: Path | None = None,
     examples: Sequence[Example] | None = None,
     max_file_mb: int = 50,
+    visitor_files_mb: int = 1000,
+    all_files_mb: int = 8000,
     max_image_mp: int = 120,
     max_pdf_pages: int = 12,
     defaults: GenerationOptions | None = None,
@@ -52,13 +67,22 @@ def build_demo(
 ) -> gr.Blocks:
     """The page. `examples` are the cards of the empty chat (None: those in assets/examples), `defaults` what the
     settings start with, `max_file_mb` what `launch_options` was told, `max_image_mp` and `max_pdf_pages` the settings
-    of these names. With `share_cache` visitors share what is computed. `decoding` is where the files of visitors are
-    decoded, by default in this process; for strangers give what `serve` gives. The Blocks that is returned has the open
-    tabs as its attribute `sessions`.
+    of these names; all files of one visitor, and of all visitors, may have `visitor_files_mb` and `all_files_mb`. With
+    `share_cache` visitors share what is computed. `decoding` is where the files of visitors are decoded, by default in
+    this process; for strangers give what `serve` gives. The Blocks that is returned has the parts of the page as its
+    attribute `parts`.
     """
     limits = MediaLimits.for_uploads(max_file_mb, max_image_mp=max_image_mp, max_pdf_pages=max_pdf_pages)
-    store = MediaStore((data_dir or default_data_dir()) / "media", limits=limits, decoding=decoding)
-    parts = Parts.build(engine, store, defaults, share_cache=share_cache)
+    folder = data_dir or default_data_dir()
+    store = MediaStore(folder / MEDIA, limits=limits, max_bytes=all_files_mb * MB, decoding=decoding)
+    received = Path(get_upload_folder())
+    uploads = Uploads(
+        received,
+        visitor_mb=max(visitor_files_mb, max_file_mb),
+        all_mb=max(all_files_mb, max_file_mb),
+        alone=received.is_relative_to(folder),
+    )
+    parts = Parts.build(engine, store, defaults, uploads, share_cache=share_cache)
     panel = Panel(
         [
             PictureTab(engine.pixel_limits, parts.preview, parts.attention, parts.threads),
@@ -77,13 +101,35 @@ def build_demo(
     with gr.Blocks(title="Qwen2-VL", fill_width=True, analytics_enabled=False, delete_cache=(3600, DAY)) as demo:
         page = draw_page(engine, parts.form, panel, cards, max_file_mb)
         PageEvents(page, parts, panel, cards).wire(demo)
-    demo.sessions = parts.sessions
+    demo.parts = parts
+    shown = sorted({file.parent for card in cards for file in card.files})
+    calls = Calls(demo, [uploads.folder, store.folder, *shown], uploads.named)
+    names = {str(folder): f"/examples-{number}" for number, folder in enumerate(shown, 1)}
+    demo.gate_rules = GateRules(calls, uploads, Logins(), names)
     return demo.queue(max_size=64, default_concurrency_limit=8)
 
 
-def launch_options(*, max_file_mb: int = 50) -> dict[str, Any]:
-    """Keyword arguments for `build_demo(...).launch()`: looks, limits, and everything that calls home switched off."""
+def launch_options(demo: Any, *, max_file_mb: int = 50) -> dict[str, Any]:
+    """Keyword arguments for `demo.launch()`, where `demo` is what `build_demo` made: looks, the gate before Gradio, the
+    task that deletes files, limits, and everything that calls home switched off."""
+
+    @asynccontextmanager
+    async def tidying(app: Any) -> AsyncIterator[None]:
+        async def tidy() -> None:
+            while True:
+                await asyncio.sleep(TIDY_INTERVAL)
+                try:
+                    await asyncio.to_thread(demo.parts.tidy)
+                except Exception as problem:
+                    report(problem, "deleting files")
+
+        task = asyncio.create_task(tidy())
+        yield
+        task.cancel()
+
     return {
+        "app_kwargs": {"middleware": [Middleware(Gate, rules=demo.gate_rules)], "lifespan": tidying},
+        "auth_message": AUTH_MESSAGE,
         "theme": theme.theme(),
         "js": theme.js(),
         "head": theme.head(),

@@ -7,9 +7,11 @@ what a visitor starts, since only there a lost session has to be restored; what 
 
 from __future__ import annotations
 
+import asyncio
 import html
 import mimetypes
 import secrets
+import shutil
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +27,7 @@ from qwen2vl_demo.ui.chat.export import export_html, export_json
 from qwen2vl_demo.ui.chat.page_update import FAILED, PageUpdate, report
 from qwen2vl_demo.ui.example_cards import Example
 from qwen2vl_demo.ui.layout import Page
+from qwen2vl_demo.ui.media_store import DISK_FULL, NO_SPACE
 from qwen2vl_demo.ui.panel.panel import Panel
 from qwen2vl_demo.ui.panel.tab import AT_ONCE, QUEUED, PageContext, Updates
 from qwen2vl_demo.ui.parts import Parts
@@ -71,7 +74,7 @@ class PageEvents:
             finished.append(responded.then(self.finish, None, whole, **AT_ONCE))
         chat.composer.stop(self.stop, None, whole, **AT_ONCE)
         undone = chat.undo.click(self.undo, saved, whole, **AT_ONCE)
-        cleared = gr.on([chat.clear.click, chat.chatbot.clear], self.clear, None, whole, **AT_ONCE)
+        cleared = gr.on([chat.clear.click, chat.chatbot.clear], self.clear, [chat.composer], whole, **AT_ONCE)
         system = page.settings["system"]
         loaded = demo.load(self.load, saved, [*whole, system], js=RECALL, **AT_ONCE)
         opened = chat.load.upload(
@@ -113,6 +116,7 @@ class PageEvents:
         self.panel.wire(
             PageContext(
                 open_session=self._open,
+                opened_session=self._opened,
                 find_session=self._find,
                 saved=page.saved,
                 settings=page.settings,
@@ -156,15 +160,22 @@ class PageEvents:
     def undo(self, request: gr.Request, saved: str) -> Any:
         return self._whole(self.parts.controller.undo(self._open(request, saved)))
 
-    def clear(self, request: gr.Request) -> Any:
-        return self._whole(self.parts.controller.clear(self._open(request, "")))
+    def clear(self, request: gr.Request, box: Any) -> Any:
+        """An empty chat. Its files are deleted, but for those that stand in the composer."""
+        session, parts = self._open(request, ""), self.parts
+        files = session.files()
+        update = parts.controller.clear(session)
+        parts.store.forget(files, parts.sessions.files())
+        parts.uploads.release(request.session_hash or "", keep={Path(path) for path in _draft(box).files})
+        session.delete_exports()
+        return self._whole(update)
 
     def load(self, request: gr.Request, saved: str) -> Any:
         session = self._open(request, saved)
         return self._whole(self.parts.controller.restore(session)) | self._system(session)
 
     async def open_file(self, request: gr.Request, path: str | None, saved: str) -> Any:
-        session = self._open(request, saved)
+        session = await self._opened(request, saved)
 
         def read() -> PageUpdate:
             return self.parts.controller.import_chat(session, Path(path).read_bytes() if path else b"")
@@ -174,7 +185,7 @@ class PageEvents:
 
     async def refresh(self, request: gr.Request, box: Any, saved: str | None = None, **settings: Any) -> Any:
         """The line of cost, and all tabs of the panel. Without `saved` a session that is gone stays gone."""
-        session = (self._find(request) or Session()) if saved is None else self._open(request, saved)
+        session = (self._find(request) or Session()) if saved is None else await self._opened(request, saved)
         draft = _draft(box)
         begun = session.begin_preview(draft.files)  # at once, so that the draft before is no longer opened
 
@@ -198,18 +209,23 @@ class PageEvents:
 
     async def _save(self, request: gr.Request, saved: str, name: str, write: Callable[[Conversation], str]) -> Any:
         """Writes the chat to a file that only this visitor can name; it is deleted when the tab closes."""
-        page, session = self.page, self._open(request, saved)
+        page, session = self.page, await self._opened(request, saved)
         if not session.conversation.turns:
             return {page.download: None, page.chat.notice: _notice("There is nothing to save yet.")}
         folder = Path(page.download.GRADIO_CACHE) / f"chat-{secrets.token_hex(16)}"
         try:
-            folder.mkdir(parents=True)
+            folder.mkdir(parents=True, mode=0o700)
             file = folder / name
+            file.touch(mode=0o600)
             text = await self.parts.threads.run_for(session, write, session.conversation)
             file.write_text(text, encoding="utf-8")
         except Exception as problem:
-            report(problem, "saving a chat")
-            return {page.download: None, page.chat.notice: _notice(FAILED.format("the export"))}
+            shutil.rmtree(folder, ignore_errors=True)
+            full = isinstance(problem, OSError) and problem.errno in DISK_FULL
+            if not full:
+                report(problem, "saving a chat")
+            sentence = NO_SPACE if full else FAILED.format("the export")
+            return {page.download: None, page.chat.notice: _notice(sentence)}
         session.exports.append(file)
         return {page.download: gr.DownloadButton(value=str(file)), page.chat.notice: ""}
 
@@ -238,10 +254,16 @@ class PageEvents:
             await answers.aclose()
 
     def close(self, request: gr.Request) -> None:
+        """A tab was closed. Its media stay for a moment, as it may be loading again."""
         self.parts.sessions.drop(request.session_hash)
+        self.parts.uploads.release(request.session_hash or "")
 
     def _open(self, request: gr.Request, saved: str) -> Session:
         return self.parts.sessions.open(request.session_hash, saved if isinstance(saved, str) else None)
+
+    async def _opened(self, request: gr.Request, saved: str) -> Session:
+        """`_open` for a coroutine: to read what a browser kept takes a while, and the event loop must not wait."""
+        return await asyncio.to_thread(self._open, request, saved)
 
     def _find(self, request: gr.Request) -> Session | None:
         return self.parts.sessions.find(request.session_hash)

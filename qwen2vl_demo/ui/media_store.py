@@ -1,4 +1,4 @@
-"""The visitors' media on disk, content-addressed, kept apart from Gradio's cache and cleaned up by age and size.
+"""The visitors' media on disk, content-addressed, kept apart from Gradio's cache, deleted when no tab shows them.
 
 Gradio's own cache is emptied when the app shuts down; a chat that survives a restart needs its media, so they are
 copied here. A file is called `DIGEST.ENDING`: the SHA-256 of its bytes, which says nothing about the visitor and cannot
@@ -8,14 +8,17 @@ threads and several processes.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import logging
 import os
+import re
 import secrets
 import shutil
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,9 +48,15 @@ DIRECT_BYTES = 6 * 2**20  # a picture above this is shown reduced
 SWEEP_INTERVAL = 600  # seconds between two sweeps, at least
 MAX_DOCUMENTS = 256  # PDFs whose pages are remembered
 MAX_FAILURES = 4096  # files that could not be opened within limits: they are not tried again
+KEEP_AFTER_CLOSE = 30.0  # seconds that a file stays which no open tab shows; a page that is loaded again needs it
+KEEP_AFTER_START = 600.0  # the same for what another run left: browsers ask for it when they find the page again
+PART_AGE = 3600.0  # seconds after which half a file belongs to nobody
 TOUCH_INTERVAL = 3600  # seconds; the time of last use is no more precise than this
 PLAYABLE = {"mp4", "webm", "mov", "m4v"}  # endings of what browsers play; of any other clip a frame is shown
 OLD_ENDINGS = ("bin", "tif", "mpeg", "m4v")  # given by earlier versions in place of those of media.ENDINGS
+DIGEST = re.compile(r"[0-9a-f]{64}")
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+NO_SPACE = "The disk of this server is full, so nothing new can be kept; try again later."
 SHOWABLE = {"png", "jpg", "gif", "webp"}
 
 
@@ -91,6 +100,8 @@ class MediaStore:
         self._without_view: LRUCache[str, bool] = LRUCache(MAX_FAILURES)  # files of which no view can be made
         self._last_sweep = 0.0
         self.sweep()
+        found = time.time() + KEEP_AFTER_START - KEEP_AFTER_CLOSE
+        self._last_use = {_digest_in(path): found for _, _, path in _files(folder)}  # by digest, of a tab that shows it
 
     def add(self, path: Path, name: str, cancel: threading.Event | None = None) -> tuple[Medium, ...]:
         """`upload` of a file whose pages are not chosen; its media."""
@@ -115,8 +126,8 @@ class MediaStore:
         can be opened. The ending of `expected.file` is not considered; the result has the right one."""
         if hashlib.sha256(data).hexdigest() != _digest_of(expected):
             raise UserError(f"This saved chat cannot be read: {expected.name} is not the file that it was saved with.")
-        name, part = expected.name, self._part()
-        try:
+        name = expected.name
+        with self._part() as part:
             part.write_bytes(data)
             found = self._decoding.run(media.identify_file, part, self.limits, name, label=name)
             if found.kind == "pdf":
@@ -126,8 +137,6 @@ class MediaStore:
             if found.kind == "image":
                 self._decoding.run(browser_files.check_opens, part, self.limits, name, label=name)
             return self._store(part, found.kind, found.ending, expected.name)
-        finally:
-            part.unlink(missing_ok=True)
 
     def path(self, medium: Medium) -> Path | None:
         """The stored file of a medium, or None if it is no longer there.
@@ -147,8 +156,11 @@ class MediaStore:
         ending = path.suffix[1:]
         if medium.kind == "video" and ending in PLAYABLE | {"gif", "webp"}:
             return path
-        if medium.kind == "image" and ending in SHOWABLE and path.stat().st_size <= DIRECT_BYTES:
-            return path
+        try:
+            if medium.kind == "image" and ending in SHOWABLE and path.stat().st_size <= DIRECT_BYTES:
+                return path
+        except FileNotFoundError:  # the chat has been cleared meanwhile
+            return None
         view = self.folder / f"{path.stem}.view.webp"
         if not view.is_file():
             if path.stem in self._without_view:
@@ -156,9 +168,10 @@ class MediaStore:
             try:
                 arguments = (path, medium.kind, self.limits, VIEW_SIDE)
                 self._write(view, self._decoding.run(browser_files.still_webp, *arguments, label=medium.name))
-            except (UserError, OSError, Cancelled):
+            except (UserError, OSError, Cancelled) as problem:
                 log.warning("no view of a stored %s (%s)", medium.kind, path.suffix)
-                self._without_view.put(path.stem, True)
+                if str(problem) != NO_SPACE:  # which may be over when it is asked for again
+                    self._without_view.put(path.stem, True)
                 return None
         return view
 
@@ -172,10 +185,10 @@ class MediaStore:
             try:
                 arguments = (path, medium.kind, self.limits, VIEW_SIDE)
                 pixels = self._decoding.run(browser_files.still, *arguments, label=medium.name)
-            except (UserError, Cancelled):
+                marked = draw_boxes(PIL.Image.fromarray(pixels), boxes)
+                self._write(drawn, browser_files.encode_webp(marked))
+            except (UserError, OSError, Cancelled):
                 return None
-            marked = draw_boxes(PIL.Image.fromarray(pixels), boxes)
-            self._write(drawn, browser_files.encode_webp(marked))
         return drawn
 
     def touch(self, conversation: Conversation) -> None:
@@ -198,6 +211,30 @@ class MediaStore:
                 path.unlink(missing_ok=True)
                 total -= size
 
+    def forget(self, files: Collection[str], in_use: Collection[str] = ()) -> None:
+        """Deletes media by their file names, with all that was made of them, unless they are in use elsewhere."""
+        digests = {file.partition(".")[0] for file in files} - {file.partition(".")[0] for file in in_use}
+        for digest in digests:
+            self._last_use.pop(digest, None)
+            for path in self.folder.glob(f"{digest}.*") if DIGEST.fullmatch(digest) else ():
+                path.unlink(missing_ok=True)
+
+    def release_unused(self, in_use: Collection[str], now: float | None = None) -> None:
+        """Deletes what no open tab has shown for a while; `in_use` are the file names of what open tabs show."""
+        now = time.time() if now is None else now
+        used = {file.partition(".")[0] for file in in_use}
+        self._last_use |= dict.fromkeys(used, now)
+        for written, _, path in _files(self.folder):
+            digest = _digest_in(path)
+            if path.suffix == ".part":
+                unused = now - written > PART_AGE
+            else:
+                unused = digest not in used and now - self._last_use.setdefault(digest, now) > KEEP_AFTER_CLOSE
+            if unused:
+                path.unlink(missing_ok=True)
+        kept = {_digest_in(path) for _, _, path in _files(self.folder)}
+        self._last_use = {digest: at for digest, at in self._last_use.items() if digest in kept}
+
     def _store(self, path: Path, kind: MediumKind, ending: str, name: str) -> Medium:
         digest = _digest_of_file(path)
         target = self.folder / f"{digest}.{ending}"
@@ -207,10 +244,8 @@ class MediaStore:
             _touch(target)
         else:
             self.sweep()
-            part = self._part()
-            shutil.copyfile(path, part)
-            part.chmod(0o600)
-            part.replace(target)
+            with self._writing(target) as part:
+                shutil.copyfile(path, part)
         return Medium(kind, target.name, clean(name)[:MAX_NAME])
 
     def _find(self, digest: str) -> Path | None:
@@ -251,21 +286,36 @@ class MediaStore:
             raise
 
     def _add_page(self, page: bytes, name: str) -> Medium:
-        part = self._part()
-        try:
+        with self._part() as part:
             part.write_bytes(page)
             return self._store(part, "image", "png", name)
+
+    def _write(self, target: Path, content: bytes) -> None:
+        with self._writing(target) as part:
+            part.write_bytes(content)
+
+    @contextlib.contextmanager
+    def _writing(self, target: Path) -> Iterator[Path]:
+        """A file to write that becomes `target` once it is complete."""
+        with self._part() as part:
+            yield part
+            part.chmod(0o600)
+            part.replace(target)
+
+    @contextlib.contextmanager
+    def _part(self) -> Iterator[Path]:
+        """A place for half a file, of which nothing stays. Raises UserError where the disk is full."""
+        part = self.folder / f"{secrets.token_hex(16)}.part"
+        try:
+            yield part
+        except OSError as problem:
+            raise UserError(NO_SPACE) if problem.errno in DISK_FULL else problem from None
         finally:
             part.unlink(missing_ok=True)
 
-    def _write(self, target: Path, content: bytes) -> None:
-        part = self._part()
-        part.write_bytes(content)
-        part.chmod(0o600)
-        part.replace(target)
 
-    def _part(self) -> Path:
-        return self.folder / f"{secrets.token_hex(16)}.part"
+def _digest_in(path: Path) -> str:
+    return path.name.partition(".")[0]
 
 
 def _digest_of(medium: Medium) -> str:

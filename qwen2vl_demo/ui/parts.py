@@ -9,6 +9,7 @@ from qwen2vl_demo.ui.chat.answers import Answers
 from qwen2vl_demo.ui.chat.controller import ChatController, kept_conversation
 from qwen2vl_demo.ui.chat.prompts import Prompts
 from qwen2vl_demo.ui.forgetting import Forgetting
+from qwen2vl_demo.ui.gate.uploads import Uploads
 from qwen2vl_demo.ui.media_store import MediaStore
 from qwen2vl_demo.ui.panel.attention import AnswerAttention
 from qwen2vl_demo.ui.panel.experiments import Experiments
@@ -24,6 +25,7 @@ class Parts:
 
     engine: Engine
     store: MediaStore
+    uploads: Uploads
     form: SettingsForm
     prompts: Prompts
     sessions: Sessions
@@ -35,15 +37,23 @@ class Parts:
 
     @classmethod
     def build(
-        cls, engine: Engine, store: MediaStore, defaults: GenerationOptions | None = None, *, share_cache: bool = False
+        cls,
+        engine: Engine,
+        store: MediaStore,
+        defaults: GenerationOptions | None = None,
+        uploads: Uploads | None = None,
+        *,
+        share_cache: bool = False,
     ) -> Parts:
-        """`defaults` are the options that the settings start with; `share_cache` is as in Prompts."""
+        """`defaults` are the options that the settings start with; without `uploads` there are none; `share_cache` is
+        as in Prompts."""
         form = SettingsForm(defaults or GenerationOptions(), engine.pixel_limits, store.limits.max_pdf_pages)
         prompts, threads = Prompts(engine, store, share_cache=share_cache), WorkerThreads()
         forgetting = Forgetting(prompts.forget)
         return cls(
             engine=engine,
             store=store,
+            uploads=uploads or Uploads(store.folder.parent / "uploads"),
             form=form,
             prompts=prompts,
             sessions=Sessions(lambda saved: kept_conversation(saved, store), forgetting),
@@ -53,3 +63,8 @@ class Parts:
             experiments=Experiments(engine, prompts, form, threads),
             threads=threads,
         )
+
+    def tidy(self) -> None:
+        """Deletes the files that no open tab shows any more."""
+        self.store.release_unused(self.sessions.files())
+        self.uploads.sweep(self.sessions.keys())

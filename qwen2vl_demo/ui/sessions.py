@@ -7,6 +7,7 @@ A session is found by the session hash that Gradio gives each page load. It may 
 from __future__ import annotations
 
 import shutil
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -20,6 +21,8 @@ from qwen2vl_demo.ui.chat.conversation import Conversation
 from qwen2vl_demo.ui.forgetting import LAST_STEP, RELOAD, Forgetting
 
 MAX_SESSIONS = 2000  # held at once
+MAX_BYTES = 256 * 2**20  # that they hold together
+TOKEN_BYTES = 64  # of the text of one token of a prompt that is shown
 MAX_OUTCOMES = 6  # answers of a session whose cost is remembered
 
 
@@ -145,18 +148,43 @@ class Session:
             self.cancel_run()
             self.preview.cancel.set()
 
+    def nbytes(self) -> int:
+        """About how much memory it takes."""
+        texts = (text for turn in self.conversation.turns for text in (turn.question, turn.answer and turn.answer.text))
+        held = sum(sys.getsizeof(text) for text in texts if text)
+        held += 512 * sum(len(turn.media) for turn in self.conversation.turns) + 1024 * len(self.conversation.turns)
+        if self.shown is not None:
+            trace = self.shown.trace
+            held += trace.input_ids.nbytes + trace.position_ids.nbytes + TOKEN_BYTES * len(trace)
+        return held + 4096
+
+    def delete_exports(self) -> None:
+        with self.lock:
+            exports, self.exports = self.exports, []
+        for file in exports:
+            shutil.rmtree(file.parent, ignore_errors=True)
+
+    def files(self) -> set[str]:
+        """The names in the store of every picture and clip that it may show again."""
+        with self.lock:
+            return {medium.file for turn in self.conversation.turns for medium in turn.media} | set(self.names)
+
     def owns(self, run: Run) -> bool:
         """Whether `run` may still change this session. Call it under the lock."""
         return self.run is run
 
 
 class Sessions:
-    """All sessions. Beyond MAX_SESSIONS, the least recently used is dropped; its browser still has the chat."""
+    """All sessions. Beyond MAX_SESSIONS or `max_bytes`, the least recently used are dropped; their browsers still have
+    the chats."""
 
-    def __init__(self, restore: Callable[[str], Conversation], forgetting: Forgetting) -> None:
+    def __init__(
+        self, restore: Callable[[str], Conversation], forgetting: Forgetting, max_bytes: int = MAX_BYTES
+    ) -> None:
         """`restore` reads the conversation that a browser kept, as JSON; it must not raise."""
-        self._restore, self._forgetting = restore, forgetting
+        self._restore, self._forgetting, self._max_bytes = restore, forgetting, max_bytes
         self._sessions: dict[str, Session] = {}  # least recently used first
+        self._weights: dict[str, int] = {}  # bytes of each, as of its last use
         self._lock = threading.Lock()
 
     def open(self, key: str | None, saved: str | None) -> Session:
@@ -169,9 +197,7 @@ class Sessions:
         self._forgetting.keep(session.conversation.cache_salt)
         with self._lock:
             session = self._sessions.setdefault(key, session)
-            surplus = [k for k in self._sessions if k != key][: max(0, len(self._sessions) - MAX_SESSIONS)]
-        for old in surplus:
-            self.drop(old)
+        self._weigh(key, session)
         return session
 
     def find(self, key: str | None) -> Session | None:
@@ -180,19 +206,47 @@ class Sessions:
             session = self._sessions.pop(key or "", None)
             if session is not None:
                 self._sessions[key or ""] = session
-            return session
+        if session is not None:
+            self._weigh(key or "", session)
+        return session
+
+    def keys(self) -> list[str]:
+        with self._lock:
+            return list(self._sessions)
+
+    def files(self) -> set[str]:
+        """The names in the store of everything that an open tab may show."""
+        with self._lock:
+            sessions = list(self._sessions.values())
+        return set().union(*(session.files() for session in sessions))
+
+    def _weigh(self, key: str, session: Session) -> None:
+        """Notes what a session takes now, and drops others where that is too much together."""
+        weight = session.nbytes()
+        surplus = []
+        with self._lock:
+            if key in self._sessions:
+                self._weights[key] = weight
+            total, count = sum(self._weights.values()), len(self._sessions)
+            for other in self._sessions:
+                if other == key or (total <= self._max_bytes and count <= MAX_SESSIONS):
+                    break
+                surplus.append(other)
+                total, count = total - self._weights.get(other, 0), count - 1
+        for old in surplus:
+            self.drop(old)
 
     def drop(self, key: str | None) -> None:
         """The tab was closed: ends its answer and frees what it held."""
         with self._lock:
             session = self._sessions.pop(key or "", None)
+            self._weights.pop(key or "", None)
             salts = {other.conversation.cache_salt for other in self._sessions.values()}
         if session is not None:
             session.close()
             if session.conversation.cache_salt not in salts:  # else its page was reloaded already
                 self._forgetting.forget_in(session.conversation.cache_salt, RELOAD)
-            for file in session.exports:
-                shutil.rmtree(file.parent, ignore_errors=True)
+            session.delete_exports()
 
     def __len__(self) -> int:
         with self._lock:

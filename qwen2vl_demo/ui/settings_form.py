@@ -111,13 +111,13 @@ class Field:
             return self.default
         if self.kind == "switch":
             return bool(value)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < math.inf:
             raise UserError(f"{self.subject} must be a number.")
         if self.kind == "integer" and value != int(value):
             raise UserError(f"{self.subject} must be a whole number, not {value:g}.")
         if not self.minimum <= value <= self.maximum:
             raise UserError(
-                f"{self.subject} must be between {self.minimum:,} and {self.maximum:,}, not {value:,}; "
+                f"{self.subject} must be between {self.minimum:,} and {self.maximum:,}, not {_shown(value)}; "
                 "change it in the settings."
             )
         return int(value) if self.kind == "integer" else float(value)
@@ -194,6 +194,11 @@ class SettingsForm:
                 ),
             ),
         )
+
+
+def _shown(value: float) -> str:
+    """The number with thousands apart; one of hundreds of digits, which a browser can send, in words."""
+    return f"{value:,}" if abs(value) < 10**24 else "a number of this size"
 
 
 def new_seed() -> int:

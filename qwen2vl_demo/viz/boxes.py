@@ -2,7 +2,8 @@
 
 Qwen2-VL writes a box as `<|object_ref_start|>cat<|object_ref_end|><|box_start|>(x1,y1),(x2,y2)<|box_end|>`, with x and
 y in [0, 1000) of the picture's width and height, whatever its size. The markup is untrusted text: anything that is not
-exactly a box stays text.
+exactly a box stays text. It may also be long and hostile, so every step here is linear in its length: no regular
+expression looks further than the token, point or run of spaces that it reads.
 """
 
 from __future__ import annotations
@@ -18,12 +19,16 @@ from PIL import Image, ImageDraw, ImageFont
 SCALE = 1000  # coordinates run over [0, 1000)
 MAX_BOXES = 100  # a model may repeat itself without end
 
-_REF = re.compile(r"<\|object_ref_start\|>(.*?)<\|object_ref_end\|>", re.DOTALL)
-_REGION = re.compile(r"<\|(box|quad)_start\|>(.*?)<\|\1_end\|>", re.DOTALL)
-_POINT = re.compile(r"\(\s*(\d{1,4}(?:\.\d{1,4})?)\s*,\s*(\d{1,4}(?:\.\d{1,4})?)\s*\)")
 _MARKUP = re.compile(r"<\|(?:object_ref|box|quad)_(?:start|end)\|>")
-_OPEN = re.compile(r"<\|(?:box|quad)_start\|>(?:(?!<\|(?:box|quad)_end\|>).)*\Z", re.DOTALL)
+_POINT = re.compile(r"\(\s*(\d{1,4}(?:\.\d{1,4})?)\s*,\s*(\d{1,4}(?:\.\d{1,4})?)\s*\)")
 _HALF_TOKEN = re.compile(r"<(?:\|[a-z_]*\|?)?\Z")
+_COMMAS = re.compile(r",[, \t]*")
+_SPACES = re.compile(r"[ \t]+")
+
+_NAME_START, _NAME_END = "<|object_ref_start|>", "<|object_ref_end|>"
+_CORNERS = {"<|box_start|>": 2, "<|quad_start|>": 4}  # points of one box
+_REGION_ENDS = ("<|box_end|>", "<|quad_end|>")
+_SEPARATORS = " ,;\n"  # what may stand between a name and its boxes
 
 COLOURS = ("#7c5cff", "#ff8a3d", "#12b886", "#e64980", "#228be6", "#f2b705", "#15aabf", "#be4bdb")
 
@@ -49,27 +54,36 @@ class Box:
         )
 
 
+@dataclass(frozen=True)
+class _Region:
+    """Points between two tokens of a kind, and the name that stands before them."""
+
+    start: int  # its place in the text, tokens included
+    end: int
+    label: str  # "" for none
+    named: bool  # a name or another box of that name stands right before it
+    inside: str  # the text between its tokens
+    points: tuple[tuple[float, float], ...]
+    corners: int  # points of one box
+
+    @property
+    def boxes(self) -> int:
+        return len(self.points) // self.corners
+
+
 def parse_boxes(text: str) -> tuple[Box, ...]:
     """Every complete box of an answer, in order. Corners may come in either order; values are clipped to the picture.
 
     A box takes the name before it, and several boxes may follow one name. A quad becomes its bounding rectangle.
     """
     boxes: list[Box] = []
-    label, at = "", 0
-    for region in _REGION.finditer(text):
-        before = text[at : region.start()]
-        refs = _REF.findall(before)
-        if refs:
-            label = " ".join(refs[-1].split())
-        elif _MARKUP.sub("", before).strip(" ,;\n"):
-            label = ""  # text in between: the earlier name no longer applies
-        at = region.end()
-        points = [(_clip(x), _clip(y)) for x, y in _POINT.findall(region.group(2))]
-        step = 4 if region.group(1) == "quad" else 2
-        for start in range(0, len(points) - step + 1, step):
-            xs, ys = zip(*points[start : start + step], strict=True)
-            boxes.append(Box(label, min(xs), min(ys), max(xs), max(ys)))
-    return tuple(boxes[:MAX_BOXES])
+    for region in _regions(text)[0]:
+        for first in range(0, region.boxes * region.corners, region.corners):
+            xs, ys = zip(*region.points[first : first + region.corners], strict=True)
+            boxes.append(Box(region.label, min(xs), min(ys), max(xs), max(ys)))
+            if len(boxes) == MAX_BOXES:
+                return tuple(boxes)
+    return tuple(boxes)
 
 
 def text_without_boxes(text: str) -> str:
@@ -77,27 +91,83 @@ def text_without_boxes(text: str) -> str:
 
     A box that is still being written, at the end of half an answer, is left out.
     """
-    number = 0
-    named_until = -1  # a box that starts here continues a name
+    regions, unfinished = _regions(text)
+    pieces: list[str] = []
+    number = at = 0
+    for region in regions:
+        pieces.append(text[at : region.start])
+        at = region.end
+        if not region.boxes:
+            pieces.append(region.inside)
+            continue
+        first, number = number + 1, number + region.boxes
+        if not region.named:
+            pieces.append(f"box {first}" if region.boxes == 1 else f"boxes {first} to {number}")
+    pieces.append(text[at:unfinished])
+    clean = _MARKUP.sub("", "".join(pieces))
+    clean = clean[:-24] + _HALF_TOKEN.sub("", clean[-24:]) if "<|" in clean[-24:] else clean
+    return _without_gaps(clean) if number else clean
 
-    def region(match: re.Match[str]) -> str:
-        nonlocal number, named_until
-        count = len(_POINT.findall(match.group(2))) // (4 if match.group(1) == "quad" else 2)
-        if not count:
-            return match.group(2)
-        first = number + 1
-        number += count
-        before = text[: match.start()].rstrip(" ,;\n")
-        if before.endswith("<|object_ref_end|>") or len(before) == named_until:
-            named_until = match.end()
-            return ""
-        return f"box {first}" if count == 1 else f"boxes {first} to {number}"
 
-    clean = _REGION.sub(region, text)
-    clean = _OPEN.sub("", clean)
-    clean = _MARKUP.sub("", clean)
-    clean = _HALF_TOKEN.sub("", clean) if "<|" in clean[-24:] else clean
-    return re.sub(r"[ \t]+([,.;])", r"\1", re.sub(r"(?:,[ \t]*)+(?=[.;]|\Z)", "", clean)) if number else clean
+def _regions(text: str) -> tuple[list[_Region], int]:
+    """All complete regions, in order, and where one begins that is still being written (the text's end for none).
+
+    Linear in the text: a start token takes the nearest end token of its kind, and what lies between is read once.
+    """
+    tokens = list(_MARKUP.finditer(text))
+    ends, last_end = _nearest_ends([token.group() for token in tokens])
+    regions: list[_Region] = []
+    label, at, unfinished = "", 0, len(text)
+    named_until = -1  # up to here the text ends in a name, or in a box that has one
+    name, name_start = None, -1  # the last name since `at`, and where the one begins that is being read
+    index = 0
+    while index < len(tokens):
+        token, kind, end_index = tokens[index], tokens[index].group(), ends[index]
+        if kind == _NAME_START and name_start < 0:
+            name_start = token.end()
+        elif kind == _NAME_END:
+            named_until = token.end()
+            if name_start >= 0:
+                name, name_start = text[name_start : token.start()], -1
+        elif kind in _CORNERS and end_index >= 0:
+            before, inside = text[at : token.start()], text[token.end() : tokens[end_index].start()]
+            if name is not None:
+                label = " ".join(name.split())
+            elif _MARKUP.sub("", before).strip(_SEPARATORS):
+                label = ""  # text in between: the earlier name no longer applies
+            named = at + len(before.rstrip(_SEPARATORS)) == named_until
+            points = tuple((_clip(x), _clip(y)) for x, y in _POINT.findall(inside))
+            at = tokens[end_index].end()
+            regions.append(_Region(token.start(), at, label, named, inside, points, _CORNERS[kind]))
+            if named and regions[-1].boxes:
+                named_until = at
+            name, name_start, index = None, -1, end_index
+        elif kind in _CORNERS and index > last_end:
+            unfinished = min(unfinished, token.start())
+        index += 1
+    return regions, unfinished
+
+
+def _nearest_ends(tokens: Sequence[str]) -> tuple[list[int], int]:
+    """Of each token that starts a region, the index of the next end token of its kind (-1 for none); and the index of
+    the last end token of any kind."""
+    nearest: dict[str, int] = {}
+    ends = [-1] * len(tokens)
+    for index in range(len(tokens) - 1, -1, -1):
+        ends[index] = nearest.get(tokens[index].replace("start", "end"), -1) if tokens[index] in _CORNERS else -1
+        nearest[tokens[index]] = index
+    return ends, max((i for i, token in enumerate(tokens) if token in _REGION_ENDS), default=-1)
+
+
+def _without_gaps(text: str) -> str:
+    """The text without what a box left behind: commas before a full stop or the end, spaces before a mark."""
+    commas = _COMMAS.sub(lambda run: "" if _next(run) in ("", ".", ";") else run.group(), text)
+    return _SPACES.sub(lambda run: "" if _next(run) in (",", ".", ";") else run.group(), commas)
+
+
+def _next(match: re.Match[str]) -> str:
+    """The character behind a match; "" at the end of the text."""
+    return match.string[match.end() : match.end() + 1]
 
 
 def draw_boxes(picture: Image.Image, boxes: Sequence[Box]) -> Image.Image:

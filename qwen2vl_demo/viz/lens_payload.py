@@ -4,7 +4,7 @@ Every number is taken from the trace; nothing is computed again. Long sequences 
 (`run_length.py`). The pictures are the pixels that were cut into patches, scaled down if need be. The scripts in
 `static/lens` read it.
 
-    {"version": 1, "key": str, "draft": bool, "context_length": int, "length": int, "rope_delta": int,
+    {"version": 1, "key": str, "draft": bool, "context_length": int | null, "length": int, "rope_delta": int,
      "input_ids": runs, "position_ids": [runs of t, runs of h, runs of w],
      "tokens": [piece or [piece, times], ...],          equal neighbours are grouped
      "turns": [{"role", "start", "end"}, ...],          from one <|im_start|> to the next

@@ -63,7 +63,11 @@ class App:
     def start(self) -> None:
         self.demo = build_demo(self.engine, data_dir=self.folder, examples=self.examples)
         _, url, _ = self.demo.launch(
-            prevent_thread_lock=True, quiet=True, server_name="127.0.0.1", server_port=self.port, **launch_options()
+            prevent_thread_lock=True,
+            quiet=True,
+            server_name="127.0.0.1",
+            server_port=self.port,
+            **launch_options(self.demo),
         )
         self.url = url.rstrip("/")
         self.port = int(self.url.rpartition(":")[2])
@@ -73,7 +77,7 @@ class App:
 
     @property
     def sessions(self) -> int:
-        return len(self.demo.sessions)
+        return len(self.demo.parts.sessions)
 
 
 @pytest.fixture(scope="session")

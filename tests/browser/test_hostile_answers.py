@@ -6,30 +6,60 @@ from playwright.sync_api import expect
 from tests.browser.driver import Tab
 from tests.ui.chat.hostile_markdown import HOSTILE
 
-# What an answer may not hold: elements that load or run something, and links that show another address than theirs.
+# What an answer may not hold: elements that load or run something, forms, what lies over the page (a box outside the
+# answer that the pointer would hit), and links that show another address than theirs. Boxes of a task list may stay.
 DANGER = """answer => {
   const found = [...answer.querySelectorAll(
-    'img, image, script, iframe, video, audio, object, embed, style, form, .mermaid, [src], [style*="url("], [onload]'
+    'img, image, picture, source, script, iframe, video, audio, object, embed, style, link, meta, base, form, ' +
+    'dialog, input:not([type=checkbox][disabled]), select, textarea, .mermaid, [src], [srcset], [poster], ' +
+    '[background], [popover], [style*="url("], [style*="fixed"], [onload], #composer'
   )].map(element => element.outerHTML);
+  for (const button of answer.querySelectorAll('button'))
+    if (!button.closest('.code_wrap')) found.push(button.outerHTML);
+  const frame = answer.getBoundingClientRect();
+  for (const [x, y] of [[20, 20], [700, 30], [1200, 400], [700, innerHeight - 20], [frame.right + 30, frame.top + 8]])
+    if (answer.contains(document.elementFromPoint(x, y))) {
+      const at = document.elementFromPoint(x, y).getBoundingClientRect();
+      const inside = x >= frame.left && x <= frame.right && y >= frame.top && y <= frame.bottom;
+      if (!inside) found.push(`over the page at ${x}, ${y}, ${JSON.stringify(at)}`);
+    }
   for (const link of answer.querySelectorAll('a[href]')) {
     const shown = link.textContent;
     const same = ['', 'http://', 'mailto:'].some(start => {
-      if (encodeURI(start + shown).replaceAll('%25', '%') === link.getAttribute('href')) return true;
+      const href = link.getAttribute('href').replaceAll('&lt;', '<').replaceAll('&gt;', '>');
+      if ([start + shown, encodeURI(start + shown).replaceAll('%25', '%')].some(a => a === href)) return true;
+      if (encodeURI(start + shown) === encodeURI(decodeURI(href))) return true;
       try { return new URL(start + shown).href === link.href; } catch { return false; }
     });
-    if (!same) found.push(link.outerHTML);
+    if (!same || link.username) found.push(link.outerHTML);
   }
   return found;
 }"""
+# What the page itself asks of its server while an answer comes.
+OWN_REQUESTS = (
+    "/gradio_api/queue/",
+    "/gradio_api/heartbeat",
+    "/gradio_api/run/",
+    "/gradio_api/cancel",
+    "/assets/",
+    "/static/",
+)
+PARTS = 12
 
 
-@pytest.mark.parametrize("part", [0, *(pytest.param(part, marks=pytest.mark.slow) for part in range(1, 8))])
+@pytest.mark.parametrize("part", [0, *(pytest.param(part, marks=pytest.mark.slow) for part in range(1, PARTS))])
 def test_hostile_answers_load_run_and_disguise_nothing(fake: Tab, part: int) -> None:
-    for text in HOSTILE[part::8]:
+    requests: list[str] = []
+    fake.page.on("request", lambda request: requests.append(request.url))
+    address = fake.page.url
+    for text in HOSTILE[part::PARTS]:
         fake.ask(f"!say {text}")
         fake.page.wait_for_timeout(150)  # Mermaid and KaTeX draw a little later
         assert fake.answers.last.evaluate(DANGER) == [], text
+        strange = [url for url in requests if not url.startswith(tuple(fake.url + own for own in OWN_REQUESTS))]
+        assert [url for url in strange if not url.startswith(("data:", "blob:"))] == [], text
     assert fake.page.evaluate("window.hacked") is None
+    assert fake.page.url == address and len(fake.page.context.pages) == 1
 
 
 def test_formatting_stays(fake: Tab) -> None:

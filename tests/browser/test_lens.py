@@ -73,7 +73,7 @@ def test_a_whole_chat_is_shown_as_it_was_sent(nano: Tab, nano_app: App, photogra
     answer = nano.ask("What is in these?", one, two)
     equals(seen(nano, 2, draft=False), expected(nano_app, [user("What is in these?", one, two)]))
     nano.ask("And here?", gif, film)
-    turns = nano_app.demo.sessions._sessions.values()
+    turns = nano_app.demo.parts.sessions._sessions.values()
     conversation = next(s.conversation for s in turns if len(s.conversation.turns) == 2)
     first = conversation.turns[0].answer
     assert first is not None and first.text.strip() == answer.strip()

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from playwright.sync_api import expect
 
+from qwen2vl_demo.resources import EXAMPLES
 from tests.browser.conftest import App, Visits
 from tests.browser.driver import Tab
 from tests.fake_engine import FakeEngine
@@ -71,8 +72,8 @@ def test_a_restart_of_the_app_keeps_chat_and_pictures(visit: Visits, material: P
 def test_a_session_that_is_lost_under_an_open_page_goes_on(fake: Tab, fake_app: App) -> None:
     """What happens when a laptop sleeps: the server takes the tab for closed while the page still stands."""
     fake.ask("One")
-    for key in list(fake_app.demo.sessions._sessions):
-        fake_app.demo.sessions.drop(key)
+    for key in list(fake_app.demo.parts.sessions._sessions):
+        fake_app.demo.parts.sessions.drop(key)
     assert fake.ask("Two").startswith("In turn 2")
     expect(fake.questions).to_have_count(2)
 
@@ -111,3 +112,50 @@ def test_a_file_that_is_no_chat_is_a_sentence(fake: Tab, tmp_path: Path) -> None
 def test_nothing_to_save_is_said(fake: Tab) -> None:
     fake.button("Save JSON").click()
     expect(fake.notice).to_have_text("There is nothing to save yet.")
+
+
+def test_what_was_typed_while_the_server_was_away_survives_a_reload(
+    visit: Visits, material: Path, tmp_path: Path
+) -> None:
+    app = App(FakeEngine(), tmp_path, [])
+    try:
+        tab = visit(app)
+        app.stop()
+        tab.text.fill("A question that took long to write")
+        tab.page.wait_for_timeout(600)
+        app.start()
+        tab.reload()
+        expect(tab.text).to_have_value("A question that took long to write")
+        tab.ask()
+        tab.page.wait_for_timeout(600)
+        tab.reload()
+        expect(tab.text).to_have_value("")
+        expect(tab.chat).to_contain_text("A question that took long to write")
+    finally:
+        app.stop()
+
+
+def test_an_answer_that_the_end_of_the_app_cut_off_is_kept(visit: Visits, tmp_path: Path) -> None:
+    app = App(FakeEngine(step=0.02), tmp_path, [])
+    try:
+        tab = visit(app)
+        tab.send("A long story, please")
+        expect(tab.answers.last).to_contain_text("I see", timeout=30_000)
+        tab.page.wait_for_timeout(1500)
+        app.stop()
+        app.start()
+        tab.reload()
+        expect(tab.chat).to_contain_text("A long story, please")
+        expect(tab.answers.last).to_contain_text("I see")
+        assert tab.ask("And now?")
+    finally:
+        app.stop()
+
+
+def test_the_page_shows_its_examples_and_no_folder_of_the_machine(visit: Visits, nano_app: App) -> None:
+    tab = visit(nano_app)
+    for path in ("", "/config"):
+        assert str(EXAMPLES) not in tab.page.request.get(tab.url + path).text()
+    images = tab.page.locator("#chat .examples img, #chat [class*=example] img")
+    expect(images.first).to_be_visible()
+    assert all(images.evaluate_all("list => list.map(image => image.complete && image.naturalWidth > 0)"))

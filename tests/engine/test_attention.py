@@ -12,7 +12,7 @@ from qwen2vl_demo.engine.local import LocalEngine
 from qwen2vl_demo.engine.processor_only import ProcessorOnlyEngine
 from qwen2vl_demo.engine.protocol import GenerationOptions
 from qwen2vl_demo.engine.remote.engine import RemoteEngine
-from qwen2vl_demo.engine.remote.request import clip_file
+from qwen2vl_demo.engine.remote.media_parts import clip_file
 from qwen2vl_demo.engine.remote.server import Server
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.processing.messages import Image, Message, Text, Video

@@ -126,6 +126,7 @@ def test_strips_give_what_the_whole_picture_gives(monkeypatch: pytest.MonkeyPatc
     ]
     whole = [np.asarray(open_image(data)) for data in files]
     monkeypatch.setattr(rgb, "STRIP_PIXELS", 120 * 7)
+    monkeypatch.setattr(rgb, "WHOLE_PIXELS", 120 * 7)
     for data, expected in zip(files, whole, strict=True):
         assert np.array_equal(np.asarray(open_image(data)), expected)
 

@@ -7,7 +7,6 @@ tests say "as it is" or "turned", and both were the same there and here.
 from __future__ import annotations
 
 import random
-import struct
 import zlib
 
 import numpy as np
@@ -54,6 +53,7 @@ PNG_CHUNKS = {
     "an orientation with a wrong checksum": chunk(b"eXIf", EXIF[6:], intact=False),
     "a transparent colour with a wrong checksum": chunk(b"tRNS", bytes(6), intact=False),
     "a name that is none": chunk(b"a?b!", b"x"),
+    "an orientation as JPEG has it": chunk(b"eXIf", EXIF),
     "an orientation in XMP": itxt(b"XML:com.adobe.xmp", XMP_TURNED),
     "an orientation in a program's own text": chunk(
         b"zTXt",
@@ -127,8 +127,8 @@ def test_a_profile_in_parts_may_be_incomplete() -> None:
 
 def test_webp_metadata() -> None:
     assert np.array_equal(pixels(webp(PHOTO, riff(b"EXIF", EXIF[6:]), flags=0x08)), np.rot90(PHOTO, -1))
-    cut_off = b"EXIF" + struct.pack("<I", 500) + bytes(30)  # libwebp takes the whole file for damaged
-    assert np.array_equal(pixels(webp(PHOTO, cut_off, flags=0x08)), PHOTO)
+    # With its last bytes missing, libwebp's decoder for animations takes the whole file for damaged.
+    assert np.array_equal(pixels(webp(PHOTO, riff(b"EXIF", bytes(500)), flags=0x08)[:-10]), PHOTO)
     assert np.array_equal(pixels(webp(PHOTO, riff(b"EXIF", b"\xff" * 9), riff(b"XMP ", b"x"), flags=0x2C)), PHOTO)
     assert np.array_equal(pixels(webp(PHOTO, riff(b"ABCD", b"anything")) + b"behind"), PHOTO)
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from qwen2vl_demo.engine.protocol import GenerationOptions, Outcome
-from qwen2vl_demo.ui.chat.conversation import Answer, Conversation, Turn
+from qwen2vl_demo.ui.chat.conversation import Answer, Conversation, Numbers, Turn
 from qwen2vl_demo.ui.chat.export import export_html
 from qwen2vl_demo.ui.markup import environment, render, section_html
 from qwen2vl_demo.ui.media_store import MediaStore
@@ -27,6 +27,9 @@ MEDIUM = medium((300, 300), name=HOSTILE)
 TRACE = trace_of(MEDIUM, replace(MEDIUM, span=(300, 421)))
 PIXELS = np.zeros((*MEDIUM.resized_size, 3), np.uint8)
 TRIAL = Trial(Variation(HOSTILE, HOSTILE, GenerationOptions()), MEDIUM, PIXELS, HOSTILE, HOSTILE, 1.0, 5)
+REMARKED = Conversation(
+    (Turn("?", (), True, Answer("!", "end", Numbers(1, 1, 1, None, None, 0.0, None, remark=HOSTILE))),)
+)
 
 # Each template that shows words from outside: names of files, words of the model and of the visitor, an engine's name.
 WITH_WORDS: dict[str, Callable[[], str]] = {
@@ -36,7 +39,7 @@ WITH_WORDS: dict[str, Callable[[], str]] = {
     "comparison_table.html": lambda: comparison_table_html(TRACE),
     "guesses.html": lambda: guesses_html(TRACE),
     "trials.html": lambda: trials_html(HOSTILE, [TRIAL, replace(TRIAL, seconds=None, answer="")], note=HOSTILE),
-    "numbers.html": lambda: numbers_html(Conversation(), TRACE),
+    "numbers.html": lambda: numbers_html(REMARKED, TRACE),
     "rotation_pair.html": lambda: pair_html(Rope(), replace(TRACE, tokens=(HOSTILE,) * len(TRACE)), 0, 5),
     "rotation_why.html": lambda: render("rotation_why.html", paragraphs=[HOSTILE]),
     "header.html": lambda: render("header.html", sentence=HOSTILE, name=HOSTILE, description=HOSTILE),

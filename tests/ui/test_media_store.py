@@ -1,7 +1,9 @@
 """The visitors' media on disk: stored by content, shown, cleaned up."""
 
+import errno
 import hashlib
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import pytest
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.media import MediaLimits
 from qwen2vl_demo.ui.chat.conversation import Conversation, Medium, Turn
-from qwen2vl_demo.ui.media_store import DAY, MediaStore
+from qwen2vl_demo.ui.media_store import DAY, KEEP_AFTER_CLOSE, KEEP_AFTER_START, MediaStore
 from qwen2vl_demo.viz.boxes import Box
 
 
@@ -106,3 +108,49 @@ def test_the_longest_unused_goes_first(store: MediaStore, files: Callable[[str],
     assert store.path(cat) is None and store.path(dog)
     store.sweep(now + 8 * DAY)
     assert store.path(dog) is None
+
+
+def test_what_no_open_tab_shows_is_deleted_after_a_while(store: MediaStore, files: Callable[[str], str]) -> None:
+    (cat,) = store.add(Path(files("cat.png")), "cat.png")
+    (dog,) = store.add(Path(files("dog.png")), "dog.png")
+    view = store.folder / f"{dog.file.partition('.')[0]}.view.webp"
+    view.touch()
+    now = time.time()
+    store.release_unused({cat.file, dog.file}, now)
+    store.release_unused({cat.file}, now + KEEP_AFTER_CLOSE - 1)
+    assert store.path(dog) is not None  # the page may be loading again
+    store.release_unused({cat.file}, now + KEEP_AFTER_CLOSE + 1)
+    assert store.path(dog) is None and not view.exists() and store.path(cat) is not None
+
+
+def test_what_an_earlier_run_left_waits_for_its_tab_a_little_longer(
+    store: MediaStore, files: Callable[[str], str]
+) -> None:
+    (cat,) = store.add(Path(files("cat.png")), "cat.png")
+    again, now = MediaStore(store.folder), time.time()
+    again.release_unused((), now + KEEP_AFTER_CLOSE + 1)
+    assert again.path(cat) is not None
+    again.release_unused((), now + KEEP_AFTER_START + 2)
+    assert again.path(cat) is None
+
+
+def test_forgetting_spares_what_others_show(store: MediaStore, files: Callable[[str], str]) -> None:
+    (cat,) = store.add(Path(files("cat.png")), "cat.png")
+    store.forget([cat.file], in_use=[cat.file])
+    assert store.path(cat) is not None
+    store.forget([cat.file, "../cat.png", "*"])
+    assert store.path(cat) is None
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_is_one_sentence_and_leaves_no_half_file(
+    store: MediaStore, files: Callable[[str], str], monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def full(source: Path, target: Path) -> None:
+        target.write_bytes(b"half")
+        raise OSError(number, "No space left on device")
+
+    monkeypatch.setattr("shutil.copyfile", full)
+    with pytest.raises(UserError, match="disk of this server is full"):
+        store.add(Path(files("cat.png")), "cat.png")
+    assert list(store.folder.iterdir()) == []

@@ -16,18 +16,17 @@ from qwen2vl_demo.bench.drill.server import Server
 from qwen2vl_demo.bench.drill.visitor import Page, VisitError, open_tab
 
 SECRET = "my account number is four nine two seven and the password of my house is the name of my first dog, which was "
-OTHER = "there is a garden behind the station with two benches, and in the evening an old man comes to feed birds, who "
 ROUNDS = 12
 
 
 async def read_others_questions(server: Server) -> dict[str, Any]:
     """Asks what another visitor has just asked, and what nobody has. Neither the tokens that the page says were reused
-    nor the seconds to the first word may tell these apart. Both texts have about as many tokens."""
+    nor the seconds to the first word may tell these apart. Both texts are alike but for their first word."""
     page = await _page(server)
     reused: dict[str, list[int]] = {"asked by another": [], "asked by nobody": []}
     seconds: dict[str, list[float]] = {"asked by another": [], "asked by nobody": []}
     for number in range(ROUNDS):
-        known, unknown = f"{number} {SECRET * 6}", f"{number} {OTHER * 6}"
+        known, unknown = (f"{word} {number} {SECRET * 6}" for word in ("red", "cat"))
         async with open_tab(server.url, page) as victim:
             await victim.ask(known)
             for name, text in (("asked by another", known), ("asked by nobody", unknown)):

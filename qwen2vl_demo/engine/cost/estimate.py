@@ -76,18 +76,19 @@ class Estimate:
     prompt_tokens: int
     turn_tokens: int  # of these, from the last question on
     media_tokens: int  # of all, for pictures and clips
-    context_length: int
+    context_length: int | None  # positions; None where the model runs on a server that does not tell
     reused_tokens: int = 0  # of the prompt, in the KV cache from an earlier turn
     media: int = 0  # pictures and clips in the prompt
     reused_media: int = 0  # of these, not encoded again
     memory: Memory | None = None
     times: Times | None = None
+    place: str = "on this device"  # where `times` pass
     basis: str = ""  # what the seconds are based on, or why there are none; for people
 
     @property
-    def room(self) -> int:
-        """Tokens left for an answer."""
-        return max(0, self.context_length - self.prompt_tokens)
+    def room(self) -> int | None:
+        """Tokens left for an answer; None if that is unknown."""
+        return None if self.context_length is None else max(0, self.context_length - self.prompt_tokens)
 
 
 def tokens_only(trace: PromptTrace, why: str = "") -> Estimate:

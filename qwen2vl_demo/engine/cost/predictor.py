@@ -60,7 +60,7 @@ class Workload:
         return cls(
             prompt_tokens=len(trace),
             cached_tokens=cached_tokens,
-            max_new_tokens=max(0, min(max_new_tokens, trace.context_length - len(trace))),
+            max_new_tokens=trace.room(max_new_tokens),
             grids=tuple(medium.grid_thw for medium in new if not is_encoded(medium.digest, medium.grid_thw)),
         )
 

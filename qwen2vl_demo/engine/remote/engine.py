@@ -1,56 +1,86 @@
 """An engine whose model runs on an OpenAI-compatible server (vLLM, SGLang, ...).
 
 The prompt is prepared here as for a local model, so that the page shows the same trace, and its resized pixels are
-sent. Weights, sampling and the special tokens of the text are the server's, and its token counts take precedence over
-ours. Every failure is a UserError that names --engine-url, --engine-model or --engine-key. No state of a conversation
-is kept; requests run in parallel.
+sent. Weights, sampling and the special tokens of the text are the server's. Its token counts take precedence over ours;
+where they differ, the result says so. Every failure is a UserError; what only whoever runs the program can change is
+logged. No state of a conversation is kept; requests run in parallel.
 """
 
 from __future__ import annotations
 
-import json
+import logging
 import threading
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
+
+import numpy as np
 
 from qwen2vl_demo.attention_trace import AttentionTrace, Word
 from qwen2vl_demo.decoding import Decoding
 from qwen2vl_demo.engine.cost.estimate import Estimate, tokens_only
 from qwen2vl_demo.engine.processors import processor_for, reference_processor
-from qwen2vl_demo.engine.protocol import Chunk, GenerationOptions, Result, StopReason
-from qwen2vl_demo.engine.remote.request import request_body
-from qwen2vl_demo.engine.remote.server import Exchange, Server, UnknownFields, base_url, broken, discover, refusal
+from qwen2vl_demo.engine.protocol import Abilities, Chunk, GenerationOptions, Result
+from qwen2vl_demo.engine.remote.answer_times import AnswerTimes
+from qwen2vl_demo.engine.remote.completion import Completion
+from qwen2vl_demo.engine.remote.dialect import Dialect
+from qwen2vl_demo.engine.remote.discovery import AGAIN_SECONDS, LOOK_SECONDS, discover, look
+from qwen2vl_demo.engine.remote.exchange import Exchange
+from qwen2vl_demo.engine.remote.failures import ServerFailure, UnknownFields, tell_operator
+from qwen2vl_demo.engine.remote.media_parts import MediaParts
+from qwen2vl_demo.engine.remote.question import Question
+from qwen2vl_demo.engine.remote.request import plain_messages
+from qwen2vl_demo.engine.remote.server import Server, base_url, checked_key
+from qwen2vl_demo.engine.remote.server_tokenizer import NotAvailable, server_processor
+from qwen2vl_demo.engine.remote.still_frames import has_clips
+from qwen2vl_demo.engine.remote.usage import difference
 from qwen2vl_demo.engine.request_queue import RequestQueue, Ticket
+from qwen2vl_demo.engine.result_builder import check_context
 from qwen2vl_demo.errors import Cancelled, UserError
 from qwen2vl_demo.media import MediaLimits
 from qwen2vl_demo.processing.messages import Message
 from qwen2vl_demo.processing.processor import Processor, Prompt
 from qwen2vl_demo.trace import PromptTrace
 
+log = logging.getLogger(__name__)
+
 NO_ATTENTION = (
     "Where an answer looked can be seen only when the model runs here; this one runs on a server, which sends words "
     "and no attention. Start without --engine-url for it."
 )
-NO_SERVER_ESTIMATE = "The model runs on a server: what it needs there, and how long, cannot be known from here."
-_END: Literal["[DONE]"] = "[DONE]"  # the data of the last event
+NO_SERVER_ESTIMATE = (
+    "The model runs on a server: how long it takes is learned from its answers, and what memory it needs is not known "
+    "here."
+)
+NANO_COUNTS = "The tokens of words are counted with nano's tokenizer."
+LOOK_AGAIN_SECONDS = 60.0  # after which the server is asked again what it serves, before a question
+# Failures that may come of a medium that was sent by its name alone.
+NOT_HELD = ("refused", "failed", "no pictures", "no video")
+RESTART_SECONDS = 120.0  # for which a question waits for a server that has gone away
 
 
 class RemoteEngine:
     """Answers with the model of a server. Created by `connect`."""
 
     config = None  # the weights are the server's
+    abilities = Abilities(attention=False, positions=False)
 
-    def __init__(self, server: Server, processor: Processor, *, exact_text: bool) -> None:
-        """`exact_text`: the processor's tokenizer is the server's, so that text tokens are counted exactly."""
+    def __init__(
+        self, server: Server, processor: Processor, *, exact_text: bool, wanted_model: str | None = None
+    ) -> None:
+        """`exact_text`: the processor's tokenizer is the server's, so that text tokens are counted exactly.
+        `wanted_model` is kept when the server is restarted with another one; None takes whatever it serves."""
         self.server = server
         self.processor = processor
         self.exact_text = exact_text
-        self.name = server.model
         self.queue = RequestQueue(None)  # the server schedules requests itself
-        counted = "" if exact_text else "; numbers of text tokens are estimates, made with nano's tokenizer"
-        self.description = f"on {server.shown} (OpenAI-compatible server){counted}"
+        self._wanted = replace(server, model=wanted_model or "")
+        self._counting: Processor | None = None  # with the server's own tokenizer, where it offers that
+        self._dialect = Dialect.of(server.software)  # learnt from what the server refuses
+        self._parts = MediaParts()
+        self._times = AnswerTimes()
+        self._looked = time.monotonic()
 
     @classmethod
     def connect(
@@ -62,39 +92,66 @@ class RemoteEngine:
         timeout: float = 300.0,
         checkpoint: str = "nano",
         limits: MediaLimits | None = None,
+        say: Callable[[str], None] | None = None,
         decoding: Decoding | None = None,
     ) -> RemoteEngine:
         """Asks the server which models it serves and takes `model`, or the only one.
 
+        A server that is starting is waited for, up to `timeout` seconds; `say` is told (by default, standard error).
         `checkpoint` is the directory whose tokenizer and pixel limits prepare prompts; with "nano" or "none" those are
-        nano's tokenizer and the released checkpoints' limits. Raises UserError for whatever the flags can change.
+        the server's tokenizer, where it offers that, or else nano's, and the released checkpoints' limits. Raises
+        UserError for whatever the flags can change.
         """
-        server = discover(Server(base_url(url), model or "", key, timeout))
-        if checkpoint in ("nano", "none"):
-            return cls(server, reference_processor(limits, decoding), exact_text=False)
-        return cls(server, processor_for(checkpoint, limits, decoding), exact_text=True)
+        try:
+            server = discover(Server(base_url(url), model or "", checked_key(key), timeout), say=say)
+        except UserError as failure:  # whoever starts the program reads this, and no visitor
+            raise UserError(failure.for_operator) from None
+        if model and server.listed and model not in server.listed:
+            log.warning("%s lists %s and not %r; trying it", server.shown, ", ".join(server.listed), model)
+        if checkpoint not in ("nano", "none"):
+            return cls(server, processor_for(checkpoint, limits, decoding), exact_text=True, wanted_model=model)
+        engine = cls(server, reference_processor(limits, decoding), exact_text=False, wanted_model=model)
+        engine._ask_for_tokenizer()
+        return engine
+
+    @property
+    def name(self) -> str:
+        return self.server.model_name
+
+    @property
+    def description(self) -> str:
+        software = self.server.software or "OpenAI-compatible"
+        counted = "" if self.counts_exactly else "; numbers of text tokens are estimates, made with nano's tokenizer"
+        return f"on a server ({software}){counted}"
+
+    @property
+    def counts_exactly(self) -> bool:
+        """Whether the ids of text are the server's, and not estimates with nano's tokenizer."""
+        return self.exact_text or self._counting is not None
 
     @property
     def pixel_limits(self) -> tuple[int, int]:
         return self.processor.image.min_pixels, self.processor.image.max_pixels
 
     def warm_up(self) -> None:
-        """Nothing can be measured of a server."""
+        """Nothing can be measured of a server before it answers."""
 
     def forget(self, cache_salt: str) -> None:
         self.processor.forget(cache_salt)
 
     def prepare(self, messages: Sequence[Message], options: GenerationOptions) -> PromptTrace:
-        return self._process(messages, options).trace
+        return self._question(messages, options).prompt.trace
 
     def prompt(
         self, messages: Sequence[Message], options: GenerationOptions, cancel: threading.Event | None = None
     ) -> Prompt:
-        return self._process(messages, options, cancel, thumbnails=True)
+        return self._question(messages, options, cancel, thumbnails=True).prompt
 
     def estimate(self, trace: PromptTrace, options: GenerationOptions) -> Estimate:
-        counted = "" if self.exact_text else " The tokens of words are counted with nano's tokenizer."
-        return tokens_only(trace, f"{NO_SERVER_ESTIMATE}{counted}")
+        times = self._times.predict(len(trace))
+        if times is not None:
+            return replace(tokens_only(trace, self._times.basis), times=times, place="on the server")
+        return tokens_only(trace, NO_SERVER_ESTIMATE if self.counts_exactly else f"{NO_SERVER_ESTIMATE} {NANO_COUNTS}")
 
     def stream(
         self,
@@ -107,39 +164,29 @@ class RemoteEngine:
     ) -> Generator[Chunk, None, None]:
         """Streams the server's answer. Setting `cancel`, or closing the generator, closes the connection at once."""
         if options.positions != "mrope":
-            raise UserError(
-                f"{self.server.shown} gives its tokens their positions itself; only a model here can differ."
-            )
-        answer = _Completion(time.monotonic())
+            raise UserError("A server gives its tokens their positions itself; only a model here can differ.")
+        answer = Completion(time.monotonic())
+        cancel = cancel or threading.Event()
         try:
-            prompt = prompt or self._process(messages, options, cancel)
+            question = self._question(messages, options, cancel, prompt=prompt)
             if ticket is not None:
                 ticket.wait(cancel)
+            self._look_again()
+            question = self._in_context(question)
+            check_context(question.prompt.trace, exact_text=self.counts_exactly)
+            if cancel.is_set():
+                raise Cancelled
         except Cancelled:
             answer.stop_reason = "cancelled"
             yield Chunk(result=answer.result())
             return
-        trace = prompt.trace
-        answer.prepared(trace)
-        frames = {(v.message, v.part): m.frames for v, m in zip(prompt.trace.media, prompt.media, strict=True)}
-        if self.exact_text:  # servers refuse more tokens than their context has room for
-            room = max(1, trace.context_length - len(trace))
-            options = replace(options, max_new_tokens=min(options.max_new_tokens, room))
-        options = replace(options, cache_salt=trace.cache_salt)
-        body = request_body(self.server.model, messages, frames, options, sampled_clips=self.server.sampled_clips)
-        dropped: list[str] = []
-        while True:
-            yield Chunk(status=f"Waiting for {self.server.shown}")
-            try:
-                yield from self._exchange(body, answer, cancel)
-            except UnknownFields as unknown:  # a strict server: ask again without these fields
-                body = {name: value for name, value in body.items() if name not in unknown.names}
-                dropped += [name for name in unknown.names if name not in ("skip_special_tokens", "cache_salt")]
-                if dropped:
-                    yield Chunk(status=f"{self.server.shown} does not know {' and '.join(dropped)}; answering without")
-                continue
-            break
-        yield Chunk(result=answer.result())
+        answer.prepared(question.prompt.trace)
+        try:
+            question = yield from self._ask(question, answer, cancel)
+        except ServerFailure as failure:
+            tell_operator(failure.for_operator)
+            raise
+        yield Chunk(result=replace(self._result(answer), notes=question.notes(self.server)))
 
     def answer_words(self, trace: PromptTrace, answer: str) -> tuple[Word, ...]:
         raise UserError(NO_ATTENTION)
@@ -155,108 +202,174 @@ class RemoteEngine:
     ) -> AttentionTrace | None:
         raise UserError(NO_ATTENTION)
 
-    def _process(
+    def _question(
         self,
         messages: Sequence[Message],
         options: GenerationOptions,
         cancel: threading.Event | None = None,
         *,
+        prompt: Prompt | None = None,
+        dialect: Dialect | None = None,
         thumbnails: bool = False,
-    ) -> Prompt:
-        """The prompt, with the server's context length where it is known."""
-        prompt = self.processor.process(
-            messages,
-            options.media,
-            add_vision_id=options.add_vision_id,
-            cache_salt=options.cache_salt,
-            cancel=cancel,
-            thumbnails=thumbnails,
-        )
-        if self.server.context_length is None:
-            return prompt
-        return replace(prompt, trace=replace(prompt.trace, context_length=self.server.context_length))
+    ) -> Question:
+        """The question in the form that the server takes, with its ids and context length where they are known.
 
-    def _exchange(self, body: dict[str, Any], answer: _Completion, cancel: threading.Event | None) -> Iterator[Chunk]:
+        `prompt` is that of an earlier call with the same messages and options.
+        """
+        dialect, plain = dialect or self._dialect, plain_messages(messages)
+        if prompt is not None:
+            options = replace(options, cache_salt=prompt.trace.cache_salt)
+        if prompt is not None and (dialect.video or not has_clips(plain)):
+            return Question(tuple(plain), prompt, options, dialect)
+
+        def made(processor: Processor) -> Question:
+            new = processor.process(
+                plain,
+                options.media,
+                add_vision_id=options.add_vision_id,
+                cache_salt=options.cache_salt,
+                cancel=cancel,
+                thumbnails=thumbnails,
+            )
+            new = replace(new, trace=replace(new.trace, context_length=self.server.context_length))
+            question = Question(tuple(plain), new, options, dialect)
+            question = question if dialect.video else question.without_video(processor)
+            same = prompt is not None and np.array_equal(prompt.trace.input_ids, question.prompt.trace.input_ids)
+            return replace(question, prompt=prompt) if prompt is not None and same else question
+
+        if (counting := self._counting) is not None:
+            try:
+                return made(counting)
+            except NotAvailable as problem:  # the counts are estimates until the server is looked at again
+                self._counting = None
+                self._looked = 0.0
+                log.warning("%s does not tokenize any more: %s", self.server.shown, problem)
+        return made(self.processor)
+
+    def _in_context(self, question: Question) -> Question:
+        """The question with the server's context length of now: it may have been prepared before a restart."""
+        trace, length = question.prompt.trace, self.server.context_length
+        if trace.context_length == length:
+            return question
+        return replace(question, prompt=replace(question.prompt, trace=replace(trace, context_length=length)))
+
+    def _ask(self, question: Question, answer: Completion, cancel: threading.Event) -> Generator[Chunk, None, Question]:
+        """Asks; asks again in another form where the server refuses the first, and when it is up again.
+
+        Returns the form that the server took, in which later questions are asked.
+        """
+        waiting_since: float | None = None
+        while True:
+            yield Chunk(status="Waiting for the server")
+            body = question.body(self.server, self._parts, self.pixel_limits)
+            try:
+                yield from self._exchange(body, answer, cancel)
+                break
+            except UnknownFields as unknown:  # a strict server
+                question = replace(question, dialect=question.dialect.without(unknown.names))
+            except ServerFailure as failure:
+                if answer.pieces:
+                    raise
+                if failure.cause in NOT_HELD and self._parts.forget(question.prompt.media):
+                    continue
+                if failure.cause == "no video" and question.dialect.video:
+                    yield Chunk(status="The server takes no video; sending the frames as pictures")
+                    dialect = question.dialect.without_video()
+                    question = self._question(question.messages, question.options, dialect=dialect)
+                    check_context(question.prompt.trace, exact_text=self.counts_exactly)
+                    answer.trace = question.prompt.trace
+                elif failure.cause == "no model":  # it was restarted with another one, or the name is wrong
+                    if waiting_since is not None or not self._look_again(now=True):
+                        raise
+                    waiting_since = time.monotonic()
+                elif failure.cause in ("not up", "loading"):
+                    began = waiting_since = waiting_since or time.monotonic()
+                    yield from self._until_up(failure, began, answer, cancel)
+                    if cancel.is_set():
+                        answer.stop_reason = "cancelled"
+                        return question
+                else:
+                    raise
+        if answer.pieces:
+            self._dialect = question.dialect
+            if self.server.software == "vLLM":
+                self._parts.sent(question.prompt.media)
+        return question
+
+    def _until_up(
+        self, failure: ServerFailure, began: float, answer: Completion, cancel: threading.Event
+    ) -> Iterator[Chunk]:
+        """Waits until the server lists its models, and says so. Raises `failure` when that takes too long."""
+        limit = self.server.timeout if failure.cause == "loading" else min(self.server.timeout, RESTART_SECONDS)
+        while True:
+            passed = time.monotonic() - began
+            if passed + AGAIN_SECONDS > limit:
+                raise failure
+            doing = "is loading the model" if failure.cause == "loading" else "does not answer"
+            yield Chunk(status=f"The server {doing}; waiting for it ({passed:.0f} s)")
+            paused = time.monotonic()
+            stopped = cancel.wait(AGAIN_SECONDS)
+            up = not stopped and self._look_again(now=True)
+            answer.waited(time.monotonic() - paused)
+            if stopped or up:
+                return
+
+    def _look_again(self, *, now: bool = False) -> bool:
+        """Reads the server's model and context again if that is long ago, since it may have been restarted.
+
+        Returns whether the server answered.
+        """
+        if not now and time.monotonic() - self._looked < LOOK_AGAIN_SECONDS:
+            return True
+        try:
+            found = look(self._wanted, LOOK_SECONDS)
+        except UserError as problem:  # the question itself will tell
+            log.info("%s", problem.for_operator)
+            return False
+        self._looked = time.monotonic()
+        before, self.server = self.server, found
+        if before.model != found.model:
+            log.warning("%s serves %s now, and not %s", found.shown, found.model, before.model)
+            self._times.forget()
+            self._dialect = Dialect.of(found.software)
+        if before.model != found.model or (self._counting is None and not self.exact_text):
+            self._ask_for_tokenizer()
+        return True
+
+    def _ask_for_tokenizer(self) -> None:
+        """Takes the server's own tokenizer if it offers one and ours is not its."""
+        self._counting = None
+        if self.exact_text or self.server.software != "vLLM":
+            return
+        try:
+            self._counting = server_processor(self.server, self.processor)
+        except NotAvailable as problem:
+            log.info("%s: %s", self.server.shown, problem)
+
+    def _exchange(self, body: dict[str, Any], answer: Completion, cancel: threading.Event) -> Iterator[Chunk]:
         exchange = Exchange(self.server, body)
         try:
-            for data in exchange.events(cancel):
-                if text := answer.read(data, self.server):
+            for event in exchange.events(cancel):
+                if text := answer.read(event, self.server):
                     yield Chunk(text=text)
                 if answer.done:
-                    return
-            if cancel is not None and cancel.is_set():
+                    break
+            if cancel.is_set() and not answer.done:
                 answer.stop_reason = "cancelled"
-            elif answer.stop_reason is None:
-                raise broken(self.server, "it closed the connection")
+            answer.ended(self.server)
+            self._looked = time.monotonic()
         finally:
             exchange.close()
 
-
-class _Completion:
-    """A streamed chat completion: the text and the numbers of the events so far."""
-
-    def __init__(self, started: float) -> None:
-        self.started = started
-        self.trace: PromptTrace | None = None  # None until the prompt is prepared
-        self.timings: dict[str, float] = {}
-        self.text = ""
-        self.pieces = 0
-        self.usage: dict[str, Any] = {}
-        self.stop_reason: StopReason | None = None
-        self.done = False
-        self._half = ""  # the first half of a surrogate pair that was split between two events
-
-    def prepared(self, trace: PromptTrace) -> None:
-        self.trace = trace
-        self.timings["prepare"] = time.monotonic() - self.started
-
-    def read(self, data: str, server: Server) -> str:
-        """Reads one event; returns its new text, "" if it has none. Raises UserError for what is no chat completion."""
-        if data == _END:
-            self.done = True
-            self.stop_reason = self.stop_reason or "end"
-            return ""
-        try:
-            event = json.loads(data)
-            if "error" in event:
-                code = event["error"].get("code") if isinstance(event["error"], dict) else None
-                raise refusal(server, code if isinstance(code, int) else 500, event)
-            self.usage = event.get("usage") or self.usage
-            choice = (event.get("choices") or [{}])[0]
-            if choice.get("finish_reason"):
-                self.stop_reason = "length" if choice["finish_reason"] == "length" else "end"
-            text = (choice.get("delta") or {}).get("content") or ""
-        except (ValueError, TypeError, AttributeError, KeyError, IndexError):
-            raise UserError(
-                f"{server.shown} sent something that is no chat completion ({data[:80]!r}); "
-                "give the address of an OpenAI-compatible server with --engine-url."
-            ) from None
-        return self._join_surrogates(text)
-
-    def _join_surrogates(self, text: str) -> str:
-        if not text:
-            return ""
-        self.pieces += 1
-        self.timings.setdefault("first_token", time.monotonic() - self.started)
-        text = self._half + text
-        self._half = text[-1] if "\ud800" <= text[-1] <= "\udbff" else ""
-        text = text.removesuffix(self._half) if self._half else text
-        text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-        self.text += text
-        return text
-
-    def result(self) -> Result:
-        total = time.monotonic() - self.started
-        timings = {**self.timings, "total": total}
-        if "first_token" in timings:
-            timings["decode"] = total - timings["first_token"]
-        assert self.stop_reason is not None
-        return Result(
-            text=self.text,
-            stop_reason=self.stop_reason,
-            prompt_tokens=int(self.usage.get("prompt_tokens") or len(self.trace or ())),
-            # Without a count from the server: one event for each token. vLLM counts the end token too.
-            new_tokens=int(self.usage.get("completion_tokens") or self.pieces),
-            timings=timings,
-            trace=self.trace,
-        )
+    def _result(self, answer: Completion) -> Result:
+        """The result, from which later predictions learn."""
+        result = answer.result()
+        if result.stop_reason != "cancelled":
+            self._times.observe(result.prompt_tokens, result.new_tokens, result.timings)
+        if answer.trace is None:
+            return result
+        exact = self.counts_exactly
+        remark = difference(answer.trace, answer.prompt_tokens, self.server, exact_text=exact)
+        if remark:
+            tell_operator(f"{self.server.shown}: {remark}")
+        return replace(result, remark=remark)

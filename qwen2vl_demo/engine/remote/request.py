@@ -1,142 +1,142 @@
 """The JSON body of an OpenAI-compatible chat completion.
 
-Pictures and frames are sent as resized for the trace, so that the server has nothing left to resize and its token
-counts equal ours, as long as its own pixel limits are not narrower.
-
-vLLM accepts clips as sampled frames (`data:video/jpeg;base64,FRAME,FRAME,...`) and keeps all of them. Other servers
-open a file and sample it at 2 frames per second: they get an MP4 of our frames at that rate, from which they sample
-exactly these frames.
+Pictures and clips are sent as resized for the trace, so that the server has nothing left to resize and its token
+counts equal ours, as long as its own pixel limits are not narrower. Every setting of the page is sent, also one that
+stands at its neutral value: servers fill what is missing from the checkpoint's generation_config.json, whose `top_k: 1`
+would make each answer the greedy one.
 """
 
 from __future__ import annotations
 
-import base64
-import io
+import json
 import re
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
-import av
-import numpy as np
-import PIL.Image
-
 from qwen2vl_demo.engine.protocol import GenerationOptions
+from qwen2vl_demo.engine.remote.media_parts import MediaParts
 from qwen2vl_demo.errors import UserError
-from qwen2vl_demo.geometry import VIDEO_FPS
-from qwen2vl_demo.processing.messages import Image, Message, Text, Video
+from qwen2vl_demo.geometry import FACTOR, MAX_PIXELS
+from qwen2vl_demo.processing.image import VisionInput
+from qwen2vl_demo.processing.messages import Image, Message, Part, Text
 
-PNG_BYTES = 1_000_000  # a picture whose PNG is larger than this is sent as a JPEG
-JPEG = {"format": "JPEG", "quality": 95, "subsampling": 0}
-# Not OpenAI's; vLLM and SGLang know them.
-EXTRAS = ("top_k", "repetition_penalty", "skip_special_tokens", "cache_salt")
+ALL_TOKENS = -1  # as top_k; vLLM and SGLang of all versions take it, some refuse 0
+PIXEL_LIMITS = {"min_pixels": FACTOR * FACTOR, "max_pixels": MAX_PIXELS}  # within which every size on the page is
 
 # Servers tokenize the rendered chat template, in which a typed special token would become a real one.
-_TYPED = re.compile(r"<\|(?=[a-z_]+\|>)")
-_TYPED_IN_ANSWER = re.compile(r"<\|(?=(?!box_|quad_|object_ref_)[a-z_]+\|>)")  # an answer may hold boxes
+_TYPED = re.compile(r"<\|(?=\w+\|>)")
+_TYPED_IN_ANSWER = re.compile(r"<\|(?=(?!box_|quad_|object_ref_)\w+\|>)")  # an answer may hold boxes
 
 
 def request_body(
     model: str,
     messages: Sequence[Message],
-    frames: Mapping[tuple[int, int], np.ndarray],
+    media: Mapping[tuple[int, int], VisionInput],
     options: GenerationOptions,
+    parts: MediaParts,
     *,
-    sampled_clips: bool,
+    max_tokens: int | None = None,
+    software: str = "",
+    own_limits: bool = False,
 ) -> dict[str, Any]:
     """The body of `POST /chat/completions`, streaming.
 
-    `frames` are the resized frames (n, H, W, 3) uint8 of each medium, by (index of the message, index of the part).
-    `sampled_clips`: the server accepts sampled frames (vLLM).
+    `messages` are those of the prompt, without typed special tokens (`plain_messages`). `media` holds each picture and
+    clip by (index of the message, index of the part). `max_tokens` is the most that the answer may have; without it the
+    server allows what its context has left. `own_limits`: some medium is smaller or larger than the
+    checkpoint's pixel limits, which the server is to let pass.
     """
+    named = software == "vLLM"
     body: dict[str, Any] = {
         "model": model,
-        "messages": _conversation(messages, frames, options.add_vision_id, sampled_clips),
-        "max_tokens": options.max_new_tokens,
-        "temperature": options.temperature,
-        "top_p": options.top_p,
+        "messages": _conversation(messages, media, options.add_vision_id, parts, named),
         "stream": True,
         "stream_options": {"include_usage": True},
-        "skip_special_tokens": False,  # boxes are written with special tokens
+        **sampling_fields(options, max_tokens, software),
     }
-    if options.seed is not None:
-        body["seed"] = options.seed
-    if options.top_k:
-        body["top_k"] = options.top_k
-    if options.repetition_penalty != 1:
-        body["repetition_penalty"] = options.repetition_penalty
+    if software != "transformers":  # refuses what is not OpenAI's
+        body["skip_special_tokens"] = False  # boxes are written with special tokens
+    if own_limits and software == "vLLM":
+        body["mm_processor_kwargs"] = PIXEL_LIMITS
     if options.cache_salt:  # the server's prefix cache must not tell one visitor what others ask
         body["cache_salt"] = options.cache_salt
     return body
 
 
+def plain_messages(messages: Sequence[Message]) -> list[Message]:
+    """The messages with a zero-width space in each typed special token, so that it is none.
+
+    The prompt is prepared from these, so that the page shows what the server gets. Raises UserError for a picture or
+    clip that is not the user's, which servers do not take.
+    """
+    plain = []
+    for message in messages:
+        if message.role != "user" and not all(isinstance(part, Text) for part in message.parts):
+            raise UserError(f"A server takes media from the user only, but a message of the {message.role} holds one.")
+        typed = _TYPED_IN_ANSWER if message.role == "assistant" else _TYPED
+        parts = [
+            Text(typed.sub("<\u200b|", part.text)) if isinstance(part, Text) else part
+            for part in _joined(message.parts)
+        ]
+        plain.append(Message(message.role, parts))
+    return plain
+
+
+def sampling_fields(options: GenerationOptions, max_tokens: int | None, software: str) -> dict[str, Any]:
+    """The fields of a body that say how the answer is to be generated."""
+    length = {} if max_tokens is None else {"max_tokens": max_tokens}
+    fields: dict[str, Any] = {**length, "temperature": options.temperature, "top_p": options.top_p}
+    if options.seed is not None:
+        fields["seed"] = options.seed
+    if software == "transformers":  # knows no other field, and samples only if this says so
+        sampling = {"temperature": options.temperature, "top_p": options.top_p} if options.temperature else {}
+        own = {
+            "max_new_tokens": max_tokens or options.max_new_tokens,
+            "do_sample": options.temperature > 0,
+            "top_k": options.top_k,
+            "repetition_penalty": options.repetition_penalty,
+            **sampling,
+        }
+        return {**fields, "generation_config": json.dumps(own)}
+    fields |= {"top_k": options.top_k or ALL_TOKENS, "min_p": 0.0, "repetition_penalty": options.repetition_penalty}
+    if software not in ("vLLM", "SGLang"):
+        fields["repeat_penalty"] = options.repetition_penalty
+    return fields
+
+
 def _conversation(
-    messages: Sequence[Message], frames: Mapping[tuple[int, int], np.ndarray], add_vision_id: bool, sampled_clips: bool
+    messages: Sequence[Message],
+    media: Mapping[tuple[int, int], VisionInput],
+    add_vision_id: bool,
+    parts: MediaParts,
+    named: bool,
 ) -> list[dict[str, Any]]:
     sent: list[dict[str, Any]] = []
-    count = {"Picture": 0, "Video": 0}
+    count: Counter[str] = Counter()
     for at, message in enumerate(messages):
         if message.role != "user":
-            if not all(isinstance(part, Text) for part in message.parts):
-                raise UserError(
-                    f"A server takes media from the user only, but a message of the {message.role} holds one."
-                )
-            typed = _TYPED_IN_ANSWER if message.role == "assistant" else _TYPED
-            sent.append({"role": message.role, "content": _plain(message.text, typed)})
+            sent.append({"role": message.role, "content": message.text})
             continue
         content: list[dict[str, Any]] = []
         for index, part in enumerate(message.parts):
             if isinstance(part, Text):
-                content.append({"type": "text", "text": _plain(part.text, _TYPED)})
+                content.append({"type": "text", "text": part.text})
                 continue
             kind = "Picture" if isinstance(part, Image) else "Video"
             count[kind] += 1
-            if add_vision_id:
+            if add_vision_id:  # as the chat template writes it
                 content.append({"type": "text", "text": f"{kind} {count[kind]}: "})
-            content.append(_media(part, frames[at, index], sampled_clips))
+            content.append(parts.part(media[at, index], named=named))
         sent.append({"role": "user", "content": content})
     return sent
 
 
-def _plain(text: str, typed: re.Pattern[str]) -> str:
-    """The text with a zero-width space in each typed special token, so that it is none."""
-    return typed.sub("<\u200b|", text)
-
-
-def _media(part: Image | Video, frames: np.ndarray, sampled_clips: bool) -> dict[str, Any]:
-    if isinstance(part, Image):
-        return {"type": "image_url", "image_url": {"url": picture_uri(frames[0])}}
-    if sampled_clips:
-        pieces = ",".join(_base64(_encoded(frame, **JPEG)) for frame in frames)
-        return {"type": "video_url", "video_url": {"url": f"data:video/jpeg;base64,{pieces}"}}
-    return {"type": "video_url", "video_url": {"url": f"data:video/mp4;base64,{_base64(clip_file(frames))}"}}
-
-
-def picture_uri(pixels: np.ndarray) -> str:
-    """A picture (H, W, 3) uint8 as a `data:` URI: PNG, or JPEG where that would be large."""
-    png = _encoded(pixels, format="PNG", compress_level=1)
-    if len(png) <= PNG_BYTES:
-        return f"data:image/png;base64,{_base64(png)}"
-    return f"data:image/jpeg;base64,{_base64(_encoded(pixels, **JPEG))}"
-
-
-def clip_file(frames: np.ndarray, fps: int = int(VIDEO_FPS)) -> bytes:
-    """An MP4 (H.264) of frames (n, H, W, 3) uint8 with even sides, at `fps` frames per second."""
-    buffer = io.BytesIO()
-    with av.open(buffer, "w", format="mp4") as container:
-        stream = container.add_stream("libx264", rate=fps, options={"crf": "12"})
-        stream.pix_fmt = "yuv420p"
-        stream.height, stream.width = frames.shape[1:3]
-        for pixels in frames:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
-        container.mux(stream.encode(None))
-    return buffer.getvalue()
-
-
-def _encoded(pixels: np.ndarray, **options: Any) -> bytes:
-    buffer = io.BytesIO()
-    PIL.Image.fromarray(pixels).save(buffer, **options)
-    return buffer.getvalue()
-
-
-def _base64(content: bytes) -> str:
-    return base64.b64encode(content).decode("ascii")
+def _joined(parts: Sequence[Part]) -> Iterator[Part]:
+    """The parts with adjacent texts made one, so that no special token is in two pieces."""
+    for is_text, run in groupby(parts, key=lambda part: isinstance(part, Text)):
+        if is_text:
+            yield Text("".join(part.text for part in run if isinstance(part, Text)))
+        else:
+            yield from run

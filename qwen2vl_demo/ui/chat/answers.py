@@ -8,6 +8,7 @@ what a visitor or the engine did.
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections.abc import AsyncGenerator, Mapping
@@ -29,9 +30,10 @@ from qwen2vl_demo.ui.chat.conversation import (
     default_question,
     numbers_of,
 )
+from qwen2vl_demo.ui.chat.markdown import GrowingMarkdown
 from qwen2vl_demo.ui.chat.page_update import FAILED, PageUpdate, report, settled
 from qwen2vl_demo.ui.chat.prompts import PreparedPrompt, Prompts
-from qwen2vl_demo.ui.chat.saved_chat import MAX_TEXT, clean, dumps
+from qwen2vl_demo.ui.chat.saved_chat import MAX_TEXT, check_size, clean, dumps
 from qwen2vl_demo.ui.chat.streaming import AnswerStream
 from qwen2vl_demo.ui.forgetting import LAST_STEP, Forgetting
 from qwen2vl_demo.ui.media_store import MediaStore
@@ -41,7 +43,9 @@ from qwen2vl_demo.ui.worker_threads import WorkerThreads
 from qwen2vl_demo.viz.boxes import text_without_boxes
 
 PAINT_INTERVAL = 0.06  # seconds: each update carries the whole chat, so the tokens of a fast model travel together
-MAX_PAINT_INTERVAL = 0.5  # seconds between two updates when the machine is very busy
+PAINT_SHARE = 3  # an update that took long is followed by a pause this many times as long
+MAX_PAINT_INTERVAL = 5.0  # seconds between two updates when the machine is very busy
+MAX_MEDIA_NUMBERS = 64  # pictures of a turn whose sizes are kept with its answer
 LOOK_UP = 0.25  # seconds without news from the engine until the session is checked again
 KEEP_INTERVAL = 1.0  # seconds between two copies of a growing answer in the browser's memory
 QUEUE_FULL = "Too many visitors are asking at once. Try again in a moment."
@@ -139,8 +143,10 @@ class Answers:
                 while not stream.ended:
                     new = "".join(chunk.text for chunk in await stream.take(LOOK_UP, PAINT_INTERVAL))
                     if new:
-                        answer += new
+                        answer = (answer + new)[:MAX_TEXT]
                         yield text_without_boxes(answer)
+                    if len(answer) == MAX_TEXT:
+                        break
             finally:
                 stream.close()
         finally:
@@ -189,7 +195,7 @@ class Answers:
         options: GenerationOptions,
     ) -> AsyncGenerator[PageUpdate, None]:
         started = painted = kept = time.monotonic()
-        interval = PAINT_INTERVAL
+        interval, markdown = PAINT_INTERVAL, GrowingMarkdown()
         first: float | None = None
         result: Result | None = None
         ending: Ending = "cancelled"
@@ -203,17 +209,23 @@ class Answers:
                 new = "".join(chunk.text for chunk in chunks)
                 now = time.monotonic()
                 first = now - started if new and first is None else first
-                run.text += new
+                run.text = (run.text + new)[:MAX_TEXT]
                 for chunk in chunks:
                     if chunk.result is not None:
                         result, ending = chunk.result, chunk.result.stop_reason
+                if len(run.text) == MAX_TEXT:
+                    run.cancel.set()
+                    ending = "length"
                 statuses = [chunk.status for chunk in chunks if chunk.status]
                 if result is None and new:
                     painted, half = now, None
                     if now - kept >= KEEP_INTERVAL:
                         kept, half = now, dumps(question.answered(Answer(clean(run.text), "cancelled")))
-                    yield PageUpdate([*shown, bubbles.growing(run.text)], saved=half)
-                    interval = min(max(PAINT_INTERVAL, 3 * (time.monotonic() - now)), MAX_PAINT_INTERVAL)
+                    # In a thread: a long answer takes a while to draw, and everybody's page waits for the event loop.
+                    bubble = await asyncio.to_thread(bubbles.growing, run.text, markdown)
+                    yield PageUpdate([*shown, bubble], saved=half)
+                    taken = time.monotonic() - now
+                    interval = min(max(PAINT_INTERVAL, PAINT_SHARE * taken), MAX_PAINT_INTERVAL)
                 elif result is None and statuses and not run.text:
                     yield PageUpdate([*shown, bubbles.status(statuses[-1])])
         except UserError as problem:
@@ -228,7 +240,7 @@ class Answers:
         finally:
             stream.close()
         numbers = self._numbers(question, prepared, result, first, stream.waited, options) if result else None
-        text = result.text if result is not None and result.text else run.text
+        text = (result.text if result is not None and result.text else run.text)[:MAX_TEXT]
         with session.lock:
             if not session.owns(run):
                 return
@@ -236,7 +248,11 @@ class Answers:
             if result is not None and session.prediction is not None:
                 session.outcomes.append(Outcome.of(session.prediction.estimate, result))
             session.run = None
-        yield await self._threads.run(settled, session, self._store, notice)
+        other_prompt = result is not None and result.trace is not None and result.trace is not prepared.trace
+        if other_prompt:
+            self._prompts.drop(question, options)
+        update = await self._threads.run(settled, session, self._store, notice)
+        yield replace(update, prompt_sent=other_prompt)
 
     def _question(
         self, session: Session, run: Run, before: Conversation, values: Mapping[str, Any]
@@ -251,6 +267,7 @@ class Answers:
             retried = before.last is not None and before.last.has_words
             settings = settings.for_retry() if retried else settings
             question = before.answered(None)
+        check_size(question)
         return replace(question, system=settings.system), settings, left_out
 
     def _turn(self, session: Session, draft: Draft, pages: PageChoice, cancel: threading.Event) -> tuple[Turn, str]:
@@ -281,8 +298,10 @@ class Answers:
             decode=result.timings.get("decode"),
             temperature=options.temperature,
             seed=options.seed,
-            media=numbers_of(trace, present),
+            media=numbers_of(trace, present)[:MAX_MEDIA_NUMBERS],
             reused_tokens=result.reused_tokens,
+            notes=result.notes,
+            remark=result.remark,
         )
 
     def _bounce(self, session: Session, run: Run, before: Conversation, notice: str) -> PageUpdate:

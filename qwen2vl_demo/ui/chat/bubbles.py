@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from qwen2vl_demo.ui.chat.conversation import Answer, Conversation, Medium, Turn, boxed_picture, gone
-from qwen2vl_demo.ui.chat.markdown import literal, safe_markdown
+from qwen2vl_demo.ui.chat.markdown import GrowingMarkdown, literal, safe_markdown
 from qwen2vl_demo.ui.media_store import MediaStore
 from qwen2vl_demo.viz.boxes import parse_boxes, text_without_boxes
 
@@ -56,9 +56,9 @@ def answer(conversation: Conversation, index: int, given: Answer, store: MediaSt
     return {"role": "assistant", "content": [*content, _text(safe_markdown(text_without_boxes(given.text)))]}
 
 
-def growing(text: str) -> Bubble:
-    """An answer that is still being written."""
-    return {"role": "assistant", "content": [_text(safe_markdown(text_without_boxes(text)))]}
+def growing(text: str, markdown: GrowingMarkdown) -> Bubble:
+    """An answer that is still being written; `markdown` is the one of this answer, and remembers what is finished."""
+    return {"role": "assistant", "content": [_text(markdown.update(text_without_boxes(text)))]}
 
 
 def status(words: str) -> Bubble:

@@ -13,7 +13,7 @@ from qwen2vl_demo.ui.chat.answers import BUSY, Answers
 from qwen2vl_demo.ui.chat.conversation import Answer, Conversation
 from qwen2vl_demo.ui.chat.export import import_json
 from qwen2vl_demo.ui.chat.page_update import FAILED, PageUpdate, log, report, settled
-from qwen2vl_demo.ui.chat.saved_chat import clean, from_record, loads
+from qwen2vl_demo.ui.chat.saved_chat import MAX_SAVED, clean, from_record, loads
 from qwen2vl_demo.ui.media_store import MediaStore
 from qwen2vl_demo.ui.sessions import Draft, Session
 
@@ -98,6 +98,8 @@ class ChatController:
 def kept_conversation(saved: str, store: MediaStore) -> Conversation:
     """The conversation that a browser kept as JSON; an empty one if it cannot be read."""
     try:
+        if len(saved) > MAX_SAVED:
+            raise UserError(f"This chat has more than {MAX_SAVED // 2**20} MiB.")
         conversation = _finished(from_record(loads(saved)))
     except UserError:
         log.warning("what a browser kept could not be read")

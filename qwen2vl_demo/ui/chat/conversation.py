@@ -68,6 +68,8 @@ class Numbers:
     seed: int | None
     media: tuple[MediumNumbers, ...] = ()  # of this turn
     reused_tokens: int = 0  # of the prompt, found in the cache of an earlier turn
+    notes: tuple[str, ...] = ()  # which settings did not act, and the like
+    remark: str = ""  # where the model read something else than the panel shows, and why
 
     @property
     def rate(self) -> float | None:
@@ -194,14 +196,22 @@ def boxed_picture(conversation: Conversation, index: int) -> Medium | None:
 
 
 def numbers_of(trace: PromptTrace, media: int) -> tuple[MediumNumbers, ...]:
-    """What the last `media` pictures and clips of the prompt became."""
-    return tuple(MediumNumbers.of(m) for m in trace.media[len(trace.media) - media :])
+    """What the last `media` pictures and clips of the prompt became.
+
+    A clip can have become more than one picture, where the model takes no clips.
+    """
+    if not media or not trace.media:
+        return ()
+    last = [m for m in trace.media if m.message == trace.media[-1].message]
+    return tuple(MediumNumbers.of(m) for m in (last if len(last) > media else trace.media[len(trace.media) - media :]))
 
 
 def cost_line(numbers: Numbers, ending: Ending) -> str:
     """`214 prompt tokens (64 of the picture) · 12 new tokens · first token 0.2 s · 31 tokens/s · stopped: end`"""
     media = f" ({numbers.media_tokens:,} visual)" if numbers.media_tokens else ""
-    if len(numbers.media) == 1 and numbers.media_tokens == numbers.media[0].merged_tokens:
+    if numbers.remark:  # then a server counted the one and this page the other
+        media = " (not as shown: see Numbers)"
+    elif len(numbers.media) == 1 and numbers.media_tokens == numbers.media[0].merged_tokens:
         media = f" ({numbers.media_tokens:,} of the {MEDIA_NOUN[numbers.media[0].kind]})"
     parts = [count(numbers.prompt_tokens, "prompt token") + media, count(numbers.new_tokens, "new token")]
     if numbers.first_token is not None:
@@ -213,7 +223,7 @@ def cost_line(numbers: Numbers, ending: Ending) -> str:
         parts.append(
             f"temperature {numbers.temperature:g}" + (f", seed {numbers.seed}" if numbers.seed is not None else "")
         )
-    parts.append(f"stopped: {ENDINGS[ending]}")
+    parts += [f"stopped: {ENDINGS[ending]}", *numbers.notes]
     return " · ".join(parts)
 
 

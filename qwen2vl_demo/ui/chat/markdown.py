@@ -2,8 +2,8 @@
 
 The chat component turns Markdown into HTML in the browser (marked, a sanitiser that lets pictures and links through,
 KaTeX for `$$...$$`). A model that writes `<img src=...>`, `![](https://...)` or `[safe](https://...)` would therefore
-make the browser fetch an address or disguise one. `safe_markdown` parses the answer with markdown-it-py, whose rules
-for HTML, pictures and links are switched off so that these stay text, and writes the tree back as Markdown.
+make the browser fetch an address or disguise one. `safe_markdown` parses the answer without HTML, pictures and links
+(`markdown_parser.py`), so that these stay text, and writes the tree back as Markdown.
 
 markdown-it and marked disagree about details, so what is written must be harmless however its blocks and spans are
 cut. Outside fenced code the output holds no "<" that could begin a tag (except a few constant tags written here), no
@@ -17,14 +17,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
-from markdown_it import MarkdownIt
 from markdown_it.tree import SyntaxTreeNode
 
-_PARSER = (
-    MarkdownIt("commonmark", {"html": False})
-    .enable(["table", "strikethrough"])
-    .disable(["html_block", "html_inline", "autolink", "link", "image", "reference"])
-)
+from qwen2vl_demo.ui.chat.markdown_parser import parse
 
 # Unlike a backslash, an entity also works inside an address that the browser makes a link. Named ones where they
 # exist: marked keeps a named entity out of the end of a link.
@@ -36,18 +31,23 @@ _ENTITIES = {
     **{"{": "&lcub;", "|": "&verbar;", "}": "&rcub;", "~": "&#126;"},
 }
 # Two "$" must not meet in the page either, where KaTeX looks for formulas. A link ends before <wbr>; there is no named
-# entity for "~", and marked would cut the numeric one.
-_TEXT_ENTITIES = _ENTITIES | {"$": "&dollar;<wbr>", "~": "<wbr>&#126;"}
+# entity for "~", and marked would cut the numeric one. Before an "@", an address names a user and not the server.
+_TEXT_ENTITIES = _ENTITIES | {"$": "&dollar;<wbr>", "~": "<wbr>&#126;", "@": "<wbr>&commat;"}
 _ESCAPED = str.maketrans(_ENTITIES)
+
+BLOCK_GAP = "\n\n"  # between two blocks
 
 # Two noncharacters mark a formula while the text is parsed. They cannot come from the text: `_SOURCE` replaces them,
 # and CommonMark forbids them as numeric entities.
 _OPEN, _CLOSE = "\ufdd0", "\ufdd1"
 _ODD_SPACES = dict.fromkeys((0x0B, 0x0C, *range(0x1C, 0x20), 0x85, 0x2028, 0x2029), " ")
-_SOURCE = {**_ODD_SPACES, ord(_OPEN): "\ufffd", ord(_CLOSE): "\ufffd"}
+_BIDI_CONTROLS = dict.fromkeys(
+    (*range(0x202A, 0x202F), *range(0x2066, 0x206A)), "\ufffd"
+)  # would turn an address round
+_SOURCE = {**_ODD_SPACES, **_BIDI_CONTROLS, ord(_OPEN): "\ufffd", ord(_CLOSE): "\ufffd"}
 _SPACES = {**_ODD_SPACES, ord("\t"): " ", ord("\n"): " ", ord("\r"): " "}
 
-_SPECIAL = frozenset("\\`*_~<&]$|%")
+_SPECIAL = frozenset("\\`*_~<&]$|%@")
 _RULE = frozenset(" |:-=_*+")  # a line of these alone is a rule, an underline or the second line of a table
 _MARKERS = frozenset("-+*")
 _LANGUAGE = frozenset("+-#._")
@@ -59,9 +59,45 @@ def safe_markdown(text: str) -> str:
 
     Takes any text, also half an answer, in linear time.
     """
-    source, formulas = _take_formulas(text.replace("\r\n", "\n").replace("\r", "\n").translate(_SOURCE))
-    written = _Writer(formulas).blocks(SyntaxTreeNode(_PARSER.parse(source)).children)
-    return "".join(_restored(written, formulas))
+    return GrowingMarkdown().update(text)
+
+
+class GrowingMarkdown:
+    """`safe_markdown` of a text that grows, in time that depends on its last block alone."""
+
+    def __init__(self) -> None:
+        self._source = ""  # the part of the text whose blocks are finished
+        self._blocks: list[str] = []  # what became of it
+
+    def update(self, text: str) -> str:
+        """`safe_markdown(text)`. Any text will do; it is fast for one that continues the one before."""
+        text = text.replace("\r\n", "\n").replace("\r", "\n").translate(_SOURCE)
+        if not text.startswith(self._source):
+            self._source, self._blocks = "", []
+        source, formulas = _take_formulas(text[len(self._source) :])
+        blocks, writer = parse(source).children, _Writer(formulas)
+        finished, lead = _finished(source, blocks)
+        rest = "".join(_restored(writer.blocks(blocks[finished:]), formulas))
+        if finished:
+            self._source += "".join(_restored(lead, formulas))
+            self._blocks.append("".join(_restored(writer.blocks(blocks[:finished]), formulas)))
+        return BLOCK_GAP.join([*self._blocks, rest] if rest or not self._blocks else self._blocks)
+
+
+def _finished(source: str, blocks: Sequence[SyntaxTreeNode]) -> tuple[int, str]:
+    """How many blocks stay as they are whatever follows, and the source up to their end.
+
+    All but the last one, if a blank line stands between (else its first line could still join the block before), that
+    line is complete (else it could still become an item of the list before), and no formula is open.
+    """
+    lines = blocks[-1].map if len(blocks) > 1 else None
+    if lines is None:
+        return 0, ""
+    *before, rest = source.split("\n", lines[0])
+    lead = "\n".join([*before, ""])
+    if not lead.endswith("\n\n") or "\n" not in rest or "$$" in lead:
+        return 0, ""
+    return len(blocks) - 1, lead
 
 
 def literal(text: str) -> str:
@@ -101,7 +137,7 @@ class _Writer:
     def __init__(self, formulas: Sequence[str]) -> None:
         self._formulas = formulas
 
-    def blocks(self, nodes: Sequence[SyntaxTreeNode], *, nested: bool = False, gap: str = "\n\n") -> str:
+    def blocks(self, nodes: Sequence[SyntaxTreeNode], *, nested: bool = False, gap: str = BLOCK_GAP) -> str:
         return gap.join(self._block(node, nested) for node in nodes)
 
     def _block(self, node: SyntaxTreeNode, nested: bool) -> str:
@@ -126,7 +162,7 @@ class _Writer:
 
     def _list(self, node: SyntaxTreeNode) -> str:
         tight = all(child.hidden for item in node.children for child in item.children if child.type == "paragraph")
-        gap = "\n" if tight else "\n\n"
+        gap = "\n" if tight else BLOCK_GAP
         items = []
         for item in node.children:
             marker = f"{item.info}{item.markup} "

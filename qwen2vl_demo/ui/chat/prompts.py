@@ -61,10 +61,8 @@ class Prompts:
         Raises UserError for a conversation that cannot become a prompt, an empty one included, and Cancelled once
         `cancel` is set.
         """
-        question = conversation.answered(None) if conversation.turns else conversation
-        # How the answer is sampled does not change the prompt.
-        salt = "" if self._share_cache else conversation.cache_salt
-        key = (salt, question, options.media, options.add_vision_id, options.positions)
+        question, key = self._key(conversation, options)
+        salt = key[0]
         if (prepared := self._prepared.get(key)) is not None:
             return prepared
         messages = to_messages(question, self._store.path)
@@ -72,6 +70,19 @@ class Prompts:
         prepared = PreparedPrompt(tuple(messages), prompt)
         self._prepared.put(key, prepared)
         return prepared
+
+    def drop(self, conversation: Conversation, options: GenerationOptions) -> None:
+        """The engine has prepared this prompt otherwise: a server turned out not to take clips, for instance."""
+        self._prepared.pop(self._key(conversation, options)[1])
+
+    def _key(
+        self, conversation: Conversation, options: GenerationOptions
+    ) -> tuple[Conversation, tuple[str, Conversation, object, bool, object]]:
+        """The conversation without its last answer, and the key of its prompt."""
+        question = conversation.answered(None) if conversation.turns else conversation
+        salt = "" if self._share_cache else conversation.cache_salt
+        # How the answer is sampled does not change the prompt.
+        return question, (salt, question, options.media, options.add_vision_id, options.positions)
 
 
 def _size(prepared: PreparedPrompt) -> int:

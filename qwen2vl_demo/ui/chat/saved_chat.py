@@ -8,7 +8,6 @@ where it is. Media are referred to by file name; whether the files exist is chec
 from __future__ import annotations
 
 import json
-import math
 import re
 from dataclasses import asdict, replace
 from typing import Any, cast
@@ -29,8 +28,14 @@ FORMAT = "qwen2vl-demo chat"
 VERSION = 1
 MAX_TURNS = 500
 MAX_MEDIA = 256  # in one turn
+MAX_CHAT_MEDIA = 500  # in all turns together
+MAX_NOTES = 8  # below one answer
 MAX_TEXT = 200_000  # characters in one question or answer
+MAX_CHAT_TEXT = 600_000  # characters of all questions and answers; all are drawn anew when a page is loaded
+MAX_SAVED = 5 * 2**20  # bytes that a browser may send of a chat, where it is all text of several bytes
+MAX_INTEGER = 2**53
 MAX_NAME = 200
+MAX_REMARK = 1000
 FILE_NAME = re.compile(r"[0-9a-f]{64}\.[a-z0-9]{1,5}")
 CACHE_SALT = re.compile(r"[0-9a-f]{32}")
 
@@ -69,10 +74,25 @@ def from_record(value: Any) -> Conversation:
         turns=tuple(_turn(turn, f"turn {number}") for number, turn in enumerate(turns, 1)),
         system=_text(record.get("system", ""), "the system prompt"),
     )
+    check_size(conversation)
     salt = record.get("cache_salt")
     if isinstance(salt, str) and CACHE_SALT.fullmatch(salt):  # a saved file has none, as it may be passed on
         conversation = replace(conversation, cache_salt=salt)
     return conversation
+
+
+def check_size(conversation: Conversation) -> None:
+    """Raises UserError for a conversation that has become longer than one that can be opened again."""
+    turns = conversation.turns
+    media = sum(len(turn.media) for turn in turns)
+    text = sum(len(turn.question) + (len(turn.answer.text) if turn.answer else 0) for turn in turns)
+    for number, most, what in (
+        (len(turns), MAX_TURNS, "questions"),
+        (media, MAX_CHAT_MEDIA, "pictures and clips"),
+        (text, MAX_CHAT_TEXT, "characters"),
+    ):
+        if number > most:
+            raise UserError(f"This chat has {number:,} {what}, and {most:,} fit; press Clear to begin a new one.")
 
 
 def clean(text: str) -> str:
@@ -118,6 +138,7 @@ def _numbers(value: dict[str, Any], where: str) -> Numbers:
         return None if value.get(key) is None else _number(value[key], where)
 
     media = _list(value.get("media", []), f"the numbers of {where}", MAX_MEDIA)
+    notes = _list(value.get("notes", []), f"the notes of {where}", MAX_NOTES)
     return Numbers(
         prompt_tokens=_integer(value.get("prompt_tokens"), where),
         media_tokens=_integer(value.get("media_tokens"), where),
@@ -128,6 +149,8 @@ def _numbers(value: dict[str, Any], where: str) -> Numbers:
         seed=None if value.get("seed") is None else _integer(value["seed"], where),
         media=tuple(_medium_numbers(m, where) for m in media),
         reused_tokens=_integer(value.get("reused_tokens", 0), where),
+        notes=tuple(_text(n, f"a note of {where}", MAX_NAME) for n in notes),
+        remark=_text(value.get("remark", ""), f"the remark of {where}", MAX_REMARK),
     )
 
 
@@ -181,7 +204,7 @@ def _text(value: Any, what: str, max_length: int = MAX_TEXT) -> str:
 def _number(value: Any, where: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise _invalid(f"a number of {where} is none")
-    if not math.isfinite(value) or not 0 <= value < 1e12:
+    if not 0 <= value < 1e12:  # false for NaN
         raise _invalid(f"a number of {where} is out of range")
     return float(value)
 
@@ -189,7 +212,7 @@ def _number(value: Any, where: str) -> float:
 def _integer(value: Any, where: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise _invalid(f"a number of {where} is no whole one")
-    if not 0 <= value < 2**53:
+    if not 0 <= value < MAX_INTEGER:
         raise _invalid(f"a number of {where} is out of range")
     return value
 

@@ -25,6 +25,7 @@ from qwen2vl_demo.ui.worker_threads import WorkerThreads
 from qwen2vl_demo.viz.attention_maps import CAVEAT, WHOSE, attention_payload, parse_selection
 
 MAX_WORDS = 2000  # offered at most
+MAX_GAP = 1000  # characters between two words; a word that is not found so soon is not looked for any further
 WRITING = "The answer is being written. When it is finished, pick one of its words here to see where it looked."
 
 NO_WORDS: dict[str, Any] = {"answer": "", "words": [], "note": "", "map": None}
@@ -40,6 +41,8 @@ class AnswerAttention:
         """The words of the last answer, while the panel shows the prompt that it was given to."""
         with session.lock:
             conversation, shown, writing = session.conversation, session.shown, session.run is not None
+        if not self._engine.abilities.attention:
+            return NO_WORDS
         if not _shows_the_last_question(shown, conversation):
             return NO_WORDS
         if writing or conversation.last is None or conversation.last.answer is None:
@@ -74,7 +77,7 @@ class AnswerAttention:
                 int(request["word"]),
                 parse_selection(str(request["choice"])),
             )
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, OverflowError, TypeError, ValueError):
             return {**offered, "note": "This is no word of the answer; pick one of those that are shown."}
         if not offered["answer"] or answer_id != offered["answer"]:
             return offered  # another answer is shown by now, or none
@@ -136,7 +139,7 @@ def _spaces(words: Sequence[Word], text: str) -> list[bool]:
     """Whether a space stands before each word in the text, so that it can be shown as it reads."""
     found, start = [], 0
     for word in words:
-        index = text.find(word.text, start)
+        index = text.find(word.text, start, start + len(word.text) + MAX_GAP)
         found.append(index > 0 and text[index - 1].isspace())
         start = index + len(word.text) if index >= 0 else start
     return found

@@ -100,9 +100,11 @@ def _token_values(estimate: Estimate) -> dict[str, object]:
     parts = [
         Part("before", before, f"{before:,} before"),
         Part("turn", turn, f"{turn:,} in this turn"),
-        Part("rest", estimate.room, f"{estimate.room:,} free"),
     ]
-    label = f"{before:,} tokens of what stood before, {turn:,} of this turn, of {estimate.context_length:,}"
+    label = f"{before:,} tokens of what stood before, {turn:,} of this turn"
+    if estimate.room is not None:
+        parts.append(Part("rest", estimate.room, f"{estimate.room:,} free"))
+        label += f", of {estimate.context_length:,}"
     return {"tokens": parts, "tokens_label": label}
 
 

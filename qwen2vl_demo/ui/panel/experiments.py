@@ -111,6 +111,15 @@ class Experiments:
     def __init__(self, engine: Engine, prompts: Prompts, settings: SettingsForm, threads: WorkerThreads) -> None:
         self._engine, self._prompts, self._settings, self._threads = engine, prompts, settings, threads
 
+    @property
+    def offered(self) -> dict[Experiment, Introduction]:
+        """The experiments that this engine can make."""
+        return {
+            key: introduction
+            for key, introduction in INTRODUCTIONS.items()
+            if key != "positions" or self._engine.abilities.positions
+        }
+
     async def run(
         self, session: Session, values: Mapping[str, Any], experiment: Experiment
     ) -> AsyncGenerator[ExperimentState, None]:

@@ -15,7 +15,7 @@ from gradio.components import Component
 from qwen2vl_demo.ui.markup import section_html
 from qwen2vl_demo.ui.panel.download_buttons import draw_download_buttons
 from qwen2vl_demo.ui.panel.experiment_html import guesses_html, trials_html
-from qwen2vl_demo.ui.panel.experiments import INTRODUCTIONS, Experiment, Experiments
+from qwen2vl_demo.ui.panel.experiments import Experiment, Experiments
 from qwen2vl_demo.ui.panel.state import PanelState
 from qwen2vl_demo.ui.panel.tab import QUEUED, PageContext, Updates
 
@@ -43,7 +43,7 @@ class LearnTab:
         plain: dict[str, Any] = {"apply_default_css": False}
         guesses = gr.HTML(guesses_html(None), elem_id="learn-guesses", **plain)
         experiments: dict[Experiment, ExperimentComponents] = {}
-        for key, introduction in INTRODUCTIONS.items():
+        for key, introduction in self._experiments.offered.items():
             gr.HTML(section_html(introduction.title, introduction.reason), elem_classes="learn-why", **plain)
             experiments[key] = ExperimentComponents(
                 button=gr.Button(introduction.button, size="sm", elem_id=f"learn-{key}", elem_classes="learn-ask"),
@@ -68,7 +68,7 @@ class LearnTab:
             async def run(
                 request: gr.Request, saved: str, *, experiment: Experiment = key, **settings: Any
             ) -> AsyncGenerator[str, None]:
-                states = self._experiments.run(page.open_session(request, saved), settings, experiment)
+                states = self._experiments.run(await page.opened_session(request, saved), settings, experiment)
                 try:
                     async for state in states:
                         yield trials_html(state.question, state.trials, note=state.note, ended=state.finished)

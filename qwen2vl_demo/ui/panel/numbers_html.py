@@ -14,8 +14,10 @@ def numbers_html(conversation: Conversation, trace: PromptTrace | None) -> str:
     if trace is None:
         return render("numbers_empty.html", known_later=bool(conversation.turns))
     media_tokens = sum(m.merged_tokens for m in trace.media)
+    answer = conversation.last.answer if conversation.last else None
     return render(
         "numbers.html",
+        remark=answer.numbers.remark if answer and answer.numbers else "",
         total=len(trace),
         room=trace.context_length,
         media_tokens=media_tokens,

@@ -87,7 +87,12 @@ class RotationTab:
         wave_plot = gr.Plot(wave_figure(rope), elem_id="rotation-wave-plot", **plot)
         title = gr.HTML(tokens_html(prompt=False), elem_id="rotation-title", **plain)
         with gr.Group(visible=False, elem_id="rotation-choice") as choice:
-            pair = gr.Dropdown([], label="Two tokens worth comparing", elem_id="rotation-pair")
+            pair = gr.Dropdown(
+                [],
+                label="Two tokens worth comparing",
+                elem_id="rotation-pair",
+                allow_custom_value=True,
+            )  # `Pair.read` checks what comes back
             with gr.Row():
                 number: dict[str, Any] = {"precision": 0, "minimum": 0, "min_width": 90}
                 first = gr.Number(0, label="First token", elem_id="rotation-first", **number)

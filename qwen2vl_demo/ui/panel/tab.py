@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -26,6 +26,7 @@ class PageContext:
     """What the page offers to the handlers of a tab."""
 
     open_session: Callable[[gr.Request, str], Session]  # (request, saved): restored where it is not known
+    opened_session: Callable[[gr.Request, str], Awaitable[Session]]  # the same for coroutines
     find_session: Callable[[gr.Request], Session | None]  # None where the tab of the browser was closed
     saved: Component  # holds the conversation that the browser keeps; an input named `saved`
     settings: Mapping[str, Block]  # the settings by key; inputs of the same names

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from qwen2vl_demo.trace import MEDIA_NOUN, MediaTrace, PromptTrace
 
 MAX_MEDIA = 4  # pictures and clips for which pairs are offered, the newest ones
+MAX_DIGITS = 9  # of the number of a token
 NO_TOKEN = "This prompt has tokens 0 to {:,}; choose two of them."
 
 
@@ -29,7 +30,8 @@ class Pair:
         if not isinstance(key, str) or key.count(",") < 2:
             return None
         first, second, words = key.split(",", 2)
-        return cls(words, int(first), int(second)) if first.isdecimal() and second.isdecimal() else None
+        numbers = all(number.isdecimal() and len(number) <= MAX_DIGITS for number in (first, second))
+        return cls(words, int(first), int(second)) if numbers else None
 
 
 def pairs_of(trace: PromptTrace) -> list[Pair]:

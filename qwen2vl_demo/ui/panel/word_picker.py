@@ -62,7 +62,7 @@ class WordPicker:
             return self._attention.words(page.open_session(request, saved))
 
         async def map_word(request: gr.Request, event: gr.SelectData, saved: str) -> Any:
-            found = await self._attention.map_word(page.open_session(request, saved), event.value)
+            found = await self._attention.map_word(await page.opened_session(request, saved), event.value)
             return gr.skip() if found is None else found
 
         # No limit: the engine's own queue takes one at a time, and picking another word cancels the one before.

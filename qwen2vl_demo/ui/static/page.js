@@ -9,6 +9,7 @@
   const TAB = "qwen2vl.tab";
   const OPEN = "qwen2vl.open.";
   const THEME = "qwen2vl.theme";
+  const DRAFT = "qwen2vl.draft";
   const KEPT = 8;
   const sleep = ms => new Promise(done => setTimeout(done, ms));
   const locks = navigator.locks;
@@ -85,6 +86,33 @@
         put();
       } catch {}
     }
+  }
+
+  // What stands in the line survives a reload, so that nothing typed is lost while the server is away.
+  const line = () => document.querySelector("#composer textarea");
+  let kept = null; // the draft as it is stored; null until the stored one was put back
+
+  function keepDraft() {
+    const text = line()?.value;
+    if (kept === null || text === undefined || text === kept) return;
+    kept = text;
+    try {
+      if (text) sessionStorage.setItem(DRAFT, text);
+      else sessionStorage.removeItem(DRAFT);
+    } catch {}
+  }
+
+  function putDraftBack() {
+    const field = line();
+    if (!field) return setTimeout(putDraftBack, 50);
+    try {
+      kept = sessionStorage.getItem(DRAFT) || "";
+    } catch {
+      kept = "";
+    }
+    if (!kept || field.value) return;
+    Object.getOwnPropertyDescriptor(HTMLTextAreaElement.prototype, "value").set.call(field, kept);
+    field.dispatchEvent(new Event("input", { bubbles: true }));
   }
 
   function paint(theme) {
@@ -168,4 +196,7 @@
   };
   new MutationObserver(later).observe(document.body, { childList: true, subtree: true });
   label();
+  putDraftBack();
+  setInterval(keepDraft, 400);
+  addEventListener("pagehide", keepDraft);
 })();

@@ -6,12 +6,9 @@ from __future__ import annotations
 import base64
 import io
 import json
-import socket
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -20,139 +17,30 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from qwen2vl_demo.engine.protocol import Chunk, GenerationOptions
-from qwen2vl_demo.engine.remote.engine import RemoteEngine
-from qwen2vl_demo.engine.remote.request import PNG_BYTES, clip_file
+from qwen2vl_demo.engine.protocol import GenerationOptions
+from qwen2vl_demo.engine.remote.media_parts import clip_file
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.processing.messages import Image, MediaOptions, Message, Text, Video
 from qwen2vl_demo.processing.processor import Processor
-from qwen2vl_demo.settings import Settings
-
-ASK = [Message("user", "What is this?")]
-GREEDY = GenerationOptions(max_new_tokens=16)
-
-
-class FakeServer:
-    """Answers GET /v1/models with `cards`, and each POST with the next of `replies` (the last one again and again)."""
-
-    def __init__(self) -> None:
-        self.cards: list[dict[str, Any]] = [{"id": "qwen", "owned_by": "vllm", "max_model_len": 9000}]
-        self.models_status = 200
-        self.replies: list[Callable[[Handler], None]] = [reply("Hello", " there")]
-        self.bodies: list[dict[str, Any]] = []
-        self.paths: list[str] = []
-        self.keys: list[str | None] = []
-        self.asked = threading.Event()  # set when `silent` has a request
-        self.left = threading.Event()  # set when a client hung up while being answered
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.http.daemon_threads = True
-        self.http.script = self  # type: ignore[attr-defined]
-        self.url = f"http://127.0.0.1:{self.http.server_port}"
-        threading.Thread(target=self.http.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-
-    def engine(self, **how: Any) -> RemoteEngine:
-        return RemoteEngine.connect(self.url, **how)
-
-
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    @property
-    def script(self) -> FakeServer:
-        return self.server.script  # type: ignore[attr-defined]
-
-    def log_message(self, *_: Any) -> None:
-        pass
-
-    def do_GET(self) -> None:
-        self.script.paths.append(self.path)
-        self.script.keys.append(self.headers["Authorization"])
-        self.say(self.script.models_status, {"object": "list", "data": self.script.cards})
-
-    def do_POST(self) -> None:
-        self.script.paths.append(self.path)
-        self.script.keys.append(self.headers["Authorization"])
-        self.script.bodies.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-        replies = self.script.replies
-        (replies.pop(0) if len(replies) > 1 else replies[0])(self)
-
-    def say(self, status: int, answer: Any, kind: str = "application/json") -> None:
-        content = answer.encode() if isinstance(answer, str) else json.dumps(answer).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def begin(self) -> None:
-        self.send_response(200)
-        self.send_header("Content-Type", "text/event-stream; charset=utf-8")
-        self.send_header("Transfer-Encoding", "chunked")
-        self.end_headers()
-
-    def put(self, content: bytes) -> None:
-        self.wfile.write(b"%x\r\n%s\r\n" % (len(content), content))
-
-    def finish_stream(self) -> None:
-        self.wfile.write(b"0\r\n\r\n")
-
-
-def delta(text: str | None = None, finish: str | None = None) -> bytes:
-    return event({"choices": [{"index": 0, "delta": {"content": text}, "finish_reason": finish}]})
-
-
-def event(record: dict[str, Any]) -> bytes:
-    return b"data: " + json.dumps(record).encode() + b"\n\n"
-
-
-DONE = b"data: [DONE]\n\n"
-USAGE = event({"choices": [], "usage": {"prompt_tokens": 321, "completion_tokens": 7}})
-
-
-def reply(*texts: str, finish: str = "stop", tail: bytes = USAGE + DONE) -> Callable[[Handler], None]:
-    return stream(*[delta(text) for text in texts], delta(finish=finish), tail)
-
-
-def stream(*pieces: bytes) -> Callable[[Handler], None]:
-    def run(handler: Handler) -> None:
-        handler.begin()
-        for piece in pieces:
-            handler.put(piece)
-        handler.finish_stream()
-
-    return run
-
-
-def refuse(status: int, answer: Any, kind: str = "application/json") -> Callable[[Handler], None]:
-    return lambda handler: handler.say(status, answer, kind)
-
-
-def slow(handler: Handler) -> None:
-    """Writes without end, until the client hangs up."""
-    handler.begin()
-    try:
-        for _ in range(1200):
-            handler.put(delta("tick "))
-            time.sleep(0.05)
-    except OSError:
-        handler.script.left.set()
-    handler.close_connection = True
-
-
-def silent(handler: Handler) -> None:
-    """Takes the request and says nothing, until the client hangs up."""
-    handler.script.asked.set()
-    if handler.connection.recv(1) == b"":
-        handler.script.left.set()
-    handler.close_connection = True
+from tests.engine.remote.fake_server import (
+    ASK,
+    DONE,
+    GREEDY,
+    FakeServer,
+    delta,
+    refuse,
+    reply,
+    silent,
+    slow,
+    stream,
+    text_of,
+)
 
 
 @pytest.fixture
 def server() -> Iterator[FakeServer]:
-    fake = FakeServer()
-    yield fake
-    fake.http.shutdown()
-    fake.http.server_close()
+    with FakeServer.running() as fake:
+        yield fake
 
 
 def picture(height: int, width: int) -> PIL.Image.Image:
@@ -162,11 +50,7 @@ def picture(height: int, width: int) -> PIL.Image.Image:
 
 def clip(frames: int, height: int = 112, width: int = 140) -> bytes:
     """Frames of one grey each, two a second."""
-    return clip_file(np.stack([np.full((height, width, 3), 20 + 10 * i, np.uint8) for i in range(frames)]))
-
-
-def text_of(chunks: list[Chunk]) -> str:
-    return "".join(chunk.text for chunk in chunks)
+    return clip_file(np.stack([np.full((height, width, 3), 20 + 5 * i, np.uint8) for i in range(frames)]))
 
 
 def content_of(server: FakeServer, message: int = -1) -> Any:
@@ -224,13 +108,15 @@ def test_a_letter_whose_halves_come_in_two_events_is_never_shown_by_halves(serve
 # What is sent
 
 
-def test_the_request_holds_the_options_and_only_those_that_matter(server: FakeServer) -> None:
+def test_the_request_holds_every_option_also_a_neutral_one(server: FakeServer) -> None:
+    """What is left out is taken from the checkpoint's generation_config.json, whose top_k is 1 in the released ones."""
     engine = server.engine()
     list(engine.stream(ASK, GREEDY))
     body = server.bodies[-1]
     assert (body["model"], body["max_tokens"], body["temperature"], body["stream"]) == ("qwen", 16, 0, True)
     assert body["skip_special_tokens"] is False  # boxes are special tokens
-    assert not {"seed", "top_k", "repetition_penalty"} & set(body)
+    neutral = {"top_p": 1, "top_k": -1, "repetition_penalty": 1, "min_p": 0}
+    assert {name: body[name] for name in neutral} == neutral
     list(engine.stream(ASK, GenerationOptions(temperature=0.7, top_p=0.8, top_k=5, repetition_penalty=1.1, seed=3)))
     body = server.bodies[-1]
     sampling = ("temperature", "top_p", "top_k", "repetition_penalty", "seed")
@@ -258,40 +144,20 @@ def test_the_pixel_budget_acts_before_sending(server: FakeServer) -> None:
     assert (sent.height, sent.width) == (280, 280)
 
 
-def test_a_picture_whose_png_would_be_large_goes_as_a_jpeg(server: FakeServer) -> None:
-    noise = np.random.default_rng(0).integers(0, 256, (700, 700, 3), np.uint8)
-    list(server.engine().stream([Message("user", [Image(PIL.Image.fromarray(noise))])], GREEDY))
-    url = content_of(server)[0]["image_url"]["url"]
-    assert url.startswith("data:image/jpeg;base64,") and len(url) < 2 * PNG_BYTES
-
-
-def test_vllm_gets_the_sampled_frames(server: FakeServer) -> None:
+@pytest.mark.parametrize(("owner", "frames"), [("vllm", 8), ("vllm", 40), ("sglang", 8)])
+def test_a_clip_is_sent_as_a_file_from_which_two_frames_a_second_are_exactly_ours(
+    server: FakeServer, owner: str, frames: int
+) -> None:
+    server.cards[0]["owned_by"] = owner
     engine = server.engine()
-    messages = [Message("user", [Video(clip(8)), Text("What happens?")])]
-    list(engine.stream(messages, GREEDY))
-    head, *frames = content_of(server)[0]["video_url"]["url"].split(",")
-    medium = engine.prepare(messages, GREEDY).media[0]
-    assert head == "data:video/jpeg;base64" and len(frames) == len(medium.frame_indices) == 8
-    opened = [PIL.Image.open(io.BytesIO(base64.b64decode(frame))) for frame in frames]
-    assert {(frame.height, frame.width) for frame in opened} == {medium.resized_size}
-    greys = [float(np.asarray(frame).mean()) for frame in opened]
-    assert greys == pytest.approx([20 + 10 * i for i in range(8)], abs=4)
-
-
-def test_other_servers_get_a_clip_from_which_two_frames_a_second_are_exactly_ours(server: FakeServer) -> None:
-    server.cards[0]["owned_by"] = "sglang"
-    engine = server.engine()
-    messages = [Message("user", [Video(clip(8))])]
+    messages = [Message("user", [Video(clip(frames))])]
     list(engine.stream(messages, GREEDY))
     head, _, content = content_of(server)[0]["video_url"]["url"].partition(",")
     assert head == "data:video/mp4;base64"
     with av.open(io.BytesIO(base64.b64decode(content))) as container:
         rate = container.streams.video[0].average_rate
-        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
-    medium = engine.prepare(messages, GREEDY).media[0]
-    assert rate == 2 and len(frames) == len(medium.frame_indices)
-    assert {frame.shape[:2] for frame in frames} == {medium.resized_size}
-    assert [float(frame.mean()) for frame in frames] == pytest.approx([20 + 10 * i for i in range(8)], abs=4)
+        sent = np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
+    assert rate == 2 and np.array_equal(sent, engine.prompt(messages, GREEDY).media[0].frames)
 
 
 def test_turns_keep_their_roles_and_order_and_vision_ids_count_over_the_whole_conversation(server: FakeServer) -> None:
@@ -345,19 +211,14 @@ def test_the_key_is_sent_and_shown_nowhere(server: FakeServer) -> None:
     assert "sesame" not in repr(engine.server) + engine.name + engine.description
 
 
-@pytest.mark.parametrize("ending", ["", "/", "/v1", "/v1/", "/v1/chat/completions"])
-def test_every_way_to_write_the_address_reaches_the_same_place(server: FakeServer, ending: str) -> None:
-    list(RemoteEngine.connect(server.url + ending).stream(ASK, GREEDY))
-    assert server.paths == ["/v1/models", "/v1/chat/completions"]
-
-
 def test_a_strict_server_is_asked_again_without_what_it_does_not_know(server: FakeServer) -> None:
     said = {"error": {"message": "Unrecognized request arguments supplied: skip_special_tokens, top_k"}}
     server.replies = [refuse(400, said), reply("fine")]
     chunks = list(server.engine().stream(ASK, GenerationOptions(top_k=4)))
     assert text_of(chunks) == "fine"
     assert not {"skip_special_tokens", "top_k"} & set(server.bodies[-1])
-    assert any("top_k" in (chunk.status or "") for chunk in chunks)
+    result = chunks[-1].result
+    assert result is not None and "top_k does not act" in " ".join(result.notes)
 
 
 # Preparing and connecting
@@ -373,8 +234,21 @@ def test_prepare_asks_nobody_and_knows_the_servers_context_length(server: FakeSe
 
 def test_the_description_says_which_counts_are_estimates(server: FakeServer) -> None:
     engine = server.engine()
-    assert engine.name == "qwen" and server.url in engine.description
+    assert engine.name == "qwen" and "server (vLLM)" in engine.description
     assert "estimates" in engine.description and "nano" in engine.description
+
+
+def test_neither_the_name_nor_the_description_shows_where_the_server_is(server: FakeServer) -> None:
+    """They stand in the header of a page that anybody may open."""
+    for model, name in (
+        ("/data/models/Qwen2-VL-2B/", "Qwen2-VL-2B"),
+        (r"C:\models\q", "q"),
+        ("Qwen/Q-2B", "Qwen/Q-2B"),
+    ):
+        server.cards[0]["id"] = model
+        engine = server.engine()
+        assert engine.name == name and engine.server.model == model
+        assert not any(part in engine.description for part in ("127.0.0.1", "http", "/", str(server.http.server_port)))
 
 
 def test_with_the_checkpoints_own_directory_every_count_is_exact(server: FakeServer, checkpoint: Path) -> None:
@@ -392,130 +266,6 @@ def test_an_answer_is_never_asked_to_be_longer_than_the_context_has_room_for(
     engine = server.engine(checkpoint=str(checkpoint))
     list(engine.stream(ASK, GenerationOptions(max_new_tokens=512)))
     assert server.bodies[-1]["max_tokens"] == 100 - len(engine.prepare(ASK, GREEDY))
-
-
-def test_the_only_model_is_taken_and_several_want_a_choice(server: FakeServer) -> None:
-    server.cards = [{"id": "b"}, {"id": "a"}]
-    with pytest.raises(UserError, match=r"serves a, b.*--engine-model"):
-        server.engine()
-    assert server.engine(model="b").server.model == "b"
-    with pytest.raises(UserError, match=r"'c'.*serves a, b.*--engine-model"):
-        server.engine(model="c")
-
-
-def test_a_server_that_does_not_list_its_models_needs_the_name_only(server: FakeServer) -> None:
-    server.models_status = 404
-    with pytest.raises(UserError, match="--engine-model"):
-        server.engine()
-    assert text_of(list(server.engine(model="qwen").stream(ASK, GREEDY))) == "Hello there"
-
-
-def test_a_wrong_key_is_found_when_connecting(server: FakeServer) -> None:
-    server.models_status = 401
-    with pytest.raises(UserError, match="--engine-key"):
-        server.engine(key="wrong")
-
-
-@pytest.mark.parametrize("url", ["http://a:99999", "http://[::1", "http://a b/"])
-def test_an_impossible_address_is_one_sentence(url: str) -> None:
-    with pytest.raises(UserError, match="--engine-url"):
-        Settings(engine_url=url)
-        RemoteEngine.connect(url)
-
-
-def test_a_server_that_is_not_there_is_one_sentence_without_the_password() -> None:
-    with socket.socket() as reserved:
-        reserved.bind(("127.0.0.1", 0))  # bound but not listening: connections are refused
-        with pytest.raises(UserError, match="--engine-url") as caught:
-            RemoteEngine.connect(f"http://ann:sesame@127.0.0.1:{reserved.getsockname()[1]}")
-    assert "sesame" not in str(caught.value) and str(reserved) and "127.0.0.1" in str(caught.value)
-
-
-# How failures read
-
-
-@pytest.mark.parametrize(
-    ("status", "answer", "words"),
-    [
-        (401, {"error": "Unauthorized"}, ["--engine-key", "401"]),
-        (404, {"error": {"message": "The model `x` does not exist."}}, ["'qwen'", "--engine-model"]),
-        (404, {"detail": "Not Found"}, ["--engine-url", "/v1"]),
-        (400, {"message": "This model's maximum context length is 4096 tokens."}, ["too long", "4096", "max_pixels"]),
-        (
-            400,
-            {"error": {"message": "max_tokens=8000 cannot be greater than max_model_len=4096."}},
-            ["too long", "length"],
-        ),
-        (400, {"object": "error", "message": "top_p must be in (0, 1]"}, ["top_p must be", "400"]),
-        (422, {"detail": [{"msg": "field required"}]}, ["field required"]),
-        (413, "Payload Too Large", ["413", "smaller"]),
-        (429, {"error": {"message": "Rate limit"}}, ["busy", "Rate limit"]),
-        (500, {"error": {"message": "CUDA out of\nmemory"}}, ["500", "CUDA out of memory", "log"]),
-        (503, "", ["503", "log"]),
-    ],
-)
-def test_a_refusal_is_one_sentence_that_says_what_to_change(
-    server: FakeServer, status: int, answer: Any, words: list[str]
-) -> None:
-    server.replies = [refuse(status, answer)]
-    with pytest.raises(UserError) as caught:
-        list(server.engine().stream(ASK, GREEDY))
-    sentence = str(caught.value)
-    assert all(word in sentence for word in words), sentence
-    assert "\n" not in sentence and sentence.endswith(".") and server.url in sentence
-
-
-def test_a_page_instead_of_a_stream_is_a_wrong_address(server: FakeServer) -> None:
-    server.replies = [refuse(200, "<html>Welcome</html>", "text/html")]
-    with pytest.raises(UserError, match=r"text/html.*--engine-url"):
-        list(server.engine().stream(ASK, GREEDY))
-
-
-@pytest.mark.parametrize("data", [b"data: not json\n\n", b"data: [1]\n\n", b'data: {"choices": 5}\n\n'])
-def test_events_that_are_no_chat_completion_are_a_wrong_address(server: FakeServer, data: bytes) -> None:
-    server.replies = [stream(data)]
-    with pytest.raises(UserError, match="--engine-url"):
-        list(server.engine().stream(ASK, GREEDY))
-
-
-@pytest.mark.parametrize(
-    "error", [{"message": "engine died", "code": 500}, {"message": "engine died", "code": "oh"}, "engine died"]
-)
-def test_an_error_in_the_middle_of_a_stream_keeps_the_text_before_it(server: FakeServer, error: Any) -> None:
-    server.replies = [stream(delta("so far"), event({"error": error}))]
-    seen = []
-    with pytest.raises(UserError, match="engine died"):
-        for chunk in server.engine().stream(ASK, GREEDY):
-            seen.append(chunk)
-    assert text_of(seen) == "so far"
-
-
-@pytest.mark.parametrize("clean", [True, False])
-def test_a_cut_connection_is_told_from_an_answer(server: FakeServer, clean: bool) -> None:
-    """Cut cleanly (the last HTTP chunk came, the reason to stop did not) or in the middle of the body."""
-
-    def cut(handler: Handler) -> None:
-        handler.begin()
-        handler.put(delta("Hel"))
-        if clean:
-            handler.finish_stream()
-        else:
-            handler.wfile.flush()
-            handler.connection.shutdown(socket.SHUT_RDWR)
-            handler.close_connection = True
-
-    server.replies = [cut]
-    seen = []
-    with pytest.raises(UserError, match=r"broke before.*--engine-url"):
-        for chunk in server.engine().stream(ASK, GREEDY):
-            seen.append(chunk)
-    assert text_of(seen) == "Hel"
-
-
-def test_silence_ends_after_the_allowed_time_and_names_its_flag(server: FakeServer) -> None:
-    server.replies = [silent]
-    with pytest.raises(UserError, match=r"silent for 0\.3 seconds.*--engine-timeout"):
-        list(server.engine(timeout=0.3).stream(ASK, GREEDY))
 
 
 # Stopping

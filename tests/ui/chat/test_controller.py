@@ -583,3 +583,14 @@ def test_of_a_long_pdf_the_first_pages_are_read_and_it_is_said(parts: Parts, ses
     ]
     for wrong, words in (("41-", "choose from 1 to 40"), ("1-13", "more than 12 pages"), ("all", "such as 1-3")):
         assert words in (parts.preview.refresh(session, Draft("?", (path,)), {"pages": wrong}).cost or "")
+
+
+def test_an_answer_that_never_ends_is_cut_and_stopped(
+    parts: Parts, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the length that a saved chat may have, so that it can be opened again."""
+    monkeypatch.setattr("qwen2vl_demo.ui.chat.answers.MAX_TEXT", 200)
+    ask(parts, session, "A long story")
+    last = session.conversation.last
+    assert last is not None and last.answer is not None
+    assert (len(last.answer.text), last.answer.ending) == (200, "length")

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -92,8 +93,16 @@ def test_the_line_below_an_answer() -> None:
     assert str(MADE) == "cat.png: 640x480 → 336x252 px, 18x24 patches (rows x columns), 108 tokens"
 
 
+def test_counts_that_do_not_belong_together_are_not_put_together() -> None:
+    """A server counted 81 tokens where the panel shows 300 of a picture alone."""
+    numbers = replace(NUMBERS, prompt_tokens=81, media_tokens=300, remark="It shrinks pictures.")
+    assert cost_line(numbers, "end").startswith("81 prompt tokens (not as shown: see Numbers) · ")
+
+
 def test_a_record_comes_back_as_it_was() -> None:
     assert from_record(loads(dumps(TALK))) == TALK
+    remarked = TALK.answered(Answer("A cat.", "end", replace(NUMBERS, remark="It shrinks pictures.")))
+    assert from_record(loads(dumps(remarked))) == remarked
 
 
 def test_the_kept_text_holds_no_tag() -> None:

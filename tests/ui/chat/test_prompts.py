@@ -1,7 +1,7 @@
 """A prompt is prepared once, kept within a budget, and shared by all that show it."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +10,8 @@ import pytest
 from qwen2vl_demo.engine.local import LocalEngine
 from qwen2vl_demo.engine.protocol import GenerationOptions
 from qwen2vl_demo.errors import UserError
-from qwen2vl_demo.processing.processor import Processor
+from qwen2vl_demo.processing.messages import Message
+from qwen2vl_demo.processing.processor import Processor, Prompt
 from qwen2vl_demo.ui.chat.attachments import store_files
 from qwen2vl_demo.ui.chat.conversation import Answer, Conversation, Turn
 from qwen2vl_demo.ui.chat.export import export_json, import_json
@@ -20,7 +21,8 @@ from qwen2vl_demo.ui.media_store import MediaStore
 from qwen2vl_demo.ui.parts import Parts
 from qwen2vl_demo.ui.sessions import Draft, Session
 from tests import asynchronous
-from tests.ui.conftest import VALUES, ask
+from tests.fake_engine import FakeEngine
+from tests.ui.conftest import VALUES, ask, respond
 
 Files = Callable[[str], str]
 OPTIONS = GenerationOptions()
@@ -83,6 +85,45 @@ def test_a_turn_is_processed_once_by_the_real_engine(
     found = asynchronous.run(parts.attention.map_word(session, request))
     assert found is not None and found["map"]
     assert calls == ["What is in this picture?"]
+
+
+def test_the_panel_shows_the_prompt_that_was_answered_where_it_differs_from_the_one_before(
+    store: MediaStore, files: Files
+) -> None:
+    """As when a server turns out to take no clips, and gets their frames as pictures."""
+
+    class Learning(FakeEngine):
+        learnt = False
+
+        def prompt(self, messages: Sequence[Message], options: GenerationOptions, *rest: Any) -> Prompt:
+            system = [Message("system", "otherwise")] if self.learnt else []
+            return super().prompt([*system, *messages], options, *rest)
+
+        def stream(self, messages: Sequence[Message], options: GenerationOptions, *rest: Any, **named: Any) -> Any:
+            self.learnt = True
+            yield from super().stream(messages, options, *rest, **{**named, "prompt": self.prompt(messages, options)})
+
+    parts = Parts.build(Learning(step=0), store)
+    session = parts.sessions.open("tab", None)
+    parts.controller.begin(session, Draft("Hello"))
+    assert list(respond(parts, session))[-1].prompt_sent
+    panel = parts.preview.refresh(session, Draft(), VALUES).panel
+    assert panel is not None and panel.trace is not None and "otherwise" in panel.trace.tokens
+
+
+def test_what_did_not_act_is_told_below_the_answer_and_kept_with_it(store: MediaStore) -> None:
+    class Deaf(FakeEngine):
+        def stream(self, *arguments: Any, **named: Any) -> Any:
+            for chunk in super().stream(*arguments, **named):
+                result = chunk.result
+                yield chunk if result is None else replace(chunk, result=replace(result, notes=("top_k does not act",)))
+
+    parts = Parts.build(Deaf(step=0), store)
+    session = parts.sessions.open("tab", None)
+    parts.controller.begin(session, Draft("Hello"))
+    shown = list(respond(parts, session))[-1].numbers
+    assert shown is not None and shown.endswith("stopped: end · top_k does not act")
+    assert from_record(loads(dumps(session.conversation))) == session.conversation
 
 
 def test_a_visitor_sees_nothing_of_what_others_asked_unless_caches_are_shared(store: MediaStore, files: Files) -> None:

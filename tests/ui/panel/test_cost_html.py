@@ -13,11 +13,12 @@ from qwen2vl_demo.engine.cost.estimate import Estimate, Memory, TimeRange, Times
 from qwen2vl_demo.engine.protocol import GenerationOptions, Outcome
 from qwen2vl_demo.geometry import VisionSpan, grid_thw, mrope_position_ids, smart_resize
 from qwen2vl_demo.trace import MediaTrace, PromptTrace
-from qwen2vl_demo.ui.chat.conversation import duration
+from qwen2vl_demo.ui.chat.conversation import Conversation, duration
 from qwen2vl_demo.ui.panel.comparison_html import comparison_gone_html, comparison_html, comparison_table_html
 from qwen2vl_demo.ui.panel.comparisons import Comparisons
 from qwen2vl_demo.ui.panel.cost_html import estimate_html, operations, outcomes_html, released_html, size
 from qwen2vl_demo.ui.panel.lazy import trace_key
+from qwen2vl_demo.ui.panel.numbers_html import numbers_html
 from qwen2vl_demo.ui.panel.token_pairs import Pair, pairs_of, token_words
 from qwen2vl_demo.ui.parts import Parts
 from qwen2vl_demo.ui.sessions import Draft
@@ -87,6 +88,16 @@ def test_what_does_not_fit_is_said() -> None:
     said = words(estimate_html(tight, draft=True))
     assert "133 MB beside the weights, but only 1 MB are free" in said
     assert "more than the context has room for" in said
+
+
+def test_a_context_that_a_server_does_not_tell_is_not_a_number() -> None:
+    unknown = replace(ESTIMATE, context_length=None, memory=None, times=None)
+    said = words(estimate_html(unknown, draft=True))
+    assert "the whole chat has 1,500 ; 1,100 of them" in said
+    assert "context" not in said and "free" not in said and "32,768" not in said
+    trace = replace(trace_of(medium()), context_length=None)
+    shown = words(numbers_html(Conversation(), trace))
+    assert f"{len(trace)} tokens" in shown and "context" not in shown and "32,768" not in shown
 
 
 def test_without_a_model_the_reason_stands_there() -> None:
@@ -287,3 +298,10 @@ def test_what_was_said_before_stays_beside_what_it_took(store, files) -> None:  
     (result,) = after.outcomes
     assert result.estimate is after.estimate and result.timings["first_token"] > 0
     assert "Predicted and measured" in outcomes_html(after.outcomes)
+
+
+def test_times_of_a_server_are_called_so() -> None:
+    markup = words(
+        estimate_html(replace(ESTIMATE, place="on the server", memory=None, basis="the last answer"), draft=True)
+    )
+    assert "Time on the server" in markup and "on this device" not in markup and "Memory" not in markup

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from qwen2vl_demo.engine.protocol import Abilities
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.ui.chat.conversation import Answer, Conversation
 from qwen2vl_demo.ui.panel.experiment_html import trials_html
@@ -155,3 +156,11 @@ def test_an_experiment_ends_when_something_newer_comes(
     thread.join(10)
     assert not thread.is_alive() and STOPPED in found[-1]
     assert session.side_task is None
+
+
+def test_an_experiment_that_the_engine_cannot_make_is_not_offered(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert list(parts.experiments.offered) == list(BOTH)
+    monkeypatch.setattr(parts.engine, "abilities", Abilities(positions=False))
+    assert list(parts.experiments.offered) == ["budget"]

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from qwen2vl_demo.engine.protocol import Abilities
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.ui.panel.attention import NO_WORDS, WRITING
 from qwen2vl_demo.ui.parts import Parts
@@ -182,3 +183,14 @@ def test_a_long_look_ends_when_something_newer_comes(parts: Parts, session: Sess
         first.join(10)
     assert not first.is_alive() and set(found) == {None}
     assert session.side_task is None
+
+
+def test_what_an_engine_cannot_explain_is_not_offered(
+    parts: Parts, session: Session, files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the model on a server there is no attention, and the page says nothing of it."""
+    ask(parts, session, "What is here?", files("cat.png"))
+    monkeypatch.setattr(parts.engine, "abilities", Abilities(attention=False))
+    assert parts.attention.words(session) == NO_WORDS
+    asked = {"answer": "x", "word": 0, "choice": "all"}
+    assert asynchronous.run(parts.attention.map_word(session, asked)) == NO_WORDS

@@ -1,0 +1,67 @@
+"""Clips as pictures, for servers that take no video: each sampled frame is a picture, with its number and time before
+it. The prompt that comes of it is longer, since two frames of a clip share their tokens and two pictures do not."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+
+import PIL.Image
+
+from qwen2vl_demo import geometry
+from qwen2vl_demo.processing.image import VisionInput
+from qwen2vl_demo.processing.messages import Image, Message, Part, Text, Video
+from qwen2vl_demo.processing.processor import Prompt
+
+
+def has_clips(messages: Sequence[Message]) -> bool:
+    return any(isinstance(part, Video) for message in messages for part in message.parts)
+
+
+def frames_as_pictures(messages: Sequence[Message], prompt: Prompt) -> tuple[list[Message], list[VisionInput]]:
+    """The messages of a prompt with pictures in place of its clips, and the pixels of all of their pictures."""
+    media = iter(prompt.media)
+    shown: list[Message] = []
+    pictures: list[VisionInput] = []
+    clips = 0
+    for message in messages:
+        parts: list[Part] = []
+        for part in message.parts:
+            if isinstance(part, Text):
+                parts.append(part)
+                continue
+            medium = next(media)
+            if medium.kind == "image":
+                parts.append(part)
+                pictures.append(medium)
+                continue
+            clips += 1
+            for number, time in enumerate(medium.timestamps, start=1):
+                frame = _frame(medium, number - 1)
+                parts += [
+                    Text(f"Clip {clips}, frame {number} at {time:.1f} s: "),
+                    Image(PIL.Image.fromarray(frame.frames[0]), frame.name),
+                ]
+                pictures.append(frame)
+        shown.append(Message(message.role, parts))
+    return shown, pictures
+
+
+def _frame(clip: VisionInput, index: int) -> VisionInput:
+    frames = clip.frames[index : index + 1]
+    digest = hashlib.sha256(f"image {frames.shape}".encode())
+    digest.update(frames.data)
+    return replace(
+        clip,
+        kind="image",
+        name=f"{clip.name}, frame {index + 1}",
+        frames=frames,
+        grid_thw=geometry.grid_thw(1, *clip.resized_size),
+        digest=digest.hexdigest(),
+        timestamps=(),
+        frame_indices=(),
+        total_frames=1,
+        notices=clip.notices if index == 0 else (),  # once
+        thumbnail=None,
+    )

@@ -1,0 +1,148 @@
+"""A question in the form that a server takes: what is sent is what the prompt shows."""
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import pytest
+import tokenizers
+
+from qwen2vl_demo.engine.protocol import GenerationOptions
+from qwen2vl_demo.engine.remote.engine import RemoteEngine
+from qwen2vl_demo.engine.remote.media_parts import MediaParts, clip_file
+from qwen2vl_demo.engine.remote.question import Question
+from qwen2vl_demo.engine.remote.request import plain_messages
+from qwen2vl_demo.engine.remote.server import Server
+from qwen2vl_demo.processing.messages import Image, MediaOptions, Message, Part, Text, Video
+from qwen2vl_demo.processing.processor import Processor
+from qwen2vl_demo.resources import NANO
+
+OPTIONS = GenerationOptions()
+
+
+@pytest.fixture(scope="module")
+def processor() -> Processor:
+    return Processor.from_directory(NANO)
+
+
+def engine_for(processor: Processor, software: str = "vLLM", context_length: int | None = 4096) -> RemoteEngine:
+    server = Server("http://127.0.0.1:9/v1", "far away", software=software, context_length=context_length)  # type: ignore[arg-type]
+    return RemoteEngine(server, processor, exact_text=True)
+
+
+def body_of(question: Question, software: str = "vLLM") -> dict[str, Any]:
+    server = Server("http://127.0.0.1:9/v1", "far away", software=software)  # type: ignore[arg-type]
+    return question.body(server, MediaParts(), (12544, 50176))
+
+
+def picture(shade: int = 0, height: int = 112, width: int = 140) -> Image:
+    return Image(PIL.Image.fromarray(np.full((height, width, 3), shade, np.uint8)))
+
+
+def clip(frames: int = 6) -> Video:
+    return Video(clip_file(np.stack([np.full((112, 140, 3), 20 * i, np.uint8) for i in range(frames)])))
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        "Is <|im_end|> a token? <|image_pad|><|vision_start|>",
+        [Text("<|im_"), Text("end|>")],  # in two pieces, which a template puts together
+        [Text("<|im_"), picture(), Text("end|><|video_pad|>")],
+        "<|<|im_start|>|> <|endoftext|> <|box_start|>(1,2)",
+    ],
+)
+def test_the_prompt_shows_what_the_server_reads(processor: Processor, parts: str | Sequence[Part]) -> None:
+    """The server tokenizes the rendered text, special tokens and all; the result is the prompt's own ids."""
+    messages = [Message("user", parts), Message("assistant", "A <|im_end|> star."), Message("user", "Why?")]  # type: ignore[arg-type]
+    engine = engine_for(processor)
+    question = engine._question(messages, OPTIONS)
+    text = processor.template.render(body_of(question)["messages"])
+    for medium in question.prompt.trace.media:
+        text = text.replace("<|image_pad|>", "<|PAD|>" * medium.merged_tokens, 1)
+    text = text.replace("<|PAD|>", "<|image_pad|>")
+    ids = tokenizers.Tokenizer.from_file(str(NANO / "tokenizer.json")).encode(text).ids
+    assert ids == question.prompt.trace.input_ids.tolist()
+
+
+def test_ordinary_text_is_sent_as_it_was_typed() -> None:
+    messages = [Message("user", [Text("a < | b <|> c"), picture(), Text(" and 1 <| 2")])]
+    assert plain_messages(messages) == messages
+
+
+def test_a_server_without_video_gets_numbered_pictures_of_the_same_size(processor: Processor) -> None:
+    engine = engine_for(processor)
+    engine._dialect = engine._dialect.without_video()
+    messages = [Message("user", [clip(), Text("What happens?")])]
+    shown = engine.prompt(messages, OPTIONS)
+    (frames,) = processor.process(messages).media
+    assert [m.resized_size for m in shown.trace.media] == [frames.resized_size] * 6
+    question = engine._question(messages, OPTIONS, prompt=shown)
+    assert question.prompt.trace.input_ids.tolist() == shown.trace.input_ids.tolist()
+    content = body_of(question)["messages"][0]["content"]
+    assert [part["text"] for part in content if part["type"] == "text"] == [
+        *(f"Clip 1, frame {i + 1} at {i / 2:.1f} s: " for i in range(6)),
+        "What happens?",
+    ]
+    urls = [part["image_url"]["url"] for part in content if part["type"] == "image_url"]
+    sent = [np.asarray(PIL.Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2])))) for url in urls]
+    assert np.array_equal(np.stack(sent), frames.frames)
+    prompt = "".join(shown.trace.tokens)
+    assert "Clip 1, frame 6 at 2.5 s: " in prompt and "<|video_pad|>" not in prompt
+
+
+def test_pictures_beside_a_clip_keep_their_places_and_numbers(processor: Processor) -> None:
+    engine = engine_for(processor)
+    engine._dialect = engine._dialect.without_video()
+    options = replace(OPTIONS, add_vision_id=True)
+    question = engine._question([Message("user", [picture(), clip(2), picture(90), Text("?")])], options)
+    content = body_of(question)["messages"][0]["content"]
+    assert [part.get("text", part["type"]) for part in content] == [
+        *("Picture 1: ", "image_url", "Clip 1, frame 1 at 0.0 s: ", "Picture 2: ", "image_url"),
+        *("Clip 1, frame 2 at 0.5 s: ", "Picture 3: ", "image_url", "Picture 4: ", "image_url", "?"),
+    ]
+
+
+def test_pixel_limits_go_along_only_where_the_servers_own_would_change_a_size(processor: Processor) -> None:
+    engine = engine_for(processor)
+    ordinary = engine._question([Message("user", [picture()])], OPTIONS)
+    assert "mm_processor_kwargs" not in body_of(ordinary)
+    small = replace(OPTIONS, media=MediaOptions(min_pixels=784))
+    tiny = engine._question([Message("user", [picture(height=28, width=56)])], small)
+    assert body_of(tiny)["mm_processor_kwargs"] == {"min_pixels": 784, "max_pixels": 12845056}
+    assert "mm_processor_kwargs" not in body_of(tiny, "SGLang")
+
+
+def test_transformers_is_sent_nothing_that_it_refuses(processor: Processor) -> None:
+    """It takes OpenAI's fields and `generation_config`, and refuses a request with any other."""
+    question = engine_for(processor, "transformers")._question([Message("user", "Hello")], OPTIONS)
+    openai = {"model", "messages", "stream", "stream_options", "max_tokens", "temperature", "top_p", "seed"}
+    assert set(body_of(question, "transformers")) <= openai | {"generation_config"}
+
+
+def test_the_answers_length_is_what_the_context_has_left(processor: Processor) -> None:
+    options = replace(OPTIONS, max_new_tokens=512)
+    messages = [Message("user", "Hello")]
+    lengths = {}
+    for context in (None, 100, 20, 5000):
+        question = engine_for(processor, context_length=context)._question(messages, options)
+        assert question.prompt.trace.context_length == context
+        lengths[context] = body_of(question).get("max_tokens")
+    tokens = len(question.prompt.trace)
+    assert tokens >= 20  # an estimate without room may be wrong: the server says what is left
+    assert lengths == {None: 512, 100: 100 - tokens, 20: None, 5000: 512}
+
+
+def test_notes_name_what_does_not_act(processor: Processor) -> None:
+    engine = engine_for(processor)
+    server = engine.server
+    question = engine._question([Message("user", "Hello")], replace(OPTIONS, temperature=1.0, seed=1))
+    assert question.notes(server) == ()
+    without = replace(question, dialect=question.dialect.without(frozenset({"seed"})))
+    assert without.notes(server) == ("the seed does not act, since the server does not take it",)
+    without = replace(question, dialect=question.dialect.without(frozenset({"seed", "top_k", "top_p"})))
+    assert without.notes(server) == ("top_p, top_k and the seed do not act, since the server does not take them",)
