@@ -151,7 +151,7 @@ def _ended(stopped: SystemExit) -> int:
     except BrokenPipeError:
         return 0
     except UserError as error:
-        _complain(f"error: {error}")
+        _complain(f"error: {error.for_operator}")
         return 2
     return stopped.code if isinstance(stopped.code, int) else 0
 

@@ -12,6 +12,7 @@ from PIL.Image import Resampling
 
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.geometry import Size
+from qwen2vl_demo.media import webp
 from qwen2vl_demo.media.file_type import identify_image
 from qwen2vl_demo.media.rgb import to_rgb
 from qwen2vl_demo.media.source import MediaFile, MediaLimits
@@ -35,7 +36,8 @@ class AnimatedWebP:
                 f"{media.label} has {frames} frames, more than the limit of {limits.max_video_frames}; "
                 "cut it and send a shorter piece."
             )
-        durations = _durations(media.rewound().read()) or [0]
+        # Pillow knows the duration of a frame only after decoding it.
+        durations = [shown_ms(delay) for delay in webp.read_header(media.file).durations] or [0]
         if len(durations) != frames:
             raise ValueError(f"{frames} frames but {len(durations)} durations")
         starts = [Fraction(ms, 1000) for ms in accumulate(durations[:-1], initial=0)]
@@ -59,18 +61,3 @@ class AnimatedWebP:
 def _resized(frame: PIL.Image.Image, out: np.ndarray) -> np.ndarray:
     height, width = out.shape[1:3]
     return np.asarray(frame.resize((width, height), Resampling.BICUBIC))
-
-
-def _durations(data: bytes) -> list[int]:
-    """How long each frame is shown in ms, from the file's ANMF chunks. PIL knows it only after decoding the frame.
-
-    A RIFF chunk is a name, a little-endian length and that many bytes, padded to an even count. Bytes 12 to 14 of
-    ANMF are the duration. (WebP container specification, section "Animation".)
-    """
-    durations, offset = [], 12
-    while offset + 8 <= len(data):
-        name, length = data[offset : offset + 4], int.from_bytes(data[offset + 4 : offset + 8], "little")
-        if name == b"ANMF":
-            durations.append(shown_ms(int.from_bytes(data[offset + 20 : offset + 23], "little")))
-        offset += 8 + length + length % 2
-    return durations

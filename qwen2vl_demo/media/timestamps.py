@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import pairwise
+from itertools import groupby, pairwise
 from operator import le, sub
 from statistics import median_low
 from typing import NamedTuple
@@ -74,9 +74,9 @@ def read_clock(stamps: Sequence[Stamp], tick: Fraction) -> Clock | None:
             if before is not None:
                 gap = known[i][0] - known[before][0]
                 # A duration belongs to the decoding times, which jump some frames away from where the others do.
-                shown = max(durations[max(0, before - REORDERED) : before + REORDERED])
-                believed = gap <= PAUSE_SECONDS / tick and (not shown or 10 * shown >= 9 * gap)
-                following = times[-1] + (gap if gap <= jump or believed else step)
+                if gap > jump and not _is_pause(gap, durations[max(0, before - REORDERED) : before + REORDERED], tick):
+                    gap = step
+                following = times[-1] + gap
             order.append(i)
             times.append(following)
         following = times[-1] + step
@@ -96,6 +96,12 @@ def _intact(stamps: Sequence[Stamp], tick: Fraction) -> Clock | None:
     order = sorted(range(len(pts)), key=pts.__getitem__)
     last = stamps[order[-1]].duration
     return Clock(order, list(times), last, repaired=False) if max(*steps, last) * tick <= JUMP_SECONDS else None
+
+
+def _is_pause(gap: int, durations: Sequence[int], tick: Fraction) -> bool:
+    """Whether a long gap is one that the durations of the frames there confirm, or do not deny."""
+    shown = max(durations)
+    return gap <= PAUSE_SECONDS / tick and (not shown or 10 * shown >= 9 * gap)
 
 
 def _complete(stamps: Sequence[Stamp]) -> list[tuple[int, int]] | None:
@@ -173,19 +179,13 @@ def _pieces(known: Sequence[tuple[int, int]], step: int) -> list[list[int]]:
 
 
 def _spread(times: Sequence[Ticks], step: Ticks) -> list[Ticks]:
-    """Equal times in a row are spread evenly until the next time."""
+    """Equal times in a row are spread evenly until the next time; at the end with the step before."""
     result: list[Ticks] = []
-    at = 0
-    while at < len(times):
-        end = at
-        while end < len(times) and times[end] == times[at]:
-            end += 1
-        run = end - at
-        if run > 1 or end < len(times):
-            if end < len(times):
-                step = Fraction(times[end] - times[at], run)
-            result.extend(times[at] + i * step for i in range(run))
-        else:
-            result.append(times[at])
-        at = end
-    return [int(t) if t == int(t) else t for t in result]
+    for time, group in groupby(times):
+        run = sum(1 for _ in group)
+        following = len(result) + run
+        if following < len(times):
+            step = times[following] - time if run == 1 else Fraction(times[following] - time, run)
+        result.append(time)
+        result.extend(time + i * step for i in range(1, run))
+    return result

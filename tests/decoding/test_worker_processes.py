@@ -93,7 +93,7 @@ def test_a_worker_serves_many_calls(workers: WorkerProcesses) -> None:
 
 def test_endless_work_in_c_code_ends_in_its_limit(workers: WorkerProcesses, tmp_path: Path) -> None:
     picture, bomb = a_picture(tmp_path), endless_pdf(tmp_path / "bomb.pdf")
-    for call in ((spin,), (browser_files.pdf_pages, bomb, LIMITS, "bomb.pdf")):
+    for call in ((spin,), (browser_files.document_pages, bomb, LIMITS, "bomb.pdf")):
         with pytest.raises(TooCostly, match=r"^bomb\.pdf takes more than 1 s of processor time to open"):
             workers.run(*call, label="bomb.pdf")
         assert workers.run(identify_file, picture, LIMITS, label="a").kind == "image"

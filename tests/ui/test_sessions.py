@@ -1,6 +1,7 @@
 """What ends the opening of files for a preview: other files, Stop, a closed tab; but not that they were sent."""
 
 from qwen2vl_demo.ui.chat.conversation import Conversation
+from qwen2vl_demo.ui.forgetting import Forgetting
 from qwen2vl_demo.ui.sessions import Draft, Run, Session, Sessions
 
 
@@ -30,7 +31,7 @@ def test_files_that_were_sent_go_on_being_opened_until_stop() -> None:
 
 
 def test_stop_leaves_a_new_draft_alone_and_a_closed_tab_does_not() -> None:
-    sessions = Sessions(lambda saved: Conversation())
+    sessions = Sessions(lambda saved: Conversation(), Forgetting(lambda salt: None))
     session = sessions.open("tab", None)
     session.run = Run(Draft("?", ("a.png",)))
     _, cancel = session.begin_preview(("b.png",))

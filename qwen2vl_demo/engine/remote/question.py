@@ -49,9 +49,8 @@ class Question:
         if not has_clips(self.messages):
             return question
         messages, media = frames_as_pictures(self.messages, self.prompt)
-        prompt = processor.assemble(
-            messages, media, add_vision_id=self.options.add_vision_id, cache_salt=self.options.cache_salt
-        )
+        salt = self.prompt.trace.cache_salt
+        prompt = processor.assemble(messages, media, add_vision_id=self.options.add_vision_id, cache_salt=salt)
         trace = replace(prompt.trace, context_length=self.prompt.trace.context_length)
         return replace(question, messages=tuple(messages), prompt=replace(prompt, trace=trace), stills=True)
 

@@ -32,6 +32,7 @@ def server_processor(server: Server, processor: Processor) -> Processor:
     """
     tokenizer = ServerTokenizer.connect(server, processor.tokenizer)
     exact = copy.copy(processor)
+    exact.__dict__.pop("_opening", None)  # ids, which were those of the other tokenizer
     exact.tokenizer = tokenizer
     exact.__dict__.pop("_opening", None)  # ids of the other tokenizer
     exact.config = replace(

@@ -239,7 +239,7 @@ class Answers:
             session.run = None
         other_prompt = result is not None and result.trace is not None and result.trace is not prepared.trace
         if other_prompt:
-            self._prompts.discard(question, options)
+            self._prompts.drop(question, options)
         update = await self._threads.run(settled, session, self._store, notice)
         yield replace(update, prompt_sent=other_prompt)
 

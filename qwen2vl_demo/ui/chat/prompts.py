@@ -62,20 +62,23 @@ class Prompts:
         `cancel` is set.
         """
         question, key = self._key(conversation, options)
+        salt = key[0]
         if (prepared := self._prepared.get(key)) is not None:
             return prepared
         messages = to_messages(question, self._store.path)
-        prompt = self._engine.prompt(messages, replace(options, cache_salt=str(key[0])), cancel)
+        prompt = self._engine.prompt(messages, replace(options, cache_salt=salt), cancel)
         prepared = PreparedPrompt(tuple(messages), prompt)
         self._prepared.put(key, prepared)
         return prepared
 
-    def discard(self, conversation: Conversation, options: GenerationOptions) -> None:
+    def drop(self, conversation: Conversation, options: GenerationOptions) -> None:
         """The engine has prepared this prompt otherwise: a server turned out not to take clips, for instance."""
         self._prepared.pop(self._key(conversation, options)[1])
 
-    def _key(self, conversation: Conversation, options: GenerationOptions) -> tuple[Conversation, tuple[object, ...]]:
-        """The conversation without its last answer, and the key of its prompt: the salt and what the prompt needs."""
+    def _key(
+        self, conversation: Conversation, options: GenerationOptions
+    ) -> tuple[Conversation, tuple[str, Conversation, object, bool, object]]:
+        """The conversation without its last answer, and the key of its prompt."""
         question = conversation.answered(None) if conversation.turns else conversation
         salt = "" if self._share_cache else conversation.cache_salt
         # How the answer is sampled does not change the prompt.
