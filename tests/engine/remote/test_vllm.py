@@ -163,7 +163,8 @@ def test_stop_reaches_the_server_within_a_second(vllm: str, remote: RemoteEngine
         if requests_running(vllm):
             break
         chunks.close()
-    assert requests_running(vllm) == 1
+    else:
+        pytest.fail("every answer ended by itself")
     cancel.set()
     stopped = time.monotonic()
     result = answer(chunks)
