@@ -65,7 +65,7 @@ class Prompts:
         if (prepared := self._prepared.get(key)) is not None:
             return prepared
         messages = to_messages(question, self._store.path)
-        prompt = self._engine.prompt(messages, replace(options, cache_salt=str(key[0])), cancel)
+        prompt = self._engine.prompt(messages, replace(options, cache_salt=salt), cancel)
         prepared = PreparedPrompt(tuple(messages), prompt)
         self._prepared.put(key, prepared)
         return prepared
