@@ -62,6 +62,7 @@ class Prompts:
         `cancel` is set.
         """
         question, key = self._key(conversation, options)
+        salt = key[0]
         if (prepared := self._prepared.get(key)) is not None:
             return prepared
         messages = to_messages(question, self._store.path)
