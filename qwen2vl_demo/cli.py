@@ -1,5 +1,5 @@
 """The command line: `ask` streams an answer, `inspect` shows how media are preprocessed without any weights, `bench`
-measures, `serve` starts the page.
+measures, `drill` attacks the page, `serve` starts it.
 
 Only answers and JSON go to standard output. Status messages go to standard error, and only if that is a terminal. Exit
 statuses are in `console.py`.
@@ -110,6 +110,19 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--json", action="store_true", help="print one JSON object")
     bench.set_defaults(run=_bench)
 
+    drill = commands.add_parser(
+        "drill",
+        help="attacks, faults and a crowd of visitors against the served page",
+        description="Starts the page with nano, does what strangers and failing machines do to it, and prints "
+        "what came of it. The status is 0 if all that docs/security.md promises holds.",
+    )
+    drill.add_argument("--only", metavar="A,B", help="attacks, faults or visitors; all three without it")
+    drill.add_argument("--visitors", type=int, default=50, metavar="N", help="visitors at the same time, default 50")
+    drill.add_argument("--hostile", type=int, default=8, metavar="N", help="how many of them mean harm, default 8")
+    drill.add_argument("--minutes", type=float, default=10.0, metavar="M", help="how long they come and go, default 10")
+    drill.add_argument("--json", action="store_true", help="print one JSON object")
+    drill.set_defaults(run=_drill)
+
     serve = commands.add_parser(
         "serve",
         help="start the page, as python app.py does",
@@ -133,6 +146,12 @@ def _bench(given: argparse.Namespace) -> int:
 
         return files.run(hostile=given.hostile, only=given.rows, as_json=given.json)
     from qwen2vl_demo.bench.run import run
+
+    return run(given)
+
+
+def _drill(given: argparse.Namespace) -> int:
+    from qwen2vl_demo.bench.drill.run import run
 
     return run(given)
 

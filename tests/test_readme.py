@@ -17,7 +17,10 @@ from qwen2vl_demo.settings import table
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
-DOCUMENTS = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/architecture.md", "docs/performance.md"]
+DOCUMENTS = [
+    *("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "docs/architecture.md", "docs/performance.md"),
+    *("docs/security.md", "docs/servers.md"),
+]
 FRONT = yaml.safe_load(README.split("---\n")[1])
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import collections
 import itertools
 import os
+import pickle
+import pydoc
 import signal
 import subprocess
 import sys
@@ -85,6 +87,14 @@ def test_a_sentence_crosses_the_border_and_a_bug_stays_one(workers: WorkerProces
         workers.run(identify_file, text, LIMITS, label="text.png")
     with pytest.raises(RuntimeError, match="ZeroDivisionError"):
         workers.run(divmod, 1, 0, label="x")
+
+
+def test_a_worker_that_a_file_took_over_can_send_data_only(workers: WorkerProcesses) -> None:
+    with pytest.raises(pickle.UnpicklingError, match=r"posix\.system, which is not data"):
+        workers.run(pydoc.locate, "os.system", label="x")
+    with pytest.raises(pickle.UnpicklingError, match="WorkerProcesses, which is not data"):
+        workers.run(pydoc.locate, "qwen2vl_demo.decoding.worker_processes.WorkerProcesses", label="x")
+    assert workers.run(int, label="x") == 0
 
 
 def test_a_worker_serves_many_calls(workers: WorkerProcesses) -> None:

@@ -22,7 +22,9 @@ import httpx
 
 from qwen2vl_demo.bench.drill.server import Server, alive, free_port
 from qwen2vl_demo.bench.drill.visitor import Page, VisitError, Visitor, open_tab
+from qwen2vl_demo.ui.workspace import MEDIA
 
+CLOSED_SECONDS = 90.0  # after which nothing of a closed tab is left
 QUESTION = "Describe it in detail."
 Report = dict[str, Any]
 
@@ -68,7 +70,7 @@ async def _signalled(picture: Path, number: int) -> Report:
 
 
 async def _killed(picture: Path) -> Report:
-    """A killed process sweeps nothing; the next one on the same folders does."""
+    """A killed process sweeps nothing. The next one on its folder does, but keeps the media of chats for a while."""
     with _folder() as folder:
         with Server(folder / "data") as server:
             visitor = await _answering(server, picture)
@@ -81,7 +83,11 @@ async def _killed(picture: Path) -> Report:
                 tab.chat = visitor.chat
                 await tab.open()
                 answer = await tab.ask("Are you there?")
-            report = {"processes_left": left, "files_left": _files(again), "answer_after_restart": bool(answer)}
+            report = {
+                "processes_left": left,
+                "files_left": _files(again, media=False),
+                "answer_after_restart": bool(answer),
+            }
             return report | {"holds": not left and not report["files_left"] and bool(answer)}
 
 
@@ -92,7 +98,9 @@ async def _closed_tab(picture: Path) -> Report:
         await asyncio.sleep(3)
         before = server.processor_seconds()
         await asyncio.sleep(3)
-        report = {"processor_s_in_3_s": round(server.processor_seconds() - before, 2), "files_left": _files(server)}
+        used = server.processor_seconds() - before
+        await asyncio.sleep(CLOSED_SECONDS)
+        report = {"processor_s_in_3_s": round(used, 2), "files_left": _files(server)}
         return report | {"holds": report["processor_s_in_3_s"] < 0.5 and not report["files_left"]}
 
 
@@ -196,11 +204,11 @@ async def _page(server: Server) -> Page:
         return await Page.read(client)
 
 
-def _files(server: Server) -> int:
-    """Pictures of visitors that are still on the disk."""
-    folders = (server.data_dir, server.uploads)
-    endings = (".png", ".jpg", ".webp", ".json", ".html")
-    return sum(1 for folder in folders if folder.exists() for file in folder.rglob("*") if file.suffix in endings)
+def _files(server: Server, *, media: bool = True) -> int:
+    """Files of visitors that are still on the disk; with `media=False` without the pictures and clips of chats."""
+    endings = (".png", ".jpg", ".webp", ".json", ".html", ".part")
+    found = [file for file in server.data_dir.rglob("*") if file.suffix in endings]
+    return sum(media or file.parent.name != MEDIA for file in found)
 
 
 @contextmanager

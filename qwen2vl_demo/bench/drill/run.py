@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from qwen2vl_demo import console
 from qwen2vl_demo.bench.drill import attacks, faults, visitors
 from qwen2vl_demo.bench.drill.server import Server
 from qwen2vl_demo.resources import EXAMPLES
@@ -26,7 +27,7 @@ def run(given: argparse.Namespace) -> int:
             figures[name] = asyncio.run(_run(name, Path(folder), given))
             _show(figures[name])
     if given.json:
-        print(json.dumps(figures), flush=True)
+        console.write(json.dumps(figures))
     return 0 if _holds(figures) else 1
 
 

@@ -25,14 +25,12 @@ class Server:
         self.url = f"http://127.0.0.1:{self.port}"
         command = [sys.executable, "-m", "qwen2vl_demo", "serve", *(flags or ("--model", "nano", "--device", "cpu"))]
         command += ["--port", str(self.port), "--data-dir", str(data_dir)]
-        self.uploads = data_dir.with_suffix(".uploads")  # where Gradio puts what is uploaded
         with self._log.open("ab") as output:
             self.process = subprocess.Popen(
                 command,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
-                env={**os.environ, "GRADIO_TEMP_DIR": str(self.uploads)},
             )
 
     def __enter__(self) -> Server:

@@ -34,6 +34,7 @@ def assert_trains_and_resumes(folder, seconds, **options):
     assert LocalEngine.load(str(folder / "best"), dtype="float32").processor.config == resumed.model.config
 
 
+@pytest.mark.slow
 def test_a_stopped_run_resumes_and_a_finished_one_writes_a_checkpoint(tmp_path):
     assert_trains_and_resumes(tmp_path, 0.1, start_from=NANO, dialogues_per_check=1)
 

@@ -1,6 +1,7 @@
 """What stays: reload, restart, two tabs, export and import."""
 
 import json
+import pytest
 from pathlib import Path
 
 from playwright.sync_api import expect
@@ -55,6 +56,7 @@ def test_a_tab_opened_after_all_were_closed_finds_the_last_chat(fake_app: App, v
     assert second.ask("Two").startswith("In turn 2")
 
 
+@pytest.mark.slow
 def test_a_restart_of_the_app_keeps_chat_and_pictures(visit: Visits, material: Path, tmp_path: Path) -> None:
     """An app of its own: tabs that other tests share would lose their connection."""
     app = App(FakeEngine(), tmp_path, [])
@@ -114,6 +116,7 @@ def test_nothing_to_save_is_said(fake: Tab) -> None:
     expect(fake.notice).to_have_text("There is nothing to save yet.")
 
 
+@pytest.mark.slow
 def test_what_was_typed_while_the_server_was_away_survives_a_reload(
     visit: Visits, material: Path, tmp_path: Path
 ) -> None:
@@ -135,6 +138,7 @@ def test_what_was_typed_while_the_server_was_away_survives_a_reload(
         app.stop()
 
 
+@pytest.mark.slow
 def test_an_answer_that_the_end_of_the_app_cut_off_is_kept(visit: Visits, tmp_path: Path) -> None:
     app = App(FakeEngine(step=0.02), tmp_path, [])
     try:
