@@ -11,6 +11,7 @@ import asyncio
 import html
 import mimetypes
 import secrets
+import time
 import shutil
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
@@ -162,10 +163,10 @@ class PageEvents:
 
     def clear(self, request: gr.Request, box: Any) -> Any:
         """An empty chat. Its files are deleted, but for those that stand in the composer."""
-        session, parts = self._open(request, ""), self.parts
+        began, session, parts = time.time(), self._open(request, ""), self.parts
         files = session.files()
         update = parts.controller.clear(session)
-        parts.store.forget(files, parts.sessions.files())
+        parts.store.forget(files, parts.sessions.files(), began)
         parts.uploads.release(request.session_hash or "", keep={Path(path) for path in _draft(box).files})
         session.delete_exports()
         return self._whole(update)

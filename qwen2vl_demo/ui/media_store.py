@@ -12,6 +12,7 @@ import contextlib
 import errno
 import hashlib
 import logging
+import math
 import os
 import re
 import secrets
@@ -100,6 +101,7 @@ class MediaStore:
         self._without_view: LRUCache[str, bool] = LRUCache(MAX_FAILURES)  # files of which no view can be made
         self._last_sweep = 0.0
         self.sweep()
+        self._storing = threading.Lock()
         found = time.time() + KEEP_AFTER_START - KEEP_AFTER_CLOSE
         self._last_use = {_digest_in(path): found for _, _, path in _files(folder)}  # by digest, of a tab that shows it
 
@@ -211,13 +213,17 @@ class MediaStore:
                 path.unlink(missing_ok=True)
                 total -= size
 
-    def forget(self, files: Collection[str], in_use: Collection[str] = ()) -> None:
-        """Deletes media by their file names, with all that was made of them, unless they are in use elsewhere."""
+    def forget(self, files: Collection[str], in_use: Collection[str] = (), began: float = math.inf) -> None:
+        """Deletes media by their file names, with all that was made of them, unless they are in use elsewhere or were
+        stored once more after `began`."""
         digests = {file.partition(".")[0] for file in files} - {file.partition(".")[0] for file in in_use}
-        for digest in digests:
-            self._last_use.pop(digest, None)
-            for path in self.folder.glob(f"{digest}.*") if DIGEST.fullmatch(digest) else ():
-                path.unlink(missing_ok=True)
+        for digest in filter(DIGEST.fullmatch, digests):
+            with self._storing:
+                if self._last_use.get(digest, 0.0) >= began:
+                    continue
+                self._last_use.pop(digest, None)
+                for path in self.folder.glob(f"{digest}.*"):
+                    path.unlink(missing_ok=True)
 
     def release_unused(self, in_use: Collection[str], now: float | None = None) -> None:
         """Deletes what no open tab has shown for a while; `in_use` are the file names of what open tabs show."""
@@ -230,15 +236,19 @@ class MediaStore:
                 unused = now - written > PART_AGE
             else:
                 unused = digest not in used and now - self._last_use.setdefault(digest, now) > KEEP_AFTER_CLOSE
-            if unused:
-                path.unlink(missing_ok=True)
+            with self._storing:
+                if unused and now - self._last_use.get(digest, 0.0) > KEEP_AFTER_CLOSE:
+                    path.unlink(missing_ok=True)
         kept = {_digest_in(path) for _, _, path in _files(self.folder)}
-        self._last_use = {digest: at for digest, at in self._last_use.items() if digest in kept}
+        for digest in set(self._last_use) - kept:
+            self._last_use.pop(digest, None)
 
     def _store(self, path: Path, kind: MediumKind, ending: str, name: str) -> Medium:
         digest = _digest_of_file(path)
         target = self.folder / f"{digest}.{ending}"
-        stored = target if target.is_file() else self._find(digest)
+        with self._storing:  # what is there is not deleted between this look at it and its use
+            self._last_use[digest] = time.time()
+            stored = target if target.is_file() else self._find(digest)
         if stored is not None:
             stored.replace(target)  # an earlier version may have stored it under another ending
             _touch(target)

@@ -29,7 +29,8 @@ def seen(tab: Tab, media: int, *, draft: bool | None = None) -> dict[str, Any]:
         tab.page.wait_for_function(f"() => {{ const s = window.qwen2vl.lens.snapshot(); return {wanted}; }}")
     except TimeoutError as error:
         shows = tab.page.evaluate("() => window.qwen2vl.lens.snapshot()?.media.map(m => m.name)")
-        raise AssertionError(f"wanted {media} media with draft={draft}, the panel shows {shows}") from error
+        cost = tab.page.locator("#cost").inner_text()
+        raise AssertionError(f"wanted {media} media, draft={draft}; the panel shows {shows}, and {cost!r}") from error
     tab.page.wait_for_function("() => window.qwen2vl.lens.state.data.media.every(m => m.picture.complete)")
     shown = snapshot(tab)
     assert shown is not None

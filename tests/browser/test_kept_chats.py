@@ -1,9 +1,9 @@
 """What stays: reload, restart, two tabs, export and import."""
 
 import json
-import pytest
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import expect
 
 from qwen2vl_demo.resources import EXAMPLES

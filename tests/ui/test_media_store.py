@@ -154,3 +154,13 @@ def test_a_full_disk_is_one_sentence_and_leaves_no_half_file(
     with pytest.raises(UserError, match="disk of this server is full"):
         store.add(Path(files("cat.png")), "cat.png")
     assert list(store.folder.iterdir()) == []
+
+
+def test_what_is_stored_once_more_while_a_chat_is_cleared_stays(store: MediaStore, files: Callable[[str], str]) -> None:
+    (medium,) = store.add(Path(files("cat.png")), "a.png")
+    began = time.time()
+    store.add(Path(files("cat.png")), "a.png")  # attached again, by the same visitor or another
+    store.forget([medium.file], began=began)
+    assert store.path(medium) is not None
+    store.forget([medium.file], began=time.time() + 1)
+    assert store.path(medium) is None

@@ -38,7 +38,7 @@ def store_files(
             upload = store.upload(path, name, choice, cancel)
         except OSError:
             raise UserError(f"The file {name} could not be read here; attach it again.") from None
+        session.names |= {m.file: m.name for m in upload.media}  # at once, so that the store keeps what it has again
         media += upload.media
         left_out += [upload.left_out] if upload.left_out else []
-    session.names |= {m.file: m.name for m in media}
     return tuple(media), " ".join([*left_out, CHOOSE_OTHERS]) if left_out else ""

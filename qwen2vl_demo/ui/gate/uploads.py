@@ -28,6 +28,14 @@ class _Upload:
     visitor: str
     size: int
     tabs: set[str] = field(default_factory=set)  # session hashes of the tabs whose calls named it
+    arrivals: int = 0  # the same content under the same name may arrive again, from this visitor or another
+    claims: int = 0  # arrivals that a tab's call has named since
+    arrived: float = 0.0  # when it last did
+
+    @property
+    def unused(self) -> bool:
+        """No tab names it, and none is about to."""
+        return not self.tabs and self.claims >= self.arrivals
 
 
 class Uploads:
@@ -72,29 +80,34 @@ class Uploads:
             with contextlib.suppress(OSError), self._lock:
                 path.parent.chmod(0o700)
                 path.chmod(0o600)
-                tabs = self._files[path].tabs if path in self._files else set()
-                self._files[path] = _Upload(visitor, path.stat().st_size, tabs)
+                upload = self._files.setdefault(path, _Upload(visitor, 0))
+                upload.visitor, upload.size, upload.arrived = visitor, path.stat().st_size, time.time()
+                upload.arrivals += 1
 
     def named(self, tab: str, paths: Iterable[Path]) -> None:
         """A call of a tab uses these files."""
         with self._lock:
             for path in paths:
-                if path in self._files:
+                if path in self._files and tab not in self._files[path].tabs:
                     self._files[path].tabs.add(tab)
+                    self._files[path].claims += 1
 
     def release(self, tab: str, keep: Collection[Path] = ()) -> None:
-        """A tab was cleared or closed: deletes what it alone uses, but for the files `keep`."""
+        """A tab was cleared or closed: deletes what it alone uses, but for the files `keep`.
+
+        What has just arrived once more stays, and so does everything while something is on its way, since that may be
+        the same file: `sweep` deletes it later if no call names it.
+        """
         with self._lock:
             unused = []
             for path, upload in self._files.items():
                 if tab in upload.tabs and path not in keep:
                     upload.tabs.discard(tab)
-                    if not upload.tabs:
+                    if upload.unused and not self._arriving:
                         unused.append(path)
-            for path in unused:
+            for path in unused:  # under the lock, so that the same file cannot arrive meanwhile
                 del self._files[path]
-        for path in unused:
-            _delete(path)
+                _delete(path)
 
     def sweep(self, open_tabs: Collection[str], now: float | None = None) -> None:
         """Deletes what no open tab uses and no upload has just brought."""
@@ -102,14 +115,15 @@ class Uploads:
         with self._lock:
             for upload in self._files.values():
                 upload.tabs.intersection_update(open_tabs)
-            used = {path for path, upload in self._files.items() if upload.tabs}
+            used = {path for path, upload in self._files.items() if upload.tabs or now - upload.arrived < UNNAMED_AGE}
             known = list(self._files)
         for path in [*self.folder.glob("*"), *self.folder.glob("*/*")] if self._alone else known:
             with contextlib.suppress(OSError):
                 if path.is_file() and path not in used and now - path.stat().st_mtime > UNNAMED_AGE:
                     with self._lock:
-                        self._files.pop(path, None)
-                    _delete(path)
+                        if path not in self._files or now - self._files[path].arrived > UNNAMED_AGE:
+                            self._files.pop(path, None)
+                            _delete(path)
 
     def clear(self) -> None:
         """Deletes everything: the page has been closed."""

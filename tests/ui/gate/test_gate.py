@@ -180,6 +180,18 @@ def test_clear_keeps_what_stands_in_the_composer_and_what_others_show(stranger: 
     assert stranger.files("uploads/*/*") == []
 
 
+def test_clear_keeps_a_file_that_has_just_arrived_once_more(stranger: Stranger, tmp_path: Path) -> None:
+    """Both lie in one place, as Gradio names uploads by their content."""
+    path = picture(tmp_path / "twice.png", colour="pink")
+    stranger.refresh(stranger.upload(path), tab="ann")
+    again = stranger.upload(path)  # by somebody else, or by Ann, who pressed Clear a moment ago
+    stranger.call("clear", {"text": "", "files": []}, tab="ann")
+    assert len(stranger.files("uploads/*/twice.png")) == 1
+    assert stranger.refresh(again, tab="bob").status_code == 200
+    stranger.call("clear", {"text": "", "files": []}, tab="bob")
+    assert stranger.files("uploads/*/*") == []
+
+
 def test_a_closed_tab_leaves_nothing(stranger: Stranger, tmp_path: Path) -> None:
     file = stranger.upload(picture(tmp_path / "gone.png", colour="black"))
     server = stranger.http.base_url
