@@ -11,8 +11,8 @@ import asyncio
 import html
 import mimetypes
 import secrets
-import time
 import shutil
+import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
