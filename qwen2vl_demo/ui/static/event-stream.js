@@ -48,10 +48,12 @@
       let close = null;
       let first = given.size > 0;
       for await (const message of messages(response)) {
+        // Read to its end: the server takes a connection that is closed before for a tab that was, and forgets events.
+        if (close !== null) continue;
         const begin = beginOf(message);
         if (begin.includes('"close_stream"') || (first && begin.includes('"unexpected_error"'))) {
           close = message;
-          break;
+          continue;
         }
         first = false;
         if (begin.includes('"process_completed"')) unfinished.delete(/"event_id":"([^"]+)"/.exec(begin)?.[1]);
