@@ -31,6 +31,7 @@ class _Upload:
     arrivals: int = 0  # the same content under the same name may arrive again, from this visitor or another
     claims: int = 0  # arrivals that a tab's call has named since
     arrived: float = 0.0  # when it last did
+    written: int = 0  # its time of modification then, in ns
 
     @property
     def unused(self) -> bool:
@@ -81,8 +82,9 @@ class Uploads:
                 path.parent.chmod(0o700)
                 path.chmod(0o600)
                 upload = self._files.setdefault(path, _Upload(visitor, 0))
-                upload.visitor, upload.size, upload.arrived = visitor, path.stat().st_size, time.time()
-                upload.arrivals += 1
+                found = path.stat()
+                upload.visitor, upload.size, upload.written = visitor, found.st_size, found.st_mtime_ns
+                upload.arrivals, upload.arrived = upload.arrivals + 1, time.time()
 
     def named(self, tab: str, paths: Iterable[Path]) -> None:
         """A call of a tab uses these files."""
@@ -106,8 +108,7 @@ class Uploads:
                     if upload.unused and not self._arriving:
                         unused.append(path)
             for path in unused:  # under the lock, so that the same file cannot arrive meanwhile
-                del self._files[path]
-                _delete(path)
+                _delete(path, self._files.pop(path).written)
 
     def sweep(self, open_tabs: Collection[str], now: float | None = None) -> None:
         """Deletes what no open tab uses and no upload has just brought."""
@@ -121,9 +122,10 @@ class Uploads:
             with contextlib.suppress(OSError):
                 if path.is_file() and path not in used and now - path.stat().st_mtime > UNNAMED_AGE:
                     with self._lock:
-                        if path not in self._files or now - self._files[path].arrived > UNNAMED_AGE:
-                            self._files.pop(path, None)
+                        if path not in self._files:
                             _delete(path)
+                        elif now - self._files[path].arrived > UNNAMED_AGE:
+                            _delete(path, self._files.pop(path).written)
 
     def clear(self) -> None:
         """Deletes everything: the page has been closed."""
@@ -143,7 +145,10 @@ class Uploads:
             raise UserError("This server has no room for more files now; try again in a few minutes.")
 
 
-def _delete(path: Path) -> None:
-    path.unlink(missing_ok=True)
+def _delete(path: Path, written: int | None = None) -> None:
+    """Deletes a file; with `written` only if nobody has written it since, as another page with this folder may."""
+    with contextlib.suppress(FileNotFoundError):
+        if written is None or path.stat().st_mtime_ns == written:
+            path.unlink()
     with contextlib.suppress(OSError):
         path.parent.rmdir()  # DIGEST, unless it holds the same content under another name
