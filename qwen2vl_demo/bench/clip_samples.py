@@ -12,7 +12,7 @@ import av
 import av.video.reformatter
 import numpy as np
 
-from qwen2vl_demo.bench.samples import COLOURS, GREYS, SIZE, Expected, Quadrants, Sample, quadrants
+from qwen2vl_demo.bench.samples import COLOURS, GREYS, SIZE, Expected, Quadrants, Sample, greys, quadrants
 
 RATE = 10
 LAST: Quadrants = (COLOURS[3], COLOURS[2], COLOURS[1], COLOURS[0])
@@ -121,7 +121,7 @@ def hdr(transfer: int) -> bytes:
     """White at 203 cd/m2, the reference white of ITU-R BT.2408: 58 % of PQ, 75 % of HLG."""
     level = {16: 0.5807, 18: 0.75}[transfer]
     grey = round(level * 255)
-    frame = yuv(((grey,) * 3,) * 4, "2020", bits=10)  # type: ignore[arg-type]
+    frame = yuv(greys(grey, grey, grey, grey), "2020", bits=10)
     return encoded(
         [frame] * 10, "mp4", "libx265", pix_fmt="yuv420p10le", color_primaries=9, color_trc=transfer, colorspace=9,
         options={"x265-params": "log-level=none"},
@@ -202,7 +202,7 @@ def _matrices() -> list[Sample]:
     samples.append(Sample("2020.mp4", "1.5", "matrix of BT.2020", partial(tagged, "2020", 9), "ITU-R BT.2020", wide))
     # A curve that leaves room for highlights maps this white to less than 255.
     for name, transfer in (("hdr10", 16), ("hlg", 18)):
-        white = [Expected(colours=((255,) * 3,) * 4, kind="video", frames=10, tolerance=30)]  # type: ignore[arg-type]
+        white = [Expected(colours=greys(255, 255, 255, 255), kind="video", frames=10, tolerance=30)]
         about = "white of a phone's HDR"
         samples.append(Sample(f"{name}.mp4", "1.9", about, partial(hdr, transfer), "ITU-R BT.2408, table 1", white))
     return samples

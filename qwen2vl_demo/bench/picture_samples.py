@@ -23,6 +23,7 @@ from qwen2vl_demo.bench.samples import (
     Expected,
     Quadrants,
     Sample,
+    greys,
     quadrants,
     turned,
 )
@@ -191,7 +192,7 @@ def grey_tiff(values: np.ndarray, photometric: int, sample_format: int = 1) -> b
 
 
 def grey_values(kind: str, *levels: int) -> np.ndarray:
-    picture = quadrants(tuple((i, i, i) for i in range(4)))[..., 0]  # type: ignore[arg-type]
+    picture = quadrants(greys(0, 1, 2, 3))[..., 0]
     return np.array(levels, kind)[picture]
 
 

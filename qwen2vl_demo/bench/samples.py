@@ -18,7 +18,13 @@ Quadrants = tuple[Colour, Colour, Colour, Colour]  # upper left, upper right, lo
 
 RED, GREEN, BLUE, LIGHT = (200, 40, 40), (40, 160, 60), (40, 60, 200), (230, 230, 230)
 COLOURS: Quadrants = (RED, GREEN, BLUE, LIGHT)
-GREYS: Quadrants = tuple((v, v, v) for v in (20, 90, 160, 230))  # type: ignore[assignment]
+
+
+def greys(a: int, b: int, c: int, d: int) -> Quadrants:
+    return (a, a, a), (b, b, b), (c, c, c), (d, d, d)
+
+
+GREYS = greys(20, 90, 160, 230)
 SIZE = (112, 168)  # (height, width) px: multiples of 28, so that the processor does not resize
 
 

@@ -23,6 +23,7 @@ from qwen2vl_demo.resources import NANO
 from tests.engine.remote.scenarios import SCENARIOS, outcome
 
 RECORDED = Path(__file__).parent / "recorded" / "answers"
+SHOWN_PATH = "/models/nano"  # in a recording, in place of where the checkpoint lies on the machine that recorded
 MAX_BODY = 20_000  # characters of a response that are kept
 
 
@@ -80,5 +81,6 @@ def record(target: str, model: str | None) -> dict[str, Any]:
 if __name__ == "__main__":
     where, label, *named = sys.argv[1:]
     RECORDED.mkdir(exist_ok=True)
-    recording = record(where, named[0] if named else None)
-    (RECORDED / f"{label}.json").write_text(json.dumps(recording, indent=1, ensure_ascii=False), encoding="utf-8")
+    recorded = json.dumps(record(where, named[0] if named else None), indent=1, ensure_ascii=False)
+    recorded = recorded.replace(named[0], SHOWN_PATH) if named else recorded
+    (RECORDED / f"{label}.json").write_text(recorded, encoding="utf-8")
