@@ -20,13 +20,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from qwen2vl_demo.bench.process_tree import forget_peak, peak_bytes, processor_seconds
+
 Outcome = Literal["answered", "refused", "exception", "hang", "death"]
 
 MEMORY = 4 * 2**30  # bytes of address space beyond what the libraries have taken when the worker starts
 HANG = 20.0  # seconds of processor time
 DEADLINE = 180.0  # seconds by the clock, for a machine that others use as well
 POLL = 0.05  # seconds between two looks at the worker
-TICKS = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True)
@@ -59,8 +60,8 @@ class UploadReader:
         """Reads a file as if it had been uploaded under this name."""
         worker = self._started()
         assert worker.stdin is not None
-        _forget_peak(worker.pid)
-        began, used = time.monotonic(), _processor_seconds(worker.pid)
+        forget_peak(worker.pid)
+        began, used = time.monotonic(), processor_seconds(worker.pid)
         worker.stdin.write(json.dumps([str(path), name, pages]).encode() + b"\n")
         worker.stdin.flush()
         answer, peak, spent = None, 0, 0.0
@@ -71,8 +72,8 @@ class UploadReader:
                 if selector.select(POLL):
                     line = worker.stdout.readline()
                     answer = json.loads(line) if line else ("death", "the process ended", [])
-                spent = max(spent, _processor_seconds(worker.pid) - used)
-                peak = max(peak, _memory(worker.pid))
+                spent = max(spent, processor_seconds(worker.pid) - used)
+                peak = max(peak, peak_bytes(worker.pid))
                 elapsed = time.monotonic() - began
                 if answer is None and (spent > self._hang or elapsed > self._deadline):
                     answer = ("hang", f"{spent:.0f} s of processor time, {elapsed:.0f} s by the clock", [])
@@ -102,51 +103,6 @@ class UploadReader:
                 os.killpg(self._worker.pid, signal.SIGKILL)
             self._worker.communicate()
             self._worker = None
-
-
-def _tree(pid: int) -> list[int]:
-    """The process and all that it started, as far as they live."""
-    found, left = [], [pid]
-    while left:
-        current = left.pop()
-        found.append(current)
-        with contextlib.suppress(OSError):
-            for task in Path(f"/proc/{current}/task").iterdir():
-                left += map(int, (task / "children").read_text().split())
-    return found
-
-
-def _processor_seconds(pid: int) -> float:
-    """Of the processes that live, and of those of their children that have ended."""
-    ticks = 0
-    for process in _tree(pid):
-        with contextlib.suppress(OSError):
-            fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-            ticks += sum(map(int, fields[11:15]))
-    return ticks / TICKS
-
-
-def _memory(pid: int) -> int:
-    """The memory that all of them hold together, pages that they share counted once, or the most that one of them has
-    held since `_forget_peak`; bytes."""
-    held, highest = 0, 0
-    for process in _tree(pid):
-        with contextlib.suppress(OSError):
-            held += _field(f"/proc/{process}/smaps_rollup", "Pss")
-            highest = max(highest, _field(f"/proc/{process}/status", "VmHWM"))
-    return max(held, highest)
-
-
-def _field(file: str, name: str) -> int:
-    """A figure in kB of a file of /proc, in bytes; 0 where it is missing."""
-    lines = (line.split() for line in Path(file).read_text().splitlines())
-    return next((int(words[1]) * 1024 for words in lines if words[0] == f"{name}:"), 0)
-
-
-def _forget_peak(pid: int) -> None:
-    for process in _tree(pid):
-        with contextlib.suppress(OSError):
-            Path(f"/proc/{process}/clear_refs").write_text("5")
 
 
 def work(folder: Path) -> None:

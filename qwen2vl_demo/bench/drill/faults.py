@@ -20,8 +20,9 @@ from typing import Any
 
 import httpx
 
-from qwen2vl_demo.bench.drill.server import Server, alive, free_port
+from qwen2vl_demo.bench.drill.server import Server, free_port
 from qwen2vl_demo.bench.drill.visitor import Page, VisitError, Visitor, open_tab
+from qwen2vl_demo.bench.process_tree import alive
 from qwen2vl_demo.ui.workspace import MEDIA
 
 CLOSED_SECONDS = 90.0  # after which nothing of a closed tab is left

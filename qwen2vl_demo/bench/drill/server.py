@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
 import subprocess
@@ -12,6 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import httpx
+
+from qwen2vl_demo.bench.process_tree import held_bytes, process_tree, processor_seconds
 
 START_SECONDS = 120.0
 
@@ -72,51 +73,18 @@ class Server:
 
     def megabytes(self) -> float:
         """Resident memory of the process and its descendants, in MB; pages that they share are counted once."""
-        return sum(_proportional_kilobytes(pid) for pid in self.descendants()) / 1024
+        return held_bytes(self.process.pid) / 2**20
 
     def processor_seconds(self) -> float:
         """What the process and its descendants have used so far."""
-        return sum(_ticks(pid) for pid in self.descendants()) / os.sysconf("SC_CLK_TCK")
+        return processor_seconds(self.process.pid)
 
     def descendants(self) -> list[int]:
-        """The process and all that it started, by /proc."""
-        children: dict[int, list[int]] = {}
-        for entry in Path("/proc").iterdir():
-            if entry.name.isdigit() and (stat := _stat(int(entry.name))):
-                children.setdefault(int(stat[1]), []).append(int(entry.name))
-        found = [self.process.pid]
-        for pid in found:
-            found += children.get(pid, [])
-        return found
+        """The process and all that it started."""
+        return process_tree(self.process.pid)
 
 
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def alive(pid: int) -> bool:
-    stat = _stat(pid)
-    return bool(stat) and stat[0] not in "ZX"
-
-
-def _stat(pid: int) -> list[str]:
-    """The fields of /proc/PID/stat behind the name: state, parent and so on; empty where the process is gone."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return []
-
-
-def _ticks(pid: int) -> int:
-    stat = _stat(pid)
-    return int(stat[11]) + int(stat[12]) if stat else 0
-
-
-def _proportional_kilobytes(pid: int) -> int:
-    try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    except OSError:  # it has just ended
-        return 0
-    return next((int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
