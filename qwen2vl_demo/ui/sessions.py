@@ -78,6 +78,7 @@ class Session:
 
     conversation: Conversation = field(default_factory=Conversation)
     run: Run | None = None  # None: no answer is being written
+    finishes_due: int = 0  # calls of Answers.respond that ended and whose Answers.finish has not come yet
     returned_draft: Draft | None = None  # a question that failed before its first word, to put back into the composer
     shown: ShownPrompt | None = None  # what the panel shows; None: nothing
     preview_number: int = 0  # of the latest preview that was asked for; older ones are dropped

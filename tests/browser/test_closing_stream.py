@@ -43,9 +43,12 @@ def test_an_event_that_joins_while_the_stream_closes_is_answered(
     try:
         tab = Tab(context.new_page(), fake_app.url)
         tab.open()
-        for number, name in enumerate(["cat.png", "dog.jpg", "clip.mp4"], start=1):
+        # How many events meet a stream that closes depends on how fast the machine is: files are attached until two did.
+        for number, name in enumerate(["cat.png", "dog.jpg", "clip.mp4"] * 4, start=1):
             tab.attach(material / name)
             seen(tab, number, draft=True)
+            if tab.page.evaluate("window.late") >= 2:
+                break
         assert tab.page.evaluate("window.late") >= 2
     finally:
         context.close()

@@ -99,6 +99,7 @@ class Answers:
         with session.lock:
             run = session.run
             if run is None or run.started:
+                session.finishes_due += 1
                 return
             run.started = True
         updates = self._answer(session, run, session.conversation, values)
@@ -110,14 +111,21 @@ class Answers:
             await updates.aclose()
             run.done.set()
             with session.lock:
+                session.finishes_due += 1
                 if session.owns(run):
                     session.run = None
 
     def finish(self, session: Session) -> PageUpdate:
-        """The composer after an answer, or in place of one: ready again, with the draft that came back."""
+        """The composer after an answer, or in place of one: ready again, with the draft that came back.
+
+        Without a respond() before it, Gradio's queue was full. Whether there was one is counted: after Stop this can be
+        the end of the stopped question, while the next one has begun and waits for its respond().
+        """
         with session.lock:
             run = session.run
-            if run is not None and not run.started:  # respond() was never called: Gradio's queue was full
+            if session.finishes_due:
+                session.finishes_due -= 1
+            elif run is not None and not run.started:
                 session.run = None
                 return replace(settled(session, self._store, QUEUE_FULL), draft=run.draft)
             draft, session.returned_draft = session.returned_draft, None

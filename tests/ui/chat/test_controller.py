@@ -217,6 +217,22 @@ def test_stop_in_a_long_step_does_not_keep_the_visitor_waiting(store: MediaStore
     assert engine.most_active == 1
 
 
+def test_the_end_of_a_stopped_question_leaves_the_next_one_alone(parts: Parts, session: Session) -> None:
+    """Sent right after Stop, while the stopped answer has not yet ended on the server: its last step comes second."""
+    first = send(parts, session, Draft("One"))
+    next(first)
+    next(first)
+    parts.controller.stop(session)
+    parts.controller.begin(session, Draft("Two"))
+    end = final(list(first))
+    assert end.draft is None and end.messages is None and not end.notice and end.busy is True
+    list(respond(parts, session))
+    last = parts.controller.answers.finish(session)
+    assert last.busy is False and not last.notice
+    assert [turn.question for turn in session.conversation.turns] == ["One", "Two"]
+    assert session.conversation.turns[1].answer and session.conversation.turns[1].answer.ending == "end"
+
+
 def test_sending_while_an_answer_is_written_is_refused_kindly(parts: Parts, session: Session) -> None:
     first = send(parts, session, Draft("One"))
     next(first)
