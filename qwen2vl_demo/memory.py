@@ -33,6 +33,19 @@ def total_memory() -> int | None:
     return min((size for size in known if size > 0), default=None)
 
 
+def free_memory() -> int | None:
+    """Bytes of RAM that a process could still allocate; all of the RAM where only that is known, None without that."""
+    try:
+        with open("/proc/meminfo", encoding="ascii") as lines:
+            return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+    except (OSError, StopIteration):
+        pass  # not a Linux
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # Windows has no os.sysconf
+        return None
+
+
 def cache_bytes(total: int | None) -> int:
     """What all caches in a memory of `total` bytes may take together."""
     return min(max(MIN_CACHE_BYTES, int(CACHE_SHARE * (total or 0))), MAX_CACHE_BYTES)

@@ -26,7 +26,7 @@ LEAVES = {
     "memory",
     "version",
 }
-BELOW_ENGINE = LEAVES | {"decoding", "media", "processing", "model"}
+BELOW_ENGINE = LEAVES | {"decoding", "media", "processing", "model", "checkpoint"}
 BELOW_UI = BELOW_ENGINE | {"engine", "viz", "nano", "report"}
 
 
@@ -45,9 +45,9 @@ ROOMS = {
     "media": Room(LEAVES | {"media"}, {"PIL", "av", "numpy", "pillow_heif", "pypdfium2"}),
     "decoding": Room({"errors", "decoding"}, set()),
     "processing": Room(LEAVES | {"decoding", "media", "processing"}, {"numpy", "torch", "tokenizers", "jinja2", "PIL"}),
-    "model": Room(
-        {"errors", "config", "geometry", "memory", "resources", "model"},
-        {"torch", "numpy", "safetensors", "huggingface_hub"},
+    "model": Room({"errors", "config", "geometry", "model"}, {"torch", "numpy"}),
+    "checkpoint": Room(
+        {"errors", "config", "memory", "resources", "model", "checkpoint"}, {"torch", "safetensors", "huggingface_hub"}
     ),
     "engine": Room(
         BELOW_ENGINE | {"engine"},

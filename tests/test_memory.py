@@ -96,3 +96,18 @@ give_back()
 assert left() is None
 """
     subprocess.run([sys.executable, "-c", script], timeout=60, check=True)
+
+
+@pytest.mark.parametrize("sysconf", [None, lambda name: 4096])
+def test_free_memory_needs_neither_proc_nor_sysconf(tmp_path, monkeypatch, sysconf):
+    """Windows has no /proc and no os.sysconf: loading on a CPU ended in an AttributeError there."""
+
+    def no_proc(*_, **__):
+        raise FileNotFoundError
+
+    monkeypatch.setattr("builtins.open", no_proc)
+    if sysconf is None:
+        monkeypatch.delattr(memory.os, "sysconf")
+    else:
+        monkeypatch.setattr(memory.os, "sysconf", sysconf)
+    assert memory.free_memory() == (None if sysconf is None else 4096 * 4096)

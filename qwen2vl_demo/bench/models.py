@@ -18,6 +18,7 @@ from torch import Tensor
 
 from qwen2vl_demo.bench.measure import Unequal
 from qwen2vl_demo.bench.packages import needed
+from qwen2vl_demo.checkpoint.placement import Placement
 from qwen2vl_demo.config import Qwen2VLConfig, TextConfig, VisionConfig
 from qwen2vl_demo.engine.generate import decode_step, prefill
 from qwen2vl_demo.engine.local import LocalEngine
@@ -25,7 +26,6 @@ from qwen2vl_demo.engine.protocol import GenerationOptions, Result
 from qwen2vl_demo.model.decoder import WeightKind
 from qwen2vl_demo.model.kv_cache import KVCache
 from qwen2vl_demo.model.qwen2vl import Qwen2VL
-from qwen2vl_demo.model.weights import Placement
 from qwen2vl_demo.processing.chat import ChatTemplate
 from qwen2vl_demo.processing.image import ImageConfig
 from qwen2vl_demo.processing.messages import Message

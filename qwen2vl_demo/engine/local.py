@@ -21,6 +21,9 @@ import torch
 from torch import Tensor
 
 from qwen2vl_demo.attention_trace import AttentionTrace, Word, query_places, split_words
+from qwen2vl_demo.checkpoint.find import find_checkpoint
+from qwen2vl_demo.checkpoint.load import load_model
+from qwen2vl_demo.checkpoint.placement import Placement, place
 from qwen2vl_demo.config import Qwen2VLConfig, read_json_object, shown
 from qwen2vl_demo.decoding import Decoding
 from qwen2vl_demo.engine.answer_tokens import AnswerTokens
@@ -43,7 +46,6 @@ from qwen2vl_demo.memory import FreedMemory, cache_bytes
 from qwen2vl_demo.model.decoder import Decoder
 from qwen2vl_demo.model.kv_cache import KVCache
 from qwen2vl_demo.model.qwen2vl import Qwen2VL
-from qwen2vl_demo.model.weights import Placement, find_checkpoint, load_model, place
 from qwen2vl_demo.processing.chat import answer_ids
 from qwen2vl_demo.processing.messages import Message
 from qwen2vl_demo.processing.processor import Processor, Prompt

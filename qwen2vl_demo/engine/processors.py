@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from qwen2vl_demo.checkpoint.find import find_checkpoint
 from qwen2vl_demo.decoding import Decoding
 from qwen2vl_demo.geometry import MAX_PIXELS, MIN_PIXELS
 from qwen2vl_demo.media import MediaLimits
-from qwen2vl_demo.model.weights import find_checkpoint
 from qwen2vl_demo.processing.chat import ChatTemplate
 from qwen2vl_demo.processing.image import ImageConfig
 from qwen2vl_demo.processing.processor import Processor

@@ -43,7 +43,7 @@ def test_an_event_that_joins_while_the_stream_closes_is_answered(
     try:
         tab = Tab(context.new_page(), fake_app.url)
         tab.open()
-        # How many events meet a stream that closes depends on how fast the machine is: files are attached until two did.
+        # How many events meet a closing stream depends on how fast the machine is: attach files until two have.
         for number, name in enumerate(["cat.png", "dog.jpg", "clip.mp4"] * 4, start=1):
             tab.attach(material / name)
             seen(tab, number, draft=True)

@@ -22,9 +22,9 @@ from qwen2vl_demo.engine.cost.estimate import NO_TIME, Estimate, Memory, TimeRan
 from qwen2vl_demo.engine.generate import PREFILL_CHUNK
 from qwen2vl_demo.engine.vision_cache import PIECE_PATCHES
 from qwen2vl_demo.geometry import Grid
+from qwen2vl_demo.memory import free_memory
 from qwen2vl_demo.model.decoder import Decoder
 from qwen2vl_demo.model.qwen2vl import Qwen2VL
-from qwen2vl_demo.model.weights import free_memory
 from qwen2vl_demo.trace import PromptTrace
 
 log = logging.getLogger(__name__)

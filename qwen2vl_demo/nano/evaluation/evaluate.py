@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from qwen2vl_demo.model.weights import load_model
+from qwen2vl_demo.checkpoint.load import load_model
 from qwen2vl_demo.nano.dialogue.generator import FAMILIES
 from qwen2vl_demo.nano.evaluation import studies
 from qwen2vl_demo.nano.training.validation import FamilyScore, format_table, validate

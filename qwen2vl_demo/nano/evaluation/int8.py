@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from qwen2vl_demo.checkpoint.load import load_model
 from qwen2vl_demo.model.decoder import Decoder
 from qwen2vl_demo.model.kv_cache import KVCache
 from qwen2vl_demo.model.qwen2vl import Qwen2VL
-from qwen2vl_demo.model.weights import load_model
 from qwen2vl_demo.nano.dialogue.generator import random_dialogue
 from qwen2vl_demo.nano.training.batches import IGNORED, MIX, Batch, collate, random_size
 from qwen2vl_demo.nano.training.validation import HELD_OUT_SEED

@@ -25,8 +25,8 @@ from tokenizers import Tokenizer as RawTokenizer
 from torch import nn
 from torch.utils.data import DataLoader
 
+from qwen2vl_demo.checkpoint.load import load_model
 from qwen2vl_demo.model.qwen2vl import Qwen2VL
-from qwen2vl_demo.model.weights import load_model
 from qwen2vl_demo.nano.checkpoint import nano_config, write_checkpoint
 from qwen2vl_demo.nano.tokenizer import extend_tokenizer, train_tokenizer, vocabulary_texts, write_tokenizer
 from qwen2vl_demo.nano.training.batches import Batch, BatchStream

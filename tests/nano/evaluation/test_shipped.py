@@ -9,7 +9,6 @@ import torch
 
 from qwen2vl_demo.engine.local import LocalEngine
 from qwen2vl_demo.engine.protocol import GenerationOptions
-from qwen2vl_demo.model.weights import NANO
 from qwen2vl_demo.nano.dialogue.generator import random_dialogue
 from qwen2vl_demo.nano.evaluation.studies import answer_iou
 from qwen2vl_demo.nano.training.train import HEADS
@@ -17,6 +16,7 @@ from qwen2vl_demo.nano.training.validation import validate
 from qwen2vl_demo.processing.chat import encode_chat
 from qwen2vl_demo.processing.messages import Image, MediaOptions, Message, Text, Video
 from qwen2vl_demo.processing.patches import patchify
+from qwen2vl_demo.resources import NANO
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "assets" / "examples"
 OFFICIAL_FILES = {

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from qwen2vl_demo.model.weights import NANO, load_model
+from qwen2vl_demo.checkpoint.load import load_model
 from qwen2vl_demo.nano.evaluation.studies import (
     BUDGETS,
     box_iou,
@@ -18,6 +18,7 @@ from qwen2vl_demo.nano.evaluation.studies import (
 from qwen2vl_demo.nano.world import icons
 from qwen2vl_demo.processing.chat import ChatTemplate
 from qwen2vl_demo.processing.tokenizer import Tokenizer
+from qwen2vl_demo.resources import NANO
 
 
 @pytest.fixture(scope="module")

@@ -7,10 +7,10 @@ import torch
 from tokenizers import Tokenizer as RawTokenizer
 
 from qwen2vl_demo.model.qwen2vl import Qwen2VL
-from qwen2vl_demo.model.weights import NANO
 from qwen2vl_demo.nano.checkpoint import nano_config
 from qwen2vl_demo.nano.tokenizer import extend_tokenizer
 from qwen2vl_demo.nano.training.grow import grow_weights
+from qwen2vl_demo.resources import NANO
 
 TEXTS = ["a zebra and a zebra", "The zebra drinks.", "What is it?"] * 20
 

@@ -7,8 +7,8 @@ import torch
 from safetensors.torch import load_file
 
 from qwen2vl_demo.engine.local import LocalEngine
-from qwen2vl_demo.model.weights import NANO
 from qwen2vl_demo.nano.training.train import DECAY_FROM, HEADS, WARM_UP, Trainer, rate_at
+from qwen2vl_demo.resources import NANO
 
 
 def assert_same(tensors, others):

@@ -1,0 +1,1 @@
+"""Checkpoints: finding or downloading them, reading their tensors, and where and in which dtypes they are loaded."""

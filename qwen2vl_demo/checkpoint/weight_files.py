@@ -1,0 +1,105 @@
+"""The safetensors files of a checkpoint and the names of the tensors in them.
+
+Both key layouts are read (`visual.*` and `model.*`, or the newer `model.visual.*` and `model.language_model.*`), one
+file or many shards.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+
+from qwen2vl_demo.config import read_json_object, shown
+from qwen2vl_demo.errors import UserError
+
+MAX_INDEX_BYTES = 16 * 2**20
+MAX_SHARDS = 1000
+FLOATS = ("F64", "F32", "F16", "BF16")  # types of weights, as safetensors calls them
+REPEATED = "lm_head.weight"  # some saves repeat the tied embedding
+
+
+def weight_files(directory: Path) -> list[Path]:
+    """The checkpoint's safetensors files: all that the index names, or the single one. Raises UserError."""
+    index = directory / "model.safetensors.index.json"
+    if index.exists():
+        weight_map = read_json_object(index, MAX_INDEX_BYTES).get("weight_map")
+        if not isinstance(weight_map, dict) or not all(isinstance(name, str) for name in weight_map.values()):
+            raise UserError(f"{index} cannot be read; take the file again from its source.")
+        names = sorted(set(weight_map.values()))
+        if len(names) > MAX_SHARDS:
+            raise UserError(f"{index} names {len(names):,} weight files; take the file again from its source.")
+        for name in names:
+            if not re.fullmatch(r"[\w.-]{1,200}\.safetensors", name, re.ASCII):
+                raise UserError(f"{index} names {shown(name)}, which is no weight file beside it; take it again.")
+        missing = [name for name in names if not (directory / name).is_file()]
+        if missing:
+            raise UserError(
+                f"{directory} lacks {len(missing)} of its {len(names)} weight files, the first is {missing[0]}; "
+                "download the checkpoint again."
+            )
+        return [directory / name for name in names]
+    single = directory / "model.safetensors"
+    if not single.is_file():
+        raise UserError(
+            f"{directory} holds no model.safetensors; point --model at a complete Qwen2-VL checkpoint directory."
+        )
+    return [single]
+
+
+def canonical_name(key: str) -> str:
+    """The name of our module's parameter for a key of either layout."""
+    for newer, ours in (("model.visual.", "visual."), ("model.language_model.", "model.")):
+        if key.startswith(newer):
+            return ours + key[len(newer) :]
+    return key
+
+
+@contextlib.contextmanager
+def open_weights(path: Path) -> Iterator[Any]:
+    """An open weight file."""
+    try:
+        with safe_open(path, framework="pt") as shard:
+            yield shard
+    except (SafetensorError, OSError) as broken:
+        reason = str(broken)[:200]
+        raise UserError(f"{path} is damaged ({reason}); download it again.") from None
+
+
+def check_tensors(directory: Path, expected: Mapping[str, torch.Size], tied: bool) -> None:
+    """Compares names, shapes and types in the headers of the weight files with what is `expected`, before any tensor
+    is read. Raises UserError."""
+    found: set[str] = set()
+    for path in weight_files(directory):
+        with open_weights(path) as shard:
+            for key in shard.keys():  # noqa: SIM118 - a safe_open is no mapping
+                name, tensor = canonical_name(key), shard.get_slice(key)
+                if name == REPEATED and tied:
+                    continue
+                if name not in expected:
+                    raise UserError(
+                        f"{directory} holds a tensor {name[:200]} that a Qwen2-VL of its config.json does not have."
+                    )
+                if name in found:
+                    raise UserError(f"{directory} holds {name} twice; download the checkpoint again.")
+                if (shape := tensor.get_shape()) != list(expected[name]):
+                    raise UserError(
+                        f"{directory}: {name} has the shape {shape} but config.json asks for "
+                        f"{list(expected[name])}; the weights and the config do not belong together."
+                    )
+                if (kind := tensor.get_dtype()) not in FLOATS:
+                    raise UserError(
+                        f"{directory}: {name} holds numbers of the type {kind}; choose a checkpoint with weights of "
+                        f"{', '.join(FLOATS)}."
+                    )
+                found.add(name)
+    if missing := sorted(expected.keys() - found):
+        raise UserError(
+            f"{directory} lacks {len(missing)} of {len(expected)} tensors, the first is {missing[0]}; "
+            "download the checkpoint again."
+        )
