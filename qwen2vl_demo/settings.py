@@ -270,7 +270,7 @@ def add_flags(parser: argparse.ArgumentParser, names: Iterable[str] | None = Non
 
 
 def table() -> list[tuple[str, str, str, str]]:
-    """(flag, variable, default, meaning) of every setting, for the table in the README and its test."""
+    """(flag, variable, default, meaning) of every setting, for docs/settings.md, the README and their test."""
     rows = []
     for spec in fields(Settings):
         default = "off" if spec.default is False else "" if spec.default is None else f"{spec.default}"
