@@ -65,13 +65,13 @@ class WorkerProcesses:
         modules: Sequence[str] = (),
     ) -> None:
         self._seconds, self._memory_bytes, self._modules = seconds, memory_bytes, modules
-        workers = workers or min(processors(), MAX_WORKERS)
-        self._turns = Turns(workers)
+        self._workers = workers or min(processors(), MAX_WORKERS)
+        self._turns = Turns(self._workers)
         self._idle: deque[_Worker] = deque()
         self._lock = threading.Lock()
         self._closed = False
         self._server = _ForkServerProcess(memory_bytes, modules)
-        for _ in range(workers):
+        for _ in range(self._workers):
             self._idle.append(self._server.fork())
 
     def run(self, function: Callable[..., T], *arguments: Any, label: str, cancel: threading.Event | None = None) -> T:
@@ -101,19 +101,25 @@ class WorkerProcesses:
     def _serve(self, request: Request, label: str, cancel: threading.Event | None, *, slow: bool) -> Reply:
         """Waits for a worker and has it answer. Raises _GiveWay for a call that turns out to be slow."""
         with self._turns.turn(cancel, slow=slow):
-            worker = self._take()
-            try:
-                reply = self._call(worker, request, label, cancel, slow)
-            except BaseException:  # it is in the middle of something, or dead
-                worker.kill()
-                self._replace()
-                raise
-            if reply.peak_bytes > WARM_BYTES or reply.out_of_memory:
-                worker.kill()
-                self._replace()
-            else:
-                self._put(worker)
-            return reply
+            for _ in range(self._workers + 1):  # all that were idle may have been killed
+                with contextlib.suppress(_Lost):
+                    return self._serve_once(request, label, cancel, slow)
+            raise RuntimeError("the processes that decode files are killed again and again")
+
+    def _serve_once(self, request: Request, label: str, cancel: threading.Event | None, slow: bool) -> Reply:
+        worker = self._take()
+        try:
+            reply = self._call(worker, request, label, cancel, slow)
+        except BaseException:  # it is in the middle of something, or dead
+            worker.kill()
+            self._replace()
+            raise
+        if reply.peak_bytes > WARM_BYTES or reply.out_of_memory:
+            worker.kill()
+            self._replace()
+        else:
+            self._put(worker)
+        return reply
 
     def _call(self, worker: _Worker, request: Request, label: str, cancel: threading.Event | None, slow: bool) -> Reply:
         started = time.monotonic()
@@ -139,8 +145,8 @@ class WorkerProcesses:
         if self._closed:
             return Cancelled()
         report = worker.report()
-        if report is None:
-            return RuntimeError("the server that forks the workers has ended")
+        if report is None or not worker.busy:
+            return _Lost()
         number, peak_bytes = report
         if number == signal.SIGPROF:
             return TooCostly(label, self._too_slow())
@@ -192,6 +198,10 @@ def processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+class _Lost(Exception):
+    """A worker was killed before it had the request, or the server that forks was; the file is not the reason."""
+
+
 class _GiveWay(Exception):
     """A call has had its first turn, and others wait for theirs."""
 
@@ -240,6 +250,7 @@ class _Worker:
 
     def __init__(self, work: socket.socket, watch: socket.socket) -> None:
         self._work, self._watch = work, watch
+        self.busy = False  # it has a request
         work.settimeout(POLL)
 
     def call(self, request: Request, waiting: Callable[[], None]) -> Any:
@@ -250,8 +261,11 @@ class _Worker:
             transfer.send(self._work, request)
         except OSError:
             raise EOFError from None
+        self.busy = True
         self._work.settimeout(POLL)
-        return transfer.receive(self._work, waiting)
+        reply = transfer.receive(self._work, waiting)
+        self.busy = False
+        return reply
 
     def report(self) -> tuple[int, int] | None:
         """The signal that ended the worker (0: none) and its peak of memory in bytes. None: nobody watched it."""

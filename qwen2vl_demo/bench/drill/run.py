@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import signal
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -21,6 +22,8 @@ def run(given: argparse.Namespace) -> int:
     """Runs what was chosen, prints the figures and returns 0 if all that is promised holds, else 1."""
     chosen = given.only.split(",") if given.only else ["attacks", "faults", "visitors"]
     figures: dict[str, Any] = {}
+    # A shell starts what runs in the background with SIGINT ignored, and the pages would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="qwen2vl-drill-") as folder:
         for name in chosen:
             _log(f"{name} ...")

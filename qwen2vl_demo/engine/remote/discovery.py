@@ -85,7 +85,7 @@ def look(server: Server, seconds: float = CONNECT_SECONDS) -> Server:
     except httpx.InvalidURL as error:
         raise UserError(f"{server.shown} is no address ({error}); correct --engine-url.") from None
     except (httpx.HTTPError, ValueError, ImportError) as error:  # the last two: a proxy of the environment
-        raise unreachable(server, error) from None
+        raise unreachable(server, error, seconds) from None
 
 
 def _get(client: httpx.Client, url: str, seconds: float) -> tuple[int, Any, str]:

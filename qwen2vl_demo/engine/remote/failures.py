@@ -175,8 +175,8 @@ def too_much(server: Server, what: str) -> ServerFailure:
     )
 
 
-def unreachable(server: Server, error: Exception) -> ServerFailure:
-    """The exception for an error of the HTTP client."""
+def unreachable(server: Server, error: Exception, seconds: float | None = None) -> ServerFailure:
+    """The exception for an error of the HTTP client. `seconds` is how long it waited, where not `server.timeout`."""
     text = shown(str(error)) if "://" in str(error) else str(error)
     if isinstance(error, httpx.ConnectError) and _refused(error):
         return not_up(server, "connection refused")
@@ -190,12 +190,13 @@ def unreachable(server: Server, error: Exception) -> ServerFailure:
     if isinstance(error, httpx.WriteTimeout):
         return broken(server, f"it took none of the request for {WRITE_SECONDS:g} seconds")
     if isinstance(error, httpx.TimeoutException):
+        waited = server.timeout if seconds is None else seconds
+        longer = "overloaded, or allow it more with --engine-timeout" if seconds is None else "overloaded or starting"
         return _failure(
             "silent",
-            f"The model's server said nothing for {server.timeout:g} seconds. Ask again, with fewer or smaller "
+            f"The model's server said nothing for {waited:g} seconds. Ask again, with fewer or smaller "
             "pictures if it had many to read.",
-            f"{server.shown} was silent for {server.timeout:g} seconds; look whether it is overloaded, or allow it "
-            "more with --engine-timeout (and check --engine-url).",
+            f"{server.shown} was silent for {waited:g} seconds; look whether it is {longer} (and check --engine-url).",
         )
     if isinstance(error, httpx.HTTPError):
         return broken(server, text or type(error).__name__)
