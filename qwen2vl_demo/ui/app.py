@@ -29,6 +29,7 @@ from qwen2vl_demo.ui.gate.calls import Calls
 from qwen2vl_demo.ui.gate.gate import Gate, GateRules
 from qwen2vl_demo.ui.gate.logins import Logins
 from qwen2vl_demo.ui.gate.uploads import MB, Uploads
+from qwen2vl_demo.ui.gradio_sessions import MAX_STATES, release_closed
 from qwen2vl_demo.ui.layout import draw_page
 from qwen2vl_demo.ui.media_store import DAY, MediaStore
 from qwen2vl_demo.ui.panel.comparisons import Comparisons
@@ -43,7 +44,7 @@ from qwen2vl_demo.ui.parts import Parts
 from qwen2vl_demo.ui.workspace import MEDIA
 
 AUTH_MESSAGE = "After some wrong passwords the next one is looked at only when a pause has passed; it grows each time."
-TIDY_INTERVAL = 5.0  # seconds between two looks for files that no tab shows any more
+TIDY_INTERVAL = 5.0  # seconds between two looks for what no tab needs any more
 
 
 def default_data_dir() -> Path:
@@ -111,7 +112,7 @@ def build_demo(
 
 def launch_options(demo: Any, *, max_file_mb: int = 50) -> dict[str, Any]:
     """Keyword arguments for `demo.launch()`, where `demo` is what `build_demo` made: looks, the gate before Gradio, the
-    task that deletes files, limits, and everything that calls home switched off."""
+    task that frees what closed tabs left, limits, and everything that calls home switched off."""
 
     @asynccontextmanager
     async def tidying(app: Any) -> AsyncIterator[None]:
@@ -120,8 +121,9 @@ def launch_options(demo: Any, *, max_file_mb: int = 50) -> dict[str, Any]:
                 await asyncio.sleep(TIDY_INTERVAL)
                 try:
                     await asyncio.to_thread(demo.parts.tidy)
+                    release_closed(app, set(demo.parts.sessions.keys()))
                 except Exception as problem:
-                    report(problem, "deleting files")
+                    report(problem, "tidying up")
 
         task = asyncio.create_task(tidy())
         yield
@@ -135,6 +137,7 @@ def launch_options(demo: Any, *, max_file_mb: int = 50) -> dict[str, Any]:
         "head": theme.head(),
         "favicon_path": theme.STATIC / "favicon.svg",
         "max_file_size": f"{max_file_mb}mb",
+        "state_session_capacity": MAX_STATES,
         "footer_links": [],
         "run_history": False,
         "enable_monitoring": False,

@@ -17,6 +17,8 @@ import httpx
 from qwen2vl_demo.bench.drill.forged_chats import answered, references
 from qwen2vl_demo.bench.drill.server import Server
 from qwen2vl_demo.bench.drill.visitor import Page, VisitError, Visitor, open_tab
+from qwen2vl_demo.memory import TRIM_DELAY
+from qwen2vl_demo.ui.forgetting import RELOAD
 
 SAMPLE_SECONDS = 2.0  # between two requests for the page, and two readings of the memory
 QUESTIONS = ("What is in it?", "How many are there?", "Where is the red one?", "Describe it.", "And now?")
@@ -62,7 +64,8 @@ class Tally:
 async def drill(
     server: Server, visitors: int, hostile: int, minutes: float, files: Sequence[Path], log: Callable[[str], None]
 ) -> Tally:
-    """Lets `visitors` come and go for `minutes`, of whom `hostile` mean harm; memory is read until a minute later."""
+    """Lets `visitors` come and go for `minutes`, of whom `hostile` mean harm; memory is read until what they left has
+    been forgotten."""
     tally, end = Tally(), time.monotonic() + 60 * minutes
     started = time.monotonic()
     observer = asyncio.create_task(_observe(server, tally, started))
@@ -72,7 +75,7 @@ async def drill(
     people += [_attacks(server, page, tally, end, files, seed) for seed in range(hostile)]
     await asyncio.gather(*people)
     log(f"visitors left after {time.monotonic() - started:.0f} s; resting")
-    await asyncio.sleep(min(60.0, 20.0 * minutes))
+    await asyncio.sleep(RELOAD + TRIM_DELAY + 20.0)
     observer.cancel()
     return tally
 
