@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -139,5 +140,5 @@ def test_no_file_stays_mapped_after_loading(tmp_path):
     """Mapped pages count as memory in use, beside the copies of them that are made."""
     write(tmp_path)
     held = load(tmp_path)
-    assert str(tmp_path) not in open("/proc/self/maps").read()
+    assert str(tmp_path) not in Path("/proc/self/maps").read_text()
     assert held.dtype == torch.float32
