@@ -31,6 +31,12 @@ FILE_TYPES = [
     *(".flv", ".wmv", ".ogv", ".3gp", ".mxf", ".dv", ".ivf", ".y4m", ".mjpeg", ".mjpg", ".m2v"),
     *(".h264", ".264", ".h265", ".265", ".hevc"),
 ]
+# A single dollar sign stays one: answers are about prices more often than about formulas.
+LATEX = [
+    {"left": "$$", "right": "$$", "display": True},
+    {"left": "\\[", "right": "\\]", "display": True},
+    {"left": "\\(", "right": "\\)", "display": False},
+]
 SMALL: dict[str, Any] = {"size": "sm", "min_width": 40}
 
 # The browser keeps what this component holds (page.js says where).
@@ -139,6 +145,8 @@ def _draw_chat(cards: Sequence[Example], max_file_mb: int) -> ChatComponents:
         height=None,
         buttons=["copy", "copy_all"],
         layout="bubble",
+        autoscroll=False,  # follow.js does
+        latex_delimiters=LATEX,
         placeholder=WELCOME.format(max_file_mb, TRY if cards else ""),
         examples=[{"text": c.text, "display_text": c.label, "files": [str(f) for f in c.files]} for c in cards],
     )

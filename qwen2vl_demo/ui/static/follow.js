@@ -1,0 +1,91 @@
+// Keeps the end of the chat in view while an answer is written, until the visitor scrolls up.
+//
+// Gradio's own following pulls the page down again and again. Here the first step upwards, by wheel, finger, key or
+// scroll bar, lets go; at the end of the chat, with "Down", or with a new question it follows again.
+(() => {
+  const UP_KEYS = ["PageUp", "Home", "ArrowUp"];
+  const NEAR = 24; // px from the end that count as the end
+  const scroller = () => document.querySelector("#chat .bubble-wrap");
+  let following = true;
+  let questions = 0;
+  let lastTop = 0;
+  let down = null;
+
+  const atEnd = element => element.scrollHeight - element.scrollTop - element.clientHeight <= NEAR;
+
+  function show() {
+    const element = scroller();
+    if (!element) return;
+    if (!down || !down.isConnected) {
+      down = document.createElement("button");
+      down.id = "down";
+      down.type = "button";
+      down.textContent = "Down";
+      down.setAttribute("aria-label", "Go to the end of the chat and follow it");
+      down.addEventListener("click", follow);
+      document.querySelector("#chat").append(down);
+    }
+    down.hidden = following || atEnd(element);
+  }
+
+  function toEnd() {
+    const element = scroller();
+    if (!element) return;
+    element.scrollTop = element.scrollHeight;
+    lastTop = element.scrollTop;
+  }
+
+  function follow() {
+    following = true;
+    toEnd();
+    show();
+  }
+
+  function letGo() {
+    const element = scroller();
+    if (!element || element.scrollHeight <= element.clientHeight) return;
+    following = false;
+    show();
+  }
+
+  function grown() {
+    const asked = document.querySelectorAll("#chat .user.message").length;
+    if (asked > questions) following = true; // somebody who asks wants to see the answer
+    questions = asked;
+    if (following) toEnd();
+    show();
+  }
+
+  function scrolled(event) {
+    const element = scroller();
+    if (event.target !== element) return;
+    if (atEnd(element)) following = true;
+    else if (element.scrollTop < lastTop - 1) following = false;
+    lastTop = element.scrollTop;
+    show();
+  }
+
+  const inChat = event => event.target instanceof Element && event.target.closest("#chat");
+  document.addEventListener("wheel", event => event.deltaY < 0 && inChat(event) && letGo(), { passive: true });
+  document.addEventListener("keydown", event => UP_KEYS.includes(event.key) && inChat(event) && letGo());
+  document.addEventListener("scroll", scrolled, { capture: true, passive: true });
+  // Pictures and figures take their height only when they have loaded.
+  document.addEventListener("load", event => inChat(event) && grown(), { capture: true });
+  let due = false;
+  const later = () => {
+    if (due) return;
+    due = true;
+    requestAnimationFrame(() => {
+      due = false;
+      grown();
+    });
+  };
+  const watch = () => {
+    const chat = document.querySelector("#chat");
+    if (!chat) return setTimeout(watch, 50);
+    new MutationObserver(later).observe(chat, { childList: true, subtree: true, characterData: true });
+    new ResizeObserver(later).observe(chat);
+    grown();
+  };
+  watch();
+})();
