@@ -86,6 +86,7 @@ class PageEvents:
             written = button.click(write, saved, [page.download, chat.notice], trigger_mode="multiple", **QUEUED)
             written.success(None, [page.download], None, js=DOWNLOAD, **AT_ONCE)
         chat.webcam_button.click(self.open_webcam, None, [chat.webcam], **AT_ONCE)
+        chat.webcam_close.click(self.close_webcam, None, [chat.webcam], **AT_ONCE)
         snapshot = [chat.camera, chat.composer]
         chat.camera.input(self.attach_snapshot, snapshot, [*snapshot, chat.webcam], **AT_ONCE)
         page.settings_button.click(None, None, None, js=TOGGLE_SETTINGS, **AT_ONCE)
@@ -233,12 +234,16 @@ class PageEvents:
     def open_webcam(self) -> Any:
         return gr.Group(visible=True)
 
+    def close_webcam(self) -> Any:
+        """What is not visible is not in the page, which ends the camera's stream."""
+        return gr.Group(visible=False)
+
     def attach_snapshot(self, path: str | None, box: Any) -> Any:
         draft, chat = _draft(box), self.page.chat
         if not path:
             return gr.skip()
         composer = {"text": draft.text, "files": [*draft.files, path]}
-        return {chat.camera: None, chat.composer: composer, chat.webcam: gr.Group(visible=False)}
+        return {chat.camera: None, chat.composer: composer, chat.webcam: self.close_webcam()}
 
     async def ask(self, file: str | None, question: str) -> AsyncGenerator[str, None]:
         """One question, with a picture, a clip or a PDF if you like; streams the answer. Keeps no conversation."""

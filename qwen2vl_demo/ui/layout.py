@@ -73,6 +73,7 @@ class ChatComponents:
     webcam: gr.Group
     camera: gr.Image
     webcam_button: gr.Button
+    webcam_close: gr.Button
     retry: gr.Button
     undo: gr.Button
     clear: gr.Button
@@ -156,6 +157,7 @@ def _draw_chat(cards: Sequence[Example], max_file_mb: int) -> ChatComponents:
         camera = gr.Image(sources=["webcam"], type="filepath", label="Webcam", elem_id="camera", height=260)
         # Gradio's own would open the file in this process, and a call that is forged can name any upload.
         camera.preprocess = lambda payload: payload and payload.path  # type: ignore
+        webcam_close = gr.Button("Close the webcam", elem_id="webcam-close", **SMALL)
     cost = gr.HTML("", elem_id="cost", js_on_load=WATCH_FILES)
     composer = gr.MultimodalTextbox(
         elem_id="composer",
@@ -179,6 +181,7 @@ def _draw_chat(cards: Sequence[Example], max_file_mb: int) -> ChatComponents:
             composer=composer,
             webcam=webcam,
             camera=camera,
+            webcam_close=webcam_close,
             retry=gr.Button("Retry", elem_id="retry", **SMALL),
             undo=gr.Button("Undo", elem_id="undo", **SMALL),
             clear=gr.Button("Clear", elem_id="clear", **SMALL),

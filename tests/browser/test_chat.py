@@ -249,6 +249,29 @@ def test_a_picture_can_be_dropped(fake: Tab) -> None:
     expect(fake.attached).to_have_count(1)
 
 
+def test_the_webcam_can_be_closed_and_is_off_then(fake: Tab) -> None:
+    """It stayed on until a picture was taken or the page was loaded again."""
+    fake.page.evaluate(
+        """() => {
+          const media = navigator.mediaDevices, plain = media.getUserMedia.bind(media);
+          window.tracks = [];
+          media.getUserMedia = async options => {
+            const stream = await plain(options);
+            window.tracks.push(...stream.getTracks());
+            return stream;
+          };
+        }"""
+    )
+    fake.button("Webcam").click()
+    camera = fake.page.locator("#camera")
+    camera.get_by_role("button", name=re.compile("access|webcam", re.I)).first.click()
+    fake.page.wait_for_function("window.tracks.some(track => track.readyState === 'live')")
+    fake.button("Close the webcam").click()
+    expect(camera).to_have_count(0)
+    fake.page.wait_for_function("window.tracks.every(track => track.readyState === 'ended')")
+    expect(fake.button("Webcam")).to_be_visible()
+
+
 def test_a_snapshot_of_the_webcam_is_attached(fake: Tab) -> None:
     fake.button("Webcam").click()
     camera = fake.page.locator("#camera")
