@@ -1,9 +1,10 @@
 """Text of the model and of visitors as Markdown that the chat renders safely.
 
 The chat component turns Markdown into HTML in the browser (marked, a sanitiser that lets pictures and links through,
-KaTeX for `$$...$$`). A model that writes `<img src=...>`, `![](https://...)` or `[safe](https://...)` would therefore
-make the browser fetch an address or disguise one. `safe_markdown` parses the answer without HTML, pictures and links
-(`markdown_parser.py`), so that these stay text, and writes the tree back as Markdown.
+KaTeX for formulas between `$$` or between backslashed brackets). A model that writes `<img src=...>`,
+`![](https://...)` or `[safe](https://...)` would therefore make the browser fetch an address or disguise one.
+`safe_markdown` parses the answer without HTML, pictures and links (`markdown_parser.py`), so that these stay text, and
+writes the tree back as Markdown.
 
 markdown-it and marked disagree about details, so what is written must be harmless however its blocks and spans are
 cut. Outside fenced code the output holds no "<" that could begin a tag (except a few constant tags written here), no
@@ -14,6 +15,7 @@ first and last line. The page's content security policy (ui/theme.py) is a secon
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
@@ -30,9 +32,10 @@ _ENTITIES = {
     **{"@": "&commat;", "[": "&lsqb;", "\\": "&bsol;", "]": "&rsqb;", "^": "&Hat;", "_": "&lowbar;", "`": "&grave;"},
     **{"{": "&lcub;", "|": "&verbar;", "}": "&rcub;", "~": "&#126;"},
 }
-# Two "$" must not meet in the page either, where KaTeX looks for formulas. A link ends before <wbr>; there is no named
-# entity for "~", and marked would cut the numeric one. Before an "@", an address names a user and not the server.
-_TEXT_ENTITIES = _ENTITIES | {"$": "&dollar;<wbr>", "~": "<wbr>&#126;", "@": "<wbr>&commat;"}
+# Two "$", or a backslash and a bracket, must not meet in the page either, where KaTeX looks for formulas. A link ends
+# before <wbr>; there is no named entity for "~", and marked would cut the numeric one. Before an "@", an address names
+# a user and not the server.
+_TEXT_ENTITIES = _ENTITIES | {"$": "&dollar;<wbr>", "\\": "&bsol;<wbr>", "~": "<wbr>&#126;", "@": "<wbr>&commat;"}
 _ESCAPED = str.maketrans(_ENTITIES)
 
 BLOCK_GAP = "\n\n"  # between two blocks
@@ -40,6 +43,10 @@ BLOCK_GAP = "\n\n"  # between two blocks
 # Two noncharacters mark a formula while the text is parsed. They cannot come from the text: `_SOURCE` replaces them,
 # and CommonMark forbids them as numeric entities.
 _OPEN, _CLOSE = "\ufdd0", "\ufdd1"
+# A formula in brackets holds no blank line, no other opening bracket, no formula that was marked, and nothing that
+# would be a link if it were no formula.
+_INSIDE = r"(?:(?!\n[ \t]*\n|\\[\[(]|\][(\[:]|\ufdd0).)+?"
+_IN_BRACKETS = re.compile(rf"\\\[{_INSIDE}\\\](?![(\[:])|\\\({_INSIDE}\\\)", re.DOTALL)
 _ODD_SPACES = dict.fromkeys((0x0B, 0x0C, *range(0x1C, 0x20), 0x85, 0x2028, 0x2029), " ")
 _BIDI_CONTROLS = dict.fromkeys(
     (*range(0x202A, 0x202F), *range(0x2066, 0x206A)), "\ufffd"
@@ -107,19 +114,25 @@ def literal(text: str) -> str:
 
 
 def _take_formulas(text: str) -> tuple[str, list[str]]:
-    """The text with each `$$...$$` replaced by its number between marks, and the formulas.
+    """The text with each formula replaced by its number between marks, and the formulas.
 
-    The browser does the same before it parses Markdown, so a formula may hold anything, blank lines included. The
-    formulas found here must be the ones that it finds.
+    The browser does the same before it parses Markdown, so a formula may hold anything; between `$$` blank lines too.
+    The formulas found here must be the ones that it finds: it looks for `$$` first, and the other delimiters stand
+    nowhere else in what is written here.
     """
     pieces: list[str] = []
     formulas: list[str] = []
+
+    def take(formula: str) -> str:
+        formulas.append(formula)
+        return f"{_OPEN}{len(formulas) - 1}{_CLOSE}"
+
     at = 0
     while (start := text.find("$$", at)) >= 0 and (end := text.find("$$", start + 3)) >= 0:
-        pieces += [text[at:start], _OPEN, str(len(formulas)), _CLOSE]
-        formulas.append(text[start : end + 2])
+        pieces += [text[at:start], take(text[start : end + 2])]
         at = end + 2
-    return "".join([*pieces, text[at:]]), formulas
+    without = "".join([*pieces, text[at:]])
+    return _IN_BRACKETS.sub(lambda found: take(found[0]), without), formulas
 
 
 def _restored(text: str, formulas: Sequence[str]) -> Iterable[str]:
@@ -184,7 +197,7 @@ class _Writer:
         if language.lower() == "mermaid":
             language = ""  # the browser would draw it, with the pictures and links that it asks for
         risky = nested and (not _inert(code) or "```" in code or "~~~" in code)
-        if risky or "$$" in code:
+        if risky or _opens_formula(code):
             kind = f' class="language-{language.translate(_ESCAPED)}"' if language else ""
             return f"<pre><code{kind}>{code.translate(_ESCAPED).replace(chr(10), '&#10;')}</code></pre>"
         fence = "`" * max(3, _longest_run(code, "`") + 1)
@@ -218,7 +231,7 @@ class _Writer:
 
     def _code_span(self, content: str, table: bool) -> str:
         code = self._source(content).translate(_SPACES)
-        if not _inert(code) or "`" in code or "$$" in code or (table and "|" in code):
+        if not _inert(code) or "`" in code or _opens_formula(code) or (table and "|" in code):
             return f"<code>{code.translate(_ESCAPED)}</code>"
         padded = f" {code} " if code.strip(" ") and (code[0] == " " or code[-1] == " ") else code
         return f"`{padded}`"
@@ -276,6 +289,11 @@ def _harmless(char: str, before: str, after: str, table: bool) -> bool:
             return after != "%"  # the browser writes %%%LATEX_BLOCK_0%%% for a formula
         case _:
             return False
+
+
+def _opens_formula(code: str) -> bool:
+    """Whether the browser would look for a formula in code."""
+    return any(left in code for left in ("$$", "\\[", "\\("))
 
 
 def _inert(code: str) -> bool:

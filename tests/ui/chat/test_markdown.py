@@ -4,6 +4,7 @@ The output is parsed again by markdown-it-py with HTML and links switched on, af
 does. tests/browser/test_hostile_answers.py tests what the parser in the browser makes of it.
 """
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -12,7 +13,8 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from qwen2vl_demo.ui.chat.markdown import GrowingMarkdown, literal, safe_markdown
+from qwen2vl_demo.ui.chat.markdown import _SOURCE, GrowingMarkdown, literal, safe_markdown
+from qwen2vl_demo.ui.layout import LATEX
 from tests.ui.chat.hostile_markdown import EVIL, HOSTILE
 
 READER = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
@@ -22,6 +24,7 @@ PIECES = (
     *("*", "_", "[", "]", "](", "]:", "(", ")", "!", "<", "</", ">", "&", "&#96;", "&#10;", "&lt;", "$", "$$", "$$x$$"),
     *("\n```\n", "\n~~~\n", "\n```js\n", "```mermaid\n", "\n---\n", "\n===\n", "a", "word", "[a]", "[a]: ", "[a]("),
     *("<img src=x>", "<script>", "<!--", "-->", "<pre>", "</pre>", f"![a]({EVIL})", f"[a]({EVIL})", EVIL, "www.x.org"),
+    *("\\(", "\\)", "\\[", "\\]", "\\(x\\)", "\\[y\\]", "`\\(`", "$$\\($$"),
     *("\r", "\x0b", "\u2028", "\xa0", "\ufdd0", "\ufdd1", "\x00", "LATEX_BLOCK_0%%%"),
 )
 HOSTILE_TEXT = st.one_of(
@@ -31,17 +34,19 @@ HOSTILE_TEXT = st.one_of(
 )
 
 
-def without_formulas(text: str) -> str:
-    """What is left when each shortest `$$...$$` is taken out from the left."""
-    pieces = []
-    while (start := text.find("$$")) >= 0 and (end := text.find("$$", start + 3)) >= 0:
-        pieces += [text[:start], "FORMULA"]
-        text = text[end + 2 :]
-    return "".join([*pieces, text])
+def formulas(text: str) -> tuple[str, list[str]]:
+    """The text without its formulas, and these, as Gradio's page finds them: one kind of delimiters after the other,
+    in the order of layout.LATEX, the shortest from the left."""
+    found = []
+    for pair in LATEX:
+        pattern = f"{re.escape(str(pair['left']))}(?:.|\n)+?{re.escape(str(pair['right']))}"
+        found += re.findall(pattern, text)
+        text = re.sub(pattern, "FORMULA", text)
+    return text, found
 
 
 def tokens(markdown: str) -> Iterator[Token]:
-    for token in READER.parse(without_formulas(markdown)):
+    for token in READER.parse(formulas(markdown)[0]):
         yield from token.children or [token]
 
 
@@ -67,6 +72,13 @@ def test_hostile_answers_are_harmless(text: str) -> None:
 @given(HOSTILE_TEXT)
 def test_whatever_a_model_says_is_harmless(text: str) -> None:
     assert_harmless(safe_markdown(text))
+
+
+@given(HOSTILE_TEXT)
+def test_the_browser_finds_the_formulas_that_were_found_here_and_no_other(text: str) -> None:
+    """Another one would swallow what stands between, or show Markdown that was written for the browser."""
+    for formula in formulas(safe_markdown(text))[1]:
+        assert formula in text.replace("\r\n", "\n").replace("\r", "\n").translate(_SOURCE)
 
 
 @given(HOSTILE_TEXT)
@@ -109,6 +121,7 @@ def test_pictures_and_named_links_become_their_source() -> None:
         "> quote\n> more\n>\n> - list",
         "| a | b | c |\n|:--|--:|:-:|\n| `x` | **y** |  |",
         "A formula $$a < b$$ and\n\n$$\n\\frac{a}{b}\n+ c\n$$",
+        "Inline \\(a < b_1\\) and\n\n\\[\n\\frac{a}{b}\n+ c\n\\]",
         "https://x.example/a_b?c=1#d and www.x.example",
         "one line\nand another",
         "- [ ] open\n- [x] done",
@@ -134,6 +147,16 @@ def test_code_keeps_its_characters(text: str) -> None:
 def test_code_that_would_be_markup_elsewhere_is_written_with_entities() -> None:
     assert safe_markdown("`<i>`") == "<code>&lt;i&gt;</code>"
     assert safe_markdown("- ```js\n  <i>\n  ```") == '- <pre><code class="language-js">&lt;i&gt;</code></pre>'
+
+
+def test_brackets_of_formulas_in_code_are_written_with_entities() -> None:
+    """The page would look for a formula from there to the next closing bracket."""
+    assert safe_markdown("`\\(x\\)`") == "<code>&bsol;&lpar;x&bsol;&rpar;</code>"
+    assert safe_markdown("```\n\\[\n```") == "<pre><code>&bsol;&lsqb;</code></pre>"
+
+
+def test_a_formula_that_would_be_a_link_is_text() -> None:
+    assert safe_markdown(r"\[x](/logout) y\]") == "[x&rsqb;(/logout) y]"
 
 
 def test_a_diagram_is_shown_as_code() -> None:
