@@ -71,6 +71,11 @@ class CudaGraphDecoder:
             cache.values[..., new, :] = step.cache.values[..., new, :]
             cache.advance(new_tokens)
 
+    @property
+    def captured(self) -> bool:
+        """Whether every step so far runs as a graph: none was refused, and there is one."""
+        return bool(self._steps) and all(step.captured for step in self._steps.values())
+
     def clear(self) -> None:
         """Frees the graphs and their cache."""
         self._steps, self._cache = {}, None

@@ -186,6 +186,10 @@ class LocalEngine:
             self._freed.give_back_soon()
         yield Chunk(result=answer.result())
 
+    def sampled(self, trace: PromptTrace, answer: str) -> np.ndarray | None:
+        """The ids (A,) that were sampled for an answer to a prompt; None where they are not kept."""
+        return self._answers.get(prompt_key(trace), answer)
+
     def answer_words(self, trace: PromptTrace, answer: str) -> tuple[Word, ...]:
         return self._words(self._tokens_of(prompt_key(trace), answer)[0])
 
@@ -288,7 +292,7 @@ class LocalEngine:
             logits = yield from self._prefill(prompt, cache, answer, check_cancelled)
             sampler = Sampler(options, torch.from_numpy(trace.input_ids).to(model.device), self._never)
             decoder = StreamDecoder(self.processor.tokenizer)
-            with closing(self._tokens(sampler, logits, trace.rope_delta, cache, max_tokens)) as tokens:
+            with closing(self.tokens(sampler, logits, trace.rope_delta, cache, max_tokens)) as tokens:
                 for token in takewhile(lambda token: token not in self.end_tokens, tokens):
                     answer.new_tokens += 1
                     ids.append(token)
@@ -307,7 +311,7 @@ class LocalEngine:
         answer.end_phase("decode", self.model.device)
         self._predictor.observe(workload, answer.result().timings, answer.new_tokens)
 
-    def _tokens(
+    def tokens(
         self, sampler: Sampler, logits: Tensor, rope_delta: int, cache: KVCache, max_tokens: int
     ) -> Generator[int, None, None]:
         """Yields the tokens of an answer; take at most `max_tokens`, and close it before using the cache."""

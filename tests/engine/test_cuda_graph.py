@@ -78,7 +78,7 @@ def test_closed_early_the_cache_holds_what_stands_before_the_last_token(pair, ta
         ids = prompt.trace.input_ids
         cache = engine._cache_for(ids, len(ids) + 30)
         logits = yield_of(engine._prefill(prompt, cache, ResultBuilder(), lambda: None))
-        tokens = engine._tokens(Sampler(GREEDY, torch.from_numpy(ids)), logits, prompt.trace.rope_delta, cache, 30)
+        tokens = engine.tokens(Sampler(GREEDY, torch.from_numpy(ids)), logits, prompt.trace.rope_delta, cache, 30)
         caches.append((list(islice(tokens, taken)), cache))
         tokens.close()
     (expected, plain), (got, quick) = caches

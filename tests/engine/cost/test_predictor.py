@@ -79,8 +79,8 @@ def test_a_device_that_begins_slowly_is_not_a_slow_device(engine, monkeypatch):
 
     monkeypatch.setattr(_Clock, "once", once)
     speed = calibrate(engine.model, engine.decoder)
-    assert speed.head == speed.token == 1e-4
-    assert all(seconds <= 1e-4 for curve in (speed.block, speed.layer) for _, seconds in curve.points)
+    assert speed.head == pytest.approx(1e-4) == speed.token
+    assert all(seconds <= 1.01e-4 for curve in (speed.block, speed.layer) for _, seconds in curve.points)
 
 
 def test_what_pytorch_keeps_unused_of_a_gpu_is_free(monkeypatch):
