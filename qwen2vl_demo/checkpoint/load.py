@@ -10,8 +10,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from qwen2vl_demo.checkpoint.weight_files import canonical_name, check_tensors, open_weights, weight_files
-from qwen2vl_demo.config import Qwen2VLConfig
+from qwen2vl_demo.checkpoint.weight_files import (
+    canonical_name,
+    check_tensors,
+    checkpoint_config,
+    open_weights,
+    weight_files,
+)
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.memory import total_memory
 from qwen2vl_demo.model.qwen2vl import Qwen2VL
@@ -22,7 +27,7 @@ def load_model(directory: Path, *, device: torch.device, dtype: torch.dtype) -> 
 
     The model is created without storage and filled tensor by tensor, so that the weights are never held twice.
     """
-    config = Qwen2VLConfig.from_file(directory / "config.json")
+    config = checkpoint_config(directory)
     with torch.device("meta"):
         model = Qwen2VL(config)
     expected = {name: tensor.shape for name, tensor in model.state_dict().items()}

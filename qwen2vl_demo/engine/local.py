@@ -24,7 +24,7 @@ from qwen2vl_demo.attention_trace import AttentionTrace, Word, query_places, spl
 from qwen2vl_demo.checkpoint.find import find_checkpoint
 from qwen2vl_demo.checkpoint.load import load_model
 from qwen2vl_demo.checkpoint.placement import Placement, place
-from qwen2vl_demo.config import Qwen2VLConfig, read_json_object, shown
+from qwen2vl_demo.config import Qwen2VLConfig
 from qwen2vl_demo.decoding import Decoding
 from qwen2vl_demo.engine.answer_tokens import AnswerTokens
 from qwen2vl_demo.engine.attention import capture_attention, extend_prompt
@@ -40,6 +40,7 @@ from qwen2vl_demo.engine.sampling import Sampler
 from qwen2vl_demo.engine.vision_cache import VisionCache, encode_medium
 from qwen2vl_demo.errors import Cancelled, UserError
 from qwen2vl_demo.geometry import FACTOR
+from qwen2vl_demo.json_values import read_json_object, shown
 from qwen2vl_demo.lru_cache import CacheBudget
 from qwen2vl_demo.media import MediaLimits
 from qwen2vl_demo.memory import FreedMemory, cache_bytes

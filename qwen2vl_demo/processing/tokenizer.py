@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 import tokenizers
 
-from qwen2vl_demo.config import read_json_object
 from qwen2vl_demo.errors import UserError
+from qwen2vl_demo.json_values import read_json_object
 from qwen2vl_demo.processing.tokenizer_file import MAX_ADDED, MAX_TOKENIZER_BYTES, added_token, byte_level_bpe
 
 IMAGE_PAD = "<|image_pad|>"  # placeholder of one merged token of a picture
