@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 
+from qwen2vl_demo.checkpoint.kinds import no_weights, unknown_tensor
 from qwen2vl_demo.config import Qwen2VLConfig
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.json_values import read_json_object, shown
@@ -48,9 +49,7 @@ def weight_files(directory: Path) -> list[Path]:
         return [directory / name for name in names]
     single = directory / "model.safetensors"
     if not single.is_file():
-        raise UserError(
-            f"{directory} holds no model.safetensors; point --model at a complete Qwen2-VL checkpoint directory."
-        )
+        raise no_weights(directory)
     return [single]
 
 
@@ -102,9 +101,7 @@ def check_tensors(directory: Path, expected: Mapping[str, torch.Size], tied: boo
                 if name == REPEATED and tied:
                     continue
                 if name not in expected:
-                    raise UserError(
-                        f"{directory} holds a tensor {name[:200]} that a Qwen2-VL of its config.json does not have."
-                    )
+                    raise unknown_tensor(directory, name)
                 if name in found:
                     raise UserError(f"{directory} holds {name} twice; download the checkpoint again.")
                 if (shape := tensor.get_shape()) != list(expected[name]):

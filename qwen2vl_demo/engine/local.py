@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from qwen2vl_demo.attention_trace import AttentionTrace, Word, query_places, split_words
-from qwen2vl_demo.checkpoint.find import find_checkpoint
+from qwen2vl_demo.checkpoint.find import find_checkpoint, find_preprocessing
 from qwen2vl_demo.checkpoint.load import load_model
 from qwen2vl_demo.checkpoint.placement import Placement, place
 from qwen2vl_demo.config import Qwen2VLConfig
@@ -98,12 +98,18 @@ class LocalEngine:
         device: str = "auto",
         dtype: str = "auto",
         quantize: str = "none",
+        preprocessing: str | None = None,
         limits: MediaLimits | None = None,
         decoding: Decoding | None = None,
     ) -> LocalEngine:
-        """Loads "nano", a checkpoint directory or a hub id. Raises UserError if that is not possible."""
+        """Loads "nano", a checkpoint directory or a hub id. Raises UserError if that is not possible.
+
+        `preprocessing` names another checkpoint, whose tokenizer and image preprocessing are taken.
+        """
         directory = find_checkpoint(model)
-        processor = Processor.from_directory(directory, limits, decoding=decoding)
+        processor = Processor.from_directory(
+            directory, limits, decoding=decoding, preprocessing=find_preprocessing(preprocessing)
+        )
         placement = place(directory, device, dtype, quantize)
         with memory_errors("Choose a smaller model, or --dtype bfloat16."):
             weights = load_model(directory, device=placement.device, dtype=placement.dtype)
