@@ -76,8 +76,8 @@ class Tokenizer:
         file = Path(path) / "tokenizer.json"
         if not file.exists():
             raise UserError(
-                f"There is no tokenizer.json in {path}; name a directory or a hub id of a checkpoint that has one, of the same "
-                "vocabulary, with --processor, such as --processor Qwen/Qwen2-VL-2B-Instruct."
+                f"There is no tokenizer.json in {path}; name a directory or a hub id of a checkpoint that has one, of "
+                "the same vocabulary, with --processor, such as --processor Qwen/Qwen2-VL-2B-Instruct."
             )
         raw = byte_level_bpe(read_json_object(file, MAX_TOKENIZER_BYTES), file)
         entries = _added_tokens(raw, Path(path) / "tokenizer_config.json")

@@ -18,6 +18,7 @@ from qwen2vl_demo.checkpoint.load import load_model
 from qwen2vl_demo.errors import UserError
 from tests.checkpoint.greedy import edit
 from tests.checkpoint.tiny import write
+from tests.engine.broken_checkpoints import copy_of_nano
 
 
 def load(directory):
@@ -156,7 +157,8 @@ def test_a_repository_of_gguf_or_pickles_is_named(tmp_path, monkeypatch):
 
 def test_the_sentences_fit_on_the_command_line(tmp_path, capsys):
     """One line on standard error, whole."""
-    pickled(tmp_path)
-    assert cli.main(["ask", "--model", str(tmp_path), "Hi"]) == 2
+    directory = copy_of_nano(tmp_path / "nano")
+    (directory / "model.safetensors").rename(directory / "pytorch_model.bin")
+    assert cli.main(["ask", "--model", str(directory), "Hi"]) == 2
     error = capsys.readouterr().err
     assert "convert it" in error and " ... " not in error
