@@ -270,7 +270,7 @@ def test_spaces_is_imported_only_where_the_environment_says_zerogpu(monkeypatch:
     assert _zerogpu({}) is None
     monkeypatch.setitem(sys.modules, "spaces", None)  # not installed
     assert _zerogpu({"SPACES_ZERO_GPU": "false"}) is None
-    with pytest.raises(UserError, match="requirements.txt"):
+    with pytest.raises(UserError, match=r"requirements\.txt"):
         _zerogpu({"SPACES_ZERO_GPU": "1"})
 
 
