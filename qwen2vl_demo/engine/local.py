@@ -21,10 +21,10 @@ import torch
 from torch import Tensor
 
 from qwen2vl_demo.attention_trace import AttentionTrace, Word, query_places
-from qwen2vl_demo.checkpoint.find import find_checkpoint
+from qwen2vl_demo.checkpoint.find import find_checkpoint, find_preprocessing
 from qwen2vl_demo.checkpoint.load import load_model
 from qwen2vl_demo.checkpoint.placement import Placement, place
-from qwen2vl_demo.config import Qwen2VLConfig, read_json_object, shown
+from qwen2vl_demo.config import Qwen2VLConfig
 from qwen2vl_demo.decoding import Decoding
 from qwen2vl_demo.engine.answer_tokens import AnswerTokens, words_of
 from qwen2vl_demo.engine.attention import capture_attention, extend_prompt
@@ -40,6 +40,7 @@ from qwen2vl_demo.engine.sampling import Sampler
 from qwen2vl_demo.engine.vision_cache import VisionCache, encode_medium
 from qwen2vl_demo.errors import Cancelled, UserError
 from qwen2vl_demo.geometry import FACTOR
+from qwen2vl_demo.json_values import read_json_object, shown
 from qwen2vl_demo.lru_cache import CacheBudget
 from qwen2vl_demo.media import MediaLimits
 from qwen2vl_demo.memory import FreedMemory, cache_bytes
@@ -106,12 +107,18 @@ class LocalEngine:
         device: str = "auto",
         dtype: str = "auto",
         quantize: str = "none",
+        preprocessing: str | None = None,
         limits: MediaLimits | None = None,
         decoding: Decoding | None = None,
     ) -> LocalEngine:
-        """Loads "nano", a checkpoint directory or a hub id. Raises UserError if that is not possible."""
+        """Loads "nano", a checkpoint directory or a hub id. Raises UserError if that is not possible.
+
+        `preprocessing` names another checkpoint, whose tokenizer and image preprocessing are taken.
+        """
         directory = find_checkpoint(model)
-        processor = Processor.from_directory(directory, limits, decoding=decoding)
+        processor = Processor.from_directory(
+            directory, limits, decoding=decoding, preprocessing=find_preprocessing(preprocessing)
+        )
         placement = place(directory, device, dtype, quantize)
         with memory_errors("Choose a smaller model, or --dtype bfloat16."):
             weights = load_model(directory, device=placement.device, dtype=placement.dtype)
