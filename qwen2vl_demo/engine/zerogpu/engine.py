@@ -17,7 +17,7 @@ from dataclasses import replace
 import torch
 
 from qwen2vl_demo.attention_trace import AttentionTrace, Word
-from qwen2vl_demo.checkpoint.find import find_checkpoint
+from qwen2vl_demo.checkpoint.find import find_checkpoint, find_preprocessing
 from qwen2vl_demo.checkpoint.load import load_model
 from qwen2vl_demo.checkpoint.placement import MEMORY_SHARE, Placement
 from qwen2vl_demo.config import Qwen2VLConfig
@@ -97,14 +97,15 @@ class ZeroGpuEngine:
         *,
         device: str = "cuda",
         dtype: str = "auto",
+        preprocessing: str | None = None,
         limits: MediaLimits | None = None,
         decoding: Decoding | None = None,
     ) -> ZeroGpuEngine:
         """Loads "nano", a checkpoint directory or a hub id into the computer's memory. `device` is where the forked
-        processes run it. Raises UserError if that is not possible."""
+        processes run it, `preprocessing` as for `LocalEngine`. Raises UserError if that is not possible."""
         # In the thread that imported it, `spaces` has torch imitate a GPU: there even shapes are plain tuples.
         with ThreadPoolExecutor(1) as elsewhere:
-            return elsewhere.submit(cls._load, model, lend, device, dtype, limits, decoding).result()
+            return elsewhere.submit(cls._load, model, lend, device, dtype, preprocessing, limits, decoding).result()
 
     @classmethod
     def _load(
@@ -113,11 +114,14 @@ class ZeroGpuEngine:
         lend: Lend,
         device: str,
         dtype: str,
+        preprocessing: str | None,
         limits: MediaLimits | None,
         decoding: Decoding | None,
     ) -> ZeroGpuEngine:
         directory = find_checkpoint(model)
-        processor = Processor.from_directory(directory, limits, decoding=decoding)
+        processor = Processor.from_directory(
+            directory, limits, decoding=decoding, preprocessing=find_preprocessing(preprocessing)
+        )
         number = torch.bfloat16 if dtype == "auto" else getattr(torch, dtype)
         why = "bfloat16, as the released checkpoints are stored" if dtype == "auto" else f"{dtype} as asked for"
         with memory_errors("Choose a smaller model, or --dtype bfloat16."):

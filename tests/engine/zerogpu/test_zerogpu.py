@@ -4,6 +4,7 @@ as the engine that runs here, Stop, caches, loans, and nothing of CUDA in the pa
 from __future__ import annotations
 
 import asyncio
+import shutil
 import sys
 import threading
 import time
@@ -257,6 +258,13 @@ def test_the_process_of_the_page_never_initialises_cuda(
     card.total_memory = 2**20
     with pytest.raises(UserError, match="choose a smaller model"):
         factory.engine_of(Settings(model=str(checkpoint)), lend=lender.GPU)
+
+
+def test_the_tokenizer_may_be_another_checkpoints(checkpoint: Path, lender: Lender, tmp_path: Path) -> None:
+    bare = tmp_path / "bare"
+    shutil.copytree(checkpoint, bare, ignore=shutil.ignore_patterns("tokenizer*"))
+    settings = Settings(model=str(bare), processor=str(checkpoint))
+    assert factory.engine_of(settings, lend=lender.GPU).prepare(ASK, GREEDY)
 
 
 @pytest.mark.parametrize(
