@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -82,6 +83,12 @@ def test_the_wheel_holds_what_runs_and_nothing_else(wheel: Path) -> None:
         f"qwen2vl_demo-{qwen2vl_demo.__version__}.dist-info",
     }
     assert not [name for name in names if "/training/heads" in name or "/bench.json" in name or "screenshot" in name]
+
+
+def test_the_folder_of_examples_holds_what_the_cards_show_and_nothing_else() -> None:
+    cards = json.loads((resources.EXAMPLES / "examples.json").read_text("utf-8"))
+    shown = {file for card in cards for file in card["files"]}
+    assert {file.name for file in resources.EXAMPLES.iterdir()} == shown | {"examples.json"}
 
 
 def test_an_installed_package_answers_from_any_folder(wheel: Path, tmp_path: Path) -> None:

@@ -1,43 +1,57 @@
 """The model with the weights of a checkpoint.
 
-Loading is strict: a missing, an extra or a misshapen tensor is an error that names it.
+Loading is strict: a missing, an extra or a misshapen tensor is an error that names it. Weights are a stream of names
+and tensors, of which one is held at a time: what changes them on their way is a function from stream to stream.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from qwen2vl_demo.checkpoint.weight_files import canonical_name, check_tensors, open_weights, weight_files
-from qwen2vl_demo.config import Qwen2VLConfig
+from qwen2vl_demo.checkpoint.stored_tensors import check_tensors, stored_tensors
+from qwen2vl_demo.checkpoint.weight_files import checkpoint_config
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.memory import total_memory
 from qwen2vl_demo.model.qwen2vl import Qwen2VL
 
+Tensors = Iterator[tuple[str, Tensor]]  # canonical names and tensors as they are stored, on the CPU
+Change = Callable[[Tensors], Tensors]
+DeviceOf = Callable[[str], torch.device]  # the device of a tensor, by canonical name
 
-def load_model(directory: Path, *, device: torch.device, dtype: torch.dtype) -> Qwen2VL:
+
+def load_model(
+    directory: Path, *, device: torch.device | DeviceOf, dtype: torch.dtype, changes: Sequence[Change] = ()
+) -> Qwen2VL:
     """The model with the checkpoint's weights, in evaluation mode. Raises UserError for tensors that do not fit.
 
-    The model is created without storage and filled tensor by tensor, so that the weights are never held twice.
+    The model is created without storage and filled tensor by tensor, so that the weights are never held twice. Each of
+    `changes` gets the stream of tensors and returns one with the same names and shapes. `device` may differ from tensor
+    to tensor.
     """
-    config = Qwen2VLConfig.from_file(directory / "config.json")
+    config = checkpoint_config(directory)
     with torch.device("meta"):
         model = Qwen2VL(config)
     expected = {name: tensor.shape for name, tensor in model.state_dict().items()}
-    check_tensors(directory, expected, config.text.tie_word_embeddings)
+    stored = stored_tensors(directory)
+    check_tensors(directory, stored, expected, config.text.tie_word_embeddings)
+    device_of = _everywhere(device) if isinstance(device, torch.device) else device
     size, total = sum(shape.numel() for shape in expected.values()) * dtype.itemsize, total_memory()
-    if device.type == "cpu" and total is not None and size > total:
+    if device_of("model.embed_tokens.weight").type == "cpu" and total is not None and size > total:
         raise UserError(
             f"The weights in {directory} take {size / 2**30:.1f} GB as {str(dtype).removeprefix('torch.')}, and there "
             f"are {total / 2**30:.1f} GB of memory; choose a smaller model."
         )
-    state: dict[str, Tensor] = {}
-    for path in weight_files(directory):
-        with open_weights(path) as shard:
-            for key in shard.keys():  # noqa: SIM118 - a safe_open is no mapping
-                if (name := canonical_name(key)) in expected:
-                    state[name] = shard.get_tensor(key).to(device=device, dtype=dtype)
+    tensors: Tensors = ((name, tensor.read()) for name, tensor in stored.items() if name in expected)
+    for change in changes:
+        tensors = change(tensors)
+    state = {name: tensor.to(device=device_of(name), dtype=dtype) for name, tensor in tensors}
     model.load_state_dict(state, strict=True, assign=True)
     return model.requires_grad_(False).eval()
+
+
+def _everywhere(device: torch.device) -> DeviceOf:
+    return lambda name: device

@@ -8,29 +8,28 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 
-from qwen2vl_demo.config import read_json_object, shown
+from qwen2vl_demo.checkpoint.kinds import no_weights
+from qwen2vl_demo.config import Qwen2VLConfig
 from qwen2vl_demo.errors import UserError
+from qwen2vl_demo.json_values import read_json_object, shown
 
+SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 MAX_INDEX_BYTES = 16 * 2**20
 MAX_SHARDS = 1000
-FLOATS = ("F64", "F32", "F16", "BF16")  # types of weights, as safetensors calls them
-REPEATED = "lm_head.weight"  # some saves repeat the tied embedding
 
 
 def weight_files(directory: Path) -> list[Path]:
     """The checkpoint's safetensors files: all that the index names, or the single one. Raises UserError."""
-    index = directory / "model.safetensors.index.json"
+    index = directory / INDEX
     if index.exists():
-        weight_map = read_json_object(index, MAX_INDEX_BYTES).get("weight_map")
-        if not isinstance(weight_map, dict) or not all(isinstance(name, str) for name in weight_map.values()):
-            raise UserError(f"{index} cannot be read; take the file again from its source.")
+        weight_map = _weight_map(index)
         names = sorted(set(weight_map.values()))
         if len(names) > MAX_SHARDS:
             raise UserError(f"{index} names {len(names):,} weight files; take the file again from its source.")
@@ -44,12 +43,41 @@ def weight_files(directory: Path) -> list[Path]:
                 "download the checkpoint again."
             )
         return [directory / name for name in names]
-    single = directory / "model.safetensors"
+    single = directory / SINGLE
     if not single.is_file():
-        raise UserError(
-            f"{directory} holds no model.safetensors; point --model at a complete Qwen2-VL checkpoint directory."
-        )
+        raise no_weights(directory)
     return [single]
+
+
+def _weight_map(index: Path) -> dict[str, str]:
+    """The file of each tensor."""
+    weight_map = read_json_object(index, MAX_INDEX_BYTES).get("weight_map")
+    if not isinstance(weight_map, dict) or not all(isinstance(name, str) for name in weight_map.values()):
+        raise UserError(f"{index} cannot be read; take the file again from its source.")
+    return weight_map
+
+
+def checkpoint_config(directory: Path) -> Qwen2VLConfig:
+    """The configuration of the weights in a directory: config.json, but tied where they have no output layer.
+
+    Saves of tied models often say nothing of it, or the opposite. The weight files may still be missing, as before they
+    are downloaded. Raises UserError.
+    """
+    config = Qwen2VLConfig.from_file(directory / "config.json")
+    names = _tensor_names(directory)
+    if config.text.tie_word_embeddings or names is None or any("lm_head." in name for name in names):
+        return config
+    return replace(config, text=replace(config.text, tie_word_embeddings=True))
+
+
+def _tensor_names(directory: Path) -> list[str] | None:
+    """The names of all tensors; None where there are no weights."""
+    if (directory / INDEX).exists():
+        return list(_weight_map(directory / INDEX))
+    if not (directory / SINGLE).is_file():
+        return None
+    with open_weights(directory / SINGLE) as weights:
+        return list(weights.keys())
 
 
 def canonical_name(key: str) -> str:
@@ -69,37 +97,3 @@ def open_weights(path: Path) -> Iterator[Any]:
     except (SafetensorError, OSError) as broken:
         reason = str(broken)[:200]
         raise UserError(f"{path} is damaged ({reason}); download it again.") from None
-
-
-def check_tensors(directory: Path, expected: Mapping[str, torch.Size], tied: bool) -> None:
-    """Compares names, shapes and types in the headers of the weight files with what is `expected`, before any tensor
-    is read. Raises UserError."""
-    found: set[str] = set()
-    for path in weight_files(directory):
-        with open_weights(path) as shard:
-            for key in shard.keys():  # noqa: SIM118 - a safe_open is no mapping
-                name, tensor = canonical_name(key), shard.get_slice(key)
-                if name == REPEATED and tied:
-                    continue
-                if name not in expected:
-                    raise UserError(
-                        f"{directory} holds a tensor {name[:200]} that a Qwen2-VL of its config.json does not have."
-                    )
-                if name in found:
-                    raise UserError(f"{directory} holds {name} twice; download the checkpoint again.")
-                if (shape := tensor.get_shape()) != list(expected[name]):
-                    raise UserError(
-                        f"{directory}: {name} has the shape {shape} but config.json asks for "
-                        f"{list(expected[name])}; the weights and the config do not belong together."
-                    )
-                if (kind := tensor.get_dtype()) not in FLOATS:
-                    raise UserError(
-                        f"{directory}: {name} holds numbers of the type {kind}; choose a checkpoint with weights of "
-                        f"{', '.join(FLOATS)}."
-                    )
-                found.add(name)
-    if missing := sorted(expected.keys() - found):
-        raise UserError(
-            f"{directory} lacks {len(missing)} of {len(expected)} tensors, the first is {missing[0]}; "
-            "download the checkpoint again."
-        )

@@ -5,6 +5,8 @@ Axes: B batch, G key-value heads, L tokens, D head dimension.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -66,10 +68,11 @@ class KVCache:
         """This cache if it has room for `capacity` tokens, else a larger copy."""
         return self if capacity <= self.capacity else self.copy(self.length, capacity)
 
-    def first(self, capacity: int) -> KVCache:
-        """An empty cache that shares the memory of the first `capacity` slots of this one."""
+    def within(self, capacity: int) -> KVCache:
+        """An empty cache in the memory of this one, contiguous as every cache: the tokens of both do not correspond."""
         view = KVCache(self.config, 0, device=self.keys.device, dtype=self.keys.dtype, batch=self.keys.shape[1])
-        view.keys, view.values = self.keys[..., :capacity, :], self.values[..., :capacity, :]
+        shape = (*self.keys.shape[:3], capacity, self.keys.shape[4])
+        view.keys, view.values = (t.view(-1)[: math.prod(shape)].view(shape) for t in (self.keys, self.values))
         return view
 
     def copy(self, length: int, capacity: int) -> KVCache:

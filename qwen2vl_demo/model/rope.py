@@ -1,6 +1,7 @@
 """Rotary position embeddings: by row and column in the ViT, by t, h and w in the language model.
 
-Angles are always computed in float32; the rotated tensors keep their dtype.
+Angles are always float32; the rotated tensors keep their dtype. float64, which the ViT's angles are computed in before
+they are rounded, never reaches another device than the CPU: Apple's MPS has none.
 
 Axes: N patches, B batch, L tokens, D head dimension, P = D / 2 frequency pairs.
 """
@@ -11,21 +12,30 @@ import torch
 from torch import Tensor
 
 from qwen2vl_demo.geometry import band_axes, inverse_frequencies
+from qwen2vl_demo.yarn import Yarn
 
 VISION_THETA = 10_000.0  # the same in every released checkpoint, and not in their config.json
 
 
 def vision_angles(coordinates: Tensor, head_dim: int) -> Tensor:
-    """Angles of the ViT's 2D RoPE: half of the pairs rotate by the row, half by the column. (N, 2) -> (N, P)"""
-    frequencies = torch.from_numpy(inverse_frequencies(head_dim // 4, VISION_THETA)).to(coordinates.device)
+    """Angles of the ViT's 2D RoPE: half of the pairs rotate by the row, half by the column. (N, 2) -> (N, P)
+
+    On the CPU, where coordinates belong: they are multiplied as float64.
+    """
+    frequencies = torch.from_numpy(inverse_frequencies(head_dim // 4, VISION_THETA))  # float64
     return (coordinates[:, :, None] * frequencies).flatten(1).float()
 
 
 class MRoPE:
-    """Multimodal RoPE: each of the frequency pairs of a head belongs to one of t, h and w, in bands."""
+    """Multimodal RoPE: each of the frequency pairs of a head belongs to one of t, h and w, in bands.
 
-    def __init__(self, head_dim: int, theta: float, section: tuple[int, int, int]) -> None:
-        self.frequencies = torch.from_numpy(inverse_frequencies(head_dim // 2, theta)).float()  # (P,)
+    With YaRN, cos and sin of the angles are to be multiplied by `scale`.
+    """
+
+    def __init__(self, head_dim: int, theta: float, section: tuple[int, int, int], yarn: Yarn | None = None) -> None:
+        frequencies = (yarn.inverse_frequencies if yarn else inverse_frequencies)(head_dim // 2, theta)
+        self.frequencies = torch.from_numpy(frequencies).float()  # (P,)
+        self.scale = yarn.attention_factor if yarn else 1.0
         self.axes = torch.from_numpy(band_axes(section))  # (P,) which of t, h, w rotates the pair
 
     def __call__(self, position_ids: Tensor) -> Tensor:

@@ -115,7 +115,7 @@ async def _workers_killed(picture: Path) -> Report:
             for pid in workers:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-            changed = picture.with_name("again.png")
+            changed = folder / "again.png"
             changed.write_bytes(picture.read_bytes() + b"\n")  # other bytes, so that nothing is cached
             second = await visitor.ask(QUESTION, [await visitor.upload(changed)])
             report = {"workers": len(workers), "before": first, "after": second, "tracebacks": server.tracebacks()}
