@@ -36,6 +36,7 @@ def pick(tab: Tab, number: int) -> None:
     expect(words(tab).nth(number)).to_have_attribute("aria-pressed", "true")
     expect(part(tab, "numbers")).to_be_visible()
     expect(part(tab, "status")).to_be_empty()
+    tab.quiet()  # what was there before may still stand
 
 
 def bright(values: list[int] | None) -> list[int]:
