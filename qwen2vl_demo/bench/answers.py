@@ -16,6 +16,7 @@ import torch
 from qwen2vl_demo.bench import models
 from qwen2vl_demo.bench.measure import BenchRow, Series, alternate, seconds
 from qwen2vl_demo.engine.local import LocalEngine
+from qwen2vl_demo.model.quantised import quantised_copy
 from qwen2vl_demo.processing.messages import Image, Message, Text
 
 QUESTION = "What is in this picture? Name the shapes and their colours."
@@ -78,7 +79,7 @@ def decode(shape: str, device: torch.device, rounds: int) -> Iterator[BenchRow]:
     small = _same_as_transformers("small", device)
     model = models.random_model(shape, device, torch.bfloat16)
     plain, peer = models.engine_of(model), models.transformers_of(model)
-    narrow = models.engine_of(model, "int8")
+    narrow = models.engine_of(quantised_copy(model, "int8"))
     messages = [Message("user", "Name the shapes and their colours.")]
     inputs = models.peer_inputs(plain, messages)
     sides: list[Callable[[], float]] = [
@@ -157,7 +158,7 @@ def _same_as_transformers(shape: str, device: torch.device) -> str:
 
 @torch.inference_mode()
 def _logit_change(plain: LocalEngine, narrow: LocalEngine, messages: list[Message]) -> float:
-    """|int8 - full| / |full| of the logits after one token of an answer, with the same cache."""
+    """|int8 - full| / |full| of the logits after one token of an answer, the prompt included."""
     from qwen2vl_demo.engine.generate import prefill
     from qwen2vl_demo.engine.protocol import GenerationOptions
     from qwen2vl_demo.model.kv_cache import KVCache
@@ -167,7 +168,7 @@ def _logit_change(plain: LocalEngine, narrow: LocalEngine, messages: list[Messag
     ids, places = (torch.from_numpy(a).to(model.device) for a in (trace.input_ids, trace.position_ids))
     for engine in (plain, narrow):
         cache = KVCache(model.config.text, len(trace) + 1, device=model.device, dtype=model.dtype)
-        token = int(prefill(model, ids, None, places, cache, lambda: None).argmax())
+        token = int(prefill(engine.model, ids, None, places, cache, lambda: None).argmax())
         found.append(engine.decoder.step(token, cache.length + trace.rope_delta, cache).float())
     full, changed = found
     return float((changed - full).norm() / full.norm())

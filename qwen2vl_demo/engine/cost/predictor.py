@@ -24,6 +24,7 @@ from qwen2vl_demo.engine.vision_cache import PIECE_PATCHES
 from qwen2vl_demo.geometry import Grid
 from qwen2vl_demo.memory import free_memory
 from qwen2vl_demo.model.decoder import Decoder
+from qwen2vl_demo.model.quantised import held_bytes
 from qwen2vl_demo.model.qwen2vl import Qwen2VL
 from qwen2vl_demo.trace import PromptTrace
 
@@ -71,6 +72,7 @@ class CostPredictor:
     def __init__(self, model: Qwen2VL, decoder: Decoder) -> None:
         self._model, self._decoder, self.config = model, decoder, model.config
         self.itemsize = model.dtype.itemsize
+        self._held = held_bytes(model)
         self._speed: DeviceSpeed | None = None
         self._failed = False
         self._ratios: dict[str, deque[float]] = {}  # logs of measured / predicted, newest last
@@ -114,7 +116,7 @@ class CostPredictor:
             self.config.text, work.prompt_tokens - work.cached_tokens, work.cached_tokens, self.itemsize, PREFILL_CHUNK
         )
         return Memory(
-            weights=flops.parameters(self.config).total * self.itemsize + self._decoder.extra_bytes,
+            weights=self._held + self._decoder.extra_bytes,
             kv_cache=flops.kv_bytes(self.config.text, work.prompt_tokens + work.max_new_tokens, self.itemsize),
             activations=max(vision, text),
             free=free,
