@@ -91,6 +91,11 @@ class Settings:
         "nano (ships with this project), a checkpoint directory, a Hugging Face id, or none: look only, answer nothing",
         metavar="nano|DIR|HUB_ID|none",
     )
+    processor: str | None = _flag(
+        None,
+        "a directory or Hugging Face id with the tokenizer and the image preprocessing, where the model has none",
+        metavar="DIR|HUB_ID",
+    )
     device: str = _flag(
         "auto", "where it runs; auto takes the first of cuda, mps and cpu that is there", choices=DEVICES
     )
@@ -165,6 +170,11 @@ class Settings:
 
     def __post_init__(self) -> None:
         _check(bool(self.model.strip()), "model", "it is empty; give nano, a checkpoint directory or a Hugging Face id")
+        _check(
+            self.processor is None or self.model not in (NANO, NO_MODEL),
+            "processor",
+            f"it needs {flag_name('model')}, a checkpoint without a tokenizer, beside it",
+        )
         if self.engine_url is not None:
             _check(
                 _is_server_address(self.engine_url),

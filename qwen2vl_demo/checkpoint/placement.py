@@ -9,6 +9,7 @@ import torch
 
 from qwen2vl_demo.checkpoint.cpu_speed import bfloat16_gain, bfloat16_row_gain
 from qwen2vl_demo.checkpoint.quantised.formats import quantization_method
+from qwen2vl_demo.checkpoint.weight_files import checkpoint_config
 from qwen2vl_demo.config import Qwen2VLConfig, TextConfig
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.memory import free_memory
@@ -102,7 +103,7 @@ def decode_parameters(text: TextConfig) -> int:
 
 def _parameters(directory: Path) -> int:
     with torch.device("meta"):
-        return sum(p.numel() for p in Qwen2VL(Qwen2VLConfig.from_file(directory / "config.json")).parameters())
+        return sum(p.numel() for p in Qwen2VL(checkpoint_config(directory)).parameters())
 
 
 def _fits(size: int, free: int | None) -> bool:

@@ -67,7 +67,7 @@ def weight_bytes(model: Qwen2VL, dtype: torch.dtype, quantize: Quantization) -> 
 
 def held_bytes(model: Qwen2VL) -> int:
     """Bytes of all tensors of a model; those that several of its layers share count once."""
-    return sum({t.data_ptr(): t.nbytes for t in (*model.parameters(), *model.buffers())}.values())
+    return sum(tensor.nbytes for tensor in (*model.parameters(), *model.buffers()))
 
 
 def quantised_copy(model: Qwen2VL, quantize: Quantization) -> Qwen2VL:

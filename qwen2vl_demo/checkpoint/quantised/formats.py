@@ -10,8 +10,8 @@ from typing import Any
 
 from qwen2vl_demo.checkpoint.quantised import bitsandbytes, packed, scaled
 from qwen2vl_demo.checkpoint.stored_tensors import StoredTensor, StoredTensors
-from qwen2vl_demo.config import read_json_object, shown
 from qwen2vl_demo.errors import UserError
+from qwen2vl_demo.json_values import read_json_object, shown
 from qwen2vl_demo.model.quantised import Weight
 
 Format = Callable[[StoredTensors, dict[str, Any]], dict[str, StoredTensor]]
