@@ -16,6 +16,7 @@ import torch
 from qwen2vl_demo.bench import models
 from qwen2vl_demo.bench.measure import BenchRow, Series, alternate, seconds
 from qwen2vl_demo.engine.local import LocalEngine
+from qwen2vl_demo.model.quantised import quantised_copy
 from qwen2vl_demo.processing.messages import Image, Message, Text
 
 QUESTION = "What is in this picture? Name the shapes and their colours."
@@ -90,7 +91,7 @@ def decode(shape: str, device: torch.device, rounds: int, with_peer: bool = True
     """decode_bf16 and decode_int8, both against transformers in bfloat16."""
     compared = _same_as_transformers("small", device) if with_peer else "not compared"
     model = models.random_model(shape, device, torch.bfloat16)
-    plain, narrow = models.engine_of(model), models.engine_of(model, "int8")
+    plain, narrow = models.engine_of(model), models.engine_of(quantised_copy(model, "int8"))
     messages = [Message("user", "Name the shapes and their colours.")]
     sides: list[Callable[[], float]] = [
         lambda: models.our_rate(plain, messages, ANSWER_TOKENS),
@@ -179,7 +180,7 @@ def _same_as_transformers(shape: str, device: torch.device) -> str:
 
 @torch.inference_mode()
 def _logit_change(plain: LocalEngine, narrow: LocalEngine, messages: list[Message]) -> float:
-    """|int8 - full| / |full| of the logits after one token of an answer, with the same cache."""
+    """|int8 - full| / |full| of the logits after one token of an answer, the prompt included."""
     from qwen2vl_demo.engine.generate import prefill
     from qwen2vl_demo.engine.protocol import GenerationOptions
     from qwen2vl_demo.model.kv_cache import KVCache
@@ -189,7 +190,7 @@ def _logit_change(plain: LocalEngine, narrow: LocalEngine, messages: list[Messag
     ids, places = (torch.from_numpy(a).to(model.device) for a in (trace.input_ids, trace.position_ids))
     for engine in (plain, narrow):
         cache = KVCache(model.config.text, len(trace) + 1, device=model.device, dtype=model.dtype)
-        token = int(prefill(model, ids, None, places, cache, lambda: None).argmax())
+        token = int(prefill(engine.model, ids, None, places, cache, lambda: None).argmax())
         found.append(engine.decoder.step(token, cache.length + trace.rope_delta, cache).float())
     full, changed = found
     return float((changed - full).norm() / full.norm())

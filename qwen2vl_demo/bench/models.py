@@ -22,7 +22,6 @@ from qwen2vl_demo.checkpoint.placement import Placement
 from qwen2vl_demo.config import Qwen2VLConfig, TextConfig, VisionConfig
 from qwen2vl_demo.engine.local import LocalEngine
 from qwen2vl_demo.engine.protocol import GenerationOptions, Result
-from qwen2vl_demo.model.decoder import WeightKind
 from qwen2vl_demo.model.qwen2vl import Qwen2VL
 from qwen2vl_demo.processing.chat import ChatTemplate
 from qwen2vl_demo.processing.image import ImageConfig
@@ -80,12 +79,12 @@ def random_model(shape: str, device: torch.device, dtype: torch.dtype) -> Qwen2V
     return model.requires_grad_(False).eval()
 
 
-def engine_of(model: Qwen2VL, decode: WeightKind = "same") -> LocalEngine:
+def engine_of(model: Qwen2VL) -> LocalEngine:
     """Our engine with this model, nano's tokenizer and the released pixel limits; no token ends an answer."""
     processor = Processor(
         model.config, ImageConfig(), Tokenizer.from_directory(NANO), ChatTemplate.from_directory(NANO)
     )
-    placement = Placement(model.device, model.dtype, f"{model.device}; random weights", decode)
+    placement = Placement(model.device, model.dtype, f"{model.device}; random weights")
     return LocalEngine(model, processor, name="bench", placement=placement, end_tokens=frozenset())
 
 

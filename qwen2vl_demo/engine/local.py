@@ -28,6 +28,7 @@ from qwen2vl_demo.config import Qwen2VLConfig
 from qwen2vl_demo.decoding import Decoding
 from qwen2vl_demo.engine.answer_tokens import AnswerTokens, words_of
 from qwen2vl_demo.engine.attention import capture_attention, extend_prompt
+from qwen2vl_demo.engine.cost import flops
 from qwen2vl_demo.engine.cost.estimate import Estimate
 from qwen2vl_demo.engine.cost.predictor import CostPredictor, Workload
 from qwen2vl_demo.engine.cuda_graph import CudaGraphDecoder
@@ -47,6 +48,7 @@ from qwen2vl_demo.memory import FreedMemory, cache_bytes
 from qwen2vl_demo.model.decoder import Decoder
 from qwen2vl_demo.model.device import prefer_reliable_attention
 from qwen2vl_demo.model.kv_cache import KVCache
+from qwen2vl_demo.model.quantised import held_bytes
 from qwen2vl_demo.model.qwen2vl import Qwen2VL
 from qwen2vl_demo.processing.messages import Message
 from qwen2vl_demo.processing.processor import Processor, Prompt
@@ -124,7 +126,7 @@ class LocalEngine:
         )
         placement = place(directory, device, dtype, quantize)
         with memory_errors("Choose a smaller model, or --dtype bfloat16."):
-            weights = load_model(directory, device=placement.device, dtype=placement.dtype)
+            weights = load_model(directory, device=placement.device, dtype=placement.dtype, quantize=placement.quantize)
         end_tokens = read_end_tokens(directory, processor)
         return cls(weights, processor, name=model, placement=placement, end_tokens=end_tokens)
 
@@ -141,9 +143,10 @@ class LocalEngine:
 
     @property
     def description(self) -> str:
-        count = sum(p.numel() for p in self.model.parameters())
+        count = flops.parameters(self.config).total
         size = f"{count / 1e9:.1f} billion" if count >= 1e9 else f"{count / 1e6:.1f} million"
-        return f"{size} parameters on {self.placement.reason}"
+        held = held_bytes(self.model) + self.decoder.extra_bytes
+        return f"{size} parameters ({held / 1e9:.2g} GB of weights) on {self.placement.reason}"
 
     def forget(self, cache_salt: str) -> None:
         for cache in (self._prefixes, self._vision, self._answers, self.processor):

@@ -19,6 +19,7 @@ from qwen2vl_demo.engine.protocol import GenerationOptions
 from qwen2vl_demo.engine.result_builder import ResultBuilder
 from qwen2vl_demo.engine.sampling import Sampler, StaticSampler
 from qwen2vl_demo.model.decoder import Decoder
+from qwen2vl_demo.model.quantised import quantised_copy
 from qwen2vl_demo.processing.messages import Image, Message, Text
 
 GREEDY = GenerationOptions(max_new_tokens=30)
@@ -216,10 +217,12 @@ def test_a_memory_that_is_full_while_capturing_is_no_reason_not_to_start(pair, m
     assert quick._predictor.calibrate().token > 0
 
 
-def test_int8_decodes_in_graphs_with_the_same_narrow_weights(pair):
+@pytest.mark.parametrize("quantize", ["int8", "int4"])
+def test_quantised_models_decode_in_graphs(pair, quantize):
     plain, quick = pair
+    narrow = quantised_copy(quick.model, quantize)
     for engine in pair:
-        engine.decoder = Decoder(engine.model, "int8")
+        engine.model, engine.decoder = narrow, Decoder(narrow)
     quick._graphs = CudaGraphDecoder(quick.decoder, quick.model.config.text.vocab_size, capture=False)
     assert answer(quick, ask()).text == answer(plain, ask()).text
 

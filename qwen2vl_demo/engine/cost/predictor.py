@@ -25,6 +25,7 @@ from qwen2vl_demo.geometry import Grid
 from qwen2vl_demo.memory import free_memory
 from qwen2vl_demo.model.decoder import Decoder
 from qwen2vl_demo.model.device import free_bytes
+from qwen2vl_demo.model.quantised import held_bytes
 from qwen2vl_demo.model.qwen2vl import Qwen2VL
 from qwen2vl_demo.trace import PromptTrace
 
@@ -74,6 +75,7 @@ class CostPredictor:
         is no decoder either."""
         self._model, self._decoder, self.config = model, decoder, model.config
         self.itemsize = model.dtype.itemsize
+        self._held = held_bytes(model)
         self._speed = speed
         self._failed = False
         self._ratios: dict[str, deque[float]] = {}  # logs of measured / predicted, newest last
@@ -118,8 +120,7 @@ class CostPredictor:
             self.config.text, work.prompt_tokens - work.cached_tokens, work.cached_tokens, self.itemsize, PREFILL_CHUNK
         )
         return Memory(
-            weights=flops.parameters(self.config).total * self.itemsize
-            + (self._decoder.extra_bytes if self._decoder is not None else 0),
+            weights=self._held + (self._decoder.extra_bytes if self._decoder is not None else 0),
             kv_cache=flops.kv_bytes(self.config.text, work.prompt_tokens + work.max_new_tokens, self.itemsize),
             activations=max(vision, text),
             free=free,
