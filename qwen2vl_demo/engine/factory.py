@@ -81,7 +81,14 @@ def engine_of(settings: Settings, decoding: Decoding | None = None, lend: Lend |
         _check_zerogpu(settings)
         from qwen2vl_demo.engine.zerogpu.engine import ZeroGpuEngine
 
-        return ZeroGpuEngine.load(settings.model, lend, dtype=settings.dtype, limits=limits, decoding=decoding)
+        return ZeroGpuEngine.load(
+            settings.model,
+            lend,
+            dtype=settings.dtype,
+            preprocessing=settings.processor,
+            limits=limits,
+            decoding=decoding,
+        )
     return load_engine(
         settings.model,
         settings.device,
