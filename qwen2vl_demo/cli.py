@@ -1,5 +1,5 @@
-"""The command line: `ask` streams an answer, `inspect` shows how media are preprocessed without any weights, `bench`
-measures, `drill` attacks the page, `serve` starts it.
+"""The command line: `ask` streams an answer, `inspect` shows how media are preprocessed without any weights, `check`
+says whether a checkpoint runs here, `bench` measures, `drill` attacks the page, `serve` starts it.
 
 Only answers and JSON go to standard output. Status messages go to standard error, and only if that is a terminal. Exit
 statuses are in `console.py`.
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from qwen2vl_demo.trace import PromptTrace
 
 _MEDIA_FLAGS = (
-    "model", "min_pixels", "max_pixels", "fps", "max_frames", "max_file_mb", "max_image_mp", "max_pdf_pages"
+    "model", "processor", "min_pixels", "max_pixels", "fps", "max_frames", "max_file_mb", "max_image_mp",
+    "max_pdf_pages",
 )  # fmt: skip
 _ENGINE_FLAGS = ("device", "dtype", "quantize", "engine_url", "engine_model", "engine_key", "engine_timeout")
 _ANSWER_FLAGS = ("max_new_tokens", "temperature")
@@ -94,6 +95,16 @@ def _parser() -> argparse.ArgumentParser:
     output.add_argument("--html", type=Path, metavar="OUT", help="write a page that needs nothing but itself")
     inspect.set_defaults(run=_inspect)
 
+    check = commands.add_parser(
+        "check",
+        help="say what a checkpoint is, what it needs, and whether it runs here",
+        description="Says what a checkpoint is, how much memory it needs in each number format, and whether it runs on "
+        "this machine, without loading its weights. The status is 2, with one sentence, where it does not.",
+    )
+    check.add_argument("model", metavar="DIR|HUB_ID", help="a checkpoint directory or a Hugging Face id")
+    add_flags(check, ("processor", "device", "dtype", "quantize"))
+    check.set_defaults(run=_check)
+
     bench = commands.add_parser(
         "bench",
         help="measure beside transformers, on random weights",
@@ -104,6 +115,7 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--rounds", type=int, metavar="N", help="rounds of each row; 5, or 3 where a round is long")
     bench.add_argument("--shape", choices=("2b", "2b_quarter", "7b", "small"), default="2b", help="default 2b")
     bench.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where both sides run, default cpu")
+    bench.add_argument("--no-peer", action="store_true", help="time our side alone in the rows that generate text")
     bench.add_argument("--growth", action="store_true", help="how cost grows with pixels, pictures, turns and frames")
     bench.add_argument("--files", action="store_true", help="read a corpus of real-world files as uploads are read")
     bench.add_argument("--hostile", action="store_true", help="the same with files that were made to do harm")
@@ -137,6 +149,16 @@ def _serve(given: argparse.Namespace) -> int:
     from qwen2vl_demo.serve import serve
 
     serve(Settings.from_namespace(given))
+    return 0
+
+
+def _check(given: argparse.Namespace) -> int:
+    settings = Settings.from_namespace(given)
+    if settings.model == NO_MODEL:
+        raise UserError("There is nothing to check; give a checkpoint directory or a Hugging Face id.")
+    from qwen2vl_demo.engine.check import check
+
+    check(settings, console.write)
     return 0
 
 
@@ -256,7 +278,7 @@ def _inspect(given: argparse.Namespace) -> int:
     from qwen2vl_demo.engine.factory import options_of
     from qwen2vl_demo.engine.processors import processor_for
 
-    processor = processor_for(settings.model, limits)
+    processor = processor_for(settings.model, limits, preprocessing=settings.processor)
     messages = _with_pages(messages, given, limits)
     prompt = processor.process(messages, options_of(settings).media, thumbnails=given.html is not None)
     if given.json:

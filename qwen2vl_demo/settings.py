@@ -21,7 +21,7 @@ from qwen2vl_demo.version import __version__
 PREFIX = "QWEN2VL_"
 DEVICES = ("auto", "cuda", "mps", "cpu")
 DTYPES = ("auto", "bfloat16", "float32")
-QUANTIZE = ("none", "int8")
+QUANTIZE = ("none", "int8", "int4")
 NANO = "nano"  # the checkpoint in assets/nano
 NO_MODEL = "none"  # prompts are prepared, but not answered
 
@@ -91,13 +91,18 @@ class Settings:
         "nano (ships with this project), a checkpoint directory, a Hugging Face id, or none: look only, answer nothing",
         metavar="nano|DIR|HUB_ID|none",
     )
+    processor: str | None = _flag(
+        None,
+        "a directory or Hugging Face id with the tokenizer and the image preprocessing, where the model has none",
+        metavar="DIR|HUB_ID",
+    )
     device: str = _flag(
         "auto", "where it runs; auto takes the first of cuda, mps and cpu that is there", choices=DEVICES
     )
     dtype: str = _flag("auto", "the numbers it runs in; auto takes what is fast on the device", choices=DTYPES)
     quantize: str = _flag(
         "none",
-        "int8 writes answers with weights of 8 bits: faster with large models, not quite the same",
+        "int8 or int4 hold the weights in 8 or 4 bits, half or a third of the memory, at some loss of accuracy",
         choices=QUANTIZE,
     )
 
@@ -165,6 +170,11 @@ class Settings:
 
     def __post_init__(self) -> None:
         _check(bool(self.model.strip()), "model", "it is empty; give nano, a checkpoint directory or a Hugging Face id")
+        _check(
+            self.processor is None or self.model not in (NANO, NO_MODEL),
+            "processor",
+            f"it needs {flag_name('model')}, a checkpoint without a tokenizer, beside it",
+        )
         if self.engine_url is not None:
             _check(
                 _is_server_address(self.engine_url),

@@ -28,6 +28,7 @@ def test_every_flag_and_every_variable_sets_its_field() -> None:
     """The values differ from the defaults, so that a field that is not connected is found."""
     wanted = {
         "model": ("some/dir", "some/dir"),
+        "processor": ("other/dir", "other/dir"),
         "device": ("cpu", "cpu"),
         "dtype": ("float32", "float32"),
         "quantize": ("int8", "int8"),
@@ -87,7 +88,7 @@ def test_credentials_split_at_the_first_colon_only() -> None:
     [
         (["--device", "tpu"], {}, ["--device", "tpu", "cuda"]),
         (["--dtype", "float16"], {}, ["--dtype", "bfloat16"]),
-        ([], {"QWEN2VL_QUANTIZE": "int4"}, ["QWEN2VL_QUANTIZE", "int8"]),
+        ([], {"QWEN2VL_QUANTIZE": "int2"}, ["QWEN2VL_QUANTIZE", "int8", "int4"]),
         ([], {"QWEN2VL_DEVICE": "gpu"}, ["QWEN2VL_DEVICE", "gpu"]),
         (["--port", "x"], {}, ["--port", "whole number"]),
         (["--port", "70000"], {}, ["--port", "65535"]),
@@ -110,6 +111,8 @@ def test_credentials_split_at_the_first_colon_only() -> None:
         (["--engine-url", "http://a", "--engine-timeout", "0"], {}, ["--engine-timeout"]),
         (["--auth", "ann"], {}, ["--auth", "colon"]),
         (["--model", " "], {}, ["--model"]),
+        (["--processor", "x"], {}, ["--processor", "--model"]),
+        (["--processor", "x", "--model", "none"], {}, ["--processor", "--model"]),
         (["--mdel", "nano"], {}, ["--mdel", "--help"]),
         (["--mod", "nano"], {}, ["--mod"]),  # no abbreviations: a new flag must not change what an old line means
         (["--port"], {}, ["--port"]),

@@ -6,10 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from qwen2vl_demo.checkpoint.kinds import unknown_tensor
 from qwen2vl_demo.checkpoint.weight_files import canonical_name, open_weights, weight_files
 from qwen2vl_demo.errors import UserError
 
@@ -20,7 +22,7 @@ class StoredTensor:
 
     shape: tuple[int, ...]
     kind: str  # the type of its numbers, as safetensors calls it: "BF16"
-    read: Callable[[], Tensor]
+    read: Callable[[], Any]  # a Tensor, or the codes of one that stays in 4 bits
 
 
 FLOATS = ("F64", "F32", "F16", "BF16")  # types of weights, as safetensors calls them
@@ -54,9 +56,7 @@ def check_tensors(directory: Path, stored: StoredTensors, expected: Mapping[str,
         if name == REPEATED and tied:
             continue
         if name not in expected:
-            raise UserError(
-                f"{directory} holds a tensor {name[:200]} that a Qwen2-VL of its config.json does not have."
-            )
+            raise unknown_tensor(directory, name)
         if tensor.shape != tuple(expected[name]):
             raise UserError(
                 f"{directory}: {name} has the shape {list(tensor.shape)} but config.json asks for "

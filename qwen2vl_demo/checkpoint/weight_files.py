@@ -9,25 +9,29 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
-from qwen2vl_demo.config import read_json_object, shown
+from qwen2vl_demo.checkpoint.kinds import no_weights
+from qwen2vl_demo.config import Qwen2VLConfig
 from qwen2vl_demo.errors import UserError
+from qwen2vl_demo.json_values import read_json_object, shown
 
+HEAD, EMBEDDING = "lm_head.weight", "model.embed_tokens.weight"
+ROWS = 4096  # of two matrices that are compared at a time
+SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 MAX_INDEX_BYTES = 16 * 2**20
 MAX_SHARDS = 1000
 
 
 def weight_files(directory: Path) -> list[Path]:
     """The checkpoint's safetensors files: all that the index names, or the single one. Raises UserError."""
-    index = directory / "model.safetensors.index.json"
+    index = directory / INDEX
     if index.exists():
-        weight_map = read_json_object(index, MAX_INDEX_BYTES).get("weight_map")
-        if not isinstance(weight_map, dict) or not all(isinstance(name, str) for name in weight_map.values()):
-            raise UserError(f"{index} cannot be read; take the file again from its source.")
+        weight_map = _weight_map(index)
         names = sorted(set(weight_map.values()))
         if len(names) > MAX_SHARDS:
             raise UserError(f"{index} names {len(names):,} weight files; take the file again from its source.")
@@ -41,12 +45,59 @@ def weight_files(directory: Path) -> list[Path]:
                 "download the checkpoint again."
             )
         return [directory / name for name in names]
-    single = directory / "model.safetensors"
+    single = directory / SINGLE
     if not single.is_file():
-        raise UserError(
-            f"{directory} holds no model.safetensors; point --model at a complete Qwen2-VL checkpoint directory."
-        )
+        raise no_weights(directory)
     return [single]
+
+
+def _weight_map(index: Path) -> dict[str, str]:
+    """The file of each tensor."""
+    weight_map = read_json_object(index, MAX_INDEX_BYTES).get("weight_map")
+    if not isinstance(weight_map, dict) or not all(isinstance(name, str) for name in weight_map.values()):
+        raise UserError(f"{index} cannot be read; take the file again from its source.")
+    return weight_map
+
+
+def checkpoint_config(directory: Path) -> Qwen2VLConfig:
+    """The configuration of the weights in a directory: config.json, but with the embedding as the output layer exactly
+    where the weights have no other one, as in transformers.
+
+    Saves of tied models often say nothing of it, or the opposite, and some repeat the embedding. The weight files may
+    still be missing, as before they are downloaded. Raises UserError.
+    """
+    config = Qwen2VLConfig.from_file(directory / "config.json")
+    files = _files_of_tensors(directory)
+    if files is None:
+        return config
+    tied = config.text.tie_word_embeddings
+    if HEAD in files and EMBEDDING in files and tied:
+        tied = _are_equal(files[HEAD], files[EMBEDDING])
+    elif not any("lm_head." in name for name in files):
+        tied = True
+    return replace(config, text=replace(config.text, tie_word_embeddings=tied))
+
+
+def _files_of_tensors(directory: Path) -> dict[str, tuple[Path, str]] | None:
+    """The file and the key of each tensor, by its canonical name; None where there are no weights."""
+    if (directory / INDEX).exists():
+        return {canonical_name(key): (directory / name, key) for key, name in _weight_map(directory / INDEX).items()}
+    if not (directory / SINGLE).is_file():
+        return None
+    with open_weights(directory / SINGLE) as weights:
+        return {canonical_name(key): (directory / SINGLE, key) for key in weights.keys()}  # noqa: SIM118
+
+
+def _are_equal(one: tuple[Path, str], other: tuple[Path, str]) -> bool:
+    """Whether two matrices hold the same numbers, reading some rows at a time; also where a file is not there yet."""
+    if not one[0].is_file() or not other[0].is_file():
+        return True
+    with open_weights(one[0]) as first, open_weights(other[0]) as second:
+        a, b = first.get_slice(one[1]), second.get_slice(other[1])
+        if a.get_shape() != b.get_shape() or a.get_dtype() != b.get_dtype():
+            return False
+        rows = range(0, (a.get_shape() or [0])[0], ROWS)
+        return all(bool((a[row : row + ROWS] == b[row : row + ROWS]).all()) for row in rows)
 
 
 def canonical_name(key: str) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Generator, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
 from functools import partial
 from itertools import takewhile
@@ -20,14 +20,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from qwen2vl_demo.attention_trace import AttentionTrace, Word, query_places, split_words
-from qwen2vl_demo.checkpoint.find import find_checkpoint
+from qwen2vl_demo.attention_trace import AttentionTrace, Word, query_places
+from qwen2vl_demo.checkpoint.find import find_checkpoint, find_preprocessing
 from qwen2vl_demo.checkpoint.load import load_model
 from qwen2vl_demo.checkpoint.placement import Placement, place
-from qwen2vl_demo.config import Qwen2VLConfig, read_json_object, shown
+from qwen2vl_demo.config import Qwen2VLConfig
 from qwen2vl_demo.decoding import Decoding
-from qwen2vl_demo.engine.answer_tokens import AnswerTokens
+from qwen2vl_demo.engine.answer_tokens import AnswerTokens, words_of
 from qwen2vl_demo.engine.attention import capture_attention, extend_prompt
+from qwen2vl_demo.engine.cost import flops
 from qwen2vl_demo.engine.cost.estimate import Estimate
 from qwen2vl_demo.engine.cost.predictor import CostPredictor, Workload
 from qwen2vl_demo.engine.cuda_graph import CudaGraphDecoder
@@ -40,13 +41,15 @@ from qwen2vl_demo.engine.sampling import Sampler
 from qwen2vl_demo.engine.vision_cache import VisionCache, encode_medium
 from qwen2vl_demo.errors import Cancelled, UserError
 from qwen2vl_demo.geometry import FACTOR
+from qwen2vl_demo.json_values import read_json_object, shown
 from qwen2vl_demo.lru_cache import CacheBudget
 from qwen2vl_demo.media import MediaLimits
 from qwen2vl_demo.memory import FreedMemory, cache_bytes
 from qwen2vl_demo.model.decoder import Decoder
+from qwen2vl_demo.model.device import prefer_reliable_attention
 from qwen2vl_demo.model.kv_cache import KVCache
+from qwen2vl_demo.model.quantised import held_bytes
 from qwen2vl_demo.model.qwen2vl import Qwen2VL
-from qwen2vl_demo.processing.chat import answer_ids
 from qwen2vl_demo.processing.messages import Message
 from qwen2vl_demo.processing.processor import Processor, Prompt
 from qwen2vl_demo.processing.tokenizer import StreamDecoder
@@ -62,8 +65,18 @@ class LocalEngine:
     abilities = Abilities()
 
     def __init__(
-        self, model: Qwen2VL, processor: Processor, *, name: str, placement: Placement, end_tokens: frozenset[int]
+        self,
+        model: Qwen2VL,
+        processor: Processor,
+        *,
+        name: str,
+        placement: Placement,
+        end_tokens: frozenset[int],
+        capture: bool = True,
+        answers: AnswerTokens | None = None,
     ) -> None:
+        """Without `capture` no CUDA graphs are made: a process of a few seconds would not get their time back.
+        `answers` is where the tokens of answers are kept, by default the engine's own."""
         self.model = model
         self.processor = processor
         self.name = name
@@ -72,13 +85,15 @@ class LocalEngine:
         self.decoder = Decoder(model, placement.decode)
         # On a GPU launching the kernels of a step would be the bottleneck.
         on_gpu = model.device.type == "cuda"
-        self._graphs = CudaGraphDecoder(self.decoder, model.config.text.vocab_size) if on_gpu else None
+        if on_gpu:
+            prefer_reliable_attention()
+        self._graphs = CudaGraphDecoder(self.decoder, model.config.text.vocab_size) if on_gpu and capture else None
         self.queue = RequestQueue()
         on_device = processor.budget
         if on_gpu:
             on_device = CacheBudget(cache_bytes(torch.cuda.get_device_properties(model.device).total_memory))
         self._vision, self._prefixes = VisionCache(on_device), PrefixCache(on_device)
-        self._answers = AnswerTokens()
+        self._answers = answers if answers is not None else AnswerTokens()
         self._freed = FreedMemory()
         self._predictor = CostPredictor(model, self.decoder)
         config = model.config
@@ -97,16 +112,23 @@ class LocalEngine:
         device: str = "auto",
         dtype: str = "auto",
         quantize: str = "none",
+        preprocessing: str | None = None,
         limits: MediaLimits | None = None,
         decoding: Decoding | None = None,
     ) -> LocalEngine:
-        """Loads "nano", a checkpoint directory or a hub id. Raises UserError if that is not possible."""
+        """Loads "nano", a checkpoint directory or a hub id. Raises UserError if that is not possible.
+
+        `preprocessing` names another checkpoint, whose tokenizer and image preprocessing are taken.
+        """
         directory = find_checkpoint(model)
-        processor = Processor.from_directory(directory, limits, decoding=decoding)
+        processor = Processor.from_directory(
+            directory, limits, decoding=decoding, preprocessing=find_preprocessing(preprocessing)
+        )
         placement = place(directory, device, dtype, quantize)
         with memory_errors("Choose a smaller model, or --dtype bfloat16."):
-            weights = load_model(directory, device=placement.device, dtype=placement.dtype)
-        return cls(weights, processor, name=model, placement=placement, end_tokens=_end_tokens(directory, processor))
+            weights = load_model(directory, device=placement.device, dtype=placement.dtype, quantize=placement.quantize)
+        end_tokens = read_end_tokens(directory, processor)
+        return cls(weights, processor, name=model, placement=placement, end_tokens=end_tokens)
 
     @property
     def config(self) -> Qwen2VLConfig:
@@ -121,9 +143,10 @@ class LocalEngine:
 
     @property
     def description(self) -> str:
-        count = sum(p.numel() for p in self.model.parameters())
+        count = flops.parameters(self.config).total
         size = f"{count / 1e9:.1f} billion" if count >= 1e9 else f"{count / 1e6:.1f} million"
-        return f"{size} parameters on {self.placement.reason}"
+        held = held_bytes(self.model) + self.decoder.extra_bytes
+        return f"{size} parameters ({held / 1e9:.2g} GB of weights) on {self.placement.reason}"
 
     def forget(self, cache_salt: str) -> None:
         for cache in (self._prefixes, self._vision, self._answers, self.processor):
@@ -139,8 +162,14 @@ class LocalEngine:
         return self._process(messages, options, cancel, thumbnails=True)
 
     def warm_up(self) -> None:
-        """Measures how fast the device is, about a tenth of a second, once."""
-        self._predictor.calibrate()
+        """Captures the decoding step on a GPU, and measures how fast the device is, about a tenth of a second, once."""
+        token = None
+        if self._graphs is not None and not self._predictor.ready:
+            with self.queue.join() as ticket:  # no answer runs meanwhile
+                ticket.wait(None)
+                with ticket.hold(), suppress(UserError), memory_errors(OUT_OF_MEMORY, self._clear_caches):
+                    token = self._graphs.warm_up(self.model.device, self.model.dtype)
+        self._predictor.calibrate(token)
 
     def estimate(self, trace: PromptTrace, options: GenerationOptions) -> Estimate:
         return self._predictor.estimate(
@@ -177,8 +206,13 @@ class LocalEngine:
             self._freed.give_back_soon()
         yield Chunk(result=answer.result())
 
+    def sampled(self, trace: PromptTrace, answer: str) -> np.ndarray | None:
+        """The ids (A,) that were sampled for an answer to a prompt; None where they are not kept."""
+        return self._answers.get(prompt_key(trace), answer)
+
     def answer_words(self, trace: PromptTrace, answer: str) -> tuple[Word, ...]:
-        return self._words(self._tokens_of(prompt_key(trace), answer)[0])
+        tokenizer = self.processor.tokenizer
+        return words_of(self._answers.ids(prompt_key(trace), answer, tokenizer)[0], tokenizer)
 
     def word_attention(
         self,
@@ -191,8 +225,8 @@ class LocalEngine:
     ) -> AttentionTrace | None:
         check_cancelled = _cancellation(cancel)
         key = prompt_key(prompt.trace)
-        ids, exact = self._tokens_of(key, answer)
-        words = self._words(ids)
+        ids, exact = self._answers.ids(key, answer, self.processor.tokenizer)
+        words = words_of(ids, self.processor.tokenizer)
         if not 0 <= word < len(words):
             raise UserError(f"The answer has {len(words)} words; choose one of them.")
         sequence, queries = extend_prompt(prompt, ids[:-1]), query_places(len(prompt.trace), words[word])
@@ -203,9 +237,7 @@ class LocalEngine:
                 stack.enter_context(ticket.hold())
                 started = time.perf_counter()
                 with memory_errors(OUT_OF_MEMORY, self._clear_caches):
-                    sequence_key = key.followed_by(ids[:-1])
-                    cache, computed = self._cache_before(sequence, sequence_key, queries.start, check_cancelled)
-                    weights = capture_attention(self.model, sequence, queries, cache, check_cancelled)
+                    weights, computed = self._attention(sequence, key.followed_by(ids[:-1]), queries, check_cancelled)
                 seconds = time.perf_counter() - started
         except Cancelled:
             return None
@@ -214,14 +246,12 @@ class LocalEngine:
             prompt.trace, ids, tokens, words[word], weights, seconds, computed + len(queries), exact_tokens=exact
         )
 
-    def _tokens_of(self, key: PromptKey, answer: str) -> tuple[np.ndarray, bool]:
-        """The ids of an answer: those that were sampled, or (False) those that its text is tokenized into."""
-        sampled = self._answers.get(key, answer)
-        return (answer_ids(answer, self.processor.tokenizer), False) if sampled is None else (sampled, True)
-
-    def _words(self, ids: np.ndarray) -> tuple[Word, ...]:
-        tokenizer = self.processor.tokenizer
-        return split_words([b"" if tokenizer.hides(i) else tokenizer.token_bytes(i) for i in ids.tolist()])
+    def _attention(
+        self, sequence: Prompt, key: PromptKey, queries: range, check_cancelled: Callable[[], None]
+    ) -> tuple[np.ndarray, int]:
+        """The attention of some tokens of a sequence, and how many tokens before them were computed for it."""
+        cache, computed = self._cache_before(sequence, key, queries.start, check_cancelled)
+        return capture_attention(self.model, sequence, queries, cache, check_cancelled), computed
 
     def _cache_before(
         self, sequence: Prompt, key: PromptKey, length: int, check_cancelled: Callable[[], None]
@@ -274,7 +304,7 @@ class LocalEngine:
             logits = yield from self._prefill(prompt, cache, answer, check_cancelled)
             sampler = Sampler(options, torch.from_numpy(trace.input_ids).to(model.device), self._never)
             decoder = StreamDecoder(self.processor.tokenizer)
-            with closing(self._tokens(sampler, logits, trace.rope_delta, cache, max_tokens)) as tokens:
+            with closing(self.tokens(sampler, logits, trace.rope_delta, cache, max_tokens)) as tokens:
                 for token in takewhile(lambda token: token not in self.end_tokens, tokens):
                     answer.new_tokens += 1
                     ids.append(token)
@@ -290,10 +320,10 @@ class LocalEngine:
             sampled = np.array(ids, dtype=np.int64)
             self._prefixes.put(key.followed_by(sampled), cache)
             self._answers.put(key, answer.text, sampled)
-        answer.end_phase("decode")
+        answer.end_phase("decode", self.model.device)
         self._predictor.observe(workload, answer.result().timings, answer.new_tokens)
 
-    def _tokens(
+    def tokens(
         self, sampler: Sampler, logits: Tensor, rope_delta: int, cache: KVCache, max_tokens: int
     ) -> Generator[int, None, None]:
         """Yields the tokens of an answer; take at most `max_tokens`, and close it before using the cache."""
@@ -327,12 +357,12 @@ class LocalEngine:
                 tokens = encode_medium(self.model, medium, self.processor.image, check_cancelled)
                 self._vision.put(trace.cache_salt, medium, tokens)
             vision.append(tokens[max(0, cached_tokens - start) :])  # a cancelled prefill may end inside a picture
-        answer.end_phase("encode")
+        answer.end_phase("encode", self.model.device)
         yield Chunk(status=_reading(len(trace) - cached_tokens))
         ids = torch.from_numpy(trace.input_ids[cached_tokens:]).to(self.model.device)
         positions = torch.from_numpy(trace.position_ids[:, cached_tokens:]).to(self.model.device)
         logits = prefill(self.model, ids, torch.cat(vision) if vision else None, positions, cache, check_cancelled)
-        answer.end_phase("prefill")
+        answer.end_phase("prefill", self.model.device)
         return logits
 
     def _clear_caches(self) -> None:
@@ -362,7 +392,7 @@ def _encoding(index: int, count: int, kind: str) -> str:
     return f"Encoding {what}" if count == 1 else f"Encoding {what[4:]} {index + 1} of {count}"
 
 
-def _end_tokens(directory: Path, processor: Processor) -> frozenset[int]:
+def read_end_tokens(directory: Path, processor: Processor) -> frozenset[int]:
     """The ids that end an answer: <|im_end|>, and those in the checkpoint's generation_config.json, if it has one.
 
     Raises UserError for a file that is broken.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from qwen2vl_demo.checkpoint.find import find_checkpoint
+from qwen2vl_demo.checkpoint.find import find_checkpoint, find_preprocessing
 from qwen2vl_demo.decoding import Decoding
 from qwen2vl_demo.geometry import MAX_PIXELS, MIN_PIXELS
 from qwen2vl_demo.media import MediaLimits
@@ -33,8 +33,20 @@ def reference_processor(limits: MediaLimits | None = None, decoding: Decoding | 
     )
 
 
-def processor_for(model: str, limits: MediaLimits | None = None, decoding: Decoding | None = None) -> Processor:
-    """The processor of "nano", a checkpoint directory or a hub id; for "none" the reference processor."""
+def processor_for(
+    model: str,
+    limits: MediaLimits | None = None,
+    decoding: Decoding | None = None,
+    *,
+    preprocessing: str | None = None,
+) -> Processor:
+    """The processor of "nano", a checkpoint directory or a hub id; for "none" the reference processor.
+
+    `preprocessing` is the directory or hub id of another checkpoint, whose tokenizer and image preprocessing are taken.
+    """
     if model == "none":
         return reference_processor(limits, decoding)
-    return Processor.from_directory(find_checkpoint(model, weights=False), limits, decoding=decoding)
+    directory = find_checkpoint(model, weights=False)
+    return Processor.from_directory(
+        directory, limits, decoding=decoding, preprocessing=find_preprocessing(preprocessing)
+    )
