@@ -21,7 +21,7 @@ from qwen2vl_demo.version import __version__
 PREFIX = "QWEN2VL_"
 DEVICES = ("auto", "cuda", "mps", "cpu")
 DTYPES = ("auto", "bfloat16", "float32")
-QUANTIZE = ("none", "int8")
+QUANTIZE = ("none", "int8", "int4")
 NANO = "nano"  # the checkpoint in assets/nano
 NO_MODEL = "none"  # prompts are prepared, but not answered
 
@@ -102,7 +102,7 @@ class Settings:
     dtype: str = _flag("auto", "the numbers it runs in; auto takes what is fast on the device", choices=DTYPES)
     quantize: str = _flag(
         "none",
-        "int8 writes answers with weights of 8 bits: faster with large models, not quite the same",
+        "int8 or int4 hold the weights in 8 or 4 bits, half or a third of the memory, at some loss of accuracy",
         choices=QUANTIZE,
     )
 

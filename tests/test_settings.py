@@ -88,7 +88,7 @@ def test_credentials_split_at_the_first_colon_only() -> None:
     [
         (["--device", "tpu"], {}, ["--device", "tpu", "cuda"]),
         (["--dtype", "float16"], {}, ["--dtype", "bfloat16"]),
-        ([], {"QWEN2VL_QUANTIZE": "int4"}, ["QWEN2VL_QUANTIZE", "int8"]),
+        ([], {"QWEN2VL_QUANTIZE": "int2"}, ["QWEN2VL_QUANTIZE", "int8", "int4"]),
         ([], {"QWEN2VL_DEVICE": "gpu"}, ["QWEN2VL_DEVICE", "gpu"]),
         (["--port", "x"], {}, ["--port", "whole number"]),
         (["--port", "70000"], {}, ["--port", "65535"]),

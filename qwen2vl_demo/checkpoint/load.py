@@ -12,10 +12,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from qwen2vl_demo.checkpoint.quantised.formats import dequantised
 from qwen2vl_demo.checkpoint.stored_tensors import check_tensors, stored_tensors
 from qwen2vl_demo.checkpoint.weight_files import checkpoint_config
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.memory import total_memory
+from qwen2vl_demo.model.int4 import GroupedCodes
+from qwen2vl_demo.model.quantised import Quantization, Weight, put_weight, weight_bytes
 from qwen2vl_demo.model.qwen2vl import Qwen2VL
 
 Tensors = Iterator[tuple[str, Tensor]]  # canonical names and tensors as they are stored, on the CPU
@@ -24,33 +27,47 @@ DeviceOf = Callable[[str], torch.device]  # the device of a tensor, by canonical
 
 
 def load_model(
-    directory: Path, *, device: torch.device | DeviceOf, dtype: torch.dtype, changes: Sequence[Change] = ()
+    directory: Path,
+    *,
+    device: torch.device | DeviceOf,
+    dtype: torch.dtype,
+    quantize: Quantization = "none",
+    changes: Sequence[Change] = (),
 ) -> Qwen2VL:
     """The model with the checkpoint's weights, in evaluation mode. Raises UserError for tensors that do not fit.
 
-    The model is created without storage and filled tensor by tensor, so that the weights are never held twice. Each of
-    `changes` gets the stream of tensors and returns one with the same names and shapes. `device` may differ from tensor
-    to tensor.
+    The model is created without storage and filled tensor by tensor, each quantised at once, so that the most memory is
+    that of the model and of one layer. Each of `changes` gets the stream of tensors and returns one with the same names
+    and shapes. `device` may differ from tensor to tensor.
     """
     config = checkpoint_config(directory)
     with torch.device("meta"):
         model = Qwen2VL(config)
     expected = {name: tensor.shape for name, tensor in model.state_dict().items()}
-    stored = stored_tensors(directory)
+    stored = dequantised(directory, stored_tensors(directory))
     check_tensors(directory, stored, expected, config.text.tie_word_embeddings)
     device_of = _everywhere(device) if isinstance(device, torch.device) else device
-    size, total = sum(shape.numel() for shape in expected.values()) * dtype.itemsize, total_memory()
+    size, total = weight_bytes(model, dtype, quantize), total_memory()
     if device_of("model.embed_tokens.weight").type == "cpu" and total is not None and size > total:
+        kind = str(dtype).removeprefix("torch.") if quantize == "none" else quantize
         raise UserError(
-            f"The weights in {directory} take {size / 2**30:.1f} GB as {str(dtype).removeprefix('torch.')}, and there "
+            f"The weights in {directory} take {size / 2**30:.1f} GB as {kind}, and there "
             f"are {total / 2**30:.1f} GB of memory; choose a smaller model."
         )
-    tensors: Tensors = ((name, tensor.read()) for name, tensor in stored.items() if name in expected)
+    weights: Iterator[tuple[str, Weight]] = ((name, stored[name].read()) for name in stored if name in expected)
     for change in changes:
-        tensors = change(tensors)
-    state = {name: tensor.to(device=device_of(name), dtype=dtype) for name, tensor in tensors}
-    model.load_state_dict(state, strict=True, assign=True)
+        weights = change(_widened(weights))
+    filled = set()
+    for name, weight in weights:
+        put_weight(model, name, weight, device=device_of(name), dtype=dtype, quantize=quantize)
+        filled.add(name)
+    if filled != expected.keys():
+        raise ValueError(f"the tensors of a model were changed into others: {sorted(filled ^ expected.keys())[:3]}")
     return model.requires_grad_(False).eval()
+
+
+def _widened(weights: Iterator[tuple[str, Weight]]) -> Tensors:
+    return ((name, weight.widened() if isinstance(weight, GroupedCodes) else weight) for name, weight in weights)
 
 
 def _everywhere(device: torch.device) -> DeviceOf:

@@ -8,11 +8,13 @@ from pathlib import Path
 import torch
 
 from qwen2vl_demo.checkpoint.cpu_speed import bfloat16_gain, bfloat16_row_gain
+from qwen2vl_demo.checkpoint.quantised.formats import quantization_method
 from qwen2vl_demo.checkpoint.weight_files import checkpoint_config
 from qwen2vl_demo.config import Qwen2VLConfig, TextConfig
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.memory import free_memory
 from qwen2vl_demo.model.decoder import WeightKind
+from qwen2vl_demo.model.quantised import Quantization
 from qwen2vl_demo.model.qwen2vl import Qwen2VL
 
 # On a CPU a second copy of the weights, in bfloat16, is made for decoding where that is clearly faster and worth it.
@@ -29,14 +31,17 @@ class Placement:
     dtype: torch.dtype
     reason: str
     decode: WeightKind = "same"  # the weights for decoding, where they differ from those for prefill
+    quantize: Quantization = "none"
 
 
-def place(directory: Path, device: str = "auto", dtype: str = "auto", quantize: str = "none") -> Placement:
+def place(directory: Path, device: str = "auto", dtype: str = "auto", quantize: Quantization = "none") -> Placement:
     """Chooses what the user left open. Raises UserError for a device that is not there."""
     placement = _place(directory, device, dtype)
-    if quantize == "int8":
-        why = f"{placement.reason}; answers are written with int8 weights, as asked for"
-        return replace(placement, decode="int8", reason=why)
+    if quantize != "none":
+        why = f"{placement.reason}; {_quantised(quantize, placement.device)}, as asked for"
+        return replace(placement, quantize=quantize, reason=why)
+    if (method := quantization_method(directory)) is not None:
+        return replace(placement, reason=f"{placement.reason}; its weights are quantised ({method})")
     if dtype != "auto" or (placement.device.type, placement.dtype) != ("cpu", torch.float32):
         return placement
     read = 4 * decode_parameters(Qwen2VLConfig.from_file(directory / "config.json").text)
@@ -46,6 +51,13 @@ def place(directory: Path, device: str = "auto", dtype: str = "auto", quantize: 
         return placement
     why = f"{placement.reason}; answers are written with bfloat16 weights, {gain:.1f} times as fast for a single token"
     return replace(placement, decode="bfloat16", reason=why)
+
+
+def _quantised(quantize: Quantization, device: torch.device) -> str:
+    """What quantising does, for people."""
+    bits = 8 if quantize == "int8" else 4
+    no_kernel = device.type == "mps" or (device.type, quantize) == ("cuda", "int8")
+    return f"weights of {bits} bits" + (", which save memory and no time on a GPU" if no_kernel else "")
 
 
 def _place(directory: Path, device: str, dtype: str) -> Placement:

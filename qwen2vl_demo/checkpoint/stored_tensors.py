@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,7 +22,7 @@ class StoredTensor:
 
     shape: tuple[int, ...]
     kind: str  # the type of its numbers, as safetensors calls it: "BF16"
-    read: Callable[[], Tensor]
+    read: Callable[[], Any]  # a Tensor, or the codes of one that stays in 4 bits
 
 
 FLOATS = ("F64", "F32", "F16", "BF16")  # types of weights, as safetensors calls them

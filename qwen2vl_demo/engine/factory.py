@@ -37,8 +37,8 @@ def load_engine(
     `model` is "nano", a checkpoint directory, a Hugging Face id, or "none" (prepares prompts, answers nothing).
     With `engine_url` the server runs the model, and `model` only selects the tokenizer and the pixel limits with which
     prompts are prepared. `processor` is a directory or a hub id whose tokenizer and image preprocessing are taken, for
-    a model that has none. `quantize="int8"` decodes with 8-bit weights; prefill uses the full ones. `limits` bounds the
-    files that are opened, and `decoding` is where they are decoded, by default in this process. Raises
+    a model that has none. `quantize` ("int8", "int4") holds the weights in 8 or 4 bits. `limits` bounds the files that
+    are opened, and `decoding` is where they are decoded, by default in this process. Raises
     UserError for a model that cannot be loaded and a server that does not answer.
     """
     if engine_url is not None:
@@ -81,7 +81,14 @@ def engine_of(settings: Settings, decoding: Decoding | None = None, lend: Lend |
         _check_zerogpu(settings)
         from qwen2vl_demo.engine.zerogpu.engine import ZeroGpuEngine
 
-        return ZeroGpuEngine.load(settings.model, lend, dtype=settings.dtype, limits=limits, decoding=decoding)
+        return ZeroGpuEngine.load(
+            settings.model,
+            lend,
+            dtype=settings.dtype,
+            preprocessing=settings.processor,
+            limits=limits,
+            decoding=decoding,
+        )
     return load_engine(
         settings.model,
         settings.device,

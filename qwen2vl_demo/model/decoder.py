@@ -6,8 +6,8 @@ graph: whatever changes from token to token is in tensors, and every shape is fi
 
 The matrices of q, k and v are packed into one product, and so are those of gate and up; activations are single rows.
 Where the weights keep their dtype, the packed matrices replace the modules' own, whose parameters become views of
-them: nothing is held twice, and the names of the checkpoint stay. Weights of another kind (bfloat16, int8) are a
-second copy for decoding; prefill still uses the first.
+them: nothing is held twice, and the names of the checkpoint stay. Weights of another kind (bfloat16) are a second copy
+for decoding; prefill still uses the first. Quantised layers (`int8.py`, `int4.py`) are run as they are, one by one.
 
 Axes: C width, H query heads, G key-value heads, R = H / G query heads per key-value head, D head dimension, P = D / 2
 frequency pairs, S cached tokens and the new one, K the cache's capacity, V vocabulary.
@@ -22,12 +22,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from qwen2vl_demo.model.device import release_unused
+from qwen2vl_demo.model.int8 import Int8Embedding
 from qwen2vl_demo.model.kv_cache import KVCache
 from qwen2vl_demo.model.language import DecoderLayer, RMSNorm
 from qwen2vl_demo.model.qwen2vl import Qwen2VL
 
-WeightKind = Literal["same", "bfloat16", "int8"]  # "same": those of the model
-INT8_MAX = 127
+WeightKind = Literal["same", "bfloat16"]  # "same": those of the model
 SUM_BLOCK = 256  # cached tokens in a block of `static_step`'s sum of values
 AttentionFunction = Callable[[int, Tensor, Tensor, Tensor], Tensor]  # (layer, q, new k, new v) -> output
 
@@ -40,16 +41,14 @@ class PackedLinear:
 
     def __init__(self, weight: Tensor, bias: Tensor | None, kind: WeightKind) -> None:
         self.kind = kind
-        self.weight, self.bias, self.scale = weight, bias, None
+        self.weight, self.bias = weight, bias
         if kind == "bfloat16":
             self.weight = weight.to(torch.bfloat16)
             self.bias = None if bias is None else bias.to(torch.bfloat16)
-        elif kind == "int8":
-            self.weight, self.scale = quantize(weight)
 
     @property
     def nbytes(self) -> int:
-        return sum(t.nbytes for t in (self.weight, self.bias, self.scale) if t is not None)
+        return self.weight.nbytes + (0 if self.bias is None else self.bias.nbytes)
 
     def add_to(self, residual: Tensor, x: Tensor) -> Tensor:
         """The residual (1, O) plus this map of x (1, I), in one operation where the weights are the model's own."""
@@ -60,22 +59,28 @@ class PackedLinear:
     def __call__(self, x: Tensor) -> Tensor:
         if self.kind == "same":
             return F.linear(x, self.weight, self.bias)
-        narrow = x.to(torch.bfloat16)
-        if self.scale is None:
-            return F.linear(narrow, self.weight, self.bias).to(x.dtype)
-        # The kernel is fast for bfloat16 rows only: float32 rows took eight times as long on a CPU. It has been run on
-        # CPUs only; PyTorch's CUDA builds register one under the same name.
-        out = torch._weight_int8pack_mm(narrow, self.weight, self.scale).to(x.dtype)
-        return out if self.bias is None else out + self.bias
+        return F.linear(x.to(torch.bfloat16), self.weight, self.bias).to(x.dtype)
 
 
-def quantize(weight: Tensor) -> tuple[Tensor, Tensor]:
-    """A weight (O, I) as int8 and one bfloat16 scale per row: weight ~ int8 * scale[:, None], within half a scale.
+class QuantisedProducts:
+    """One or several quantised layers of the same row, whose results are joined: (1, I) -> (1, O)."""
 
-    The scale is rounded before the weight is divided by it, so that its own rounding adds no error.
-    """
-    scale = (weight.float().abs().amax(1) / INT8_MAX).clamp(min=1e-30).to(torch.bfloat16)
-    return (weight.float() / scale.float()[:, None]).round_().clamp_(-INT8_MAX, INT8_MAX).to(torch.int8), scale
+    def __init__(self, layers: Sequence[nn.Module]) -> None:
+        self._layers = layers
+
+    @property
+    def nbytes(self) -> int:
+        return sum(t.nbytes for layer in self._layers for t in (*layer.parameters(), *layer.buffers()))
+
+    def add_to(self, residual: Tensor, x: Tensor) -> Tensor:
+        return residual + self(x)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        outputs = [layer(x) for layer in self._layers]
+        return outputs[0] if len(outputs) == 1 else torch.cat(outputs, -1)
+
+
+Product = PackedLinear | QuantisedProducts
 
 
 def float32_product(a: Tensor, b: Tensor) -> Tensor:
@@ -117,18 +122,27 @@ class _Layer:
     def __init__(self, layer: DecoderLayer, kind: WeightKind) -> None:
         attention, mlp = layer.self_attn, layer.mlp
         self.before, self.between = Norm(layer.input_layernorm), Norm(layer.post_attention_layernorm)
-        self.qkv = _packed([attention.q_proj, attention.k_proj, attention.v_proj], kind)
-        self.out = PackedLinear(attention.o_proj.weight, None, kind)
-        self.gate_up = _packed([mlp.gate_proj, mlp.up_proj], kind)
-        self.down = PackedLinear(mlp.down_proj.weight, None, kind)
+        self.qkv = _product([attention.q_proj, attention.k_proj, attention.v_proj], kind)
+        self.out = _product([attention.o_proj], kind)
+        self.gate_up = _product([mlp.gate_proj, mlp.up_proj], kind)
+        self.down = _product([mlp.down_proj], kind)
 
     @property
-    def products(self) -> tuple[PackedLinear, ...]:
+    def products(self) -> tuple[Product, ...]:
         return self.qkv, self.out, self.gate_up, self.down
 
 
+def _product(parts: Sequence[nn.Module], kind: WeightKind) -> Product:
+    """Joins several maps of the same row into one. With "same" the parts become views of the packed matrix."""
+    linear = [part for part in parts if isinstance(part, nn.Linear)]
+    if len(linear) < len(parts):
+        return QuantisedProducts(parts)
+    if len(parts) == 1:
+        return PackedLinear(linear[0].weight, linear[0].bias, kind)
+    return _packed(linear, kind)
+
+
 def _packed(parts: Sequence[nn.Linear], kind: WeightKind) -> PackedLinear:
-    """Packs several maps of the same row into one. With "same" the parts become views of the packed matrix."""
     weight = torch.cat([part.weight.detach() for part in parts])
     biases = [part.bias.detach() for part in parts if part.bias is not None]
     bias = torch.cat(biases) if biases else None
@@ -142,6 +156,10 @@ def _packed(parts: Sequence[nn.Linear], kind: WeightKind) -> PackedLinear:
     return PackedLinear(weight, bias, kind)
 
 
+def _head(head: nn.Module, kind: WeightKind) -> Product:
+    return PackedLinear(head.weight, None, kind) if isinstance(head, nn.Embedding) else _product([head], kind)
+
+
 class Decoder:
     """Decodes with one model. Created once the model has its weights; not for training."""
 
@@ -152,15 +170,18 @@ class Decoder:
             kind = "same"
         text = model.config.text
         self.kind, self.config = kind, text
-        self._embedding, self._norm = model.model.embed_tokens.weight, Norm(model.model.norm)
+        self._embedding, self._norm = model.model.embed_tokens, Norm(model.model.norm)
         self._frequencies = model.model.mrope.frequencies.to(model.device)  # (P,)
         self._scale = model.model.mrope.scale  # of cos and sin of queries and keys
         self._heads, self._shared, self._head_dim = text.num_heads, text.num_kv_heads, text.head_dim
         self._zeros = torch.zeros(self._shared, self._head_dim, device=model.device)
         self._signs = torch.full((self._head_dim,), self._scale, device=model.device)
         self._signs[: self._head_dim // 2] *= -1
-        self._layers = [_Layer(layer, kind) for layer in model.model.layers]  # type: ignore[arg-type]
-        self._head = PackedLinear(self._embedding if text.tie_word_embeddings else model.lm_head.weight, None, kind)
+        self._layers = []
+        for layer in model.model.layers:
+            self._layers.append(_Layer(layer, kind))  # type: ignore[arg-type]
+            release_unused(model.device)  # the separate matrices; kept, those of all layers would be half a model
+        self._head = _head(model.head, kind)
 
     @property
     def nbytes(self) -> int:
@@ -170,7 +191,7 @@ class Decoder:
         return sum(product.nbytes for product in products) + sum(norm.nbytes for norm in norms)
 
     @property
-    def head(self) -> PackedLinear:
+    def head(self) -> Product:
         """The output layer, with weights of this decoder's kind."""
         return self._head
 
@@ -189,7 +210,7 @@ class Decoder:
                 slot.copy_(new)
             return F.scaled_dot_product_attention(q, *cached[index])  # over (1, G, S, D)
 
-        logits = self._run(self._embedding[token : token + 1], position * self._frequencies, attention)
+        logits = self._run(self._embedded(slice(token, token + 1)), position * self._frequencies, attention)
         cache.advance(1)
         return logits
 
@@ -213,7 +234,13 @@ class Decoder:
             weights = scores.masked_fill(later, float("-inf")).softmax(-1).to(v.dtype)
             return _sum_in_blocks(weights, values[0]).to(v.dtype)
 
-        return self._run(self._embedding.index_select(0, token), position * self._frequencies, attention)
+        return self._run(self._embedded(token), position * self._frequencies, attention)
+
+    def _embedded(self, tokens: slice | Tensor) -> Tensor:
+        """The embedding (1, C) of one token."""
+        if isinstance(self._embedding, Int8Embedding):
+            return self._embedding.rows(tokens)
+        return self._embedding.weight[tokens]
 
     def _run(self, x: Tensor, angles: Tensor, attention: AttentionFunction) -> Tensor:
         """A token's embedding (1, C) and its angles (P,) -> the logits (V,) of the next token."""

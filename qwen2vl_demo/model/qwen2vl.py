@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from qwen2vl_demo.config import Qwen2VLConfig
 from qwen2vl_demo.geometry import Grid
 from qwen2vl_demo.model.capture import Capture
+from qwen2vl_demo.model.int8 import Int8Embedding
 from qwen2vl_demo.model.kv_cache import KVCache
 from qwen2vl_demo.model.language import LanguageModel
 from qwen2vl_demo.model.vision import VisionTransformer
@@ -29,11 +30,19 @@ class Qwen2VL(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        return self.model.embed_tokens.weight.device
+        return self.visual.patch_embed.proj.weight.device  # which is never quantised
 
     @property
     def dtype(self) -> torch.dtype:
-        return self.model.embed_tokens.weight.dtype
+        return self.visual.patch_embed.proj.weight.dtype
+
+    @property
+    def head(self) -> nn.Module:
+        """The output layer: a linear layer, or the embedding that it shares its weights with."""
+        if not self.config.text.tie_word_embeddings:
+            return self.lm_head
+        embedding = self.model.embed_tokens
+        return embedding.head if isinstance(embedding, Int8Embedding) and embedding.head else embedding
 
     def encode(
         self, patches: Tensor, grids: Sequence[Grid], between_blocks: Callable[[], None] | None = None
@@ -72,5 +81,5 @@ class Qwen2VL(nn.Module):
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Hidden states (..., C) -> logits (..., vocabulary)."""
-        tied = self.config.text.tie_word_embeddings
-        return F.linear(hidden, self.model.embed_tokens.weight if tied else self.lm_head.weight)
+        head = self.head
+        return F.linear(hidden, head.weight) if isinstance(head, nn.Embedding) else head(hidden)

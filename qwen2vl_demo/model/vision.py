@@ -70,8 +70,14 @@ class VisionMLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """fc2(QuickGELU(fc1(x))), where QuickGELU(x) = silu(a x) / a: the products scale by a and 1 / a at no cost."""
-        x = F.silu(torch.addmm(self.fc1.bias, x, self.fc1.weight.t(), beta=QUICK_GELU, alpha=QUICK_GELU))
-        return torch.addmm(self.fc2.bias, x, self.fc2.weight.t(), alpha=1 / QUICK_GELU)
+        return _scaled(self.fc2, F.silu(_scaled(self.fc1, x, QUICK_GELU, QUICK_GELU)), 1 / QUICK_GELU, 1)
+
+
+def _scaled(linear: nn.Module, x: Tensor, weight: float, bias: float) -> Tensor:
+    """A linear layer with its weight and its bias scaled."""
+    if isinstance(linear, nn.Linear):
+        return torch.addmm(linear.bias, x, linear.weight.t(), beta=bias, alpha=weight)
+    return linear(x * (weight / bias)) * bias  # a quantised one
 
 
 class VisionBlock(nn.Module):

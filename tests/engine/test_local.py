@@ -1,10 +1,12 @@
 """The local engine on a tiny random checkpoint: what it answers, how it stops, what it refuses, what it shares."""
 
 import codecs
+import gc
 import json
 import shutil
 import threading
 import time
+import weakref
 
 import numpy as np
 import PIL.Image
@@ -14,10 +16,11 @@ import torch
 from qwen2vl_demo.engine.local import LocalEngine
 from qwen2vl_demo.engine.processor_only import ProcessorOnlyEngine
 from qwen2vl_demo.engine.protocol import GenerationOptions
-from qwen2vl_demo.engine.result_builder import memory_errors
+from qwen2vl_demo.engine.result_builder import ResultBuilder, memory_errors
 from qwen2vl_demo.engine.vision_cache import VisionCache, encode_medium, pieces
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.lru_cache import CacheBudget
+from qwen2vl_demo.model.quantised import held_bytes
 from qwen2vl_demo.processing.messages import Image, MediaOptions, Message, Text
 
 GREEDY = GenerationOptions(max_new_tokens=12)
@@ -276,6 +279,60 @@ def test_running_out_of_memory_names_what_to_lower():
         raise RuntimeError("a shape is wrong")
 
 
+def test_other_errors_that_speak_of_memory_are_not_a_full_one():
+    with pytest.raises(RuntimeError, match="illegal"), memory_errors("Lower the budget."):
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+
+def test_a_full_memory_is_given_back_while_the_error_is_told():
+    """Its frames held the KV cache and the activations, so that nothing was free until the next garbage collection."""
+    kept, free = [], []
+
+    def layer():
+        activations = torch.zeros(1000)
+        kept.append(weakref.ref(activations))
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    def generate():
+        cache = torch.zeros(1000)
+        kept.append(weakref.ref(cache))
+        yield
+        try:
+            layer()
+        except RuntimeError:
+            more = torch.zeros(1000)
+            kept.append(weakref.ref(more))
+            raise torch.OutOfMemoryError("again, while cleaning up")  # noqa: B904
+
+    gc.disable()
+    try:
+        with pytest.raises(UserError) as told, memory_errors("Less.", lambda: free.extend(r() is None for r in kept)):
+            for _ in generate():
+                pass
+    finally:
+        gc.enable()
+    assert free == [True, True, True] and "ran out of memory" in str(told.value)
+
+
+def test_phases_end_when_the_device_has_ended(engine, monkeypatch):
+    """A GPU runs behind: the clock stopped when the prompt's kernels were launched, and the answer got their time."""
+    waited = []
+    monkeypatch.setattr("qwen2vl_demo.engine.result_builder.synchronize", lambda device: waited.append(device.type))
+    times = iter(range(100))
+    builder = ResultBuilder()
+    monkeypatch.setattr(time, "perf_counter", lambda: next(times) + 10 * len(waited))
+    builder._phase_started = 0
+    builder.end_phase("prepare")
+    assert waited == [], "preparing runs beside the answers of others, and must not wait for them"
+    builder.end_phase("encode", torch.device("cuda"))
+    assert waited == ["cuda"] and builder._seconds == {"prepare": 0, "encode": 11}
+    monkeypatch.undo()
+    waited.clear()
+    monkeypatch.setattr("qwen2vl_demo.engine.result_builder.synchronize", lambda device: waited.append(device.type))
+    answer(engine, ask(Image(picture(3))))
+    assert len(waited) == 3, "encode, prefill and decode"
+
+
 def test_the_vision_cache_forgets_the_least_used_first(engine):
     media = engine.processor.process(ask(*(Image(picture(i)) for i in range(3))), MediaOptions()).media
     tokens = torch.zeros(10, 10)
@@ -306,16 +363,15 @@ def test_a_cpu_caps_the_picture_budget_and_an_option_overrides_it(checkpoint):
     assert engine.prepare(ask(big), wide).media[0].merged_tokens > 1280
 
 
-def test_int8_answers_with_narrow_weights_and_says_so(checkpoint, engine):
-    """The prompt is read with the full weights, so that the first token is the same; later ones may differ."""
-    narrow = LocalEngine.load(str(checkpoint), device="cpu", dtype="float32", quantize="int8")
-    assert "answers are written with int8 weights" in narrow.description
-    assert "int8" not in engine.description
-    assert 0 < narrow.decoder.extra_bytes < 0.3 * narrow.decoder.nbytes * 4
-    messages = ask(Image(picture(3)))
-    first = GenerationOptions(max_new_tokens=1)
-    assert answer(narrow, messages, first).text == answer(engine, messages, first).text
-    assert answer(narrow, messages).new_tokens > 1
+@pytest.mark.parametrize(("quantize", "bits"), [("int8", "8"), ("int4", "4")])
+def test_quantised_weights_answer_and_the_description_says_so(checkpoint, engine, quantize, bits):
+    """The prompt is read with the quantised weights too: nothing is held beside them."""
+    narrow = LocalEngine.load(str(checkpoint), device="cpu", dtype="float32", quantize=quantize)
+    assert f"weights of {bits} bits, as asked for" in narrow.description
+    assert "bits" not in engine.description
+    assert narrow.decoder.extra_bytes == 0
+    assert held_bytes(narrow.model) < 0.4 * held_bytes(engine.model)
+    assert answer(narrow, ask(Image(picture(3)))).new_tokens > 1
 
 
 def with_generation_config(checkpoint, directory, content):

@@ -1,10 +1,10 @@
-"""What int8 weights cost nano in accuracy: the same questions answered with full and with int8 weights.
+"""What quantised weights cost nano in accuracy: the same questions answered with full and with quantised weights.
 
-    python -m qwen2vl_demo.nano.evaluation.int8 [--model assets/nano] [--conversations 20]
+    python -m qwen2vl_demo.nano.evaluation.quantised [--model assets/nano] [--quantize int8] [--conversations 20]
 
-Both run as in the engine: the prefill uses the full weights, and the tokens of an answer go one by one through the
-decoder, in int8 or not. Each question follows the right answers to the questions before it (teacher forcing), and an
-answer counts as right if each of its tokens is the likeliest one, as in `training/validation.py`.
+Both run as in the engine: the prompt is prefilled, and the tokens of an answer go one by one through the decoder. Each
+question follows the right answers to the questions before it (teacher forcing), and an answer counts as right if each
+of its tokens is the likeliest one, as in `training/validation.py`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -29,13 +30,13 @@ from qwen2vl_demo.processing.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True)
-class Int8Effect:
-    """Decoding with full and with int8 weights, over the same questions."""
+class Effect:
+    """Answering with full and with quantised weights, over the same questions."""
 
     questions: int
-    right: tuple[float, float]  # accuracy of full, int8
+    right: tuple[float, float]  # accuracy of full, quantised
     same_tokens: float  # share of the answers' tokens at which both have the same likeliest token
-    logits: float  # |int8 - full| / |full| over all logits
+    logits: float  # |quantised - full| / |full| over all logits
 
 
 @torch.inference_mode()
@@ -61,23 +62,23 @@ def answer_logits(model: Qwen2VL, decoder: Decoder, batch: Batch) -> torch.Tenso
     return torch.cat(found).float()
 
 
-def compare(model: Qwen2VL, batches: Iterator[Batch]) -> Int8Effect:
+def compare(full: Qwen2VL, quantised: Qwen2VL, batches: Iterator[Batch]) -> Effect:
     """Run every batch (of one dialogue each) both ways."""
-    decoders = Decoder(model), Decoder(model, "int8")
+    models = [(model, Decoder(model)) for model in (full, quantised)]
     right: tuple[list[bool], list[bool]] = ([], [])
     same: list[float] = []
     squared_error = squared_norm = 0.0
     for batch in batches:
         answered = batch.targets[0] != IGNORED
         targets, turns = batch.targets[0][answered], batch.turn_ids[0][answered]
-        both = [answer_logits(model, decoder, batch) for decoder in decoders]
+        both = [answer_logits(model, decoder, batch) for model, decoder in models]
         likeliest = [logits.argmax(-1) for logits in both]
         for answers, tokens in zip(right, likeliest, strict=True):
             answers += [bool((tokens == targets)[turns == turn].all()) for turn in turns.unique()]
         same += (likeliest[0] == likeliest[1]).float().tolist()
         squared_error += float((both[1] - both[0]).square().sum())
         squared_norm += float(both[0].square().sum())
-    return Int8Effect(
+    return Effect(
         questions=len(right[0]),
         right=(float(np.mean(right[0])), float(np.mean(right[1]))),
         same_tokens=float(np.mean(same)),
@@ -99,14 +100,16 @@ def held_out_batches(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, default=Path("assets/nano"))
+    parser.add_argument("--quantize", choices=("int8", "int4"), default="int8")
     parser.add_argument("--conversations", type=int, default=20, help="dialogues of each kind")
     options = parser.parse_args()
-    model = load_model(options.model, device=torch.device("cpu"), dtype=torch.float32)
+    load = partial(load_model, options.model, device=torch.device("cpu"), dtype=torch.float32)
+    full, quantised = load(), load(quantize=options.quantize)
     tokenizer, template = Tokenizer.from_directory(options.model), ChatTemplate.from_directory(options.model)
-    effect = compare(model, held_out_batches(model, tokenizer, template, list(MIX), options.conversations))
+    effect = compare(full, quantised, held_out_batches(full, tokenizer, template, list(MIX), options.conversations))
     print(
         f"{effect.questions} questions: {effect.right[0]:.1%} right with full weights, {effect.right[1]:.1%} "
-        f"with int8; the same token is likeliest at {effect.same_tokens:.2%} of the places; "
+        f"with {options.quantize}; the same token is likeliest at {effect.same_tokens:.2%} of the places; "
         f"logits change by {effect.logits:.2%}"
     )
 

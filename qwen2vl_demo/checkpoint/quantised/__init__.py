@@ -1,0 +1,1 @@
+"""Checkpoints that are quantised already: their formats, each as a function from stored tensors to weights."""
