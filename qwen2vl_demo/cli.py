@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _MEDIA_FLAGS = (
     "model", "min_pixels", "max_pixels", "fps", "max_frames", "max_file_mb", "max_image_mp", "max_pdf_pages"
 )  # fmt: skip
-_ENGINE_FLAGS = ("device", "dtype", "quantize", "engine_url", "engine_model", "engine_key", "engine_timeout")
+_ENGINE_FLAGS = ("adapter", "device", "dtype", "quantize", "engine_url", "engine_model", "engine_key", "engine_timeout")
 _ANSWER_FLAGS = ("max_new_tokens", "temperature")
 
 

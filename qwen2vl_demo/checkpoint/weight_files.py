@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 
+from qwen2vl_demo.checkpoint.peft_keys import base_key
 from qwen2vl_demo.config import read_json_object, shown
 from qwen2vl_demo.errors import UserError
 
@@ -60,6 +61,12 @@ def canonical_name(key: str) -> str:
     return key
 
 
+def parameter_name(key: str) -> str | None:
+    """As `canonical_name`, also for keys that PEFT has changed; None for a tensor of an adapter (`lora.py`)."""
+    base = base_key(key)
+    return None if base is None else canonical_name(base)
+
+
 @contextlib.contextmanager
 def open_weights(path: Path) -> Iterator[Any]:
     """An open weight file."""
@@ -78,8 +85,8 @@ def check_tensors(directory: Path, expected: Mapping[str, torch.Size], tied: boo
     for path in weight_files(directory):
         with open_weights(path) as shard:
             for key in shard.keys():  # noqa: SIM118 - a safe_open is no mapping
-                name, tensor = canonical_name(key), shard.get_slice(key)
-                if name == REPEATED and tied:
+                name, tensor = parameter_name(key), shard.get_slice(key)
+                if name is None or (name == REPEATED and tied):
                     continue
                 if name not in expected:
                     raise UserError(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from qwen2vl_demo.decoding import Decoding
 from qwen2vl_demo.engine.protocol import Engine, GenerationOptions
+from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.media import MediaLimits
 from qwen2vl_demo.processing.messages import MediaOptions
 from qwen2vl_demo.settings import Settings
@@ -17,6 +18,7 @@ def load_engine(
     device: str = "auto",
     dtype: str = "auto",
     *,
+    adapter: str | None = None,
     quantize: str = "none",
     engine_url: str | None = None,
     engine_model: str | None = None,
@@ -27,12 +29,15 @@ def load_engine(
 ) -> Engine:
     """Loads a model on this machine, or connects to the server at `engine_url`.
 
-    `model` is "nano", a checkpoint directory, a Hugging Face id, or "none" (prepares prompts, answers nothing).
+    `model` is "nano", a checkpoint directory, a Hugging Face id, or "none" (prepares prompts, answers nothing). It may
+    be a LoRA that names its base; `adapter` is one that is merged into the model.
     With `engine_url` the server runs the model, and `model` only selects the tokenizer and the pixel limits with which
     prompts are prepared. `quantize="int8"` decodes with 8-bit weights; prefill uses the full ones. `limits` bounds the
     files that are opened, and `decoding` is where they are decoded, by default in this process. Raises
     UserError for a model that cannot be loaded and a server that does not answer.
     """
+    if adapter is not None and (engine_url is not None or model == "none"):
+        raise UserError("--adapter is merged into a model that runs here; a server loads its own adapters.")
     if engine_url is not None:
         from qwen2vl_demo.engine.remote.engine import RemoteEngine
 
@@ -51,7 +56,9 @@ def load_engine(
         return ProcessorOnlyEngine.load(limits, decoding)
     from qwen2vl_demo.engine.local import LocalEngine
 
-    return LocalEngine.load(model, device=device, dtype=dtype, quantize=quantize, limits=limits, decoding=decoding)
+    return LocalEngine.load(
+        model, adapter=adapter, device=device, dtype=dtype, quantize=quantize, limits=limits, decoding=decoding
+    )
 
 
 def engine_of(settings: Settings, decoding: Decoding | None = None) -> Engine:
@@ -60,6 +67,7 @@ def engine_of(settings: Settings, decoding: Decoding | None = None) -> Engine:
         settings.model,
         settings.device,
         settings.dtype,
+        adapter=settings.adapter,
         quantize=settings.quantize,
         engine_url=settings.engine_url,
         engine_model=settings.engine_model,

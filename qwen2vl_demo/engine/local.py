@@ -21,8 +21,8 @@ import torch
 from torch import Tensor
 
 from qwen2vl_demo.attention_trace import AttentionTrace, Word, query_places, split_words
-from qwen2vl_demo.checkpoint.find import find_checkpoint
 from qwen2vl_demo.checkpoint.load import load_model
+from qwen2vl_demo.checkpoint.lora import find_base
 from qwen2vl_demo.checkpoint.placement import Placement, place
 from qwen2vl_demo.config import Qwen2VLConfig, read_json_object, shown
 from qwen2vl_demo.decoding import Decoding
@@ -94,18 +94,19 @@ class LocalEngine:
         cls,
         model: str = "nano",
         *,
+        adapter: str | None = None,
         device: str = "auto",
         dtype: str = "auto",
         quantize: str = "none",
         limits: MediaLimits | None = None,
         decoding: Decoding | None = None,
     ) -> LocalEngine:
-        """Loads "nano", a checkpoint directory or a hub id. Raises UserError if that is not possible."""
-        directory = find_checkpoint(model)
+        """Loads "nano", a checkpoint directory or a hub id, with an adapter merged into it. Raises UserError."""
+        directory, adapter_directory = find_base(model, adapter)
         processor = Processor.from_directory(directory, limits, decoding=decoding)
         placement = place(directory, device, dtype, quantize)
         with memory_errors("Choose a smaller model, or --dtype bfloat16."):
-            weights = load_model(directory, device=placement.device, dtype=placement.dtype)
+            weights = load_model(directory, device=placement.device, dtype=placement.dtype, adapter=adapter_directory)
         return cls(weights, processor, name=model, placement=placement, end_tokens=_end_tokens(directory, processor))
 
     @property

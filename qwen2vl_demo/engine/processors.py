@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from qwen2vl_demo.checkpoint.find import find_checkpoint
+from qwen2vl_demo.checkpoint.lora import find_base
 from qwen2vl_demo.decoding import Decoding
 from qwen2vl_demo.geometry import MAX_PIXELS, MIN_PIXELS
 from qwen2vl_demo.media import MediaLimits
@@ -34,7 +34,7 @@ def reference_processor(limits: MediaLimits | None = None, decoding: Decoding | 
 
 
 def processor_for(model: str, limits: MediaLimits | None = None, decoding: Decoding | None = None) -> Processor:
-    """The processor of "nano", a checkpoint directory or a hub id; for "none" the reference processor."""
+    """The processor of "nano", a checkpoint directory, a hub id or an adapter's base; for "none" the reference one."""
     if model == "none":
         return reference_processor(limits, decoding)
-    return Processor.from_directory(find_checkpoint(model, weights=False), limits, decoding=decoding)
+    return Processor.from_directory(find_base(model, weights=False)[0], limits, decoding=decoding)
