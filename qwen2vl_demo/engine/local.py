@@ -72,7 +72,8 @@ class LocalEngine:
         self.decoder = Decoder(model, placement.decode)
         # On a GPU launching the kernels of a step would be the bottleneck.
         on_gpu = model.device.type == "cuda"
-        self._graphs = CudaGraphDecoder(self.decoder, model.config.text.vocab_size) if on_gpu else None
+        on_one = len({model.device, *model.layer_devices}) == 1  # a graph is of one device
+        self._graphs = CudaGraphDecoder(self.decoder, model.config.text.vocab_size) if on_gpu and on_one else None
         self.queue = RequestQueue()
         on_device = processor.budget
         if on_gpu:
@@ -311,7 +312,7 @@ class LocalEngine:
         """A cache with the longest cached prefix of a prompt, or an empty one. The caller puts it back."""
         cache = self._prefixes.take(key, capacity)
         config = self.model.config.text
-        return cache or KVCache(config, capacity, device=self.model.device, dtype=self.model.dtype)
+        return cache or KVCache(config, capacity, device=self.model.layer_devices, dtype=self.model.dtype)
 
     def _prefill(
         self, prompt: Prompt, cache: KVCache, answer: ResultBuilder, check_cancelled: Callable[[], None]
