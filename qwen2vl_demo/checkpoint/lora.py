@@ -173,6 +173,16 @@ def read_adapter(directory: Path) -> Adapter:
         return adapter_of(config, ((key, file.get_tensor(key)) for key in file.keys()), str(directory))  # noqa: SIM118
 
 
+def adapter_of_checkpoint(directory: Path, adapter: Path | None) -> Adapter | None:
+    """The adapter to merge into a checkpoint: that of a directory, or what was left in the checkpoint. Raises UserError."""
+    left = read_unmerged(directory)
+    if adapter is None:
+        return left
+    if left is not None:
+        raise UserError(f"{directory} holds an adapter already; merge that one first, or leave out --adapter.")
+    return read_adapter(adapter)
+
+
 def read_unmerged(directory: Path) -> Adapter | None:
     """The adapter whose keys were left in the weight files of a whole checkpoint; None where there are none."""
     tensors: dict[str, Tensor] = {}

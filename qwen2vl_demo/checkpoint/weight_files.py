@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 
 from qwen2vl_demo.checkpoint.peft_keys import base_key
@@ -21,8 +20,6 @@ from qwen2vl_demo.errors import UserError
 
 MAX_INDEX_BYTES = 16 * 2**20
 MAX_SHARDS = 1000
-FLOATS = ("F64", "F32", "F16", "BF16")  # types of weights, as safetensors calls them
-REPEATED = "lm_head.weight"  # some saves repeat the tied embedding
 
 
 def weight_files(directory: Path) -> list[Path]:
@@ -76,37 +73,3 @@ def open_weights(path: Path) -> Iterator[Any]:
     except (SafetensorError, OSError) as broken:
         reason = str(broken)[:200]
         raise UserError(f"{path} is damaged ({reason}); download it again.") from None
-
-
-def check_tensors(directory: Path, expected: Mapping[str, torch.Size], tied: bool) -> None:
-    """Compares names, shapes and types in the headers of the weight files with what is `expected`, before any tensor
-    is read. Raises UserError."""
-    found: set[str] = set()
-    for path in weight_files(directory):
-        with open_weights(path) as shard:
-            for key in shard.keys():  # noqa: SIM118 - a safe_open is no mapping
-                name, tensor = parameter_name(key), shard.get_slice(key)
-                if name is None or (name == REPEATED and tied):
-                    continue
-                if name not in expected:
-                    raise UserError(
-                        f"{directory} holds a tensor {name[:200]} that a Qwen2-VL of its config.json does not have."
-                    )
-                if name in found:
-                    raise UserError(f"{directory} holds {name} twice; download the checkpoint again.")
-                if (shape := tensor.get_shape()) != list(expected[name]):
-                    raise UserError(
-                        f"{directory}: {name} has the shape {shape} but config.json asks for "
-                        f"{list(expected[name])}; the weights and the config do not belong together."
-                    )
-                if (kind := tensor.get_dtype()) not in FLOATS:
-                    raise UserError(
-                        f"{directory}: {name} holds numbers of the type {kind}; choose a checkpoint with weights of "
-                        f"{', '.join(FLOATS)}."
-                    )
-                found.add(name)
-    if missing := sorted(expected.keys() - found):
-        raise UserError(
-            f"{directory} lacks {len(missing)} of {len(expected)} tensors, the first is {missing[0]}; "
-            "download the checkpoint again."
-        )

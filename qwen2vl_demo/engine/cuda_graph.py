@@ -78,7 +78,7 @@ class CudaGraphDecoder:
         key = (capacity, sampler.options.temperature == 0)
         if key not in self._steps:
             self._steps[key] = _StaticStep(
-                self._decoder, self._cache.first(capacity), self._vocab_size, key[1], self._capture
+                self._decoder, self._cache.within(capacity), self._vocab_size, key[1], self._capture
             )
         return self._steps[key]
 

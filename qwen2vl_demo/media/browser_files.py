@@ -16,8 +16,16 @@ from qwen2vl_demo.media.images import open_image
 from qwen2vl_demo.media.pages import FIRST_PAGES, PageChoice
 from qwen2vl_demo.media.source import MediaLimits
 from qwen2vl_demo.media.video import read_video
+from qwen2vl_demo.media.webp import HEADER_BYTES, has_exif
 
 WEBP_QUALITY = 88
+
+
+def is_turned_by_browsers(path: Path) -> bool:
+    """Whether a PNG, JPEG, GIF or WebP stands in a browser as `still` has it. Chromium does not turn a WebP by its EXIF
+    orientation. Raises OSError."""
+    with path.open("rb") as file:
+        return not has_exif(file.read(HEADER_BYTES))
 
 
 def still(path: Path, kind: Literal["image", "video"], limits: MediaLimits, max_side: int) -> np.ndarray:

@@ -17,7 +17,9 @@ from PIL import WebPImagePlugin
 from qwen2vl_demo.geometry import Size
 
 PICTURE = (b"VP8X", b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF")  # all other chunks are metadata
-METADATA_FLAGS = 0x20 | 0x08 | 0x04  # in VP8X: that a profile, EXIF or XMP follow
+EXIF_FLAG = 0x08  # in VP8X
+METADATA_FLAGS = 0x20 | EXIF_FLAG | 0x04  # in VP8X: that a profile, EXIF or XMP follow
+HEADER_BYTES = 21  # up to the flags of VP8X
 MAX_CHUNKS = 1_000_000  # more than the frames of the longest clip that is opened
 
 
@@ -49,6 +51,11 @@ def read_header(file: BinaryIO) -> WebPHeader:
     if size is None:
         raise ValueError("no picture in the file")
     return WebPHeader(size, tuple(durations), tuple(chunks))
+
+
+def has_exif(start: bytes) -> bool:
+    """Whether these are the first HEADER_BYTES of a WebP file that says that it holds EXIF data."""
+    return start[8:16] == b"WEBPVP8X" and len(start) > 20 and bool(start[20] & EXIF_FLAG)
 
 
 def open_webp(file: BinaryIO, header: WebPHeader) -> WebPImagePlugin.WebPImageFile:

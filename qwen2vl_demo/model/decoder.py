@@ -28,6 +28,7 @@ from qwen2vl_demo.model.qwen2vl import Qwen2VL
 
 WeightKind = Literal["same", "bfloat16", "int8"]  # "same": those of the model
 INT8_MAX = 127
+SUM_BLOCK = 256  # cached tokens in a block of `static_step`'s sum of values
 AttentionFunction = Callable[[int, Tensor, Tensor, Tensor], Tensor]  # (layer, q, new k, new v) -> output
 
 
@@ -75,6 +76,27 @@ def quantize(weight: Tensor) -> tuple[Tensor, Tensor]:
     """
     scale = (weight.float().abs().amax(1) / INT8_MAX).clamp(min=1e-30).to(torch.bfloat16)
     return (weight.float() / scale.float()[:, None]).round_().clamp_(-INT8_MAX, INT8_MAX).to(torch.int8), scale
+
+
+def float32_product(a: Tensor, b: Tensor) -> Tensor:
+    """Batched a @ b as float32, of which nothing was rounded to the dtype of a and b before: (n, I, J), (n, J, K)."""
+    if a.dtype == torch.float32:
+        return torch.bmm(a, b)
+    if a.device.type == "cuda":  # other devices have no product of narrow numbers with a wide result
+        return torch.bmm(a, b, out_dtype=torch.float32)
+    return torch.bmm(a.float(), b.float())
+
+
+def _sum_in_blocks(weights: Tensor, values: Tensor) -> Tensor:
+    """The sums of values (G, K, D) by weights (G, R, K), as float32 (G, R, D).
+
+    One product for each block of tokens, so that a long cache occupies the whole of a GPU and not one multiprocessor
+    for each key-value head.
+    """
+    groups, capacity, width = values.shape
+    size = SUM_BLOCK if capacity % SUM_BLOCK == 0 else capacity
+    blocks = weights.unflatten(2, (-1, size)).transpose(1, 2).flatten(0, 1)  # (G K / size, R, size)
+    return float32_product(blocks, values.view(-1, size, width)).view(groups, -1, weights.shape[1], width).sum(1)
 
 
 class Norm:
@@ -182,7 +204,9 @@ class Decoder:
 
         The cache's own length is neither read nor changed. Attention runs over the whole capacity with weights of zero
         after `index`, so every number in the cache must be finite. It consists of plain products and not of one fused
-        kernel: with two key-value heads that kernel would occupy two of a GPU's hundred multiprocessors.
+        kernel: with two key-value heads that kernel would occupy two of a GPU's hundred multiprocessors. For the same
+        reason the weighted sum of the values is taken in blocks of the cache, which are then added. Scores and sums are
+        float32, as inside a fused kernel.
         """
         later = torch.arange(cache.capacity, device=index.device) > index  # (K,)
 
@@ -190,8 +214,9 @@ class Decoder:
             keys, values = cache.keys[layer], cache.values[layer]  # (1, G, K, D)
             keys.index_copy_(2, index, k[None, :, None])
             values.index_copy_(2, index, v[None, :, None])
-            scores = (q @ keys.transpose(2, 3)).float() * self._head_dim**-0.5  # (1, G, R, K)
-            return scores.masked_fill(later, float("-inf")).softmax(-1).to(v.dtype) @ values
+            scores = float32_product(q[0], keys[0].transpose(1, 2)) * self._head_dim**-0.5  # (G, R, K)
+            weights = scores.masked_fill(later, float("-inf")).softmax(-1).to(v.dtype)
+            return _sum_in_blocks(weights, values[0]).to(v.dtype)
 
         return self._run(self._embedding.index_select(0, token), position * self._frequencies, attention)
 

@@ -7,6 +7,7 @@ Axes: B batch, G key-value heads, L tokens, D head dimension.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import groupby
 
@@ -121,10 +122,12 @@ class KVCache:
         """This cache if it has room for `capacity` tokens, else a larger copy."""
         return self if capacity <= self.capacity else self.copy(self.length, capacity)
 
-    def first(self, capacity: int) -> KVCache:
-        """An empty cache that shares the memory of the first `capacity` slots of this one."""
+    def within(self, capacity: int) -> KVCache:
+        """An empty cache in the memory of this one, contiguous as every cache: the tokens of both do not correspond."""
         view = KVCache.__new__(KVCache)
-        view._set(self.config, [(keys[..., :capacity, :], values[..., :capacity, :]) for keys, values in self.parts], 0)
+        shape = (*self.keys.shape[:3], capacity, self.keys.shape[4])
+        keys, values = (kept.view(-1)[: math.prod(shape)].view(shape) for kept in (self.keys, self.values))
+        view._set(self.config, [(keys, values)], 0)
         return view
 
     def copy(self, length: int, capacity: int) -> KVCache:

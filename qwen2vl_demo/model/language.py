@@ -13,6 +13,7 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.attention.bias import causal_lower_right
 
 from qwen2vl_demo.config import TextConfig
 from qwen2vl_demo.model.capture import Capture
@@ -69,14 +70,35 @@ class Attention(nn.Module):
 def causal_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
     """Grouped-query attention of the last L tokens over all S: q (B, H, L, D), k and v (B, G, S, D) -> (B, H, L, D).
 
-    `mask` (L, S) is needed only for several new tokens after cached ones.
+    `mask` (L, S), from `mask_after`, is needed only for several new tokens after cached ones.
     """
     batch, heads, length, _ = q.shape
     if length == 1:
         # One new token sees everything: the query heads of a key-value head become the rows of one product.
         rows = q.reshape(batch, k.shape[1], heads // k.shape[1], -1)  # (B, G, R, D)
         return F.scaled_dot_product_attention(rows, k, v).view(batch, heads, 1, -1)
-    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None, enable_gqa=True)
+    if q.device.type == "cpu":
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None, enable_gqa=True)
+    # On a GPU a group becomes an element of the batch, whose key and value each of its heads sees: views, not copies.
+    # With enable_gqa only flash attention would be left beside the plain products, which copy keys and values for every
+    # head as float32; and flash takes neither float32 nor a card older than Ampere.
+    groups = q.reshape(batch * k.shape[1], -1, length, q.shape[3])  # (B G, R, L, D)
+    k, v = (t.flatten(0, 1)[:, None].expand(-1, groups.shape[1], -1, -1) for t in (k, v))  # (B G, R, S, D)
+    out = F.scaled_dot_product_attention(groups, k, v, attn_mask=mask, is_causal=mask is None)
+    return out.reshape(batch, heads, length, -1)
+
+
+def mask_after(cached: int, length: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """What `length` new tokens see of themselves and of `cached` ones before them: causal, aligned to the lower right.
+
+    On an NVIDIA card a marker, which flash and memory-efficient attention know by its kind; elsewhere a bias (L, S).
+    """
+    total = cached + length
+    if device.type == "cuda":
+        return causal_lower_right(length, total)
+    seen = torch.ones(length, total, dtype=torch.bool, device=device).tril(cached)
+    # As a bias, which is what attention uses in the end; a bool mask would be converted in every layer.
+    return torch.zeros_like(seen, dtype=dtype).masked_fill_(~seen, float("-inf"))
 
 
 class MLP(nn.Module):
@@ -147,11 +169,8 @@ class LanguageModel(nn.Module):
         cos, sin = angles.cos(), angles.sin()
         length = embeddings.shape[1]
         mask = None
-        if cache is not None and cache.length and length > 1:  # causal, aligned to the lower right
-            total = cache.length + length
-            seen = torch.ones(length, total, dtype=torch.bool, device=embeddings.device).tril(total - length)
-            # As a bias, which is what attention uses in the end; a bool mask would be converted in every layer.
-            mask = torch.zeros_like(seen, dtype=embeddings.dtype).masked_fill_(~seen, float("-inf"))
+        if cache is not None and cache.length and length > 1:
+            mask = mask_after(cache.length, length, embeddings.device, embeddings.dtype)
         x = embeddings
         for index, layer in enumerate(self.layers, start=1):
             if between_layers:
@@ -159,7 +178,7 @@ class LanguageModel(nn.Module):
             device: torch.device = layer.device  # type: ignore[assignment]
             if device != x.device:  # the next of several
                 x, cos, sin = x.to(device), cos.to(device), sin.to(device)
-                mask = None if mask is None else mask.to(device)
+                mask = None if mask is None or cache is None else mask_after(cache.length, length, device, x.dtype)
             x = layer(x, cos, sin, mask, cache, capture, last_only and index == len(self.layers))
         if cache is not None:
             cache.advance(length)

@@ -1,6 +1,7 @@
 """Rotary position embeddings: by row and column in the ViT, by t, h and w in the language model.
 
-Angles are always computed in float32; the rotated tensors keep their dtype.
+Angles are always float32; the rotated tensors keep their dtype. float64, which the ViT's angles are computed in before
+they are rounded, never reaches another device than the CPU: Apple's MPS has none.
 
 Axes: N patches, B batch, L tokens, D head dimension, P = D / 2 frequency pairs.
 """
@@ -16,8 +17,11 @@ VISION_THETA = 10_000.0  # the same in every released checkpoint, and not in the
 
 
 def vision_angles(coordinates: Tensor, head_dim: int) -> Tensor:
-    """Angles of the ViT's 2D RoPE: half of the pairs rotate by the row, half by the column. (N, 2) -> (N, P)"""
-    frequencies = torch.from_numpy(inverse_frequencies(head_dim // 4, VISION_THETA)).to(coordinates.device)
+    """Angles of the ViT's 2D RoPE: half of the pairs rotate by the row, half by the column. (N, 2) -> (N, P)
+
+    On the CPU, where coordinates belong: they are multiplied as float64.
+    """
+    frequencies = torch.from_numpy(inverse_frequencies(head_dim // 4, VISION_THETA))  # float64
     return (coordinates[:, :, None] * frequencies).flatten(1).float()
 
 

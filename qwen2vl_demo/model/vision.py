@@ -124,7 +124,7 @@ class VisionTransformer(nn.Module):
             raise ValueError(f"the grids {list(grids)} hold {sum(segments)} patches but {len(patches)} were given")
         runs = [(len(list(run)), length) for length, run in groupby(segments)]
         coordinates = torch.cat([torch.from_numpy(patch_coordinates(g, self.config.merge_size)) for g in grids])
-        angles = vision_angles(coordinates.to(patches.device), self.config.head_dim)[:, None, None]  # (N, 1, 1, P)
+        angles = vision_angles(coordinates, self.config.head_dim).to(patches.device)[:, None, None]  # (N, 1, 1, P)
         cos, sin = angles.cos(), angles.sin()
         x = self.patch_embed(patches)
         for block in self.blocks:

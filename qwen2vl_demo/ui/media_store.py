@@ -159,7 +159,8 @@ class MediaStore:
         if medium.kind == "video" and ending in PLAYABLE | {"gif", "webp"}:
             return path
         try:
-            if medium.kind == "image" and ending in SHOWABLE and path.stat().st_size <= DIRECT_BYTES:
+            small = medium.kind == "image" and ending in SHOWABLE and path.stat().st_size <= DIRECT_BYTES
+            if small and browser_files.is_turned_by_browsers(path):
                 return path
         except FileNotFoundError:  # the chat has been cleared meanwhile
             return None

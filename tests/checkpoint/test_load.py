@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -109,3 +110,35 @@ def test_a_directory_without_weights_and_a_config_of_another_model_say_so(tmp_pa
 def test_what_we_write_is_what_we_read(tmp_path):
     state = write(tmp_path)
     assert load_file(tmp_path / "model.safetensors").keys() == state.keys()
+
+
+def test_changes_see_one_tensor_at_a_time_and_what_they_return_is_loaded(tmp_path):
+    state = write(tmp_path, shards=2)
+    seen = []
+
+    def doubled(tensors):
+        for name, tensor in tensors:
+            seen.append(name)
+            yield name, tensor * 2
+
+    def negative(tensors):
+        return ((name, -tensor) for name, tensor in tensors)
+
+    loaded = load_model(tmp_path, device=CPU, dtype=torch.float32, changes=[doubled, negative]).state_dict()
+    assert sorted(seen) == sorted(state)
+    assert all(torch.equal(loaded[name], -2 * tensor) for name, tensor in state.items())
+
+
+def test_each_tensor_goes_to_its_own_device(tmp_path):
+    write(tmp_path)
+    split = lambda name: torch.device("meta" if ".layers.1." in name else "cpu")  # noqa: E731
+    for name, tensor in load_model(tmp_path, device=split, dtype=torch.float32).state_dict().items():
+        assert tensor.device == split(name)
+
+
+def test_no_file_stays_mapped_after_loading(tmp_path):
+    """Mapped pages count as memory in use, beside the copies of them that are made."""
+    write(tmp_path)
+    held = load(tmp_path)
+    assert str(tmp_path) not in Path("/proc/self/maps").read_text()
+    assert held.dtype == torch.float32

@@ -67,7 +67,7 @@ def test_layers_on_two_devices_give_the_same_numbers_and_hand_over_once(tied):
         torch.testing.assert_close(labelled(b, CPU), a, atol=1e-5, rtol=1e-4)
     assert no_moves == [[], []]
     over = [shape for start, end, shape in prompt if (start, end) == (FIRST, SECOND)]
-    assert over == [(1, 8, 64), (1, 1, 8, 8), (1, 1, 8, 8), (1, 4, 64), (1, 1, 4, 8), (1, 1, 4, 8), (4, 12)]
+    assert over == [(1, 8, 64), (1, 1, 8, 8), (1, 1, 8, 8), (1, 4, 64), (1, 1, 4, 8), (1, 1, 4, 8)]
     back = (1, 64) if tied else (1, 100)  # before a tied output layer a hidden state, else logits
     assert [move for move in prompt if move[0] == SECOND] == [(SECOND, FIRST, back)]
     assert next(shape for start, _, shape in step if start == FIRST) == (1, 64)

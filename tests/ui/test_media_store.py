@@ -15,6 +15,7 @@ from qwen2vl_demo.media import MediaLimits
 from qwen2vl_demo.ui.chat.conversation import Conversation, Medium, Turn
 from qwen2vl_demo.ui.media_store import DAY, KEEP_AFTER_CLOSE, KEEP_AFTER_START, MediaStore
 from qwen2vl_demo.viz.boxes import Box
+from tests.media.made_pictures import turned_exif
 
 
 def test_equal_files_are_kept_once_under_their_hash(store: MediaStore, files: Callable[[str], str]) -> None:
@@ -62,6 +63,20 @@ def test_what_a_browser_cannot_show_gets_a_view(store: MediaStore, tmp_path: Pat
     view = store.view(medium)
     assert view and view.suffix == ".webp"
     assert PIL.Image.open(view).size == (1600, 533)
+
+
+@pytest.mark.parametrize("ending", ["webp", "png", "jpg"])
+def test_a_turned_picture_stands_upright_in_the_chat(store: MediaStore, tmp_path: Path, ending: str) -> None:
+    """Chromium 156 turns a PNG and a JPEG by their EXIF orientation, and does not turn a WebP."""
+    path = tmp_path / f"phone.{ending}"
+    PIL.Image.new("RGB", (40, 20), "teal").save(path, exif=turned_exif(6))
+    (medium,) = store.add(path, path.name)
+    view = store.view(medium)
+    assert view
+    if ending == "webp":
+        assert PIL.Image.open(view).size == (20, 40)
+    else:
+        assert view == store.path(medium)
 
 
 def test_the_limits_of_the_page_are_those_of_its_store(tmp_path: Path, files: Callable[[str], str]) -> None:
