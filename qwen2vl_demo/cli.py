@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from qwen2vl_demo.trace import PromptTrace
 
 _MEDIA_FLAGS = (
-    "model", "min_pixels", "max_pixels", "fps", "max_frames", "max_file_mb", "max_image_mp", "max_pdf_pages"
+    "model", "processor", "min_pixels", "max_pixels", "fps", "max_frames", "max_file_mb", "max_image_mp",
+    "max_pdf_pages",
 )  # fmt: skip
 _ENGINE_FLAGS = ("adapter", "device", "dtype", "quantize", "engine_url", "engine_model", "engine_key", "engine_timeout")
 _ANSWER_FLAGS = ("max_new_tokens", "temperature")
@@ -256,7 +257,7 @@ def _inspect(given: argparse.Namespace) -> int:
     from qwen2vl_demo.engine.factory import options_of
     from qwen2vl_demo.engine.processors import processor_for
 
-    processor = processor_for(settings.model, limits)
+    processor = processor_for(settings.model, limits, preprocessing=settings.processor)
     messages = _with_pages(messages, given, limits)
     prompt = processor.process(messages, options_of(settings).media, thumbnails=given.html is not None)
     if given.json:

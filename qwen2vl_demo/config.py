@@ -5,78 +5,28 @@ Values that contradict each other are refused with a UserError that quotes them.
 
 from __future__ import annotations
 
-import json
-import math
-import reprlib
-import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from qwen2vl_demo.errors import UserError
+from qwen2vl_demo.json_values import (
+    integer_in,
+    need,
+    number_in,
+    object_in,
+    read_json_object,
+    shown,
+    switch_in,
+)
+from qwen2vl_demo.yarn import Yarn, read_yarn
 
-MAX_FILE_BYTES = 4 * 2**20  # of a checkpoint's small files; a config.json has a few kB
 MAX_LAYERS = 256  # in each of the two towers; the largest released checkpoint has 80
 MAX_HEADS = 1024
 MAX_WIDTH = 2**17  # of hidden states, the largest released one being 8192; and of the MLPs, 8 times that
 MAX_VOCABULARY = 2**20  # tokens; the released ones have 152,064
 MAX_CONTEXT = 2**22  # positions
-
-
-def shown(value: Any) -> str:
-    """A value of a checkpoint's file as an error quotes it: its repr, shortened, also where it is nested or huge."""
-    try:
-        return _REPR.repr(value)
-    except ValueError:  # an integer of thousands of digits
-        return "a huge number"
-
-
-_REPR = reprlib.Repr()
-_REPR.maxstring = _REPR.maxother = _REPR.maxlong = 60
-
-
-def read_text(path: Path, max_bytes: int = MAX_FILE_BYTES) -> str:
-    """The UTF-8 text in a file of a checkpoint. Raises UserError, which names the file."""
-    try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise UserError(f"{path} is not a regular file; take the file again from its source.")
-        if status.st_size > max_bytes:
-            raise UserError(
-                f"{path} has {status.st_size:,} bytes, and no Qwen2-VL needs more than {max_bytes:,} there; "
-                "take the file again from its source."
-            )
-        return path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise UserError(
-            f"There is no {path.name} in {path.parent}; point --model at a Qwen2-VL checkpoint directory."
-        ) from None
-    except UnicodeDecodeError as broken:
-        raise UserError(f"{path} is not valid UTF-8 ({broken}); take the file again from its source.") from None
-    except OSError as problem:
-        raise UserError(f"{path} cannot be read ({problem.strerror}); look at its permissions.") from None
-
-
-def read_json_object(path: Path, max_bytes: int = MAX_FILE_BYTES) -> dict[str, Any]:
-    """The JSON object in a file of a checkpoint. Raises UserError, which names the file, for anything else."""
-    try:
-        content = json.loads(read_text(path, max_bytes), parse_constant=_no_constant)
-    except RecursionError:
-        raise UserError(f"{path} is not valid JSON (nested too deeply); take the file again from its source.") from None
-    except ValueError as broken:  # also an integer of more digits than Python reads
-        raise UserError(f"{path} is not valid JSON ({broken}); take the file again from its source.") from None
-    if not isinstance(content, dict):
-        raise UserError(f"{path} is not a JSON object; take the file again from its source.")
-    return content
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number of JSON")
-
-
-def _need(ok: bool, sentence: str) -> None:
-    if not ok:
-        raise UserError(f"This config.json is not one that Qwen2-VL can run: {sentence}.")
+RELEASED_HEAD_DIM = 128
+RELEASED_SECTION = (16, 24, 24)  # the mrope_section of such heads, where a config.json has none
 
 
 @dataclass(frozen=True)
@@ -94,11 +44,11 @@ class VisionConfig:
     in_channels: int = 3
 
     def __post_init__(self) -> None:
-        _need(
+        need(
             self.embed_dim % self.num_heads == 0,
             f"the vision width {self.embed_dim} is no multiple of its {self.num_heads} heads",
         )
-        _need(
+        need(
             self.head_dim % 4 == 0,
             f"a vision head of {self.head_dim} numbers cannot be turned by row and column in pairs (a multiple of 4)",
         )
@@ -136,18 +86,19 @@ class TextConfig:
     rope_theta: float = 1_000_000.0
     rms_norm_eps: float = 1e-6
     tie_word_embeddings: bool = False
-    max_position_embeddings: int = 32_768
+    max_position_embeddings: int = 32_768  # with YaRN those after stretching
+    yarn: Yarn | None = None
 
     def __post_init__(self) -> None:
-        _need(
+        need(
             self.hidden_size % self.num_heads == 0,
             f"the width {self.hidden_size} is no multiple of its {self.num_heads} heads",
         )
-        _need(
+        need(
             self.num_heads % self.num_kv_heads == 0,
             f"{self.num_heads} query heads cannot share {self.num_kv_heads} key-value heads evenly",
         )
-        _need(
+        need(
             sum(self.mrope_section) * 2 == self.head_dim,
             f"mrope_section {list(self.mrope_section)} sums to {sum(self.mrope_section)}, "
             f"but a head of {self.head_dim} numbers has {self.head_dim // 2} frequency pairs",
@@ -170,7 +121,7 @@ class Qwen2VLConfig:
     vision_end_token_id: int = 151653
 
     def __post_init__(self) -> None:
-        _need(
+        need(
             self.vision.out_dim == self.text.hidden_size,
             f"the vision part hands over {self.vision.out_dim} numbers a token "
             f"but the language model is {self.text.hidden_size} wide",
@@ -178,45 +129,24 @@ class Qwen2VLConfig:
 
     @classmethod
     def from_dict(cls, raw: dict[str, Any]) -> Qwen2VLConfig:
-        """Reads both layouts: the text keys at the top level (the released files) or under `text_config`.
+        """Reads both layouts: the text keys at the top level (the released files) or under `text_config`. What
+        transformers 4.45 to 4.49 left out of a `vision_config` has the architecture's defaults.
 
-        Raises UserError for a key that is missing and for values that are of the wrong type or do not add up.
+        Raises UserError for a key that is missing, for values that are of the wrong type or do not add up, and for
+        what this implementation does not compute, such as a sliding window.
         """
         kind = raw.get("model_type")
         told = f'"{kind}"' if isinstance(kind, str) and len(kind) <= 40 and kind.isprintable() else shown(kind)
-        _need(kind == "qwen2_vl", f'its model_type is {told} and not "qwen2_vl"; choose a Qwen2-VL checkpoint')
-        _need(bool(raw.get("vision_config")), "it has no vision_config")
-        vision, text = _object(raw, "vision_config"), {**raw, **_object(raw, "text_config")}
-        rope = _object(text, "rope_parameters") or _object(text, "rope_scaling")
+        need(kind == "qwen2_vl", f'its model_type is {told} and not "qwen2_vl"; choose a Qwen2-VL checkpoint')
+        need(bool(raw.get("vision_config")), "it has no vision_config")
+        text = {**raw, **object_in(raw, "text_config")}
         return cls(
-            vision=VisionConfig(
-                depth=_integer(vision, "depth", maximum=MAX_LAYERS),
-                embed_dim=_integer(vision, "embed_dim", maximum=MAX_WIDTH),
-                num_heads=_integer(vision, "num_heads", maximum=MAX_HEADS),
-                mlp_ratio=_number(vision, "mlp_ratio", maximum=64),
-                out_dim=_integer(vision, "hidden_size", maximum=MAX_WIDTH),
-                patch_size=_integer(vision, "patch_size", "spatial_patch_size", default=14, maximum=64),
-                temporal_patch_size=_integer(vision, "temporal_patch_size", default=2, maximum=64),
-                merge_size=_integer(vision, "spatial_merge_size", default=2, maximum=64),
-                in_channels=_integer(vision, "in_channels", "in_chans", default=3, minimum=3, maximum=3),
-            ),
-            text=TextConfig(
-                hidden_size=_integer(text, "hidden_size", maximum=MAX_WIDTH),
-                num_layers=_integer(text, "num_hidden_layers", maximum=MAX_LAYERS),
-                num_heads=_integer(text, "num_attention_heads", maximum=MAX_HEADS),
-                num_kv_heads=_integer(text, "num_key_value_heads", maximum=MAX_HEADS),
-                intermediate_size=_integer(text, "intermediate_size", maximum=8 * MAX_WIDTH),
-                vocab_size=_integer(text, "vocab_size", maximum=MAX_VOCABULARY),
-                mrope_section=_mrope_section(rope),
-                rope_theta=float(_number(text if text.get("rope_theta") else rope, "rope_theta", maximum=1e12)),
-                rms_norm_eps=float(_number(text, "rms_norm_eps", default=1e-6, maximum=1)),
-                tie_word_embeddings=_switch({**text, **raw}, "tie_word_embeddings"),
-                max_position_embeddings=_integer(text, "max_position_embeddings", default=32_768, maximum=MAX_CONTEXT),
-            ),
-            image_token_id=_integer(raw, "image_token_id", default=151655, minimum=0),
-            video_token_id=_integer(raw, "video_token_id", default=151656, minimum=0),
-            vision_start_token_id=_integer(raw, "vision_start_token_id", default=151652, minimum=0),
-            vision_end_token_id=_integer(raw, "vision_end_token_id", default=151653, minimum=0),
+            vision=_vision_config(object_in(raw, "vision_config"), text),
+            text=_text_config(text, raw),
+            image_token_id=integer_in(raw, "image_token_id", default=151655, minimum=0),
+            video_token_id=integer_in(raw, "video_token_id", default=151656, minimum=0),
+            vision_start_token_id=integer_in(raw, "vision_start_token_id", default=151652, minimum=0),
+            vision_end_token_id=integer_in(raw, "vision_end_token_id", default=151653, minimum=0),
         )
 
     @classmethod
@@ -238,7 +168,10 @@ class Qwen2VLConfig:
             "max_position_embeddings": text.max_position_embeddings,
             "rms_norm_eps": text.rms_norm_eps,
             "rope_theta": text.rope_theta,
-            "rope_scaling": {"type": "mrope", "mrope_section": list(text.mrope_section)},
+            "rope_scaling": {
+                **({"type": "mrope"} if text.yarn is None else text.yarn.to_dict()),
+                "mrope_section": list(text.mrope_section),
+            },
             "tie_word_embeddings": text.tie_word_embeddings,
             "image_token_id": self.image_token_id,
             "video_token_id": self.video_token_id,
@@ -261,51 +194,100 @@ class Qwen2VLConfig:
         }
 
 
-def _object(section: dict[str, Any], name: str) -> dict[str, Any]:
-    """A nested object; empty where it is missing or null."""
-    value = section.get(name)
-    _need(value is None or isinstance(value, dict), f"its {name} is not an object")
-    return value or {}
+def _vision_config(vision: dict[str, Any], text: dict[str, Any]) -> VisionConfig:
+    act = vision.get("hidden_act")
+    need(act in (None, "quick_gelu"), f"the hidden_act of its vision_config is {shown(act)}, not quick_gelu")
+    return VisionConfig(
+        depth=integer_in(vision, "depth", default=32, maximum=MAX_LAYERS),
+        embed_dim=integer_in(vision, "embed_dim", default=1280, maximum=MAX_WIDTH),
+        num_heads=integer_in(vision, "num_heads", default=16, maximum=MAX_HEADS),
+        mlp_ratio=number_in(vision, "mlp_ratio", default=4, maximum=64),
+        out_dim=integer_in(vision if vision.get("hidden_size") is not None else text, "hidden_size", maximum=MAX_WIDTH),
+        patch_size=integer_in(vision, "patch_size", "spatial_patch_size", default=14, maximum=64),
+        temporal_patch_size=integer_in(vision, "temporal_patch_size", default=2, maximum=64),
+        merge_size=integer_in(vision, "spatial_merge_size", default=2, maximum=64),
+        in_channels=integer_in(vision, "in_channels", "in_chans", default=3, minimum=3, maximum=3),
+    )
 
 
-def _value(section: dict[str, Any], *names: str, default: Any = None) -> Any:
-    """The first of these keys that is set, else the default. Raises UserError where both are missing."""
-    value = next((section[name] for name in names if section.get(name) is not None), default)
-    if value is None:
-        raise UserError(f"This config.json has no {names[0]!r}; take the checkpoint's own config.json again.")
-    return value
+def _text_config(text: dict[str, Any], raw: dict[str, Any]) -> TextConfig:
+    layers = integer_in(text, "num_hidden_layers", maximum=MAX_LAYERS)
+    heads = integer_in(text, "num_attention_heads", maximum=MAX_HEADS)
+    width = integer_in(text, "hidden_size", maximum=MAX_WIDTH)
+    context = integer_in(text, "max_position_embeddings", default=32_768, maximum=MAX_CONTEXT)
+    _refuse_other_layers(text, layers, context)
+    if text.get("head_dim") is not None:
+        need(text["head_dim"] == width // heads, f"its head_dim is {shown(text['head_dim'])}, not {width // heads}")
+    rope = _rope(text, raw)
+    theta = float(number_in(rope if rope.get("rope_theta") is not None else text, "rope_theta", maximum=1e12))
+    yarn = read_yarn(rope, {"max_position_embeddings": context, **text}, theta) if _rope_type(rope) == "yarn" else None
+    if yarn is not None:
+        context = max(context, yarn.context)
+        need(context <= MAX_CONTEXT, f"its YaRN asks for {context} positions, and {MAX_CONTEXT} is the most")
+    return TextConfig(
+        hidden_size=width,
+        num_layers=layers,
+        num_heads=heads,
+        num_kv_heads=integer_in(text, "num_key_value_heads", maximum=MAX_HEADS),
+        intermediate_size=integer_in(text, "intermediate_size", maximum=8 * MAX_WIDTH),
+        vocab_size=integer_in(text, "vocab_size", maximum=MAX_VOCABULARY),
+        mrope_section=_mrope_section(rope, width // heads),
+        rope_theta=theta,
+        rms_norm_eps=float(number_in(text, "rms_norm_eps", default=1e-5, maximum=1)),
+        tie_word_embeddings=any(switch_in(place, "tie_word_embeddings") for place in (raw, text)),
+        max_position_embeddings=context,
+        yarn=yarn,
+    )
 
 
-def _integer(
-    section: dict[str, Any],
-    *names: str,
-    default: int | None = None,
-    minimum: int = 1,
-    maximum: int = MAX_VOCABULARY,
-) -> int:
-    value = _value(section, *names, default=default)
-    is_valid = type(value) is int and value >= minimum
-    _need(is_valid, f"its {names[0]} is {shown(value)} and not a whole number of at least {minimum}")
-    _need(value <= maximum, f"its {names[0]} is {shown(value)}, and {maximum} is the most that can be")
-    return int(value)
+def _refuse_other_layers(text: dict[str, Any], layers: int, context: int) -> None:
+    """Raises UserError for layers that transformers would compute in another way."""
+    act = text.get("hidden_act")
+    need(act in (None, "silu", "swish"), f"its hidden_act is {shown(act)}, and only silu is computed here")
+    if switch_in(text, "use_sliding_window") and text.get("sliding_window", 4096) is not None:
+        window = integer_in(text, "sliding_window", default=4096, maximum=MAX_CONTEXT)
+        first = integer_in(text, "max_window_layers", default=80, minimum=0)
+        need(
+            window >= context or first >= layers,
+            f"its use_sliding_window limits layers {first} to {layers - 1} to the last {window:,} positions, which is "
+            "not computed here; let vLLM answer, behind --engine-url",
+        )
+    kinds = text.get("layer_types")
+    need(kinds is None or isinstance(kinds, list), f"its layer_types is {shown(kinds)} and no list")
+    other = next((kind for kind in kinds or [] if kind != "full_attention"), None)
+    need(other is None, f"it has layers of the type {shown(other)}, and only full_attention is computed here")
 
 
-def _number(section: dict[str, Any], *names: str, default: float | None = None, maximum: float) -> float:
-    value = _value(section, *names, default=default)
-    is_valid = type(value) in (int, float) and value > 0 and (type(value) is int or math.isfinite(value))
-    _need(is_valid, f"its {names[0]} is {shown(value)} and not a number above 0")
-    _need(value <= maximum, f"its {names[0]} is {shown(value)}, and {maximum:g} is the most that can be")
-    return value
+def _rope(text: dict[str, Any], raw: dict[str, Any]) -> dict[str, Any]:
+    """The parameters of the rotary embeddings, which may be under two names and in two places.
+
+    Raises UserError for a kind that is not computed here, and where the places disagree.
+    """
+    names = ("rope_scaling", "rope_parameters")
+    found = [rope for place in (text, raw) for name in names if (rope := object_in(place, name))]
+    for rope in found:
+        kind = _rope_type(rope)
+        need(kind in ("default", "yarn"), f"its rotary embeddings are of the type {shown(kind)}, not default or yarn")
+        share = rope.get("partial_rotary_factor")
+        need(share in (None, 1), f"its partial_rotary_factor is {shown(share)}, not 1")
+    kinds = {str(_rope_type(rope)) for rope in found}
+    need(len(kinds) < 2, "it gives its rotary embeddings two types, default and yarn, in different places; keep one")
+    return found[0] if found else {}
 
 
-def _switch(section: dict[str, Any], name: str) -> bool:
-    value = section.get(name)
-    _need(value is None or type(value) is bool, f"its {name} is {shown(value)} and neither true nor false")
-    return bool(value)
+def _rope_type(rope: dict[str, Any]) -> Any:
+    kind = next((rope[key] for key in ("rope_type", "type") if rope.get(key) is not None), "default")
+    return "default" if kind == "mrope" else kind
 
 
-def _mrope_section(rope: dict[str, Any]) -> tuple[int, int, int]:
-    section = _value(rope, "mrope_section")
+def _mrope_section(rope: dict[str, Any], head_dim: int) -> tuple[int, int, int]:
+    section = rope.get("mrope_section")
+    if section is None:
+        need(
+            head_dim == RELEASED_HEAD_DIM,
+            f"it has no mrope_section, and no other is known for heads of {head_dim} numbers",
+        )
+        return RELEASED_SECTION
     is_section = isinstance(section, list) and len(section) == 3 and all(type(n) is int and n > 0 for n in section)
-    _need(is_section, f"its mrope_section is {shown(section)} and not three whole numbers above 0")
+    need(is_section, f"its mrope_section is {shown(section)} and not three whole numbers above 0")
     return (section[0], section[1], section[2])

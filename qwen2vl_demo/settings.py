@@ -107,6 +107,11 @@ class Settings:
         "a LoRA directory or Hugging Face id that is merged into the model while it is loaded",
         metavar="DIR|HUB_ID",
     )
+    processor: str | None = _flag(
+        None,
+        "a directory or Hugging Face id with the tokenizer and the image preprocessing, where the model has none",
+        metavar="DIR|HUB_ID",
+    )
     device: str = _flag(
         "auto",
         "where it runs; auto takes the first of cuda, mps and cpu that is there; cuda:1 is the second card, "
@@ -185,6 +190,11 @@ class Settings:
 
     def __post_init__(self) -> None:
         _check(bool(self.model.strip()), "model", "it is empty; give nano, a checkpoint directory or a Hugging Face id")
+        _check(
+            self.processor is None or self.model not in (NANO, NO_MODEL),
+            "processor",
+            f"it needs {flag_name('model')}, a checkpoint without a tokenizer, beside it",
+        )
         if self.engine_url is not None:
             _check(
                 _is_server_address(self.engine_url),

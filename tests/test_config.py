@@ -75,6 +75,27 @@ def test_the_newer_layout_reads_the_same():
         (changed(num_hidden_layers=True), "num_hidden_layers is True"),
         (changed(rope_theta=[1]), r"rope_theta is \[1\] and not a number"),
         ({k: v for k, v in RELEASED_2B.items() if k != "rope_theta"}, "no 'rope_theta'"),
+        # what would be computed in another way was once ignored, and the answers were wrong
+        (changed(hidden_act="gelu"), "hidden_act is 'gelu', and only silu"),
+        (changed(vision_config={**RELEASED_2B["vision_config"], "hidden_act": "silu"}), "vision_config is 'silu'"),
+        (
+            changed(use_sliding_window=True, max_window_layers=21, sliding_window=4096),
+            "layers 21 to 27 to the last 4,0",
+        ),
+        (changed(layer_types=["full_attention", "sliding_attention"]), "of the type 'sliding_attention'"),
+        (changed(layer_types="x"), "layer_types is 'x' and no list"),
+        (changed(head_dim=64), "head_dim is 64, not 128"),
+        (changed(rope_scaling={"type": "dynamic", "factor": 2, "mrope_section": [16, 24, 24]}), "type 'dynamic'"),
+        (changed(rope_scaling={"mrope_section": [16, 24, 24], "partial_rotary_factor": 0.5}), "factor is 0.5, not 1"),
+        (changed(rope_scaling={"type": "yarn"}), "no 'factor'"),
+        (changed(rope_scaling={"type": "yarn", "factor": "4"}), "factor is '4' and not a number"),
+        (changed(rope_scaling={"type": "yarn", "factor": 4, "beta_fast": 1, "beta_slow": 2}), "beta_slow of its YaRN"),
+        (changed(rope_scaling={"type": "yarn", "factor": 1000}), "asks for 32768000 positions"),
+        (
+            changed(rope_scaling={"type": "yarn", "factor": 4}, text_config={"rope_parameters": {"rope_theta": 1}}),
+            "two",
+        ),
+        (changed(rope_scaling=None, hidden_size=768, num_attention_heads=12), "no mrope_section, .* heads of 64"),
     ],
 )
 def test_what_does_not_add_up_is_refused_in_words(raw, words):
@@ -107,8 +128,39 @@ def test_bytes_that_are_no_text_are_refused_by_name(tmp_path):
         Qwen2VLConfig.from_file(path)
 
 
+YARN = {"type": "yarn", "factor": 4, "original_max_position_embeddings": 32768, "mrope_section": [16, 24, 24]}
+
+
+def test_windows_that_cut_nothing_and_the_released_sections_are_taken():
+    wide = changed(use_sliding_window=True, sliding_window=32768, max_window_layers=21)
+    late = changed(use_sliding_window=True, sliding_window=4096, max_window_layers=28)
+    bare = {key: value for key, value in RELEASED_2B.items() if key != "rope_scaling"}
+    for raw in (wide, late, bare, changed(rope_scaling=None), changed(layer_types=["full_attention"] * 28)):
+        assert Qwen2VLConfig.from_dict(raw) == RELEASED["2B"]
+
+
+def test_embeddings_are_tied_where_either_place_says_so():
+    for outer, inner in ((True, False), (False, True), (None, True)):
+        raw = changed(tie_word_embeddings=outer, text_config={"tie_word_embeddings": inner})
+        assert Qwen2VLConfig.from_dict(raw).text.tie_word_embeddings
+
+
+def test_yarn_makes_the_context_longer():
+    for key in ("type", "rope_type"):
+        text = Qwen2VLConfig.from_dict(changed(rope_scaling={**YARN, "type": "yarn", key: "yarn"})).text
+        assert text.yarn is not None and (text.yarn.factor, text.yarn.original_context) == (4, 32768)
+        assert text.max_position_embeddings == 131072
+    stated = changed(rope_scaling={"type": "yarn", "original_max_position_embeddings": 8192})
+    found = Qwen2VLConfig.from_dict(stated).text
+    assert found.yarn is not None and found.yarn.factor == 4 and found.max_position_embeddings == 32768
+
+
 @pytest.mark.parametrize(
-    "config", [*RELEASED.values(), Qwen2VLConfig.from_dict(changed(image_token_id=7, rope_theta=50.0))]
+    "config",
+    [
+        *RELEASED.values(),
+        *(Qwen2VLConfig.from_dict(changed(**c)) for c in ({"rope_theta": 50.0}, {"rope_scaling": YARN})),
+    ],
 )
 def test_what_is_written_reads_the_same_in_both_layouts(config):
     written = json.loads(json.dumps(config.to_dict()))

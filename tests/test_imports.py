@@ -16,6 +16,8 @@ PACKAGE = "qwen2vl_demo"
 LEAVES = {
     "errors",
     "config",
+    "json_values",
+    "yarn",
     "geometry",
     "trace",
     "attention_trace",
@@ -45,15 +47,18 @@ ROOMS = {
     "media": Room(LEAVES | {"media"}, {"PIL", "av", "numpy", "pillow_heif", "pypdfium2"}),
     "decoding": Room({"errors", "decoding"}, set()),
     "processing": Room(LEAVES | {"decoding", "media", "processing"}, {"numpy", "torch", "tokenizers", "jinja2", "PIL"}),
-    "model": Room({"errors", "config", "geometry", "model"}, {"torch", "numpy"}),
+    "model": Room({"errors", "config", "geometry", "yarn", "model"}, {"torch", "numpy"}),
     "checkpoint": Room(
-        {"errors", "config", "memory", "resources", "model", "checkpoint"}, {"torch", "safetensors", "huggingface_hub"}
+        {"errors", "config", "json_values", "memory", "resources", "model", "checkpoint"},
+        {"torch", "safetensors", "huggingface_hub"},
     ),
     "engine": Room(
         BELOW_ENGINE | {"engine"},
         {"torch", "numpy", "PIL", "tokenizers", "safetensors", "huggingface_hub", "httpx", "av"},
     ),
-    "viz": Room({"errors", "trace", "attention_trace", "geometry", "lru_cache", "viz"}, {"numpy", "plotly", "PIL"}),
+    "viz": Room(
+        {"errors", "trace", "attention_trace", "geometry", "yarn", "lru_cache", "viz"}, {"numpy", "plotly", "PIL"}
+    ),
     "report": Room(LEAVES | {"viz"}, {"numpy"}),
     "ui": Room(
         LEAVES | {"engine", "viz", "decoding", "media", "processing.messages", "ui"},

@@ -29,6 +29,7 @@ def test_every_flag_and_every_variable_sets_its_field() -> None:
     wanted = {
         "model": ("some/dir", "some/dir"),
         "adapter": ("some/lora", "some/lora"),
+        "processor": ("other/dir", "other/dir"),
         "device": ("cuda:0,1", "cuda:0,1"),
         "dtype": ("float32", "float32"),
         "quantize": ("int8", "int8"),
@@ -113,6 +114,8 @@ def test_credentials_split_at_the_first_colon_only() -> None:
         (["--engine-url", "http://a", "--engine-timeout", "0"], {}, ["--engine-timeout"]),
         (["--auth", "ann"], {}, ["--auth", "colon"]),
         (["--model", " "], {}, ["--model"]),
+        (["--processor", "x"], {}, ["--processor", "--model"]),
+        (["--processor", "x", "--model", "none"], {}, ["--processor", "--model"]),
         (["--mdel", "nano"], {}, ["--mdel", "--help"]),
         (["--mod", "nano"], {}, ["--mod"]),  # no abbreviations: a new flag must not change what an old line means
         (["--port"], {}, ["--port"]),

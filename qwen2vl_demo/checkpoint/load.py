@@ -16,7 +16,7 @@ from torch import Tensor
 
 from qwen2vl_demo.checkpoint.lora import adapter_of_checkpoint
 from qwen2vl_demo.checkpoint.stored_tensors import check_tensors, stored_tensors
-from qwen2vl_demo.config import Qwen2VLConfig
+from qwen2vl_demo.checkpoint.weight_files import checkpoint_config
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.memory import total_memory
 from qwen2vl_demo.model.qwen2vl import Qwen2VL
@@ -40,7 +40,7 @@ def load_model(
     `changes` gets the stream of tensors and returns one with the same names and shapes. `device` may differ from tensor
     to tensor. The adapter in a directory, or one that was left in the checkpoint, is merged first.
     """
-    config = Qwen2VLConfig.from_file(directory / "config.json")
+    config = checkpoint_config(directory)
     with torch.device("meta"):
         model = Qwen2VL(config)
     expected = {name: tensor.shape for name, tensor in model.state_dict().items()}

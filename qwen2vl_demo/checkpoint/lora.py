@@ -24,8 +24,8 @@ from torch import Tensor
 from qwen2vl_demo.checkpoint.find import find_checkpoint
 from qwen2vl_demo.checkpoint.peft_keys import FACTOR, OTHER_PARTS, SAVED, base_key, without_prefix
 from qwen2vl_demo.checkpoint.weight_files import canonical_name, open_weights, weight_files
-from qwen2vl_demo.config import read_json_object, shown
 from qwen2vl_demo.errors import UserError
+from qwen2vl_demo.json_values import read_json_object, shown
 
 CONFIG, WEIGHTS, PICKLED = "adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"
 EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
@@ -174,7 +174,7 @@ def read_adapter(directory: Path) -> Adapter:
 
 
 def adapter_of_checkpoint(directory: Path, adapter: Path | None) -> Adapter | None:
-    """The adapter to merge into a checkpoint: that of a directory, or what was left in the checkpoint. Raises UserError."""
+    """The adapter to merge into a checkpoint: that of a directory, or one that was left in it. Raises UserError."""
     left = read_unmerged(directory)
     if adapter is None:
         return left

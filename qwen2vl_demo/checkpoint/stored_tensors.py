@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from qwen2vl_demo.checkpoint.kinds import unknown_tensor
 from qwen2vl_demo.checkpoint.weight_files import open_weights, parameter_name, weight_files
 from qwen2vl_demo.errors import UserError
 
@@ -56,9 +57,7 @@ def check_tensors(directory: Path, stored: StoredTensors, expected: Mapping[str,
         if name == REPEATED and tied:
             continue
         if name not in expected:
-            raise UserError(
-                f"{directory} holds a tensor {name[:200]} that a Qwen2-VL of its config.json does not have."
-            )
+            raise unknown_tensor(directory, name)
         if tensor.shape != tuple(expected[name]):
             raise UserError(
                 f"{directory}: {name} has the shape {list(tensor.shape)} but config.json asks for "

@@ -9,14 +9,17 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
+from qwen2vl_demo.checkpoint.kinds import no_weights
 from qwen2vl_demo.checkpoint.peft_keys import base_key
-from qwen2vl_demo.config import read_json_object, shown
+from qwen2vl_demo.config import Qwen2VLConfig
 from qwen2vl_demo.errors import UserError
+from qwen2vl_demo.json_values import read_json_object, shown
 
 MAX_INDEX_BYTES = 16 * 2**20
 MAX_SHARDS = 1000
@@ -44,10 +47,26 @@ def weight_files(directory: Path) -> list[Path]:
         return [directory / name for name in names]
     single = directory / "model.safetensors"
     if not single.is_file():
-        raise UserError(
-            f"{directory} holds no model.safetensors; point --model at a complete Qwen2-VL checkpoint directory."
-        )
+        raise no_weights(directory)
     return [single]
+
+
+def checkpoint_config(directory: Path) -> Qwen2VLConfig:
+    """The configuration of the weights in a directory: config.json, but tied where they have no output layer.
+
+    Saves of tied models often say nothing of it, or the opposite. Raises UserError.
+    """
+    config = Qwen2VLConfig.from_file(directory / "config.json")
+    if config.text.tie_word_embeddings or any(name.startswith("lm_head.") for name in tensor_names(directory)):
+        return config
+    return replace(config, text=replace(config.text, tie_word_embeddings=True))
+
+
+def tensor_names(directory: Path) -> Iterator[str]:
+    """The canonical names of the tensors in all weight files. Raises UserError."""
+    for path in weight_files(directory):
+        with open_weights(path) as shard:
+            yield from filter(None, map(parameter_name, shard.keys()))
 
 
 def canonical_name(key: str) -> str:

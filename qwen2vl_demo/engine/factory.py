@@ -20,6 +20,7 @@ def load_engine(
     *,
     adapter: str | None = None,
     quantize: str = "none",
+    processor: str | None = None,
     engine_url: str | None = None,
     engine_model: str | None = None,
     engine_key: str | None = None,
@@ -32,7 +33,8 @@ def load_engine(
     `model` is "nano", a checkpoint directory, a Hugging Face id, or "none" (prepares prompts, answers nothing). It may
     be a LoRA that names its base; `adapter` is one that is merged into the model.
     With `engine_url` the server runs the model, and `model` only selects the tokenizer and the pixel limits with which
-    prompts are prepared. `quantize="int8"` decodes with 8-bit weights; prefill uses the full ones. `limits` bounds the
+    prompts are prepared. `processor` is a directory or a hub id whose tokenizer and image preprocessing are taken, for
+    a model that has none. `quantize="int8"` decodes with 8-bit weights; prefill uses the full ones. `limits` bounds the
     files that are opened, and `decoding` is where they are decoded, by default in this process. Raises
     UserError for a model that cannot be loaded and a server that does not answer.
     """
@@ -47,6 +49,7 @@ def load_engine(
             key=engine_key,
             timeout=engine_timeout,
             checkpoint=model,
+            preprocessing=processor,
             limits=limits,
             decoding=decoding,
         )
@@ -57,7 +60,14 @@ def load_engine(
     from qwen2vl_demo.engine.local import LocalEngine
 
     return LocalEngine.load(
-        model, adapter=adapter, device=device, dtype=dtype, quantize=quantize, limits=limits, decoding=decoding
+        model,
+        adapter=adapter,
+        device=device,
+        dtype=dtype,
+        quantize=quantize,
+        preprocessing=processor,
+        limits=limits,
+        decoding=decoding,
     )
 
 
@@ -69,6 +79,7 @@ def engine_of(settings: Settings, decoding: Decoding | None = None) -> Engine:
         settings.dtype,
         adapter=settings.adapter,
         quantize=settings.quantize,
+        processor=settings.processor,
         engine_url=settings.engine_url,
         engine_model=settings.engine_model,
         engine_key=settings.engine_key,

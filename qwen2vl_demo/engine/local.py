@@ -21,10 +21,12 @@ import torch
 from torch import Tensor
 
 from qwen2vl_demo.attention_trace import AttentionTrace, Word, query_places, split_words
+from qwen2vl_demo.checkpoint.find import find_preprocessing
 from qwen2vl_demo.checkpoint.load import load_model
 from qwen2vl_demo.checkpoint.lora import find_base
+from qwen2vl_demo.checkpoint.memory_needed import bytes_free
 from qwen2vl_demo.checkpoint.placement import Placement, place
-from qwen2vl_demo.config import Qwen2VLConfig, read_json_object, shown
+from qwen2vl_demo.config import Qwen2VLConfig
 from qwen2vl_demo.decoding import Decoding
 from qwen2vl_demo.engine.answer_tokens import AnswerTokens
 from qwen2vl_demo.engine.attention import capture_attention, extend_prompt
@@ -32,6 +34,7 @@ from qwen2vl_demo.engine.cost.estimate import Estimate
 from qwen2vl_demo.engine.cost.predictor import CostPredictor, Workload
 from qwen2vl_demo.engine.cuda_graph import CudaGraphDecoder
 from qwen2vl_demo.engine.generate import generate_tokens, prefill
+from qwen2vl_demo.engine.picture_budget import affordable_pixels
 from qwen2vl_demo.engine.prefix_cache import PrefixCache, PromptKey, prompt_key
 from qwen2vl_demo.engine.protocol import Abilities, Chunk, GenerationOptions
 from qwen2vl_demo.engine.request_queue import RequestQueue, Ticket, waiting_text
@@ -40,6 +43,7 @@ from qwen2vl_demo.engine.sampling import Sampler
 from qwen2vl_demo.engine.vision_cache import VisionCache, encode_medium
 from qwen2vl_demo.errors import Cancelled, UserError
 from qwen2vl_demo.geometry import FACTOR
+from qwen2vl_demo.json_values import read_json_object, shown
 from qwen2vl_demo.lru_cache import CacheBudget
 from qwen2vl_demo.media import MediaLimits
 from qwen2vl_demo.memory import FreedMemory, cache_bytes
@@ -83,6 +87,8 @@ class LocalEngine:
         self._freed = FreedMemory()
         self._predictor = CostPredictor(model, self.decoder)
         config = model.config
+        # Measured once: a budget that followed every answer would make another picture of what has been cached.
+        self._max_pixels = self._affordable_pixels(processor.image.max_pixels)
         self._never = (  # never sampled: an answer with a placeholder would ask for a picture
             config.image_token_id,
             config.video_token_id,
@@ -99,15 +105,26 @@ class LocalEngine:
         device: str = "auto",
         dtype: str = "auto",
         quantize: str = "none",
+        preprocessing: str | None = None,
         limits: MediaLimits | None = None,
         decoding: Decoding | None = None,
     ) -> LocalEngine:
-        """Loads "nano", a checkpoint directory or a hub id, with an adapter merged into it. Raises UserError."""
+        """Loads "nano", a checkpoint directory or a hub id, with an adapter merged into it. Raises UserError.
+
+        `preprocessing` names another checkpoint, whose tokenizer and image preprocessing are taken.
+        """
+        small_files, _ = find_base(model, adapter, weights=False)
+        if not any(small_files.glob("*.safetensors")) and (small_files / "config.json").is_file():
+            place(small_files, device, dtype, quantize, name=model)  # a model that does not fit is not downloaded
         directory, adapter_directory = find_base(model, adapter)
-        processor = Processor.from_directory(directory, limits, decoding=decoding)
-        placement = place(directory, device, dtype, quantize)
+        processor = Processor.from_directory(
+            directory, limits, decoding=decoding, preprocessing=find_preprocessing(preprocessing)
+        )
+        placement = place(directory, device, dtype, quantize, name=model)
         with memory_errors("Choose a smaller model, or --dtype bfloat16."):
-            weights = load_model(directory, device=placement.device, dtype=placement.dtype, adapter=adapter_directory)
+            weights = load_model(
+                directory, device=placement.device_of, dtype=placement.dtype, adapter=adapter_directory
+            )
         return cls(weights, processor, name=model, placement=placement, end_tokens=_end_tokens(directory, processor))
 
     @property
@@ -116,10 +133,20 @@ class LocalEngine:
 
     @property
     def pixel_limits(self) -> tuple[int, int]:
-        limit = self.processor.image.max_pixels
-        if self.model.device.type == "cpu":
-            limit = min(limit, CPU_MAX_PIXELS)
-        return self.processor.image.min_pixels, limit
+        return self.processor.image.min_pixels, self._max_pixels
+
+    def _affordable_pixels(self, most: int) -> int:
+        """The default max_pixels of a picture: at most `most`, less where time or free memory is short."""
+        device = self.model.device
+        if device.type == "cpu":
+            most = min(most, CPU_MAX_PIXELS)
+        free = bytes_free(device)
+        if free is None:
+            return most
+        # Apple's attention holds the matrix of all patches by all patches; other devices have kernels that do not.
+        whole = device.type == "mps"
+        pixels = affordable_pixels(self.config, self.model.dtype.itemsize, free, whole_matrix=whole, most=most)
+        return max(pixels, self.processor.image.min_pixels)
 
     @property
     def description(self) -> str:

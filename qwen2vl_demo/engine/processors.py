@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from qwen2vl_demo.checkpoint.find import find_preprocessing
 from qwen2vl_demo.checkpoint.lora import find_base
 from qwen2vl_demo.decoding import Decoding
 from qwen2vl_demo.geometry import MAX_PIXELS, MIN_PIXELS
@@ -33,8 +34,20 @@ def reference_processor(limits: MediaLimits | None = None, decoding: Decoding | 
     )
 
 
-def processor_for(model: str, limits: MediaLimits | None = None, decoding: Decoding | None = None) -> Processor:
-    """The processor of "nano", a checkpoint directory, a hub id or an adapter's base; for "none" the reference one."""
+def processor_for(
+    model: str,
+    limits: MediaLimits | None = None,
+    decoding: Decoding | None = None,
+    *,
+    preprocessing: str | None = None,
+) -> Processor:
+    """The processor of "nano", a checkpoint directory, a hub id or an adapter's base; for "none" the reference one.
+
+    `preprocessing` is the directory or hub id of another checkpoint, whose tokenizer and image preprocessing are taken.
+    """
     if model == "none":
         return reference_processor(limits, decoding)
-    return Processor.from_directory(find_base(model, weights=False)[0], limits, decoding=decoding)
+    directory, _ = find_base(model, weights=False)
+    return Processor.from_directory(
+        directory, limits, decoding=decoding, preprocessing=find_preprocessing(preprocessing)
+    )

@@ -154,10 +154,11 @@ class Decoder:
         self.kind, self.config = kind, text
         self._embedding, self._norm = model.model.embed_tokens.weight, Norm(model.model.norm)
         self._frequencies = model.model.mrope.frequencies.to(model.device)  # (P,)
+        self._scale = model.model.mrope.scale  # of cos and sin of queries and keys
         self._heads, self._shared, self._head_dim = text.num_heads, text.num_kv_heads, text.head_dim
         self._zeros = torch.zeros(self._shared, self._head_dim, device=model.device)
-        self._signs = torch.ones(self._head_dim, device=model.device)
-        self._signs[: self._head_dim // 2] = -1
+        self._signs = torch.full((self._head_dim,), self._scale, device=model.device)
+        self._signs[: self._head_dim // 2] *= -1
         self._layers = [_Layer(layer, kind) for layer in model.model.layers]  # type: ignore[arg-type]
         head = self._embedding if text.tie_word_embeddings else model.lm_head.weight
         self._head, self._head_device = PackedLinear(head, None, kind), head.device
@@ -225,7 +226,7 @@ class Decoder:
         # cos and sin (H + 2G, D) for q, k and v together: v is rotated by the angle 0, which costs less than splitting
         # it off first.
         angles, heads = angles.repeat(2), self._heads + self._shared
-        cos = torch.cat((angles.cos().expand(heads, -1), self._zeros + 1))
+        cos = torch.cat(((angles.cos() * self._scale).expand(heads, -1), self._zeros + 1))
         sin = torch.cat(((angles.sin() * self._signs).expand(heads, -1), self._zeros))
         for index, layer in enumerate(self._layers):
             if layer.device != x.device:  # the next of several

@@ -146,7 +146,7 @@ class LanguageModel(nn.Module):
         self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
         self.layers = nn.ModuleList(DecoderLayer(config, i) for i in range(config.num_layers))
         self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
-        self.mrope = MRoPE(config.head_dim, config.rope_theta, config.mrope_section)
+        self.mrope = MRoPE(config.head_dim, config.rope_theta, config.mrope_section, config.yarn)
 
     def forward(
         self,
@@ -166,7 +166,7 @@ class LanguageModel(nn.Module):
         not together with `capture`. `between_layers` is called before each layer and may raise.
         """
         angles = self.mrope(position_ids)[:, None]  # (B, 1, L, D / 2)
-        cos, sin = angles.cos(), angles.sin()
+        cos, sin = angles.cos() * self.mrope.scale, angles.sin() * self.mrope.scale
         length = embeddings.shape[1]
         mask = None
         if cache is not None and cache.length and length > 1:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from qwen2vl_demo.geometry import band_axes, inverse_frequencies
+from qwen2vl_demo.yarn import Yarn
 
 VISION_THETA = 10_000.0  # the same in every released checkpoint, and not in their config.json
 
@@ -26,10 +27,15 @@ def vision_angles(coordinates: Tensor, head_dim: int) -> Tensor:
 
 
 class MRoPE:
-    """Multimodal RoPE: each of the frequency pairs of a head belongs to one of t, h and w, in bands."""
+    """Multimodal RoPE: each of the frequency pairs of a head belongs to one of t, h and w, in bands.
 
-    def __init__(self, head_dim: int, theta: float, section: tuple[int, int, int]) -> None:
-        self.frequencies = torch.from_numpy(inverse_frequencies(head_dim // 2, theta)).float()  # (P,)
+    With YaRN, cos and sin of the angles are to be multiplied by `scale`.
+    """
+
+    def __init__(self, head_dim: int, theta: float, section: tuple[int, int, int], yarn: Yarn | None = None) -> None:
+        frequencies = (yarn.inverse_frequencies if yarn else inverse_frequencies)(head_dim // 2, theta)
+        self.frequencies = torch.from_numpy(frequencies).float()  # (P,)
+        self.scale = yarn.attention_factor if yarn else 1.0
         self.axes = torch.from_numpy(band_axes(section))  # (P,) which of t, h, w rotates the pair
 
     def __call__(self, position_ids: Tensor) -> Tensor:

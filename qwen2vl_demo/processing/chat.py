@@ -19,8 +19,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from qwen2vl_demo.config import read_json_object, read_text
 from qwen2vl_demo.errors import UserError
+from qwen2vl_demo.json_values import read_json_object, read_text
 from qwen2vl_demo.processing import template_worker
 from qwen2vl_demo.processing.messages import Message, Text, Video
 from qwen2vl_demo.processing.template_process import TemplateProcess

@@ -17,9 +17,10 @@ import numpy as np
 import PIL.Image
 
 from qwen2vl_demo import geometry
-from qwen2vl_demo.config import VisionConfig, read_json_object, shown
+from qwen2vl_demo.config import VisionConfig
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.geometry import Grid, Size
+from qwen2vl_demo.json_values import read_json_object, shown
 from qwen2vl_demo.media import MediaLimits, image_thumbnail, notices, open_image, original_size, read_video
 from qwen2vl_demo.processing import messages
 from qwen2vl_demo.processing.messages import MediaOptions

@@ -119,18 +119,20 @@ class Processor:
         limits: MediaLimits | None = None,
         budget: CacheBudget | None = None,
         decoding: Decoding | None = None,
+        *,
+        preprocessing: Path | None = None,
     ) -> Processor:
         """Reads config.json, preprocessor_config.json (or processor_config.json), the tokenizer and the chat template
-        of a checkpoint directory. Raises UserError for files that are missing or invalid."""
-        directory = Path(path)
-        config = Qwen2VLConfig.from_file(directory / "config.json")
-        image_file = directory / "preprocessor_config.json"
-        newer = directory / "processor_config.json"
+        of a checkpoint directory; all but config.json from `preprocessing`, another directory, where that is given.
+
+        Where only preprocessor_config.json is missing, the values of the released checkpoints are taken. Raises
+        UserError for files that are missing or invalid.
+        """
+        config = Qwen2VLConfig.from_file(Path(path) / "config.json")
+        directory = preprocessing if preprocessing is not None else Path(path)
         return cls(
             config=config,
-            image=ImageConfig.from_file(
-                newer if newer.exists() and not image_file.exists() else image_file, config.vision
-            ),
+            image=_image_config(directory, config),
             tokenizer=Tokenizer.from_directory(directory),
             template=ChatTemplate.from_directory(directory),
             limits=limits,
@@ -258,6 +260,13 @@ class Processor:
         if isinstance(source, str | Path):
             return self._digests.get(source, salt, self.limits.max_file_bytes)
         return None
+
+
+def _image_config(directory: Path, config: Qwen2VLConfig) -> ImageConfig:
+    for name in ("preprocessor_config.json", "processor_config.json"):
+        if (directory / name).exists():
+            return ImageConfig.from_file(directory / name, config.vision)
+    return ImageConfig()
 
 
 def check_messages(messages: Sequence[Message]) -> None:

@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 import tokenizers
 
-from qwen2vl_demo.config import read_json_object
 from qwen2vl_demo.errors import UserError
+from qwen2vl_demo.json_values import read_json_object
 from qwen2vl_demo.processing.tokenizer_file import MAX_ADDED, MAX_TOKENIZER_BYTES, added_token, byte_level_bpe
 
 IMAGE_PAD = "<|image_pad|>"  # placeholder of one merged token of a picture
@@ -74,6 +74,11 @@ class Tokenizer:
     def from_directory(cls, path: str | Path) -> Tokenizer:
         """Reads tokenizer.json, and added tokens that only tokenizer_config.json names. Raises UserError."""
         file = Path(path) / "tokenizer.json"
+        if not file.exists():
+            raise UserError(
+                f"There is no tokenizer.json in {path}; name a directory or a hub id of a checkpoint that has one, of "
+                "the same vocabulary, with --processor, such as --processor Qwen/Qwen2-VL-2B-Instruct."
+            )
         raw = byte_level_bpe(read_json_object(file, MAX_TOKENIZER_BYTES), file)
         entries = _added_tokens(raw, Path(path) / "tokenizer_config.json")
         # The switch below covers only tokens that are marked special; others would still be found in text.

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qwen2vl_demo.config import MAX_VOCABULARY, shown
+from qwen2vl_demo.config import MAX_VOCABULARY
 from qwen2vl_demo.errors import UserError
+from qwen2vl_demo.json_values import shown
 
 MAX_TOKENIZER_BYTES = 48 * 2**20  # the released one has 7 MB
 MAX_TOKEN = 2048  # characters of a token; the longest released one has 128

@@ -17,6 +17,7 @@ import plotly.graph_objects as go
 
 from qwen2vl_demo.geometry import band_axes, inverse_frequencies
 from qwen2vl_demo.viz.figure_theme import AXES, AXIS_COLOURS, AXIS_MARKERS, AXIS_NAMES, INK, OTHER, layout
+from qwen2vl_demo.yarn import Yarn
 
 FULL_TURN = 2 * math.pi  # radians
 MIN_DEGREES = 1e-6  # a smaller angle counts as zero
@@ -33,6 +34,7 @@ class Rope:
     theta: float = 1_000_000.0
     vision_head_dim: int = 80  # numbers in a head of the vision transformer
     vision_theta: float = 10_000.0
+    yarn: Yarn | None = None  # stretches the pairs for a longer context
 
     @property
     def pairs(self) -> int:
@@ -46,6 +48,12 @@ class Rope:
     @property
     def frequencies(self) -> np.ndarray:
         """(pairs,) radians per position."""
+        plain = self.plain_frequencies
+        return plain if self.yarn is None else self.yarn.inverse_frequencies(self.pairs, self.theta)
+
+    @property
+    def plain_frequencies(self) -> np.ndarray:
+        """(pairs,) the same without YaRN."""
         return inverse_frequencies(self.pairs, self.theta)
 
     @property
@@ -76,13 +84,22 @@ def mean_cosine(angles: np.ndarray) -> float:
 
 
 def wave_figure(rope: Rope, span: int | None = None, grid: tuple[int, int, int] | None = None) -> go.Figure:
-    """The wavelength of every pair, on a log scale.
+    """The wavelength of every pair, on a log scale; with YaRN also, as a line, what it was before.
 
     `span`, the number of positions of the prompt, and `grid`, the merged tokens of a picture along t, h and w, are
     drawn as lines to compare wavelengths with.
     """
     figure = go.Figure(layout=layout(height=310))
     lengths, start = wavelengths(rope.frequencies), 0
+    if rope.yarn is not None:
+        figure.add_scatter(
+            x=np.arange(rope.pairs),
+            y=wavelengths(rope.plain_frequencies),
+            name="before YaRN",
+            mode="lines",
+            line={"color": OTHER, "width": 2, "dash": "dot"},
+            hovertemplate="before YaRN: a turn in %{y:,.3~s} positions<extra></extra>",
+        )
     for index, (axis, count) in enumerate(zip(AXES, rope.sections, strict=True)):
         pairs = np.arange(start, start + count)
         name = f"{axis} ({AXIS_NAMES[axis]}): {count} pairs"
@@ -183,6 +200,8 @@ def wave_words(rope: Rope, span: int | None = None, grid: tuple[int, int, int] |
         f"Of the {rope.pairs} frequency pairs of a head, {shares}. The fastest makes a full turn in "
         f"{_short(lengths[0])} positions, the slowest in {_short(lengths[-1])}."
     )
+    if rope.yarn is not None:
+        words += f" {_yarn_words(rope, rope.yarn)}"
     if span is not None:
         full = int((lengths <= span).sum())
         words += f" This prompt takes {span:,} positions: {full} of the pairs complete a turn over it."
@@ -197,6 +216,16 @@ def wave_words(rope: Rope, span: int | None = None, grid: tuple[int, int, int] |
         what = "clip" if grid[0] > 1 else "picture"
         words += f" Across the {what}, {' and '.join(leans)}." if leans else ""
     return words
+
+
+def _yarn_words(rope: Rope, yarn: Yarn) -> str:
+    slowed = yarn.slowed(rope.pairs, rope.theta)
+    kept, whole = int((slowed == 0).sum()), int((slowed == 1).sum())
+    return (
+        f"YaRN stretches the trained {yarn.original_context:,} positions to {yarn.context:,}: {kept} pairs turn as "
+        f"they were trained, {whole} turn {yarn.factor:g} times slower, and {rope.pairs - kept - whole} lie between; "
+        f"queries and keys are multiplied by {yarn.attention_factor:.3g}, so that scores grow by its square."
+    )
 
 
 def angle_words(rope: Rope, first: Sequence[int], second: Sequence[int], plain: int) -> str:

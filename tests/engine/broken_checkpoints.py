@@ -229,7 +229,7 @@ def _configs() -> Iterator[Broken]:
         yield Broken(f"model_type {str(value)[:12]!r}", _set("config.json", "model_type", value=value))
     yield Broken("more layers than weights", _set("config.json", "num_hidden_layers", value=200))
     yield Broken("a vocabulary wider than the weights", _set("config.json", "vocab_size", value=2**20))
-    yield Broken("an untied head", _set("config.json", "tie_word_embeddings", value=False))
+    yield Broken("an untied head", _set("config.json", "tie_word_embeddings", value=False), loads=True)
     yield Broken("unknown keys", _set("config.json", "unknown", value={"a": [1] * 100}), loads=True)
 
 

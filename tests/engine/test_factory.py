@@ -72,6 +72,7 @@ def test_an_address_means_the_server_behind_it(monkeypatch: pytest.MonkeyPatch) 
         "key": "k",
         "timeout": 9,
         "checkpoint": "nano",
+        "preprocessing": None,
         "decoding": None,
     }
 

@@ -1,11 +1,13 @@
 """Processors without a model: whose limits act, whose tokenizer counts, and that no weights are fetched."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from qwen2vl_demo.engine.processors import processor_for, reference_processor
+from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.media import MediaLimits
 from qwen2vl_demo.processing.messages import Message
 from qwen2vl_demo.processing.processor import Processor
@@ -27,6 +29,18 @@ def test_none_means_the_reference_and_a_directory_means_itself(checkpoint: Path)
     assert processor_for("none", limits).image == reference_processor().image
     found = processor_for(str(checkpoint), limits)
     assert found.image == Processor.from_directory(checkpoint).image and found.limits == limits
+
+
+def test_without_a_tokenizer_that_of_another_checkpoint_is_taken(checkpoint: Path, tmp_path: Path) -> None:
+    shutil.copy(checkpoint / "config.json", tmp_path)
+    with pytest.raises(UserError, match="--processor Qwen/Qwen2-VL-2B-Instruct"):
+        processor_for(str(tmp_path))
+    other = processor_for(str(tmp_path), preprocessing=str(checkpoint))
+    messages = [Message("user", "What is this?")]
+    own = Processor.from_directory(checkpoint).process(messages).trace
+    assert other.process(messages).trace.input_ids.tolist() == own.input_ids.tolist()
+    with pytest.raises(UserError, match="point --processor at the directory"):
+        processor_for(str(tmp_path), preprocessing=str(checkpoint / "config.json"))
 
 
 def test_a_hub_id_is_fetched_without_its_weights(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -288,13 +288,22 @@ def test_an_empty_answer_and_an_empty_system_prompt_are_fine(processor: Processo
     assert "helpful" not in "".join(processor.process(messages).trace.tokens)
 
 
-@pytest.mark.parametrize("name", ["config.json", "preprocessor_config.json", "tokenizer.json"])
-def test_a_missing_file_is_named(checkpoint: Path, tmp_path: Path, name: str) -> None:
+def test_a_missing_configuration_is_named(checkpoint: Path, tmp_path: Path) -> None:
     directory = tmp_path / "copy"
     shutil.copytree(checkpoint, directory)
-    (directory / name).unlink()
-    with pytest.raises(UserError, match=f"There is no {name}"):
+    (directory / "config.json").unlink()
+    with pytest.raises(UserError, match=r"There is no config\.json"):
         Processor.from_directory(directory)
+
+
+def test_without_image_preprocessing_it_is_that_of_the_released_checkpoints(checkpoint: Path, tmp_path: Path) -> None:
+    """As early olmOCR was published. The numbers are those of the released preprocessor_config.json."""
+    directory = tmp_path / "copy"
+    shutil.copytree(checkpoint, directory)
+    (directory / "preprocessor_config.json").unlink()
+    image = Processor.from_directory(directory).image
+    assert (image.min_pixels, image.max_pixels) == (3136, 12845056)
+    assert image.image_mean == (0.48145466, 0.4578275, 0.40821073) and image.rescale == 1 / 255
 
 
 def test_the_newer_processor_file_is_read(checkpoint: Path, tmp_path: Path) -> None:

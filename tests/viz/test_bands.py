@@ -24,18 +24,20 @@ from qwen2vl_demo.viz.bands import (
     wavelengths,
 )
 from qwen2vl_demo.viz.figure_theme import AXIS_COLOURS
+from qwen2vl_demo.yarn import Yarn
 
 RELEASED = Rope()
 SMALL = Rope((8, 12, 12), 50.0, 64)
+YARN = Rope(yarn=Yarn(factor=4, original_context=32768, attention_factor=1.1386294361119891))
 # two words, a picture of 4x6 merged tokens, a word
 POSITIONS, _ = mrope_position_ids(2 + 24 + 1, [VisionSpan(2, (1, 8, 12))])
 
 
-@pytest.mark.parametrize("rope", [RELEASED, SMALL], ids=["released", "small"])
+@pytest.mark.parametrize("rope", [RELEASED, SMALL, YARN], ids=["released", "small", "yarn"])
 @pytest.mark.parametrize(("first", "second"), [(2, 25), (0, 26), (7, 8)])
 def test_angles_are_those_by_which_the_model_turns_its_heads(rope, first, second):
     """A vector of ones turned to both places: the angle between its pairs is what the figure says, modulo a turn."""
-    mrope = MRoPE(2 * rope.pairs, rope.theta, rope.sections)
+    mrope = MRoPE(2 * rope.pairs, rope.theta, rope.sections, rope.yarn)
     angles = mrope(torch.from_numpy(POSITIONS[:, [first, second]])[:, None])[0]  # (2, P)
     x = rotate(torch.ones(2, 2 * rope.pairs), angles.cos(), angles.sin()).double()
     places = torch.complex(x[:, : rope.pairs], x[:, rope.pairs :])
@@ -80,6 +82,21 @@ def test_the_figure_gives_each_axis_its_pairs_in_its_colour():
     np.testing.assert_allclose(np.concatenate([t.y for t in points]), wavelengths(RELEASED.frequencies))
 
 
+def test_yarn_is_drawn_beside_what_was_before_and_told():
+    """By the formula of the paper, pair i makes 32768 / (2 pi 10 ** (6 i / 64)) turns: 32 at i = 23.6, 1 at i = 39.7.
+    So pairs to 23 are kept and those from 40 on slowed; the score's scale is 0.1 ln 4 + 1."""
+    before, *points = wave_figure(YARN).data
+    assert before.name == "before YaRN"
+    ratio = np.concatenate([t.y for t in points]) / before.y
+    np.testing.assert_allclose(ratio[:24], 1)
+    np.testing.assert_allclose(ratio[40:], 4)
+    assert (np.diff(ratio[23:41]) > 0).all()
+    words = wave_words(YARN)
+    assert "32,768 positions to 131,072: 24 pairs turn as they were trained, 24 turn 4 times slower" in words
+    assert "16 lie between" in words and "multiplied by 1.14" in words
+    assert "YaRN" not in wave_words(RELEASED)
+
+
 def test_the_figure_of_angles_has_whole_turns_and_marks_what_stands_still():
     figure = angle_figure(RELEASED, (15, 15, 15), (15, 17, 20), 27)
     plain, t, h, w = [trace for trace in figure.data if trace.customdata is not None]
@@ -115,7 +132,7 @@ def test_sentences_say_this_prompt_s_numbers():
     assert "18 rows and 22 columns" in vision_words(RELEASED, (18, 22))
 
 
-@pytest.mark.parametrize("rope", [RELEASED, SMALL, Rope((2, 0, 2), 10.0, 16)])
+@pytest.mark.parametrize("rope", [RELEASED, SMALL, YARN, Rope((2, 0, 2), 10.0, 16)])
 def test_every_figure_is_small_and_stands_on_any_ground(rope):
     figures = [
         wave_figure(rope),

@@ -91,6 +91,7 @@ class RemoteEngine:
         key: str | None = None,
         timeout: float = 300.0,
         checkpoint: str = "nano",
+        preprocessing: str | None = None,
         limits: MediaLimits | None = None,
         say: Callable[[str], None] | None = None,
         decoding: Decoding | None = None,
@@ -99,8 +100,8 @@ class RemoteEngine:
 
         A server that is starting is waited for, up to `timeout` seconds; `say` is told (by default, standard error).
         `checkpoint` is the directory whose tokenizer and pixel limits prepare prompts; with "nano" or "none" those are
-        the server's tokenizer, where it offers that, or else nano's, and the released checkpoints' limits. Raises
-        UserError for whatever the flags can change.
+        the server's tokenizer, where it offers that, or else nano's, and the released checkpoints' limits.
+        `preprocessing` is as for `processor_for`. Raises UserError for whatever the flags can change.
         """
         try:
             server = discover(Server(base_url(url), model or "", checked_key(key), timeout), say=say)
@@ -109,7 +110,8 @@ class RemoteEngine:
         if model and server.listed and model not in server.listed:
             log.warning("%s lists %s and not %r; trying it", server.shown, ", ".join(server.listed), model)
         if checkpoint not in ("nano", "none"):
-            return cls(server, processor_for(checkpoint, limits, decoding), exact_text=True, wanted_model=model)
+            processor = processor_for(checkpoint, limits, decoding, preprocessing=preprocessing)
+            return cls(server, processor, exact_text=True, wanted_model=model)
         engine = cls(server, reference_processor(limits, decoding), exact_text=False, wanted_model=model)
         engine._ask_for_tokenizer()
         return engine

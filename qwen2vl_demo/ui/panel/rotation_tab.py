@@ -75,7 +75,8 @@ class RotationTab:
         """`config` is that of the loaded checkpoint; None shows the released ones, whose rotary embeddings agree."""
         self._loaded = config is not None
         shown = config or RELEASED[REFERENCE]
-        self._rope = Rope(shown.text.mrope_section, shown.text.rope_theta, shown.vision.head_dim)
+        text = shown.text
+        self._rope = Rope(text.mrope_section, text.rope_theta, shown.vision.head_dim, yarn=text.yarn)
 
     def draw(self) -> None:
         rope = self._rope
