@@ -88,8 +88,8 @@ def _check_disk(hub_id: str) -> None:
         cache = cache.parent
     if needed > (free := shutil.disk_usage(cache).free):
         raise UserError(
-            f"The weights of {hub_id} take {needed / 2**30:.1f} GB more on the disk, and {free / 2**30:.1f} GB are free "
-            f"in {cache}; make room there, or have HF_HOME name a folder on a larger disk."
+            f"The weights of {hub_id} take {needed / 2**30:.1f} GB more on the disk, and {free / 2**30:.1f} GB are "
+            f"free in {cache}; make room there, or have HF_HOME name a folder on a larger disk."
         )
 
 
