@@ -1,5 +1,5 @@
-"""The command line: `ask` streams an answer, `inspect` shows how media are preprocessed without any weights, `bench`
-measures, `drill` attacks the page, `serve` starts it.
+"""The command line: `ask` streams an answer, `inspect` shows how media are preprocessed without any weights, `check`
+says whether a checkpoint runs here, `bench` measures, `drill` attacks the page, `serve` starts it.
 
 Only answers and JSON go to standard output. Status messages go to standard error, and only if that is a terminal. Exit
 statuses are in `console.py`.
@@ -95,6 +95,16 @@ def _parser() -> argparse.ArgumentParser:
     output.add_argument("--html", type=Path, metavar="OUT", help="write a page that needs nothing but itself")
     inspect.set_defaults(run=_inspect)
 
+    check = commands.add_parser(
+        "check",
+        help="say what a checkpoint is, what it needs, and whether it runs here",
+        description="Says what a checkpoint is, how much memory it needs in each number format, and whether it runs on "
+        "this machine, without loading its weights. The status is 2, with one sentence, where it does not.",
+    )
+    check.add_argument("model", metavar="DIR|HUB_ID", help="a checkpoint directory or a Hugging Face id")
+    add_flags(check, ("adapter", "processor", "device", "dtype", "quantize"))
+    check.set_defaults(run=_check)
+
     bench = commands.add_parser(
         "bench",
         help="measure beside transformers, on random weights",
@@ -138,6 +148,16 @@ def _serve(given: argparse.Namespace) -> int:
     from qwen2vl_demo.serve import serve
 
     serve(Settings.from_namespace(given))
+    return 0
+
+
+def _check(given: argparse.Namespace) -> int:
+    settings = Settings.from_namespace(given)
+    if settings.model == NO_MODEL:
+        raise UserError("There is nothing to check; give a checkpoint directory or a Hugging Face id.")
+    from qwen2vl_demo.engine.check import check
+
+    check(settings, console.write)
     return 0
 
 

@@ -1,17 +1,23 @@
 """Serves the page: `python app.py`, `qwen2vl-demo serve`, or a Hugging Face Space, which runs app.py."""
 
+from __future__ import annotations
+
 import os
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from qwen2vl_demo import console
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.memory import limit_arenas, settle
 from qwen2vl_demo.settings import Settings
 from qwen2vl_demo.version import __version__
+
+if TYPE_CHECKING:
+    from qwen2vl_demo.engine.zerogpu.messages import Lend
 
 # The modules whose functions open files.
 DECODERS = ("qwen2vl_demo.processing.image", "qwen2vl_demo.media.browser_files")
@@ -39,6 +45,7 @@ def serve(settings: Settings) -> None:
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
     os.umask(0o077)  # files of visitors are for this user of the machine alone
+    lend = _zerogpu(os.environ)
     from qwen2vl_demo.decoding import decoding_for_strangers
     from qwen2vl_demo.engine.factory import engine_of, options_of
     from qwen2vl_demo.ui.app import build_demo, default_data_dir, launch_options
@@ -50,7 +57,7 @@ def serve(settings: Settings) -> None:
     decoding = decoding_for_strangers(settings.decode_seconds, settings.max_image_mp, DECODERS)
     workspace: Workspace | None = None
     try:
-        engine = engine_of(settings, decoding)
+        engine = engine_of(settings, decoding, lend)
         console.write(f"Model: {engine.name}, {engine.description}")
         workspace = Workspace(Path(settings.data_dir).expanduser() if settings.data_dir else default_data_dir())
         os.environ["GRADIO_TEMP_DIR"] = str(workspace.folder / UPLOADS)
@@ -86,6 +93,21 @@ def serve(settings: Settings) -> None:
         decoding.close()
         if workspace is not None:
             workspace.close()
+
+
+def _zerogpu(environ: Mapping[str, str]) -> Lend | None:
+    """What lends GPUs on a Space with ZeroGPU, elsewhere None. Call it before torch is imported: `spaces` replaces what
+    would initialise CUDA in this process, which has no GPU."""
+    if environ.get("SPACES_ZERO_GPU", "").lower() not in ("1", "t", "true"):  # as `spaces` reads it
+        return None
+    try:
+        import spaces
+    except ImportError:
+        raise UserError(
+            "This Space is on ZeroGPU, which needs the package spaces; add it to requirements.txt."
+        ) from None
+    lend: Lend = spaces.GPU
+    return lend
 
 
 def _terminate(number: int, frame: object) -> None:

@@ -56,8 +56,10 @@ class FakeEngine:
     config = None
     abilities = Abilities()
 
-    def __init__(self, step: float = 0.02, encode: float = 0.05) -> None:
+    def __init__(self, step: float = 0.02, encode: float = 0.05, long_step: float | None = None) -> None:
+        """Seconds a word, a word of an answer to a question with "long" in it (5 * step), and before the first."""
         self.step, self.encode = step, encode
+        self.long_step = 5 * step if long_step is None else long_step
         self.queue = RequestQueue()
         self.release = threading.Event()  # set by the test that sent "!slow-start"
         self.active = self.most_active = 0
@@ -139,7 +141,7 @@ class FakeEngine:
                 yield Chunk(status=f"Encoding {len(trace.media)} picture" + "s" * (len(trace.media) > 1))
                 time.sleep(self.encode)
             if question.startswith("!slow-start"):
-                self.release.wait(30)  # one step that cannot be stopped
+                self.release.wait(120)  # one step that cannot be stopped
             for word in words:
                 if cancel.is_set():
                     reason = "cancelled"
@@ -147,7 +149,7 @@ class FakeEngine:
                 if count == options.max_new_tokens:
                     reason = "length"
                     break
-                time.sleep(self.step if "long" not in question else 5 * self.step)
+                time.sleep(self.long_step if "long" in question else self.step)
                 first = time.perf_counter() - started if first is None else first
                 if question.startswith("!late-break") and count == 3:
                     raise RuntimeError("a bug after three words")

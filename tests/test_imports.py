@@ -85,7 +85,7 @@ ROOMS = {
     "cli": Room(BELOW_UI | {"bench", "serve", "console", "media_arguments"}, set()),
     "__main__": Room({"cli"}, set()),
     "__init__": Room({"version"}, set()),
-    "serve": Room({"console", "errors", "memory", "settings", "version", "decoding", "engine", "ui"}, set()),
+    "serve": Room({"console", "errors", "memory", "settings", "version", "decoding", "engine", "ui"}, {"spaces"}),
     "app": Room({"serve"}, set()),
 }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
 
@@ -40,7 +40,7 @@ def find_checkpoint(model: str, *, weights: bool = True, flag: str = "--model") 
         raise UserError(gguf_file_refusal(path))
     if path.exists():
         raise UserError(f"{model} is a file; point {flag} at the directory that holds config.json.")
-    if model.startswith((".", "/", "~")) or model.count("/") != 1:
+    if not is_hub_id(model):
         raise UserError(
             f'There is no directory {model}. {flag} takes "nano", a checkpoint directory, '
             'or a hub id such as "Qwen/Qwen2-VL-2B-Instruct".'
@@ -50,13 +50,18 @@ def find_checkpoint(model: str, *, weights: bool = True, flag: str = "--model") 
     # The small files come first: they tell whether the large ones are worth the time.
     directory = _download(model, SMALL_FILES, flag)
     if not any((directory / name).exists() for name in ("config.json", "adapter_config.json")):
-        _refuse_files(model, directory)
+        _refuse_files(model)
     refuse_other_kinds(directory, model)
     _check_disk(model)
     directory = _download(model, FILES, flag)
     if not any(directory.glob("*.safetensors")):
-        _refuse_files(model, directory)
+        _refuse_files(model)
     return directory
+
+
+def is_hub_id(model: str) -> bool:
+    """Whether what was given as a model can only be a repository of the hub."""
+    return not model.startswith((".", "/", "~")) and model.count("/") == 1 and not Path(model).exists()
 
 
 def find_preprocessing(processor: str | None) -> Path | None:
@@ -102,12 +107,17 @@ def is_gguf(path: Path) -> bool:
         return False
 
 
-def _refuse_files(hub_id: str, directory: Path) -> None:
-    """Raises UserError for a repository whose weights are of another kind than safetensors, if the hub can be asked."""
+def _refuse_files(hub_id: str) -> None:
     try:
-        names = sorted(hub_files(hub_id))
+        files = hub_files(hub_id)
     except UserError:
         return  # what the directory lacks is said where it is read
+    refuse_files(hub_id, files)
+
+
+def refuse_files(hub_id: str, files: Iterable[str]) -> None:
+    """Raises UserError for a repository, given by the names of its files, whose weights are GGUF or pickles."""
+    names = sorted(files)
     if any(name.endswith(GGUF) for name in names):
         raise UserError(gguf_refusal(hub_id, f"-hf {hub_id}"))
     if pickles := [name for name in names if name.endswith(PICKLES)]:

@@ -159,7 +159,7 @@ def is_adapter(directory: Path) -> bool:
 def read_adapter(directory: Path) -> Adapter:
     """The adapter in a directory. Raises UserError for a broken one, and by name for what is not a plain LoRA."""
     config = read_json_object(directory / CONFIG)
-    _check_kind(config, str(directory))
+    refuse_other_methods(directory)
     path = directory / WEIGHTS
     if not path.is_file():
         if (directory / PICKLED).is_file():
@@ -171,6 +171,11 @@ def read_adapter(directory: Path) -> Adapter:
         raise UserError(f"There is no {WEIGHTS} in {directory}; take the adapter again from its source.")
     with open_weights(path) as file:
         return adapter_of(config, ((key, file.get_tensor(key)) for key in file.keys()), str(directory))  # noqa: SIM118
+
+
+def refuse_other_methods(directory: Path) -> None:
+    """Raises UserError, by name, where the configuration of an adapter is not that of a plain LoRA."""
+    _check_kind(read_json_object(directory / CONFIG), str(directory))
 
 
 def adapter_of_checkpoint(directory: Path, adapter: Path | None) -> Adapter | None:

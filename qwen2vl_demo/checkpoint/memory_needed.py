@@ -132,7 +132,7 @@ def _what_works(
         if room is not None and size <= room:
             ways.append(f"--device cpu ({size / GB:.1f} GB, and slow)")
     if device.type != "cuda":
-        ways.append("a server on a larger machine (--engine-url)")
+        ways.append(f"a server on a larger machine (vllm serve {source} there, and here --engine-url)")
     ways.append("a smaller model")
     return f"What would work: {', '.join(ways[:-1])}, or {ways[-1]}."
 

@@ -34,6 +34,11 @@ class Placement:
     decode: WeightKind = "same"  # the weights for decoding, where they differ from those for prefill
     layers: tuple[torch.device, ...] = ()  # of each layer of the language model, where there are several devices
 
+    @property
+    def devices(self) -> tuple[torch.device, ...]:
+        """All of them, each once."""
+        return tuple(dict.fromkeys((self.device, *self.layers)))
+
     def device_of(self, name: str) -> torch.device:
         """The device of a parameter: of its layer; of the last layer for the final norm and an untied output layer."""
         if self.layers and name.startswith("model.layers."):
@@ -44,16 +49,24 @@ class Placement:
 
 
 def place(
-    directory: Path, device: str = "auto", dtype: str = "auto", quantize: str = "none", *, name: str = ""
+    directory: Path,
+    device: str = "auto",
+    dtype: str = "auto",
+    quantize: str = "none",
+    *,
+    name: str = "",
+    must_fit: bool = True,
 ) -> Placement:
     """Chooses what the user left open. The weights need not be there yet; `name` is the model's, for people.
 
-    Raises UserError for a device that is not there, and for a model that does not fit, with what would work.
+    Raises UserError for a device that is not there, and with `must_fit` for a model that does not fit, with what would
+    work.
     """
     devices, why = _devices(device)
-    config = _config(directory)
+    config = checkpoint_config(directory)
     chosen, reason = _dtype(config, devices, dtype, quantize)
-    check_fits(name or str(directory), config, chosen, quantize, devices)
+    if must_fit:
+        check_fits(name or str(directory), config, chosen, quantize, devices)
     placement = Placement(devices[0], chosen, f"{why}; {reason}")
     if len(devices) > 1:
         free = [bytes_free(card) for card in devices]
@@ -128,12 +141,6 @@ def decode_parameters(text: TextConfig) -> int:
     shared = text.num_kv_heads * text.head_dim
     layer = text.hidden_size * (2 * text.hidden_size + 2 * shared + 3 * text.intermediate_size)
     return text.num_layers * layer + text.vocab_size * text.hidden_size
-
-
-def _config(directory: Path) -> Qwen2VLConfig:
-    """The checkpoint's configuration, also before its weights have been downloaded."""
-    has_weights = any(directory.glob("*.safetensors"))
-    return checkpoint_config(directory) if has_weights else Qwen2VLConfig.from_file(directory / "config.json")
 
 
 def _parameters(config: Qwen2VLConfig) -> int:

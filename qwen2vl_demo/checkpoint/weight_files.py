@@ -21,17 +21,16 @@ from qwen2vl_demo.config import Qwen2VLConfig
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.json_values import read_json_object, shown
 
+SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 MAX_INDEX_BYTES = 16 * 2**20
 MAX_SHARDS = 1000
 
 
 def weight_files(directory: Path) -> list[Path]:
     """The checkpoint's safetensors files: all that the index names, or the single one. Raises UserError."""
-    index = directory / "model.safetensors.index.json"
+    index = directory / INDEX
     if index.exists():
-        weight_map = read_json_object(index, MAX_INDEX_BYTES).get("weight_map")
-        if not isinstance(weight_map, dict) or not all(isinstance(name, str) for name in weight_map.values()):
-            raise UserError(f"{index} cannot be read; take the file again from its source.")
+        weight_map = _weight_map(index)
         names = sorted(set(weight_map.values()))
         if len(names) > MAX_SHARDS:
             raise UserError(f"{index} names {len(names):,} weight files; take the file again from its source.")
@@ -45,28 +44,41 @@ def weight_files(directory: Path) -> list[Path]:
                 "download the checkpoint again."
             )
         return [directory / name for name in names]
-    single = directory / "model.safetensors"
+    single = directory / SINGLE
     if not single.is_file():
         raise no_weights(directory)
     return [single]
 
 
+def _weight_map(index: Path) -> dict[str, str]:
+    """The file of each tensor."""
+    weight_map = read_json_object(index, MAX_INDEX_BYTES).get("weight_map")
+    if not isinstance(weight_map, dict) or not all(isinstance(name, str) for name in weight_map.values()):
+        raise UserError(f"{index} cannot be read; take the file again from its source.")
+    return weight_map
+
+
 def checkpoint_config(directory: Path) -> Qwen2VLConfig:
     """The configuration of the weights in a directory: config.json, but tied where they have no output layer.
 
-    Saves of tied models often say nothing of it, or the opposite. Raises UserError.
+    Saves of tied models often say nothing of it, or the opposite. The weight files may still be missing, as before they
+    are downloaded. Raises UserError.
     """
     config = Qwen2VLConfig.from_file(directory / "config.json")
-    if config.text.tie_word_embeddings or any(name.startswith("lm_head.") for name in tensor_names(directory)):
+    names = _tensor_names(directory)
+    if config.text.tie_word_embeddings or names is None or any("lm_head." in (base_key(name) or "") for name in names):
         return config
     return replace(config, text=replace(config.text, tie_word_embeddings=True))
 
 
-def tensor_names(directory: Path) -> Iterator[str]:
-    """The canonical names of the tensors in all weight files. Raises UserError."""
-    for path in weight_files(directory):
-        with open_weights(path) as shard:
-            yield from filter(None, map(parameter_name, shard.keys()))
+def _tensor_names(directory: Path) -> list[str] | None:
+    """The names of all tensors; None where there are no weights."""
+    if (directory / INDEX).exists():
+        return list(_weight_map(directory / INDEX))
+    if not (directory / SINGLE).is_file():
+        return None
+    with open_weights(directory / SINGLE) as weights:
+        return list(weights.keys())
 
 
 def canonical_name(key: str) -> str:

@@ -10,8 +10,11 @@ import hashlib
 
 import numpy as np
 
+from qwen2vl_demo.attention_trace import Word, split_words
 from qwen2vl_demo.engine.prefix_cache import PromptKey
 from qwen2vl_demo.lru_cache import LRUCache
+from qwen2vl_demo.processing.chat import answer_ids
+from qwen2vl_demo.processing.tokenizer import Tokenizer
 
 MAX_ANSWERS = 512  # about 4 kB each
 
@@ -30,9 +33,19 @@ class AnswerTokens:
         """The sampled ids of an answer; None if they were not remembered."""
         return self._answers.get(_name(prompt, text))
 
+    def ids(self, prompt: PromptKey, text: str, tokenizer: Tokenizer) -> tuple[np.ndarray, bool]:
+        """The ids of an answer: those that were sampled, or (False) those that its text is tokenized into."""
+        sampled = self.get(prompt, text)
+        return (answer_ids(text, tokenizer), False) if sampled is None else (sampled, True)
+
     def forget(self, salt: str) -> None:
         """Drops the answers of a conversation."""
         self._answers.remove(lambda name: name[0] == salt)
+
+
+def words_of(ids: np.ndarray, tokenizer: Tokenizer) -> tuple[Word, ...]:
+    """The words that the ids (A,) of an answer make."""
+    return split_words([b"" if tokenizer.hides(i) else tokenizer.token_bytes(i) for i in ids.tolist()])
 
 
 def _name(prompt: PromptKey, text: str) -> tuple[str, bytes, bytes]:

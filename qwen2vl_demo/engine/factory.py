@@ -5,12 +5,17 @@ torch and httpx are imported only when an engine that needs them is loaded.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from qwen2vl_demo.decoding import Decoding
 from qwen2vl_demo.engine.protocol import Engine, GenerationOptions
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.media import MediaLimits
 from qwen2vl_demo.processing.messages import MediaOptions
-from qwen2vl_demo.settings import Settings
+from qwen2vl_demo.settings import NO_MODEL, Settings
+
+if TYPE_CHECKING:
+    from qwen2vl_demo.engine.zerogpu.messages import Lend
 
 
 def load_engine(
@@ -71,8 +76,19 @@ def load_engine(
     )
 
 
-def engine_of(settings: Settings, decoding: Decoding | None = None) -> Engine:
-    """The engine that the settings ask for; `decoding` and errors are those of `load_engine`."""
+def engine_of(settings: Settings, decoding: Decoding | None = None, lend: Lend | None = None) -> Engine:
+    """The engine that the settings ask for; `decoding` and errors are those of `load_engine`. With `lend` it runs on
+    the GPUs that ZeroGPU lends."""
+    limits = MediaLimits.for_uploads(
+        settings.max_file_mb, max_image_mp=settings.max_image_mp, max_pdf_pages=settings.max_pdf_pages
+    )
+    if lend is not None:
+        _check_zerogpu(settings)
+        from qwen2vl_demo.engine.zerogpu.engine import ZeroGpuEngine
+
+        return ZeroGpuEngine.load(
+            settings.model, lend, adapter=settings.adapter, dtype=settings.dtype, limits=limits, decoding=decoding
+        )
     return load_engine(
         settings.model,
         settings.device,
@@ -84,11 +100,23 @@ def engine_of(settings: Settings, decoding: Decoding | None = None) -> Engine:
         engine_model=settings.engine_model,
         engine_key=settings.engine_key,
         engine_timeout=settings.engine_timeout,
-        limits=MediaLimits.for_uploads(
-            settings.max_file_mb, max_image_mp=settings.max_image_mp, max_pdf_pages=settings.max_pdf_pages
-        ),
+        limits=limits,
         decoding=decoding,
     )
+
+
+def _check_zerogpu(settings: Settings) -> None:
+    """Raises UserError for settings that a Space on ZeroGPU cannot have: it must use the GPUs that it is lent."""
+    if settings.engine_url is not None or settings.model == NO_MODEL or settings.device not in ("auto", "cuda"):
+        wanted = "--model none" if settings.model == NO_MODEL else f"--device {settings.device}"
+        raise UserError(
+            f"{wanted if settings.engine_url is None else '--engine-url'} does not use the GPU of this Space, and "
+            "ZeroGPU stops a Space that uses none; choose CPU hardware for the Space."
+        )
+    if settings.quantize != "none":
+        raise UserError(
+            f"--quantize {settings.quantize} is not for ZeroGPU, whose GPUs have room for the 7B in bfloat16; leave it."
+        )
 
 
 def options_of(settings: Settings) -> GenerationOptions:

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from qwen2vl_demo.attention_trace import AttentionTrace, Word, query_places, split_words
+from qwen2vl_demo.attention_trace import AttentionTrace, Word, query_places
 from qwen2vl_demo.checkpoint.find import find_preprocessing
 from qwen2vl_demo.checkpoint.load import load_model
 from qwen2vl_demo.checkpoint.lora import find_base
@@ -28,7 +28,7 @@ from qwen2vl_demo.checkpoint.memory_needed import bytes_free
 from qwen2vl_demo.checkpoint.placement import Placement, place
 from qwen2vl_demo.config import Qwen2VLConfig
 from qwen2vl_demo.decoding import Decoding
-from qwen2vl_demo.engine.answer_tokens import AnswerTokens
+from qwen2vl_demo.engine.answer_tokens import AnswerTokens, words_of
 from qwen2vl_demo.engine.attention import capture_attention, extend_prompt
 from qwen2vl_demo.engine.cost.estimate import Estimate
 from qwen2vl_demo.engine.cost.predictor import CostPredictor, Workload
@@ -50,7 +50,6 @@ from qwen2vl_demo.memory import FreedMemory, cache_bytes
 from qwen2vl_demo.model.decoder import Decoder
 from qwen2vl_demo.model.kv_cache import KVCache
 from qwen2vl_demo.model.qwen2vl import Qwen2VL
-from qwen2vl_demo.processing.chat import answer_ids
 from qwen2vl_demo.processing.messages import Message
 from qwen2vl_demo.processing.processor import Processor, Prompt
 from qwen2vl_demo.processing.tokenizer import StreamDecoder
@@ -66,8 +65,18 @@ class LocalEngine:
     abilities = Abilities()
 
     def __init__(
-        self, model: Qwen2VL, processor: Processor, *, name: str, placement: Placement, end_tokens: frozenset[int]
+        self,
+        model: Qwen2VL,
+        processor: Processor,
+        *,
+        name: str,
+        placement: Placement,
+        end_tokens: frozenset[int],
+        capture: bool = True,
+        answers: AnswerTokens | None = None,
     ) -> None:
+        """Without `capture` no CUDA graphs are made: a process of a few seconds would not get their time back.
+        `answers` is where the tokens of answers are kept, by default the engine's own."""
         self.model = model
         self.processor = processor
         self.name = name
@@ -76,14 +85,14 @@ class LocalEngine:
         self.decoder = Decoder(model, placement.decode)
         # On a GPU launching the kernels of a step would be the bottleneck.
         on_gpu = model.device.type == "cuda"
-        on_one = len({model.device, *model.layer_devices}) == 1  # a graph is of one device
-        self._graphs = CudaGraphDecoder(self.decoder, model.config.text.vocab_size) if on_gpu and on_one else None
+        capture = capture and len({model.device, *model.layer_devices}) == 1  # a graph is of one device
+        self._graphs = CudaGraphDecoder(self.decoder, model.config.text.vocab_size) if on_gpu and capture else None
         self.queue = RequestQueue()
         on_device = processor.budget
         if on_gpu:
             on_device = CacheBudget(cache_bytes(torch.cuda.get_device_properties(model.device).total_memory))
         self._vision, self._prefixes = VisionCache(on_device), PrefixCache(on_device)
-        self._answers = AnswerTokens()
+        self._answers = answers if answers is not None else AnswerTokens()
         self._freed = FreedMemory()
         self._predictor = CostPredictor(model, self.decoder)
         config = model.config
@@ -125,7 +134,8 @@ class LocalEngine:
             weights = load_model(
                 directory, device=placement.device_of, dtype=placement.dtype, adapter=adapter_directory
             )
-        return cls(weights, processor, name=model, placement=placement, end_tokens=_end_tokens(directory, processor))
+        end_tokens = read_end_tokens(directory, processor)
+        return cls(weights, processor, name=model, placement=placement, end_tokens=end_tokens)
 
     @property
     def config(self) -> Qwen2VLConfig:
@@ -207,7 +217,8 @@ class LocalEngine:
         yield Chunk(result=answer.result())
 
     def answer_words(self, trace: PromptTrace, answer: str) -> tuple[Word, ...]:
-        return self._words(self._tokens_of(prompt_key(trace), answer)[0])
+        tokenizer = self.processor.tokenizer
+        return words_of(self._answers.ids(prompt_key(trace), answer, tokenizer)[0], tokenizer)
 
     def word_attention(
         self,
@@ -220,8 +231,8 @@ class LocalEngine:
     ) -> AttentionTrace | None:
         check_cancelled = _cancellation(cancel)
         key = prompt_key(prompt.trace)
-        ids, exact = self._tokens_of(key, answer)
-        words = self._words(ids)
+        ids, exact = self._answers.ids(key, answer, self.processor.tokenizer)
+        words = words_of(ids, self.processor.tokenizer)
         if not 0 <= word < len(words):
             raise UserError(f"The answer has {len(words)} words; choose one of them.")
         sequence, queries = extend_prompt(prompt, ids[:-1]), query_places(len(prompt.trace), words[word])
@@ -242,15 +253,6 @@ class LocalEngine:
         return AttentionTrace(
             prompt.trace, ids, tokens, words[word], weights, seconds, computed + len(queries), exact_tokens=exact
         )
-
-    def _tokens_of(self, key: PromptKey, answer: str) -> tuple[np.ndarray, bool]:
-        """The ids of an answer: those that were sampled, or (False) those that its text is tokenized into."""
-        sampled = self._answers.get(key, answer)
-        return (answer_ids(answer, self.processor.tokenizer), False) if sampled is None else (sampled, True)
-
-    def _words(self, ids: np.ndarray) -> tuple[Word, ...]:
-        tokenizer = self.processor.tokenizer
-        return split_words([b"" if tokenizer.hides(i) else tokenizer.token_bytes(i) for i in ids.tolist()])
 
     def _cache_before(
         self, sequence: Prompt, key: PromptKey, length: int, check_cancelled: Callable[[], None]
@@ -391,7 +393,7 @@ def _encoding(index: int, count: int, kind: str) -> str:
     return f"Encoding {what}" if count == 1 else f"Encoding {what[4:]} {index + 1} of {count}"
 
 
-def _end_tokens(directory: Path, processor: Processor) -> frozenset[int]:
+def read_end_tokens(directory: Path, processor: Processor) -> frozenset[int]:
     """The ids that end an answer: <|im_end|>, and those in the checkpoint's generation_config.json, if it has one.
 
     Raises UserError for a file that is broken.

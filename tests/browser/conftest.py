@@ -1,8 +1,8 @@
 """Chromium, the page and its engines.
 
 `nano` is a tab of the app as it ships, `fake` a tab of the app on an engine that can be made slow, can fail and writes
-boxes. Both are opened once and cleared for each test; `visit` opens further tabs, also of `none_app`, which has no
-weights. A test fails if a page logged an error or made a request to another server.
+boxes, `none` a tab of an app without weights. They are opened once and cleared for each test; `visit` opens further
+tabs. A test fails if a page logged an error or made a request to another server.
 """
 
 import os
@@ -12,12 +12,13 @@ from typing import Any
 
 import PIL.Image
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, BrowserContext, expect
 
 from qwen2vl_demo.engine import load_engine
 from qwen2vl_demo.engine.processor_only import ProcessorOnlyEngine
 from qwen2vl_demo.ui.app import build_demo, launch_options
 from qwen2vl_demo.ui.example_cards import Example
+from qwen2vl_demo.ui.sessions import Session
 from tests.browser.driver import Tab
 from tests.fake_engine import FakeEngine
 from tests.ui.conftest import clip, picture
@@ -76,8 +77,9 @@ class App:
         self.demo.close(verbose=False)
 
     @property
-    def sessions(self) -> int:
-        return len(self.demo.parts.sessions)
+    def sessions(self) -> dict[str, Session]:
+        """The open sessions, by the key of their tab."""
+        return dict(self.demo.parts.sessions._sessions)
 
 
 @pytest.fixture(scope="session")
@@ -87,7 +89,8 @@ def fake_app(tmp_path_factory: pytest.TempPathFactory, material: Path) -> Iterat
         Example("Two pictures", "What differs?", (material / "cat.png", material / "dog.jpg")),
         Example("A clip", "What happens?", (material / "clip.mp4",)),
     ]
-    app = App(FakeEngine(), tmp_path_factory.mktemp("fake"), examples)
+    engine = FakeEngine(step=0.002, encode=0.01, long_step=0.1)  # only answers that are stopped or watched take time
+    app = App(engine, tmp_path_factory.mktemp("fake"), examples)
     yield app
     app.stop()
 
@@ -107,20 +110,52 @@ def none_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
     app.stop()
 
 
-class Visits:
-    """Opens tabs, closes them, and checks them for errors and foreign requests."""
+class Windows:
+    """Browser windows (contexts) that are used again: one that has opened the page before opens it in half the time."""
 
     def __init__(self, browser: Browser) -> None:
         self.browser = browser
+        self._free: dict[str, list[BrowserContext]] = {}
+        self._options: dict[BrowserContext, str] = {}
+
+    def take(self, **options: Any) -> BrowserContext:
+        key = repr(sorted(options.items()))
+        free = self._free.setdefault(key, [])
+        if free:
+            return free.pop()
+        context = self.browser.new_context(**options)
+        context.set_default_timeout(60_000)
+        context.new_page()  # stays: what a window without a tab knew is forgotten
+        self._options[context] = key
+        return context
+
+    def give_back(self, context: BrowserContext) -> None:
+        """Closes its tabs. What they kept is deleted when a tab is opened in it again."""
+        for page in context.pages[1:]:
+            page.close()
+        self._free[self._options[context]].append(context)
+
+
+class Visits:
+    """Opens tabs, closes them, and checks them for errors and foreign requests."""
+
+    def __init__(self, windows: Windows) -> None:
+        self.windows, self.browser = windows, windows.browser
         self.tabs: list[Tab] = []
+        self._taken: list[BrowserContext] = []
 
     def __call__(
         self, app: App, *, beside: Tab | None = None, viewport: dict[str, int] = DESKTOP, **options: Any
     ) -> Tab:
-        """Opens a tab of an app, in the browser window of `beside` if that is given."""
-        context = beside.page.context if beside else self.browser.new_context(viewport=viewport, **options)
-        context.set_default_timeout(60_000)
+        """Opens a tab of an app, in the browser window of `beside` if that is given and else in one that kept
+        nothing."""
+        context = beside.page.context if beside else self.windows.take(viewport=viewport, **options)
         tab = Tab(context.new_page(), app.url)
+        if not beside:
+            self._taken.append(context)
+            devtools = context.new_cdp_session(tab.page)
+            devtools.send("Storage.clearDataForOrigin", {"origin": app.url, "storageTypes": "local_storage"})
+            devtools.detach()
         self.tabs.append(tab)
         tab.open()
         return tab
@@ -130,23 +165,28 @@ class Visits:
         assert [error for tab in self.tabs for error in tab.errors] == []
 
     def close(self) -> None:
-        for context in {tab.page.context for tab in self.tabs}:
-            context.close()
+        for context in self._taken:
+            self.windows.give_back(context)
+
+
+@pytest.fixture(scope="session")
+def windows(browser: Browser) -> Windows:
+    return Windows(browser)
 
 
 @pytest.fixture
-def visit(browser: Browser) -> Iterator[Visits]:
+def visit(windows: Windows) -> Iterator[Visits]:
     """Tabs for one test."""
-    visits = Visits(browser)
+    visits = Visits(windows)
     yield visits
     visits.close()
     visits.check()
 
 
 @pytest.fixture(scope="session")
-def shared(browser: Browser) -> Iterator[Visits]:
+def shared(windows: Windows) -> Iterator[Visits]:
     """Tabs shared by tests, because opening one takes seconds."""
-    visits = Visits(browser)
+    visits = Visits(windows)
     yield visits
     visits.close()
 
@@ -162,6 +202,11 @@ def _shared_tab(shared: Visits, app: App) -> Iterator[Tab]:
 @pytest.fixture
 def fake(fake_app: App, shared: Visits) -> Iterator[Tab]:
     yield from _shared_tab(shared, fake_app)
+
+
+@pytest.fixture
+def none(none_app: App, shared: Visits) -> Iterator[Tab]:
+    yield from _shared_tab(shared, none_app)
 
 
 @pytest.fixture

@@ -3,10 +3,63 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Request
+
+# Notes which events of Gradio's queue have not ended. The stream that tells it can stay open for longer.
+WATCH = """(() => {
+const plain = window.fetch, ended = new Set();
+const unfinished = (window.unfinished = new Set());
+window.fetch = async (...request) => {
+  const url = String(request[0]?.url || request[0]);
+  const response = await plain(...request);
+  if (url.includes("/queue/join")) {
+    const { event_id } = await response.clone().json();
+    if (event_id && !ended.has(event_id)) unfinished.add(event_id);
+  }
+  if (!url.includes("/queue/data") || !response.body) return response;
+  let rest = "";
+  const decoder = new TextDecoder();
+  const read = new TransformStream({
+    transform(chunk, out) {
+      const text = rest + decoder.decode(chunk, { stream: true });
+      for (const [, id] of text.matchAll(/"msg":"process_completed","event_id":"([^"]+)"/g)) {
+        unfinished.delete(id);
+        ended.add(id);
+      }
+      rest = text.slice(-100);
+      out.enqueue(chunk);
+    },
+  });
+  return new Response(response.body.pipeThrough(read), response);
+};
+})()"""
+# Resolves when the page has painted and has nothing left to do, to whether all events have ended; timers that were set
+# before, and are shorter than `pause` milliseconds, have run by then.
+IDLE = """pause => new Promise(done => {
+  const painted = () => requestAnimationFrame(() => requestAnimationFrame(
+    () => requestIdleCallback(() => done(!window.unfinished.size))
+  ));
+  setTimeout(() => requestIdleCallback(painted), pause);
+})"""
+# Whether an answer has ended: its numbers stand there, and Send is back.
+ANSWERED = """() => document.querySelector('#numbers [role=status]')?.innerText.includes('stopped:')
+  && document.querySelector('#composer .submit-button')?.checkVisibility()"""
+PATIENCE = 60.0  # seconds, for machines that are shared; on an idle one, few suffice
+
+
+def until(condition: Callable[[], object], page: Page | None = None) -> None:
+    """Waits for a condition outside the page. With `page` its events are handled meanwhile."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        if page is None:
+            time.sleep(0.02)
+        else:
+            page.wait_for_timeout(20)
 
 
 class Tab:
@@ -16,27 +69,50 @@ class Tab:
         self.page, self.url = page, url
         self.outside: list[str] = []
         self.errors: list[str] = []
+        self.asked = 0  # requests so far
+        self.waiting: set[Request] = set()  # those that have not ended
+        page.add_init_script(WATCH)
         page.on("request", self._requested)
+        page.on("requestfinished", self._answered)
+        page.on("requestfailed", self._answered)
         page.on("pageerror", lambda error: self.errors.append(str(error)))
 
-    def _requested(self, request: object) -> None:
-        address = str(request.url)  # type: ignore[attr-defined]
-        if not address.startswith((self.url, "data:", "blob:")):
-            self.outside.append(address)
+    def _requested(self, request: Request) -> None:
+        if not request.url.startswith((self.url, "data:", "blob:")):
+            self.outside.append(request.url)
+        if not re.search("/gradio_api/(heartbeat|queue/data)", request.url):  # which stay open
+            self.asked += 1
+            self.waiting.add(request)
+
+    def _answered(self, request: Request) -> None:
+        self.waiting.discard(request)
 
     def open(self) -> None:
         self.page.goto(self.url)
         self.ready()
 
     def reload(self) -> None:
+        self.waiting.clear()
         self.page.reload()
         self.ready()
 
     def ready(self) -> None:
-        """Until the page is there and has asked for what its browser kept."""
+        """Until the page is there and shows what its browser kept."""
         self.text.wait_for()
-        self.page.wait_for_function("() => sessionStorage.getItem('qwen2vl.tab')")
-        self.page.wait_for_timeout(600)
+        self.page.wait_for_function("() => sessionStorage.getItem('qwen2vl.tab')", polling=50)
+        self.quiet()
+
+    def quiet(self, pause: int = 0) -> None:
+        """Until all that the page asked of its server has been answered and drawn, and nothing was asked since; with
+        `pause`, including what it asks for so many milliseconds later."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            asked = self.asked
+            ended = self.page.evaluate(IDLE, pause)
+            if ended and not self.waiting and asked == self.asked:
+                return
+            assert time.monotonic() < deadline, f"no reply to {[request.url for request in self.waiting]}"
+            self.page.wait_for_timeout(20)
 
     def fresh(self) -> None:
         """Back to an empty chat and an empty composer, whatever the last visitor left."""
@@ -45,11 +121,10 @@ class Tab:
             stop.click()
         with self.page.expect_response(lambda r: r.request.method == "POST" and "/gradio_api/" in r.url):
             self.button("Clear").click()
-        while self.attached.count():
-            self.page.locator("#composer .thumbnail-item button").first.click()
+        self.detach()
         self.text.fill("")
         self.page.get_by_role("tab", name="Picture", exact=True).click()
-        expect(self.questions).to_have_count(0)
+        self.count("#chat .user.message", 0)
         self.outside.clear()
         self.errors.clear()
 
@@ -90,6 +165,14 @@ class Tab:
             tab.click()
         return self.page.locator("#numbers-tab")
 
+    def count(self, selector: str, number: int) -> None:
+        """Until so many elements are there; `expect` would look less and less often."""
+        self.page.wait_for_function(
+            "([selector, number]) => document.querySelectorAll(selector).length === number",
+            arg=[selector, number],
+            polling=50,
+        )
+
     def button(self, name: str) -> Locator:
         return self.page.get_by_role("button", name=name, exact=True)
 
@@ -100,7 +183,13 @@ class Tab:
         with self.page.expect_file_chooser() as chooser:
             self.page.locator("#composer .upload-button").first.click()
         chooser.value.set_files([str(path) for path in paths])
-        expect(self.attached).to_have_count(before + len(paths))
+        self.count("#composer .thumbnail-item", before + len(paths))
+
+    def detach(self) -> None:
+        """Takes all files out of the composer."""
+        for left in reversed(range(self.attached.count())):
+            self.page.locator("#composer .thumbnail-item button").first.click()
+            self.count("#composer .thumbnail-item", left)
 
     def send(self, text: str = "") -> None:
         if text:
@@ -113,15 +202,14 @@ class Tab:
             self.attach(*paths)
         before = self.questions.count()
         self.send(text)
-        expect(self.questions).to_have_count(before + 1)
+        self.count("#chat .user.message", before + 1)
         self.idle()
         return self.answers.last.inner_text()
 
     def idle(self) -> None:
-        """Until an answer has ended: its numbers stand there, and Send is back."""
-        expect(self.page.locator("#composer").get_by_role("button", name="Submit")).to_be_visible(timeout=60_000)
-        expect(self.numbers).to_contain_text("stopped:", timeout=60_000)
-        self.page.wait_for_timeout(100)
+        """Until an answer has ended, and the panel shows it."""
+        self.page.wait_for_function(ANSWERED, polling=50)
+        self.quiet()
 
     def setting(self, name: str, value: float) -> None:
         self.button("Settings").click()

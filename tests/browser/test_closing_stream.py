@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import Browser
 
 from tests.browser.conftest import App
@@ -34,6 +35,7 @@ window.fetch = async (...request) => {
 """
 
 
+@pytest.mark.slow
 def test_an_event_that_joins_while_the_stream_closes_is_answered(
     browser: Browser, fake_app: App, material: Path
 ) -> None:

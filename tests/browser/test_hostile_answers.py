@@ -44,7 +44,7 @@ OWN_REQUESTS = (
     "/assets/",
     "/static/",
 )
-PARTS = 12
+PARTS = 24
 
 
 @pytest.mark.parametrize("part", [0, *(pytest.param(part, marks=pytest.mark.slow) for part in range(1, PARTS))])
@@ -54,7 +54,7 @@ def test_hostile_answers_load_run_and_disguise_nothing(fake: Tab, part: int) -> 
     address = fake.page.url
     for text in HOSTILE[part::PARTS]:
         fake.ask(f"!say {text}")
-        fake.page.wait_for_timeout(150)  # Mermaid and KaTeX draw a little later
+        fake.quiet(50)  # Mermaid and KaTeX draw a little later
         assert fake.answers.last.evaluate(DANGER) == [], text
         strange = [url for url in requests if not url.startswith(tuple(fake.url + own for own in OWN_REQUESTS))]
         assert [url for url in strange if not url.startswith(("data:", "blob:"))] == [], text

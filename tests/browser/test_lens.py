@@ -59,8 +59,7 @@ def test_photographs_of_many_sizes_are_shown_as_they_would_be_sent(nano: Tab, na
     shown = seen(nano, len(files), draft=True)
     equals(shown, expected(nano_app, [user("Describe these pictures.", *files)]))
     assert nano.questions.count() == 0
-    while nano.attached.count():
-        nano.page.locator("#composer .thumbnail-item button").first.click()
+    nano.detach()
     open_tab(nano, "Picture")
     expect(nano.page.locator("#lens-picture .lens-nothing").first).to_be_visible()
 
@@ -73,8 +72,8 @@ def test_a_whole_chat_is_shown_as_it_was_sent(nano: Tab, nano_app: App, photogra
     answer = nano.ask("What is in these?", one, two)
     equals(seen(nano, 2, draft=False), expected(nano_app, [user("What is in these?", one, two)]))
     nano.ask("And here?", gif, film)
-    turns = nano_app.demo.parts.sessions._sessions.values()
-    conversation = next(s.conversation for s in turns if len(s.conversation.turns) == 2)
+    chats = [session.conversation for session in nano_app.sessions.values()]
+    (conversation,) = [chat for chat in chats if [turn.question for turn in chat.turns][-1:] == ["And here?"]]
     first = conversation.turns[0].answer
     assert first is not None and first.text.strip() == answer.strip()
     messages = [
@@ -97,7 +96,7 @@ def test_a_large_photograph_is_pointed_at_without_asking_the_server(
     equals(shown, expected(nano_app, messages, 4096))
     assert shown["media"][0]["merged_tokens"] == 3136
     assert nano.page.evaluate("JSON.stringify(window.qwen2vl.lens.state.data.payload).length") < 500_000
-    nano.page.wait_for_timeout(1500)  # whatever the upload still had to ask
+    nano.quiet(300)  # whatever the upload still had to ask, and the sharper image of what is looked at
     requests: list[str] = []
     nano.page.on("request", lambda request: requests.append(request.url))
     positions = shown["position_ids"]
@@ -142,6 +141,7 @@ def test_a_budget_is_tried_at_once_and_used_when_asked(nano: Tab, nano_app: App,
     nano.attach(path)
     seen(nano, 1, draft=True)
     layer(nano, "resized")
+    nano.quiet(300)
     requests: list[str] = []
     nano.page.on("request", lambda request: requests.append(request.url))
     slider = nano.page.get_by_label("Budget: most tokens a picture")
@@ -208,6 +208,7 @@ def test_the_panel_takes_the_whole_width_and_gives_it_back(nano: Tab, material: 
     expect(nano.text).to_be_visible()
 
 
+@pytest.mark.slow
 def test_a_picture_that_travelled_small_is_fetched_sharp_when_it_is_looked_at(
     nano: Tab, material: Path, photographs: Path
 ) -> None:

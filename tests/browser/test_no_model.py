@@ -42,87 +42,85 @@ def look_everywhere(tab: Tab, check: Any) -> None:
         check(f"tab-{name.lower()}", name)
 
 
-def test_the_whole_panel_works_without_weights(none_app: App, visit: Visits, material: Path) -> None:
+def test_the_whole_panel_works_without_weights(none: Tab, none_app: App, material: Path) -> None:
     """Its numbers are those of a prompt that would run; each figure stands below a sentence that says what is seen."""
-    tab = visit(none_app)
     files = (material / "cat.png", material / "clip.mp4")
-    tab.attach(*files)
-    shown = seen(tab, 2, draft=True)
+    none.attach(*files)
+    shown = seen(none, 2, draft=True)
     trace = expected(none_app, [user("Describe these files.", *files)])
     equals(shown, trace)
 
     def says(inside: str, name: str) -> None:
-        figures = tab.page.evaluate(FIGURES, inside)
+        figures = none.page.evaluate(FIGURES, inside)
         assert figures or name == "Numbers"
         for figure, sentence in figures:
             assert re.search(r"\w+ \w+.*[.?:]$", sentence, re.S), (name, figure, sentence)
 
-    look_everywhere(tab, says)
-    expect(tab.page.locator("#rotation-waves")).to_contain_text("16 turn with t, 24 turn with h, 24 turn with w")
-    expect(tab.page.locator("#cost-now")).to_contain_text("No model is loaded, so there is neither time nor memory")
+    look_everywhere(none, says)
+    expect(none.page.locator("#rotation-waves")).to_contain_text("16 turn with t, 24 turn with h, 24 turn with w")
+    expect(none.page.locator("#cost-now")).to_contain_text("No model is loaded, so there is neither time nor memory")
     turn = len(trace) - int(trace.input_ids.tolist().index(trace.input_ids[0], 1))  # from the second <|im_start|> on
-    expect(tab.page.locator("#cost-now")).to_contain_text(f"This turn will take {turn:,} tokens")
+    expect(none.page.locator("#cost-now")).to_contain_text(f"This turn will take {turn:,} tokens")
     for medium in trace.media:
         (_, h, w), (rows, columns) = medium.grid_thw, medium.merged_grid[1:]
-        expect(tab.page.locator("#numbers-tab")).to_contain_text(f"{w}x{h} of 14x14 px")
-        expect(tab.page.locator("#numbers-tab")).to_contain_text(f"{columns}x{rows} = {medium.merged_tokens:,}")
+        expect(none.page.locator("#numbers-tab")).to_contain_text(f"{w}x{h} of 14x14 px")
+        expect(none.page.locator("#numbers-tab")).to_contain_text(f"{columns}x{rows} = {medium.merged_tokens:,}")
 
 
-def test_a_question_is_answered_by_a_sentence_and_the_panel_stays(none_app: App, visit: Visits, material: Path) -> None:
+def test_a_question_is_answered_by_a_sentence_and_the_panel_stays(none: Tab, material: Path) -> None:
     """The question goes back to the composer with its file; while it was on its way the panel may have been empty."""
-    tab = visit(none_app)
-    tab.attach(material / "cat.png")
-    before = seen(tab, 1, draft=True)
-    tab.send("What is it?")
-    expect(tab.notice).to_contain_text("No model is loaded (--model none)")
-    expect(tab.attached).to_have_count(1)
-    expect(tab.text).to_have_value("What is it?")
-    tab.page.wait_for_timeout(1500)  # whatever the panel still had to look at
-    tab.page.wait_for_function("() => window.qwen2vl.lens.snapshot()?.media.length === 1")
-    assert (snapshot(tab) or {})["media"][0]["digest"] == before["media"][0]["digest"]
-    expect(tab.page.locator("#where .words button")).to_have_count(0)
-    expect(tab.page.locator("#lens-picture [data-value=attention]")).to_be_hidden()
+    none.attach(material / "cat.png")
+    before = seen(none, 1, draft=True)
+    none.send("What is it?")
+    expect(none.notice).to_contain_text("No model is loaded (--model none)")
+    expect(none.attached).to_have_count(1)
+    expect(none.text).to_have_value("What is it?")
+    none.quiet()  # whatever the panel still had to look at
+    none.page.wait_for_function("() => window.qwen2vl.lens.snapshot()?.media.length === 1")
+    assert (snapshot(none) or {})["media"][0]["digest"] == before["media"][0]["digest"]
+    expect(none.page.locator("#where .words button")).to_have_count(0)
+    expect(none.page.locator("#lens-picture [data-value=attention]")).to_be_hidden()
 
 
-def test_the_keys_are_enough_for_the_panel(none_app: App, visit: Visits, material: Path) -> None:
+def test_the_keys_are_enough_for_the_panel(none: Tab, material: Path) -> None:
     """Tabs, pictures, layers, cells, chips and the lines of the positions, without a pointer."""
-    tab = visit(none_app)
-    tab.attach(material / "cat.png", material / "dog.jpg")
-    shown = seen(tab, 2, draft=True)
-    press = tab.page.keyboard.press
-    pictures = tab.page.locator("#lens-picture .lens-chooser button")
+    none.attach(material / "cat.png", material / "dog.jpg")
+    shown = seen(none, 2, draft=True)
+    layer(none, "merged")
+    press = none.page.keyboard.press
+    pictures = none.page.locator("#lens-picture .lens-chooser button")
     pictures.nth(1).focus()  # the newest is shown
     press("ArrowLeft")
-    assert (snapshot(tab) or {})["medium"] == 0
+    assert (snapshot(none) or {})["medium"] == 0
     expect(pictures.first).to_be_focused()
     assert pictures.evaluate_all("all => all.map(e => e.tabIndex)") == [0, -1]
     press("Tab")
     press("ArrowRight")
-    assert (snapshot(tab) or {})["layer"] == "t"
+    assert (snapshot(none) or {})["layer"] == "t"
     press("Tab")
-    expect(tab.page.locator("#lens-picture .lens-stage")).to_be_focused()
+    expect(none.page.locator("#lens-picture .lens-stage")).to_be_focused()
     press("ArrowDown")
     press("ArrowRight")
-    assert (snapshot(tab) or {})["at"]["token"] == shown["media"][0]["span"][0] + 1
-    assert fact(tab, "Cell").startswith("row 0 of") and "column 1 of" in fact(tab, "Cell")
+    assert (snapshot(none) or {})["at"]["token"] == shown["media"][0]["span"][0] + 1
+    assert fact(none, "Cell").startswith("row 0 of") and "column 1 of" in fact(none, "Cell")
     press("Escape")
-    prompt = tab.page.get_by_role("tab", name="Prompt", exact=True)
+    prompt = none.page.get_by_role("tab", name="Prompt", exact=True)
     assert prompt.evaluate("e => e.tabIndex") == 0
     prompt.focus()
     press("Enter")
-    chips = tab.page.locator("#lens-prompt .lens-chips")
+    chips = none.page.locator("#lens-prompt .lens-chips")
     expect(chips).to_be_visible()
     chips.focus()
     first = shown["media"][0]["span"][0]
     for _ in range(first + 1):  # the first one enters at token 0
         press("ArrowRight")
-    assert (snapshot(tab) or {})["at"]["token"] == first
+    assert (snapshot(none) or {})["at"]["token"] == first
     press("Enter")  # unfolds the picture
     press("ArrowRight")
     press("ArrowRight")
-    assert (snapshot(tab) or {})["at"]["token"] in (first + 1, first + 2)
+    assert (snapshot(none) or {})["at"]["token"] in (first + 1, first + 2)
     press("Escape")
-    plot = tab.page.locator("#lens-prompt .lens-plot")
+    plot = none.page.locator("#lens-prompt .lens-plot")
     plot.focus()
     before = plot.locator("canvas").evaluate("e => e.toDataURL()")
     press("+")
@@ -144,27 +142,26 @@ def test_on_a_phone_every_tab_fits_and_can_be_tapped(none_app: App, visit: Visit
     look_everywhere(tab, fits)
 
 
-def test_pointing_asks_nothing_and_every_view_follows(none_app: App, visit: Visits, material: Path) -> None:
+def test_pointing_asks_nothing_and_every_view_follows(none: Tab, material: Path) -> None:
     """One cell under the pointer: its frame, its facts and its chip below are all of the same token."""
-    tab = visit(none_app)
-    tab.attach(material / "cat.png")
-    medium = seen(tab, 1, draft=True)["media"][0]
-    layer(tab, "merged")
-    tab.page.wait_for_timeout(1500)  # whatever the upload still had to ask
+    none.attach(material / "cat.png")
+    medium = seen(none, 1, draft=True)["media"][0]
+    layer(none, "merged")
+    none.quiet(300)  # whatever the upload still had to ask
     requests: list[str] = []
-    tab.page.on("request", lambda request: requests.append(request.url))
+    none.page.on("request", lambda request: requests.append(request.url))
     _, rows, columns = medium["merged_grid"]
     for row, column in ((0, 0), (rows - 1, columns - 1), (2, 3)):
-        point(tab, row, column, (rows, columns))
+        point(none, row, column, (rows, columns))
         token = medium["span"][0] + row * columns + column
-        assert (snapshot(tab) or {})["at"]["token"] == token
-        assert fact(tab, "Token").startswith(f"no. {token} of the prompt")
-    strip = tab.page.locator("#lens-picture .lens-strip")
+        assert (snapshot(none) or {})["at"]["token"] == token
+        assert fact(none, "Token").startswith(f"no. {token} of the prompt")
+    strip = none.page.locator("#lens-picture .lens-strip")
     strip.scroll_into_view_if_needed()
     box = strip.bounding_box()
     assert box
-    tab.page.mouse.move(box["x"] + box["width"] / 2 + 33, box["y"] + 20)  # the next chip to the right
-    at = (snapshot(tab) or {})["at"]["token"]
-    assert fact(tab, "Token").startswith(f"no. {at} of the prompt")
-    expect(tab.page.locator("#lens-picture .lens-mark").first).to_be_visible()
+    none.page.mouse.move(box["x"] + box["width"] / 2 + 33, box["y"] + 20)  # the next chip to the right
+    at = (snapshot(none) or {})["at"]["token"]
+    assert fact(none, "Token").startswith(f"no. {at} of the prompt")
+    expect(none.page.locator("#lens-picture .lens-mark").first).to_be_visible()
     assert requests == []

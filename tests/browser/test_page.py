@@ -30,8 +30,8 @@ def test_a_phone(fake_app: App, visit: Visits, material: Path, scheme: str) -> N
 
 
 def test_the_composer_stays_at_the_bottom_of_the_window(fake: Tab, material: Path) -> None:
-    for number in range(3):
-        fake.ask(f"Question {number}", material / "cat.png")
+    fake.ask("!say " + "A paragraph of an answer.\n\n" * 40, material / "cat.png")
+    assert fake.answers.last.evaluate("e => e.getBoundingClientRect().height") > DESKTOP["height"]
     assert fake.page.evaluate("document.documentElement.scrollHeight") <= DESKTOP["height"]
     box = fake.page.locator("#composer").bounding_box()
     assert box and box["y"] + box["height"] <= DESKTOP["height"]
@@ -41,10 +41,10 @@ def test_the_composer_stays_at_the_bottom_of_the_window(fake: Tab, material: Pat
 def test_everything_that_can_be_used_has_a_name(fake: Tab, material: Path) -> None:
     fake.ask("What is it?", material / "cat.png")
     fake.attach(material / "dog.jpg")
-    fake.page.wait_for_timeout(200)
+    fake.quiet()
     assert fake.page.evaluate(UNNAMED) == []
     fake.button("Settings").click()
-    fake.page.wait_for_timeout(500)
+    fake.quiet()
     assert fake.page.evaluate(UNNAMED) == []
     fake.button("Settings").click()
 

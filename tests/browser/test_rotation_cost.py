@@ -37,6 +37,7 @@ def test_the_cost_is_there_before_sending_and_measured_afterwards(nano_app: App,
     expect(now).to_contain_text("This turn will take")
     expect(now).to_contain_text("Time on this device")
     expect(views).to_have_count(4)
+    views.evaluate_all("imgs => Promise.all(imgs.map(i => i.decode()))")
     sizes = views.evaluate_all("imgs => imgs.map(i => [i.naturalWidth, i.naturalHeight])")
     assert sizes[:3] == [[224, 168], [336, 252], [672, 504]] and sizes[3][0] % 28 == sizes[3][1] % 28 == 0
     expect(page.locator("#cost-growth .js-plotly-plot")).to_be_visible()
@@ -62,7 +63,7 @@ def test_all_four_pictures_move_together_and_ask_nothing(nano: Tab, photo: Path)
     views = page.locator("#cost-views .cost-view")
     expect(views).to_have_count(4)
     views.first.scroll_into_view_if_needed()
-    page.wait_for_timeout(1500)
+    nano.quiet(300)
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url) if request.method == "POST" else None)
     box = views.nth(1).bounding_box()
@@ -70,7 +71,7 @@ def test_all_four_pictures_move_together_and_ask_nothing(nano: Tab, photo: Path)
     places = []
     for share in (0.1, 0.9):
         page.mouse.move(box["x"] + share * box["width"], box["y"] + 0.5 * box["height"])
-        page.wait_for_timeout(100)
+        nano.quiet()
         places.append(
             page.locator("#cost-views .cost-view img").evaluate_all(
                 "imgs => imgs.map(i => i.getBoundingClientRect().left - i.parentElement.getBoundingClientRect().left)"
@@ -115,7 +116,7 @@ def test_two_tokens_are_compared_by_name_by_number_and_by_click(nano: Tab, photo
     place = page.evaluate("window.qwen2vl.lens.snapshot().media[0].span[0]")
     for token in (place + 2, place + 9):
         page.evaluate("token => { const l = window.qwen2vl.lens; l.point(token); l.set({held: true}); }", token)
-        page.wait_for_timeout(200)
+        page.wait_for_function("token => window.qwen2vl.lens.picked?.at(-1) === token", arg=token)
     open_tab(nano, "Rotation")
     page.locator("#rotation-clicked").click()
     expect(first).to_have_value(str(place + 2))
@@ -130,7 +131,11 @@ def test_rotation_speaks_of_an_empty_chat_too(nano: Tab) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "says", "figures"), [("Rotation", "The bands of a head", 3), ("Cost", "The same picture elsewhere", 1)]
+    ("name", "says", "figures"),
+    [
+        ("Rotation", "The bands of a head", 3),
+        pytest.param("Cost", "The same picture elsewhere", 1, marks=pytest.mark.slow),
+    ],
 )
 def test_a_tab_is_kept_as_one_file_that_opens_offline(
     nano: Tab, visit: Visits, photo: Path, tmp_path: Path, name: str, says: str, figures: int

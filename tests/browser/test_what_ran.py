@@ -127,7 +127,7 @@ def test_what_is_shown_is_what_went_into_the_model_and_what_the_rules_say(
     tab = visit(app)
     if tokens:
         tab.setting("Most tokens a picture", tokens)
-        tab.page.wait_for_timeout(500)
+        tab.quiet()
 
     tab.ask("What is in these?", *[file.path for file in first])
     before = len(ran.ids)

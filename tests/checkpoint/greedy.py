@@ -14,7 +14,7 @@ from qwen2vl_demo.model.decoder import Decoder
 from qwen2vl_demo.model.kv_cache import KVCache
 
 GRID = (1, 8, 6)  # 12 merged tokens
-STEPS = 24
+STEPS = 12
 
 
 def edit(directory, **changes):

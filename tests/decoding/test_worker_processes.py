@@ -34,6 +34,11 @@ def spin(*arguments: object) -> None:
     collections.deque(itertools.count(), 0)
 
 
+def wait_for_file(path: Path) -> None:
+    while not path.exists():
+        time.sleep(0.02)
+
+
 def a_picture(folder: Path) -> Path:
     path = folder / "a.png"
     PIL.Image.new("RGB", (60, 40), "red").save(path)
@@ -61,7 +66,7 @@ def ended(process: int) -> bool:
         return True
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 5) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 30) -> None:
     until = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < until
@@ -132,14 +137,12 @@ def test_a_decoder_that_crashes_is_a_sentence(number: int, workers: WorkerProces
     assert workers.run(int, label="a") == 0
 
 
-def test_stop_kills_within_a_second(workers: WorkerProcesses) -> None:
+def test_stop_kills_at_once(workers: WorkerProcesses) -> None:
     worker, cancel = workers.run(os.getpid, label="x"), threading.Event()
     threading.Timer(0.1, cancel.set).start()
-    started = time.monotonic()
-    with pytest.raises(Cancelled):
+    with pytest.raises(Cancelled):  # and not its limit of a second
         workers.run(spin, label="x", cancel=cancel)
-    assert time.monotonic() - started < 1
-    wait_until(lambda: ended(worker), 1)
+    wait_until(lambda: ended(worker))
     with pytest.raises(Cancelled):  # also while it waits, and before it begins
         workers.run(spin, label="x", cancel=cancel)
 
@@ -159,11 +162,11 @@ def test_calls_beyond_the_workers_wait_and_a_waiting_one_can_be_cancelled(worker
         thread.start()
         time.sleep(0.1)
     waiting.set()
-    threads[2].join(1)
+    threads[2].join(30)
     assert not threads[2].is_alive() and threads[0].is_alive() and threads[1].is_alive()
     busy.set()
     for thread in threads:
-        thread.join(2)
+        thread.join(30)
     assert [type(failure) for failure in failures] == [Cancelled] * 3
 
 
@@ -234,7 +237,7 @@ def test_the_pool_recovers_when_the_server_that_forks_is_killed() -> None:
         pool.run(int, label="x")
 
 
-def test_slow_calls_give_way_to_new_ones_and_still_end(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slow_calls_give_way_to_new_ones_and_still_end(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Many slow files kept a picture waiting for as long as all of them took together."""
     monkeypatch.setattr(worker_processes, "FIRST_SECONDS", 0.1)
     pool = WorkerProcesses(seconds=60, workers=2)
@@ -242,18 +245,18 @@ def test_slow_calls_give_way_to_new_ones_and_still_end(monkeypatch: pytest.Monke
         pool.run(int, label="x")
         ended: list[str] = []
 
-        def call(name: str, seconds: float) -> None:
-            pool.run(time.sleep, seconds, label=name)
-            ended.append(name)
+        def call() -> None:
+            pool.run(wait_for_file, tmp_path / "enough", label="slow")
+            ended.append("slow")
 
-        threads = [threading.Thread(target=call, args=("slow", 0.7)) for _ in range(6)]
+        threads = [threading.Thread(target=call) for _ in range(6)]
         for thread in threads:
             thread.start()
         time.sleep(0.2)
-        started = time.monotonic()
         for _ in range(3):
             pool.run(int, label="quick")
-        assert time.monotonic() - started < 1.4 and len(ended) < 3
+        assert ended == []
+        (tmp_path / "enough").touch()
         for thread in threads:
             thread.join()
         assert len(ended) == 6

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import resource
 import time
+import timeit
 from pathlib import Path
 from typing import Any
 
@@ -102,10 +104,8 @@ def test_a_template_of_its_own_is_rendered_by_a_worker_and_costs_little(tmp_path
         return template.render([{"role": "user", "content": text}])
 
     assert render("hi é\n") == "user: hi é\n\n"
-    began = time.perf_counter()
-    for _ in range(100):
-        render("hi")
-    assert (time.perf_counter() - began) / 100 < 0.02
+    taken = timeit.repeat(functools.partial(render, "hi"), number=10, repeat=10)
+    assert min(taken) / 10 < 0.02  # the least, because the machine has other work too
     with pytest.raises(UserError, match=r"^chat_template\.jinja cannot lay out this conversation \(it does not end"):
         render("loop")
     assert render("hi") == "user: hi\n"

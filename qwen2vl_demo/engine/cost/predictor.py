@@ -68,10 +68,12 @@ class Workload:
 class CostPredictor:
     """Predictions for one model and its decoder."""
 
-    def __init__(self, model: Qwen2VL, decoder: Decoder) -> None:
+    def __init__(self, model: Qwen2VL, decoder: Decoder | None, speed: DeviceSpeed | None = None) -> None:
+        """`speed` is what a calibration has measured already, where the model does not run in this process: then there
+        is no decoder either."""
         self._model, self._decoder, self.config = model, decoder, model.config
         self.itemsize = model.dtype.itemsize
-        self._speed: DeviceSpeed | None = None
+        self._speed = speed
         self._failed = False
         self._ratios: dict[str, deque[float]] = {}  # logs of measured / predicted, newest last
         self._calibrating, self._lock = threading.Lock(), threading.Lock()
@@ -87,7 +89,7 @@ class CostPredictor:
         None where that fails (the memory is full, or the device lacks an operation): then no times are predicted.
         """
         with self._calibrating:
-            if self._speed is None and not self._failed:
+            if self._speed is None and self._decoder is not None and not self._failed:
                 try:
                     self._speed = calibrate(self._model, self._decoder)
                 except (RuntimeError, MemoryError) as problem:
@@ -114,7 +116,8 @@ class CostPredictor:
             self.config.text, work.prompt_tokens - work.cached_tokens, work.cached_tokens, self.itemsize, PREFILL_CHUNK
         )
         return Memory(
-            weights=flops.parameters(self.config).total * self.itemsize + self._decoder.extra_bytes,
+            weights=flops.parameters(self.config).total * self.itemsize
+            + (self._decoder.extra_bytes if self._decoder is not None else 0),
             kv_cache=flops.kv_bytes(self.config.text, work.prompt_tokens + work.max_new_tokens, self.itemsize),
             activations=max(vision, text),
             free=free,
