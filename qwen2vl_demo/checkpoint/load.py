@@ -7,11 +7,14 @@ and tensors, of which one is held at a time: what changes them on their way is a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from qwen2vl_demo.checkpoint.lora import adapter_of_checkpoint
 from qwen2vl_demo.checkpoint.stored_tensors import check_tensors, stored_tensors
 from qwen2vl_demo.checkpoint.weight_files import checkpoint_config
 from qwen2vl_demo.errors import UserError
@@ -24,13 +27,18 @@ DeviceOf = Callable[[str], torch.device]  # the device of a tensor, by canonical
 
 
 def load_model(
-    directory: Path, *, device: torch.device | DeviceOf, dtype: torch.dtype, changes: Sequence[Change] = ()
+    directory: Path,
+    *,
+    device: torch.device | DeviceOf,
+    dtype: torch.dtype,
+    adapter: Path | None = None,
+    changes: Sequence[Change] = (),
 ) -> Qwen2VL:
     """The model with the checkpoint's weights, in evaluation mode. Raises UserError for tensors that do not fit.
 
     The model is created without storage and filled tensor by tensor, so that the weights are never held twice. Each of
     `changes` gets the stream of tensors and returns one with the same names and shapes. `device` may differ from tensor
-    to tensor.
+    to tensor. The adapter in a directory, or one that was left in the checkpoint, is merged first.
     """
     config = checkpoint_config(directory)
     with torch.device("meta"):
@@ -38,6 +46,13 @@ def load_model(
     expected = {name: tensor.shape for name, tensor in model.state_dict().items()}
     stored = stored_tensors(directory)
     check_tensors(directory, stored, expected, config.text.tie_word_embeddings)
+    if (lora := adapter_of_checkpoint(directory, adapter)) is not None:
+        lora.check(expected)
+        tied = config.text.tie_word_embeddings
+        changes = [partial(lora.merge, tied=tied), *changes]
+        if tied and lora.unties:
+            with torch.device("meta"):
+                model = Qwen2VL(replace(config, text=replace(config.text, tie_word_embeddings=False)))
     device_of = _everywhere(device) if isinstance(device, torch.device) else device
     size, total = sum(shape.numel() for shape in expected.values()) * dtype.itemsize, total_memory()
     if device_of("model.embed_tokens.weight").type == "cpu" and total is not None and size > total:

@@ -29,7 +29,13 @@ class Qwen2VL(nn.Module):
 
     @property
     def device(self) -> torch.device:
+        """Where ids, positions and patches belong, and logits are: that of the embedding and the vision transformer."""
         return self.model.embed_tokens.weight.device
+
+    @property
+    def layer_devices(self) -> tuple[torch.device, ...]:
+        """The device of each layer of the language model. The final norm and an untied output layer are on the last."""
+        return tuple(layer.device for layer in self.model.layers)  # type: ignore[union-attr,misc]
 
     @property
     def dtype(self) -> torch.dtype:
@@ -72,5 +78,5 @@ class Qwen2VL(nn.Module):
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Hidden states (..., C) -> logits (..., vocabulary)."""
-        tied = self.config.text.tie_word_embeddings
-        return F.linear(hidden, self.model.embed_tokens.weight if tied else self.lm_head.weight)
+        weight = self.model.embed_tokens.weight if self.config.text.tie_word_embeddings else self.lm_head.weight
+        return F.linear(hidden.to(weight.device), weight).to(self.device)

@@ -16,8 +16,9 @@ from dataclasses import replace
 import torch
 
 from qwen2vl_demo.attention_trace import AttentionTrace, Word
-from qwen2vl_demo.checkpoint.find import find_checkpoint, find_preprocessing
+from qwen2vl_demo.checkpoint.find import find_preprocessing
 from qwen2vl_demo.checkpoint.load import load_model
+from qwen2vl_demo.checkpoint.lora import find_base
 from qwen2vl_demo.checkpoint.placement import MEMORY_SHARE, Placement
 from qwen2vl_demo.config import Qwen2VLConfig
 from qwen2vl_demo.decoding import Decoding
@@ -93,22 +94,24 @@ class ZeroGpuEngine:
         model: str,
         lend: Lend,
         *,
+        adapter: str | None = None,
         device: str = "cuda",
         dtype: str = "auto",
         preprocessing: str | None = None,
         limits: MediaLimits | None = None,
         decoding: Decoding | None = None,
     ) -> ZeroGpuEngine:
-        """Loads "nano", a checkpoint directory or a hub id into the computer's memory. `device` is where the forked
-        processes run it; `preprocessing` is as for `LocalEngine.load`. Raises UserError if that is not possible."""
-        directory = find_checkpoint(model)
+        """Loads "nano", a checkpoint directory or a hub id, with an adapter, into the computer's memory. `device` is
+        where the forked processes run it; `preprocessing` is as for `LocalEngine.load`. Raises UserError if that is not
+        possible."""
+        directory, adapter_directory = find_base(model, adapter)
         processor = Processor.from_directory(
             directory, limits, decoding=decoding, preprocessing=find_preprocessing(preprocessing)
         )
         number = torch.bfloat16 if dtype == "auto" else getattr(torch, dtype)
         why = "bfloat16, as the released checkpoints are stored" if dtype == "auto" else f"{dtype} as asked for"
         with memory_errors("Choose a smaller model, or --dtype bfloat16."):
-            weights = load_model(directory, device=torch.device("cpu"), dtype=number)
+            weights = load_model(directory, device=torch.device("cpu"), dtype=number, adapter=adapter_directory)
         engine = cls(
             weights,
             processor,
