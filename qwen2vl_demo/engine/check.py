@@ -35,21 +35,24 @@ def check(settings: Settings, say: Say) -> None:
     here."""
     model = settings.model
     found = find_checkpoint(model, weights=False)
-    files = hub_files(model) if is_hub_id(model) else None
-    if files is not None and not any((found / name).exists() for name in ("config.json", "adapter_config.json")):
-        refuse_files(model, files)
+    if is_hub_id(model) and not any((found / name).exists() for name in ("config.json", "adapter_config.json")):
+        refuse_files(model, hub_files(model))
     kind = kind_of(found, model)
     say(f"{model} is of the kind {kind.name}.")
     if kind.refusal is not None:
         raise UserError(kind.refusal)
     directory, adapter = find_base(model, settings.adapter, weights=False)
+    source = model
     if directory != found:
-        files = None
+        source = str(read_json_object(found / "adapter_config.json").get("base_model_name_or_path"))
         say(f"Its base is in {directory}.")
+    if adapter is not None and is_hub_id(settings.adapter or model) and not any(adapter.glob("*.safetensors")):
+        adapter = None  # not downloaded yet
+    files = hub_files(source) if is_hub_id(source) else None
     config = checkpoint_config(directory)
     for line in (*_shape(config), *_notes(directory, config)):
         say(line)
-    say(_weights(model, directory, adapter, config, files))
+    say(_weights(source, directory, adapter, config, files))
     preprocessing = find_preprocessing(settings.processor)
     Processor.from_directory(directory, preprocessing=preprocessing)
     say(_prompts(directory, preprocessing))

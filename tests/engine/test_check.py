@@ -154,6 +154,13 @@ def test_an_adapter_is_checked_with_its_base(nano, tmp_path, capsys):
     assert status == 0 and "an adapter changes 1 of them" in out and f"--adapter {adapter}" in out
 
 
+def test_an_adapter_of_a_base_on_the_hub_is_checked_without_either_s_weights(large, tmp_path_factory, capsys):
+    adapter = tmp_path_factory.mktemp("adapter")
+    write_adapter(adapter, {}, base_model_name_or_path=large)
+    _, out, _ = run(capsys, adapter)
+    assert f"LORA adapter of {large}" in out and "in 38 files on the hub, downloaded at the first start" in out
+
+
 def test_nothing_to_check_and_wrong_flags_are_told(capsys):
     for argv in (["none"], ["nano", "--device", "tpu"], ["./nowhere"]):
         status, _, err = run(capsys, *argv)
