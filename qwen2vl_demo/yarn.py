@@ -105,7 +105,8 @@ def _attention_factor(rope: dict[str, Any], factor: float) -> float:
     def grown(scale: float) -> float:
         return 0.1 * scale * math.log(factor) + 1 if factor > 1 else 1.0
 
-    if rope.get("mscale") and rope.get("mscale_all_dim"):
-        over, under = (number_in(rope, key, maximum=100) for key in ("mscale", "mscale_all_dim"))
+    keys = ("mscale", "mscale_all_dim")
+    if all(rope.get(key) not in (None, 0) for key in keys):
+        over, under = (number_in(rope, key, maximum=100) for key in keys)
         return grown(over) / grown(under)
     return grown(1)

@@ -24,6 +24,7 @@ DOCUMENTS = [
         "CHANGELOG.md",
         "SECURITY.md",
         "docs/architecture.md",
+        "docs/checkpoints.md",
         "docs/performance.md",
         "docs/settings.md",
     ),

@@ -15,6 +15,7 @@ from torch import nn
 from qwen2vl_demo.config import Qwen2VLConfig
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.memory import free_memory, total_memory
+from qwen2vl_demo.model.device import free_bytes
 from qwen2vl_demo.model.qwen2vl import Qwen2VL
 
 GB = 2**30
@@ -81,11 +82,10 @@ def weight_sizes(config: Qwen2VLConfig, dtype: torch.dtype, quantize: str = "non
 
 def bytes_free(device: torch.device) -> int | None:
     """Bytes that a model may take on a device; None where it does not tell."""
-    if device.type == "cuda":
-        free, total = torch.cuda.mem_get_info(device)
-        return max(0, free - int(RESERVE * total))
-    if device.type == "mps":
-        return max(0, torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory())
+    if device.type != "cpu":
+        free = free_bytes(device)
+        total = torch.cuda.mem_get_info(device)[1] if device.type == "cuda" else 0
+        return None if free is None else max(0, free - int(RESERVE * total))
     return min((size for size in (free_memory(), total_memory()) if size is not None), default=None)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ from qwen2vl_demo.config import Qwen2VLConfig
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.json_values import read_json_object, shown
 
+HEAD, EMBEDDING = "lm_head.weight", "model.embed_tokens.weight"
+ROWS = 4096  # of two matrices that are compared at a time
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 MAX_INDEX_BYTES = 16 * 2**20
 MAX_SHARDS = 1000
@@ -59,26 +61,50 @@ def _weight_map(index: Path) -> dict[str, str]:
 
 
 def checkpoint_config(directory: Path) -> Qwen2VLConfig:
-    """The configuration of the weights in a directory: config.json, but tied where they have no output layer.
+    """The configuration of the weights in a directory: config.json, but with the embedding as the output layer exactly
+    where the weights have no other one, as in transformers.
 
-    Saves of tied models often say nothing of it, or the opposite. The weight files may still be missing, as before they
-    are downloaded. Raises UserError.
+    Saves of tied models often say nothing of it, or the opposite, and some repeat the embedding. The weight files may
+    still be missing, as before they are downloaded. Raises UserError.
     """
     config = Qwen2VLConfig.from_file(directory / "config.json")
-    names = _tensor_names(directory)
-    if config.text.tie_word_embeddings or names is None or any("lm_head." in (base_key(name) or "") for name in names):
+    files = _files_of_tensors(directory)
+    if files is None:
         return config
-    return replace(config, text=replace(config.text, tie_word_embeddings=True))
+    tied = config.text.tie_word_embeddings
+    if HEAD in files and EMBEDDING in files and tied:
+        tied = _are_equal(files[HEAD], files[EMBEDDING])
+    elif not any("lm_head." in name for name in files):
+        tied = True
+    return replace(config, text=replace(config.text, tie_word_embeddings=tied))
 
 
-def _tensor_names(directory: Path) -> list[str] | None:
-    """The names of all tensors; None where there are no weights."""
+def _files_of_tensors(directory: Path) -> dict[str, tuple[Path, str]] | None:
+    """The file and the key of each tensor, by its canonical name; None where there are no weights."""
     if (directory / INDEX).exists():
-        return list(_weight_map(directory / INDEX))
+        return _by_parameter((directory / name, key) for key, name in _weight_map(directory / INDEX).items())
     if not (directory / SINGLE).is_file():
         return None
     with open_weights(directory / SINGLE) as weights:
-        return list(weights.keys())
+        return _by_parameter((directory / SINGLE, key) for key in weights.keys())  # noqa: SIM118
+
+
+def _by_parameter(tensors: Iterable[tuple[Path, str]]) -> dict[str, tuple[Path, str]]:
+    """Files and keys by the names of our parameters, without those of an adapter."""
+    named = ((parameter_name(key), (path, key)) for path, key in tensors)
+    return {name: tensor for name, tensor in named if name is not None}
+
+
+def _are_equal(one: tuple[Path, str], other: tuple[Path, str]) -> bool:
+    """Whether two matrices hold the same numbers, reading some rows at a time; also where a file is not there yet."""
+    if not one[0].is_file() or not other[0].is_file():
+        return True
+    with open_weights(one[0]) as first, open_weights(other[0]) as second:
+        a, b = first.get_slice(one[1]), second.get_slice(other[1])
+        if a.get_shape() != b.get_shape() or a.get_dtype() != b.get_dtype():
+            return False
+        rows = range(0, (a.get_shape() or [0])[0], ROWS)
+        return all(bool((a[row : row + ROWS] == b[row : row + ROWS]).all()) for row in rows)
 
 
 def canonical_name(key: str) -> str:

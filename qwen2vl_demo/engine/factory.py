@@ -87,7 +87,13 @@ def engine_of(settings: Settings, decoding: Decoding | None = None, lend: Lend |
         from qwen2vl_demo.engine.zerogpu.engine import ZeroGpuEngine
 
         return ZeroGpuEngine.load(
-            settings.model, lend, adapter=settings.adapter, dtype=settings.dtype, limits=limits, decoding=decoding
+            settings.model,
+            lend,
+            adapter=settings.adapter,
+            dtype=settings.dtype,
+            preprocessing=settings.processor,
+            limits=limits,
+            decoding=decoding,
         )
     return load_engine(
         settings.model,

@@ -8,6 +8,7 @@ from several threads. Whether a prompt fits into the context or into memory is c
 from __future__ import annotations
 
 import hashlib
+import os
 import stat
 import threading
 from collections import Counter
@@ -264,7 +265,7 @@ class Processor:
 
 def _image_config(directory: Path, config: Qwen2VLConfig) -> ImageConfig:
     for name in ("preprocessor_config.json", "processor_config.json"):
-        if (directory / name).exists():
+        if os.path.lexists(directory / name):  # a link that leads nowhere is named as broken, and not passed over
             return ImageConfig.from_file(directory / name, config.vision)
     return ImageConfig()
 

@@ -112,6 +112,17 @@ def test_an_output_layer_that_is_not_in_the_files_is_the_embedding(nano):
         assert our_tokens(nano) == expected
 
 
+def test_an_output_layer_that_differs_from_the_embedding_is_used_though_they_are_called_tied(nano):
+    """As after training both; a repeated embedding is none of its own (test_load.py)."""
+    tied = our_tokens(nano)
+    weights = load_file(nano / "model.safetensors")
+    weights["lm_head.weight"] = weights["model.embed_tokens.weight"].flip(0)
+    (nano / "model.safetensors").unlink()
+    save_file(weights, nano / "model.safetensors", {"format": "pt"})
+    tokens = our_tokens(nano)
+    assert tokens == their_tokens(nano) != tied
+
+
 def test_an_output_layer_of_its_own_is_used(tmp_path):
     random_model(tmp_path, dict(depth=1, embed_dim=64, hidden_size=64))
     assert our_tokens(tmp_path) == their_tokens(tmp_path)

@@ -181,8 +181,9 @@ def _files() -> Iterator[Broken]:
     yield Broken("config.json has a byte order mark", _bom("config.json"), loads=True)
     yield Broken("no tokenizer_config.json", lambda d: (d / "tokenizer_config.json").unlink(), loads=True)
     yield Broken("no generation_config.json", lambda d: (d / "generation_config.json").unlink(), loads=True)
-    for name in ("config.json", "preprocessor_config.json", "tokenizer.json", "model.safetensors"):
+    for name in ("config.json", "tokenizer.json", "model.safetensors"):
         yield Broken(f"no {name}", lambda d, name=name: (d / name).unlink())
+    yield Broken("no preprocessor_config.json", lambda d: (d / "preprocessor_config.json").unlink(), loads=True)
 
 
 def _bom(name: str) -> Change:
@@ -223,6 +224,22 @@ def _configs() -> Iterator[Broken]:
         for value in ([], "x", 7, {"hidden_size": "x"}, "DEEP"):
             if (key, value) != ("text_config", []) and (key, value) != ("rope_scaling", []):
                 yield Broken(f"{key} {str(value)[:16]}", _set("config.json", key, value=value))
+    yarn = {"type": "yarn", "mrope_section": [8, 12, 12], "factor": 4}
+    yield Broken("YaRN", _set("config.json", "rope_scaling", value=yarn), loads=True)
+    for key in ("factor", "attention_factor", "beta_fast", "truncate", "original_max_position_embeddings", "mscale"):
+        for value in ("x", HUGE, -1, [], "LONG", "DEEP"):
+            changed = {**yarn, "mscale_all_dim": 1, key: value}
+            yield Broken(f"YaRN's {key} {str(value)[:12]}", _set("config.json", "rope_scaling", value=changed))
+    for key in ("hidden_act", "layer_types", "head_dim", "use_sliding_window"):
+        for value in ("x", HUGE, ["x"], {}, "DEEP", "LONG"):
+            yield Broken(f"config {key} {str(value)[:12]}", _set("config.json", key, value=value))
+    for key in ("architectures", "rope_parameters"):
+        for value in (7, [7], [["x"]], "DEEP", {"type": [1]}):
+            yield Broken(
+                f"config {key} {str(value)[:12]}",
+                _set("config.json", key, value=value),
+                loads=key != "rope_parameters" and value != "DEEP",
+            )
     for value in ("false", 1, [], {}):
         yield Broken(f"tie_word_embeddings {value}", _set("config.json", "tie_word_embeddings", value=value))
     for value in ("llama", None, 7, ["qwen2_vl"], "x" * 1_000_000, "\ud800"):
