@@ -115,6 +115,7 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--rounds", type=int, metavar="N", help="rounds of each row; 5, or 3 where a round is long")
     bench.add_argument("--shape", choices=("2b", "2b_quarter", "7b", "small"), default="2b", help="default 2b")
     bench.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where both sides run, default cpu")
+    bench.add_argument("--no-peer", action="store_true", help="time our side alone in the rows that generate text")
     bench.add_argument("--growth", action="store_true", help="how cost grows with pixels, pictures, turns and frames")
     bench.add_argument("--files", action="store_true", help="read a corpus of real-world files as uploads are read")
     bench.add_argument("--hostile", action="store_true", help="the same with files that were made to do harm")

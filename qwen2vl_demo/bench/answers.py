@@ -36,21 +36,27 @@ def second_turn(image: Any, system: str = "") -> list[Message]:
     return [*first_turn(image, system), answer, Message("user", [Text(FOLLOW_UP)])]
 
 
-def turns(shape: str, device: torch.device, rounds: int) -> Iterator[BenchRow]:
+def dtype_on(device: torch.device) -> torch.dtype:
+    return torch.float32 if device.type == "cpu" else torch.bfloat16
+
+
+def turns(shape: str, device: torch.device, rounds: int, with_peer: bool = True) -> Iterator[BenchRow]:
     """turn1_448, turn2_vision_cache and turn2_prefix, in float32 on a CPU and in bfloat16 elsewhere."""
-    dtype = torch.float32 if device.type == "cpu" else torch.bfloat16
+    dtype = dtype_on(device)
+    given = f"{shape}, {str(dtype).removeprefix('torch.')}"
+    check = "not compared"
+    if with_peer and dtype != torch.float32:  # which rounds differently on each side
+        check = _same_as_transformers("small", device)
     model = models.random_model(shape, device, dtype)
-    engine, peer = models.engine_of(model), models.transformers_of(model)
-    opener = _picture_processor()
+    engine, peer = models.engine_of(model), models.transformers_of(model) if with_peer else None
+    opener: Any = _picture_processor() if with_peer else None
 
     def theirs(inputs: dict[str, Any], image: Any) -> tuple[int, ...]:
         pixels = opener(images=image, return_tensors="pt")["pixel_values"]
         return models.peer_answer(peer, {**inputs, "pixel_values": pixels}, 1).tokens
 
     first = models.picture(0, (SIDE, SIDE))
-    given = f"{shape}, {str(dtype).removeprefix('torch.')}"
-    check = "not compared: bfloat16 rounds differently on each side"
-    if dtype == torch.float32:
+    if opener is not None and dtype == torch.float32:
         inputs = models.peer_inputs(engine, first_turn(first))
         inputs["pixel_values"] = opener(images=first, return_tensors="pt")["pixel_values"]
         expected = models.peer_answer(peer, inputs, COMPARED_TOKENS).tokens
@@ -58,60 +64,76 @@ def turns(shape: str, device: torch.device, rounds: int) -> Iterator[BenchRow]:
     # The ids of the peer are prepared in advance, from this one picture, and are not part of its time.
     prepared = [models.peer_inputs(engine, make(first)) for make in (first_turn, second_turn)]
     times: dict[str, list[float]] = {name: [] for name in ("cold", "prefix", "vision", "peer1", "peer2")}
-    for turn in range(1, rounds + 1):
+    warm_up = device.type != "cpu"  # a GPU loads and selects kernels in the first round, which is not counted
+    for turn in range(1, rounds + 1 + warm_up):
         image = models.picture(turn, (SIDE, SIDE))  # a new one each round, so that nothing of it is cached
-        times["cold"].append(_first_token(engine, first_turn(image)))
-        times["peer1"].append(seconds(partial(theirs, prepared[0], image)))
-        times["prefix"].append(_first_token(engine, second_turn(image)))
+        times["cold"].append(first_token(engine, first_turn(image)))
+        times["prefix"].append(first_token(engine, second_turn(image)))
         # Another system prompt invalidates the KV cache, but not the cached merged tokens.
-        times["vision"].append(_first_token(engine, second_turn(image, f"Answer in {turn} words.")))
-        times["peer2"].append(seconds(partial(theirs, prepared[1], image)))
-    series = {name: Series(tuple(values)) for name, values in times.items()}
-    against = f"transformers, {given}"
-    yield BenchRow("turn1_448", series["cold"], series["peer1"], 1.5, "s", against, check)
-    yield BenchRow("turn2_vision_cache", series["vision"], series["peer2"], 4.0, "s", f"{against}, all again", check)
-    yield BenchRow("turn2_prefix", series["prefix"], series["peer2"], 15.0, "s", f"{against}, all again", check)
+        times["vision"].append(first_token(engine, second_turn(image, f"Answer in {turn} words.")))
+        if peer is not None:
+            times["peer1"].append(seconds(partial(theirs, prepared[0], image)))
+            times["peer2"].append(seconds(partial(theirs, prepared[1], image)))
+    series = {name: Series(tuple(values[warm_up:])) for name, values in times.items()}
+    for row, ours, other, goal, how in (
+        ("turn1_448", "cold", "peer1", 1.5, ""),
+        ("turn2_vision_cache", "vision", "peer2", 4.0, ", all again"),
+        ("turn2_prefix", "prefix", "peer2", 15.0, ", all again"),
+    ):
+        if peer is None:
+            yield BenchRow(row, series[ours], None, None, "s", given, check)
+        else:
+            yield BenchRow(row, series[ours], series[other], goal, "s", f"transformers, {given}{how}", check)
 
 
-def decode(shape: str, device: torch.device, rounds: int) -> Iterator[BenchRow]:
+def decode(shape: str, device: torch.device, rounds: int, with_peer: bool = True) -> Iterator[BenchRow]:
     """decode_bf16 and decode_int8, both against transformers in bfloat16."""
-    small = _same_as_transformers("small", device)
+    compared = _same_as_transformers("small", device) if with_peer else "not compared"
     model = models.random_model(shape, device, torch.bfloat16)
-    plain, peer = models.engine_of(model), models.transformers_of(model)
-    narrow = models.engine_of(model, "int8")
+    plain, narrow = models.engine_of(model), models.engine_of(model, "int8")
     messages = [Message("user", "Name the shapes and their colours.")]
-    inputs = models.peer_inputs(plain, messages)
     sides: list[Callable[[], float]] = [
         lambda: models.our_rate(plain, messages, ANSWER_TOKENS),
         lambda: models.our_rate(narrow, messages, ANSWER_TOKENS),
-        lambda: models.peer_answer(peer, inputs, ANSWER_TOKENS).rate,
     ]
-    ours, int8, theirs = _rates(sides, rounds)
-    against = f"transformers, {shape}, bfloat16"
+    if with_peer:
+        peer, inputs = models.transformers_of(model), models.peer_inputs(plain, messages)
+        sides.append(lambda: models.peer_answer(peer, inputs, ANSWER_TOKENS).rate)
+    ours, int8, *theirs = _rates(sides, rounds)
     shares = [_share_of_roofline(engine, rate) for engine, rate in ((plain, ours), (narrow, int8))]
     goals = (1.05, 1.7) if device.type == "cpu" else (8.0, 8.0 * 850 / 600)
-    yield BenchRow("decode_bf16", ours, theirs, goals[0], "tokens/s", against, f"{small}; {shares[0]}")
     changed = f"logits changed by {_logit_change(plain, narrow, messages):.1%}"
-    yield BenchRow("decode_int8", int8, theirs, goals[1], "tokens/s", against, f"{small}; {changed}; {shares[1]}")
+    for row, rate, goal, check in (
+        ("decode_bf16", ours, goals[0], f"{compared}; {shares[0]}"),
+        ("decode_int8", int8, goals[1], f"{compared}; {changed}; {shares[1]}"),
+    ):
+        yield _against_transformers(row, rate, theirs, goal, f"{shape}, bfloat16", check)
 
 
-def host(device: torch.device, rounds: int) -> Iterator[BenchRow]:
+def host(device: torch.device, rounds: int, with_peer: bool = True) -> Iterator[BenchRow]:
     """host_overhead: 28 layers with hardly any arithmetic."""
     model = models.random_model("host", device, torch.float32)
-    engine, peer = models.engine_of(model), models.transformers_of(model)
+    engine, given, tokens = models.engine_of(model), "28 tiny layers, float32", 4 * ANSWER_TOKENS
     messages = [Message("user", "Name the shapes and their colours.")]
-    inputs = models.peer_inputs(engine, messages)
-    expected = models.peer_answer(peer, inputs, COMPARED_TOKENS).tokens
-    check = models.same_tokens(
-        models.our_tokens(engine, messages, COMPARED_TOKENS), expected, "28 tiny layers, float32"
-    )
-    tokens = 4 * ANSWER_TOKENS
-    ours, theirs = _rates(
-        [lambda: models.our_rate(engine, messages, tokens), lambda: models.peer_answer(peer, inputs, tokens).rate],
-        rounds,
-    )
+    sides: list[Callable[[], float]] = [lambda: models.our_rate(engine, messages, tokens)]
+    check = "not compared"
+    if with_peer:
+        peer, inputs = models.transformers_of(model), models.peer_inputs(engine, messages)
+        expected = models.peer_answer(peer, inputs, COMPARED_TOKENS).tokens
+        check = models.same_tokens(models.our_tokens(engine, messages, COMPARED_TOKENS), expected, given)
+        sides.append(lambda: models.peer_answer(peer, inputs, tokens).rate)
+    ours, *theirs = _rates(sides, rounds)
     goal = 2.2 if device.type == "cpu" else 20.0
-    yield BenchRow("host_overhead", ours, theirs, goal, "tokens/s", "transformers, 28 tiny layers, float32", check)
+    yield _against_transformers("host_overhead", ours, theirs, goal, given, check)
+
+
+def _against_transformers(
+    row: str, ours: Series, theirs: list[Series], goal: float, given: str, check: str
+) -> BenchRow:
+    """A row of tokens per second; without `theirs` there is no goal."""
+    if not theirs:
+        return BenchRow(row, ours, None, None, "tokens/s", given, check)
+    return BenchRow(row, ours, theirs[0], goal, "tokens/s", f"transformers, {given}", check)
 
 
 def _share_of_roofline(engine: LocalEngine, rate: Series) -> str:
@@ -141,7 +163,7 @@ def _rates(sides: list[Callable[[], float]], rounds: int) -> list[Series]:
     return [Series(tuple(column)) for column in columns]
 
 
-def _first_token(engine: LocalEngine, messages: list[Message]) -> float:
+def first_token(engine: LocalEngine, messages: list[Message]) -> float:
     """Seconds from the messages to the first token, including preprocessing."""
     return seconds(lambda: models.our_answer(engine, messages, 1))
 

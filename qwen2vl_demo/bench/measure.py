@@ -33,12 +33,13 @@ class Series:
 
 @dataclass(frozen=True)
 class BenchRow:
-    """One comparison. `goal` is the lowest acceptable ratio or, without a peer, the highest acceptable `ours`."""
+    """One comparison. `goal` is the lowest acceptable ratio or, without a peer, the highest acceptable `ours`; None
+    where there is no goal."""
 
     row: str
     ours: Series
     peer: Series | None
-    goal: float
+    goal: float | None
     unit: str  # "s", "ms", "kB": less is better; "tokens/s": more is better
     against: str  # the peer, or what was measured
     check: str  # what was found equal before measuring
@@ -53,6 +54,8 @@ class BenchRow:
 
     @property
     def reached(self) -> bool:
+        if self.goal is None:
+            return True
         return self.ours.median <= self.goal if self.ratio is None else self.ratio >= self.goal
 
     def to_dict(self) -> dict[str, Any]:
@@ -106,7 +109,7 @@ def table_line(record: dict[str, Any]) -> str:
         return f"{record[name]:.3g} ({low:.3g} to {high:.3g})"
 
     ratio = "" if record["ratio"] is None else f"{record['ratio']:.2f}"
-    goal = f"at most {record['goal']:g}" if record["ratio"] is None else f"{record['goal']:g}"
+    goal = "" if record["goal"] is None else f"{'at most ' * (record['ratio'] is None)}{record['goal']:g}"
     cells = [
         record["row"],
         side("ours"),

@@ -20,17 +20,14 @@ from qwen2vl_demo.bench.measure import Unequal
 from qwen2vl_demo.bench.packages import needed
 from qwen2vl_demo.checkpoint.placement import Placement
 from qwen2vl_demo.config import Qwen2VLConfig, TextConfig, VisionConfig
-from qwen2vl_demo.engine.generate import decode_step, prefill
 from qwen2vl_demo.engine.local import LocalEngine
 from qwen2vl_demo.engine.protocol import GenerationOptions, Result
 from qwen2vl_demo.model.decoder import WeightKind
-from qwen2vl_demo.model.kv_cache import KVCache
 from qwen2vl_demo.model.qwen2vl import Qwen2VL
 from qwen2vl_demo.processing.chat import ChatTemplate
 from qwen2vl_demo.processing.image import ImageConfig
 from qwen2vl_demo.processing.messages import Message
-from qwen2vl_demo.processing.patches import patchify
-from qwen2vl_demo.processing.processor import Processor, Prompt
+from qwen2vl_demo.processing.processor import Processor
 from qwen2vl_demo.processing.tokenizer import Tokenizer
 from qwen2vl_demo.released import RELEASED
 from qwen2vl_demo.resources import NANO
@@ -136,25 +133,13 @@ def our_rate(engine: LocalEngine, messages: Sequence[Message], new_tokens: int) 
     return (new_tokens - 1) / our_answer(engine, messages, new_tokens).timings["decode"]
 
 
-@torch.inference_mode()
 def our_tokens(engine: LocalEngine, messages: Sequence[Message], new_tokens: int) -> tuple[int, ...]:
-    """Greedy tokens by the engine's prefill and decode steps."""
-    prompt = engine.prompt(messages, GenerationOptions())
-    model, trace = engine.model, prompt.trace
-    cache = KVCache(model.config.text, len(trace) + new_tokens, device=model.device, dtype=model.dtype)
-    patches = patches_of(engine, prompt)
-    vision = None if patches is None else model.encode(patches, [m.grid_thw for m in prompt.media])
-    ids, places = (torch.from_numpy(a).to(model.device) for a in (trace.input_ids, trace.position_ids))
-    logits = prefill(model, ids, vision, places, cache, lambda: None)
-    tokens = [int(logits.argmax())]
-    while len(tokens) < new_tokens:
-        tokens.append(int(decode_step(engine.decoder, tokens[-1], trace.rope_delta, cache).argmax()))
-    return tuple(tokens)
-
-
-def patches_of(engine: LocalEngine, prompt: Prompt) -> Tensor | None:
-    parts = [patchify(m.frames, engine.model.config.vision, engine.processor.image) for m in prompt.media]
-    return torch.cat(parts) if parts else None
+    """Greedy tokens of the engine's stream: on a GPU those of the captured step."""
+    result = our_answer(engine, messages, new_tokens)
+    assert result.trace is not None
+    ids = engine.sampled(result.trace, result.text)
+    assert ids is not None and len(ids) == new_tokens
+    return tuple(ids.tolist())
 
 
 def peer_inputs(engine: LocalEngine, messages: Sequence[Message]) -> dict[str, Any]:

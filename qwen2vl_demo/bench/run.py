@@ -17,28 +17,34 @@ import torch
 
 from qwen2vl_demo import console
 from qwen2vl_demo.bench import answers, media, panel
+from qwen2vl_demo.bench import device as devices
 from qwen2vl_demo.bench import first_update as page
 from qwen2vl_demo.bench.growth import growth
 from qwen2vl_demo.bench.measure import HEADER, BenchRow, table_line
 from qwen2vl_demo.errors import UserError
+from qwen2vl_demo.model.device import release_unused
 
 TURNS = ("turn1_448", "turn2_vision_cache", "turn2_prefix")
 DECODE = ("decode_bf16", "decode_int8")
 PICTURES = ("preprocess_fast", "preprocess_pil", "preprocess_fast_resize", "preprocess_pil_resize")
 CLIPS = ("video_dense", "video_sparse")
 PANEL = ("panel_drawn", "panel_hover_frame", "panel_bytes")
-ROWS = (*TURNS, *DECODE, "host_overhead", *PICTURES, *CLIPS, "ui_first_update", *PANEL)
+ALONE = ("load", "capture", "picture_large", "decode_long")
+ON_CPU = (*TURNS, *DECODE, "host_overhead", *PICTURES, *CLIPS, "ui_first_update", *PANEL)
+ON_GPU = (*ALONE, *TURNS, *DECODE, "host_overhead")
+ROWS = (*ON_CPU, *ALONE)
 ROUNDS, SLOW_ROUNDS = 5, 3  # of the true shapes on a CPU, where a turn takes a quarter of a minute
 
 
 def run(given: argparse.Namespace) -> int:
     """`python -m qwen2vl_demo bench`. Raises UserError for unknown rows and for sides with different results."""
-    names = [name.strip() for name in given.rows.split(",")] if given.rows else list(ROWS)
+    names = [name.strip() for name in given.rows.split(",")] if given.rows else []
     if unknown := [name for name in names if name not in ROWS]:
         raise UserError(f"--rows names {unknown[0]!r}, which is not a row; the rows are {', '.join(ROWS)}.")
     if given.rounds is not None and given.rounds < 1:
         raise UserError(f"--rounds is {given.rounds}; give 1 or more.")
     device = torch.device(given.device)
+    names = names or list(ON_CPU if device.type == "cpu" else ON_GPU)
     if device.type == "cuda" and not torch.cuda.is_available():
         raise UserError("There is no device cuda here; run the bench with --device cpu.")
     about = machine(device)
@@ -50,7 +56,7 @@ def run(given: argparse.Namespace) -> int:
         return 0
     rows: list[dict[str, Any]] = []
     log(HEADER)
-    for row in measured(names, given.shape, device, given.rounds):
+    for row in measured(names, given.shape, device, given.rounds, not given.no_peer):
         record = row.to_dict()
         rows.append(record)
         log(table_line(record) + f" <!-- {record['check']} -->")
@@ -66,23 +72,27 @@ def run(given: argparse.Namespace) -> int:
     return 0
 
 
-def measured(names: list[str], shape: str, device: torch.device, rounds: int | None) -> Iterator[BenchRow]:
+def measured(
+    names: list[str], shape: str, device: torch.device, rounds: int | None, with_peer: bool = True
+) -> Iterator[BenchRow]:
     """Yields the rows named, as they are measured. Rows that share a model are measured together."""
     slow = rounds or (SLOW_ROUNDS if device.type == "cpu" and shape != "small" else ROUNDS)
     many = rounds or ROUNDS
     jobs: list[tuple[tuple[str, ...], Callable[[], Iterator[BenchRow]]]] = [
-        (("host_overhead",), lambda: answers.host(device, many)),
+        (ALONE, lambda: devices.alone(shape, device, slow)),
+        (("host_overhead",), lambda: answers.host(device, many, with_peer)),
         *(((row,), partial(media.preprocess, row, many)) for row in PICTURES),
         *(((row,), partial(media.video, row, many)) for row in CLIPS),
         (("ui_first_update",), lambda: page.first_update(many)),
         (PANEL, lambda: panel.panel(many)),
-        (DECODE, lambda: answers.decode(shape, device, many)),
-        (TURNS, lambda: answers.turns(shape, device, slow)),
+        (DECODE, lambda: answers.decode(shape, device, many, with_peer)),
+        (TURNS, lambda: answers.turns(shape, device, slow, with_peer)),
     ]
     for job, make in jobs:
         if set(job) & set(names):
             yield from (row for row in make() if row.row in names)
             gc.collect()
+            release_unused(device)
 
 
 def machine(device: torch.device) -> str:

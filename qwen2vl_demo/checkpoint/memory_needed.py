@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
@@ -15,6 +15,7 @@ from torch import nn
 from qwen2vl_demo.config import Qwen2VLConfig
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.memory import free_memory, total_memory
+from qwen2vl_demo.model.device import free_bytes
 from qwen2vl_demo.model.qwen2vl import Qwen2VL
 
 GB = 2**30
@@ -56,9 +57,10 @@ def memory_needed(config: Qwen2VLConfig, dtype: torch.dtype, quantize: str = "no
 def weight_sizes(config: Qwen2VLConfig, dtype: torch.dtype, quantize: str = "none") -> Mapping[str, int]:
     """Bytes of each weight. Linear layers and the embedding are quantised, all else keeps the dtype; in int4 the vision
     transformer and the embedding have 8 bits."""
+    vision, text = replace(config.vision, depth=1), replace(config.text, num_layers=1)
     with torch.device("meta"):
-        model = Qwen2VL(config)
-    sizes = {}
+        model = Qwen2VL(replace(config, vision=vision, text=text))  # one layer stands for all, which takes no time
+    sizes: dict[str, int] = {}
     for path, module in model.named_modules():
         for leaf, weight in module.named_parameters(recurse=False):
             size = float(weight.numel() * dtype.itemsize)
@@ -67,17 +69,23 @@ def weight_sizes(config: Qwen2VLConfig, dtype: torch.dtype, quantize: str = "non
                 size = weight.numel() * QUANTISED_BITS["int8" if wide else quantize] / 8
                 if quantize == "int4" and isinstance(module, nn.Embedding) and config.text.tie_word_embeddings:
                     size += weight.numel() * QUANTISED_BITS["int4"] / 8  # the output layer, which is no longer the same
-            sizes[f"{path}.{leaf}"] = int(size)
+            name = f"{path}.{leaf}"
+            for repeated, count in (("visual.blocks.", config.vision.depth), ("model.layers.", config.text.num_layers)):
+                if name.startswith(repeated):
+                    rest = name.removeprefix(f"{repeated}0")
+                    sizes |= {f"{repeated}{index}{rest}": int(size) for index in range(count)}
+                    break
+            else:
+                sizes[name] = int(size)
     return sizes
 
 
 def bytes_free(device: torch.device) -> int | None:
     """Bytes that a model may take on a device; None where it does not tell."""
-    if device.type == "cuda":
-        free, total = torch.cuda.mem_get_info(device)
-        return max(0, free - int(RESERVE * total))
-    if device.type == "mps":
-        return max(0, torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory())
+    if device.type != "cpu":
+        free = free_bytes(device)
+        total = torch.cuda.mem_get_info(device)[1] if device.type == "cuda" else 0
+        return None if free is None else max(0, free - int(RESERVE * total))
     return min((size for size in (free_memory(), total_memory()) if size is not None), default=None)
 
 

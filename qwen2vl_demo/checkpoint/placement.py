@@ -10,13 +10,12 @@ import torch
 
 from qwen2vl_demo.checkpoint.cpu_speed import bfloat16_gain, bfloat16_row_gain
 from qwen2vl_demo.checkpoint.graphics_cards import computes_bfloat16, why_unusable
-from qwen2vl_demo.checkpoint.memory_needed import bytes_free, check_fits, lay_out, memory_needed
+from qwen2vl_demo.checkpoint.memory_needed import bytes_free, check_fits, lay_out, memory_needed, weight_sizes
 from qwen2vl_demo.checkpoint.weight_files import checkpoint_config
 from qwen2vl_demo.config import Qwen2VLConfig, TextConfig
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.memory import free_memory
 from qwen2vl_demo.model.decoder import WeightKind
-from qwen2vl_demo.model.qwen2vl import Qwen2VL
 
 # On a CPU a second copy of the weights, in bfloat16, is made for decoding where that is clearly faster and worth it.
 MIN_GAIN = 1.3  # times as fast
@@ -144,8 +143,7 @@ def decode_parameters(text: TextConfig) -> int:
 
 
 def _parameters(config: Qwen2VLConfig) -> int:
-    with torch.device("meta"):
-        return sum(p.numel() for p in Qwen2VL(config).parameters())
+    return sum(weight_sizes(config, torch.float32).values()) // 4
 
 
 def _fits(size: int, free: int | None) -> bool:

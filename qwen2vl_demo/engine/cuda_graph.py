@@ -5,8 +5,8 @@ launched at once. For replay everything that changes from step to step is kept i
 into a KV cache of its own: the conversation's cache is copied into it first, and the new keys and values are copied
 back. So graphs are captured once for each capacity and not once for each answer.
 
-The capture and the replay have not been run on a GPU. The same step runs eagerly on a CPU, where tests hold it equal
-to `generate_tokens` token for token, and on a GPU that refuses the capture.
+The capture and the replay have not been run on a GPU (`tests/gpu` does where there is one). The same step runs eagerly
+on a CPU, where tests hold it equal to `generate_tokens` token for token, and on a GPU that refuses the capture.
 
 Axes: V vocabulary, n steps of a block.
 """
@@ -14,6 +14,7 @@ Axes: V vocabulary, n steps of a block.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Generator
 
 import torch
@@ -24,7 +25,7 @@ from qwen2vl_demo.model.decoder import Decoder
 from qwen2vl_demo.model.kv_cache import KVCache
 
 BLOCK = 8  # steps between two reads: 5 to 15 ms on a GPU, and the most steps that are computed in vain at the end
-MIN_CAPACITY = 1024  # tokens; larger caches double it, so that there are few graphs and at most half a cache is unused
+MIN_CAPACITY = 2048  # tokens: a picture and an answer; larger caches double it, so that there are few graphs
 WARM_UP_STEPS = 3  # before the capture, so that libraries select their kernels and allocate their memory
 
 log = logging.getLogger(__name__)
@@ -35,9 +36,17 @@ class CudaGraphDecoder:
 
     def __init__(self, decoder: Decoder, vocab_size: int, *, capture: bool = True) -> None:
         """Without `capture` every step runs eagerly, for CPUs and for comparisons."""
-        self._decoder, self._vocab_size, self._capture = decoder, vocab_size, capture
+        self._decoder, self._vocab_size = decoder, vocab_size
+        self._capture = _Capture() if capture else None
         self._steps: dict[tuple[int, bool], _StaticStep] = {}  # by capacity, and whether it is greedy
         self._cache: KVCache | None = None
+
+    def warm_up(self, device: torch.device, dtype: torch.dtype) -> float:
+        """Captures the step that most answers take, greedy and short; returns the seconds that a step takes.
+
+        Called before the first answer, or its second token would wait for the capture. Not during an answer.
+        """
+        return self._step(KVCache(self._decoder.config, 1, device=device, dtype=dtype), greedy=True).seconds()
 
     def generate(
         self, sampler: Sampler, logits: Tensor, rope_delta: int, cache: KVCache, max_tokens: int
@@ -49,7 +58,7 @@ class CudaGraphDecoder:
         """
         token = sampler.choose(logits)
         yield token
-        step, start, new_tokens = self._step(cache, sampler), cache.length, 0
+        step, start, new_tokens = self._step(cache, sampler.options.temperature == 0), cache.length, 0
         step.begin(cache, token, rope_delta, sampler)
         try:
             while new_tokens < max_tokens - 1:
@@ -62,11 +71,16 @@ class CudaGraphDecoder:
             cache.values[..., new, :] = step.cache.values[..., new, :]
             cache.advance(new_tokens)
 
+    @property
+    def captured(self) -> bool:
+        """Whether every step so far runs as a graph: none was refused, and there is one."""
+        return bool(self._steps) and all(step.captured for step in self._steps.values())
+
     def clear(self) -> None:
         """Frees the graphs and their cache."""
         self._steps, self._cache = {}, None
 
-    def _step(self, cache: KVCache, sampler: Sampler) -> _StaticStep:
+    def _step(self, cache: KVCache, greedy: bool) -> _StaticStep:
         capacity = MIN_CAPACITY
         while capacity < cache.capacity:
             capacity *= 2
@@ -75,18 +89,57 @@ class CudaGraphDecoder:
             self._cache = KVCache(cache.config, capacity, device=cache.keys.device, dtype=cache.keys.dtype)
             self._cache.keys.zero_()
             self._cache.values.zero_()
-        key = (capacity, sampler.options.temperature == 0)
+        key = (capacity, greedy)
         if key not in self._steps:
             self._steps[key] = _StaticStep(
-                self._decoder, self._cache.within(capacity), self._vocab_size, key[1], self._capture
+                self._decoder, self._cache.within(capacity), self._vocab_size, greedy, self._capture
             )
         return self._steps[key]
+
+
+class _Capture:
+    """Captures functions as CUDA graphs, all on one stream: libraries keep a workspace for each stream."""
+
+    def __init__(self) -> None:
+        self._stream: torch.cuda.Stream | None = None  # of the device of the first capture
+
+    def __call__(self, run: Callable[[], None], device: torch.device) -> Callable[[], None]:
+        """What replays `run`; `run` itself where the device or its driver refuses to capture.
+
+        `run` is called a few times before, so that libraries select their kernels. In either case what is called next
+        on the current stream waits for what was called here.
+        """
+        with torch.cuda.device(device):
+            current = torch.cuda.current_stream()
+            self._stream = self._stream or torch.cuda.Stream()
+            try:
+                self._stream.wait_stream(current)
+                with torch.cuda.stream(self._stream):
+                    for _ in range(WARM_UP_STEPS):
+                        run()
+                graph = torch.cuda.CUDAGraph()
+                # Other threads may use the device meanwhile: they prepare prompts.
+                with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
+                    run()
+            except torch.OutOfMemoryError:
+                raise
+            except RuntimeError as error:
+                log.warning("Answers are written without a CUDA graph, which this device refused: %s", error)
+                return run
+            finally:
+                # A capture that fails at its end leaves its own stream current, and steps without a graph would then
+                # not wait for the prompt.
+                torch.cuda.set_stream(current)
+                current.wait_stream(self._stream)
+            return graph.replay
 
 
 class _StaticStep:
     """A decoding step on static buffers, captured or eager."""
 
-    def __init__(self, decoder: Decoder, cache: KVCache, vocab_size: int, greedy: bool, capture: bool) -> None:
+    def __init__(
+        self, decoder: Decoder, cache: KVCache, vocab_size: int, greedy: bool, capture: _Capture | None
+    ) -> None:
         self._decoder, self.cache = decoder, cache
         device = cache.keys.device
 
@@ -97,7 +150,8 @@ class _StaticStep:
         self._in_block = integers(1)  # the step's number within its block
         self._tokens, self._uniforms = integers(BLOCK), torch.zeros(BLOCK, device=device)
         self._sampler = StaticSampler(vocab_size, greedy, device)
-        self._step: Callable[[], None] = self._captured() if capture else self._eager
+        self._step: Callable[[], None] = capture(self._eager, device) if capture else self._eager
+        self.captured = self._step != self._eager
 
     @torch.inference_mode()
     def begin(self, cache: KVCache, token: int, rope_delta: int, sampler: Sampler) -> None:
@@ -119,6 +173,15 @@ class _StaticStep:
             self._step()
         return self._tokens[: len(uniforms)].tolist()  # the only synchronization with the device
 
+    def seconds(self) -> float:
+        """The seconds that a step takes, measured."""
+        uniforms = torch.zeros(BLOCK)
+        self._index.zero_()
+        self.run(uniforms)
+        started = time.perf_counter()
+        self.run(uniforms)
+        return (time.perf_counter() - started) / len(uniforms)
+
     @torch.inference_mode()
     def _eager(self) -> None:
         logits = self._decoder.static_step(self._token, self._position, self._index, self.cache)
@@ -126,24 +189,3 @@ class _StaticStep:
         self._tokens.index_copy_(0, self._in_block, self._token)
         for counter in (self._index, self._position, self._in_block):
             counter.add_(1)
-
-    @torch.inference_mode()
-    def _captured(self) -> Callable[[], None]:
-        """The step as a graph; the eager step where the device or its driver refuses to capture."""
-        try:
-            side = torch.cuda.Stream()
-            side.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(side):
-                for _ in range(WARM_UP_STEPS):
-                    self._in_block.zero_()
-                    self._eager()
-            torch.cuda.current_stream().wait_stream(side)
-            graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # other threads may prepare prompts
-                self._eager()
-        except torch.OutOfMemoryError:
-            raise
-        except RuntimeError as error:
-            log.warning("Answers are written without a CUDA graph, which this device refused: %s", error)
-            return self._eager
-        return graph.replay

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Generator, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
 from functools import partial
 from itertools import takewhile
@@ -48,6 +48,7 @@ from qwen2vl_demo.lru_cache import CacheBudget
 from qwen2vl_demo.media import MediaLimits
 from qwen2vl_demo.memory import FreedMemory, cache_bytes
 from qwen2vl_demo.model.decoder import Decoder
+from qwen2vl_demo.model.device import prefer_reliable_attention
 from qwen2vl_demo.model.kv_cache import KVCache
 from qwen2vl_demo.model.qwen2vl import Qwen2VL
 from qwen2vl_demo.processing.messages import Message
@@ -86,6 +87,8 @@ class LocalEngine:
         # On a GPU launching the kernels of a step would be the bottleneck.
         on_gpu = model.device.type == "cuda"
         capture = capture and len({model.device, *model.layer_devices}) == 1  # a graph is of one device
+        if on_gpu:
+            prefer_reliable_attention()
         self._graphs = CudaGraphDecoder(self.decoder, model.config.text.vocab_size) if on_gpu and capture else None
         self.queue = RequestQueue()
         on_device = processor.budget
@@ -178,8 +181,14 @@ class LocalEngine:
         return self._process(messages, options, cancel, thumbnails=True)
 
     def warm_up(self) -> None:
-        """Measures how fast the device is, about a tenth of a second, once."""
-        self._predictor.calibrate()
+        """Captures the decoding step on a GPU, and measures how fast the device is, about a tenth of a second, once."""
+        token = None
+        if self._graphs is not None and not self._predictor.ready:
+            with self.queue.join() as ticket:  # no answer runs meanwhile
+                ticket.wait(None)
+                with ticket.hold(), suppress(UserError), memory_errors(OUT_OF_MEMORY, self._clear_caches):
+                    token = self._graphs.warm_up(self.model.device, self.model.dtype)
+        self._predictor.calibrate(token)
 
     def estimate(self, trace: PromptTrace, options: GenerationOptions) -> Estimate:
         return self._predictor.estimate(
@@ -216,6 +225,10 @@ class LocalEngine:
             self._freed.give_back_soon()
         yield Chunk(result=answer.result())
 
+    def sampled(self, trace: PromptTrace, answer: str) -> np.ndarray | None:
+        """The ids (A,) that were sampled for an answer to a prompt; None where they are not kept."""
+        return self._answers.get(prompt_key(trace), answer)
+
     def answer_words(self, trace: PromptTrace, answer: str) -> tuple[Word, ...]:
         tokenizer = self.processor.tokenizer
         return words_of(self._answers.ids(prompt_key(trace), answer, tokenizer)[0], tokenizer)
@@ -243,9 +256,7 @@ class LocalEngine:
                 stack.enter_context(ticket.hold())
                 started = time.perf_counter()
                 with memory_errors(OUT_OF_MEMORY, self._clear_caches):
-                    sequence_key = key.followed_by(ids[:-1])
-                    cache, computed = self._cache_before(sequence, sequence_key, queries.start, check_cancelled)
-                    weights = capture_attention(self.model, sequence, queries, cache, check_cancelled)
+                    weights, computed = self._attention(sequence, key.followed_by(ids[:-1]), queries, check_cancelled)
                 seconds = time.perf_counter() - started
         except Cancelled:
             return None
@@ -253,6 +264,13 @@ class LocalEngine:
         return AttentionTrace(
             prompt.trace, ids, tokens, words[word], weights, seconds, computed + len(queries), exact_tokens=exact
         )
+
+    def _attention(
+        self, sequence: Prompt, key: PromptKey, queries: range, check_cancelled: Callable[[], None]
+    ) -> tuple[np.ndarray, int]:
+        """The attention of some tokens of a sequence, and how many tokens before them were computed for it."""
+        cache, computed = self._cache_before(sequence, key, queries.start, check_cancelled)
+        return capture_attention(self.model, sequence, queries, cache, check_cancelled), computed
 
     def _cache_before(
         self, sequence: Prompt, key: PromptKey, length: int, check_cancelled: Callable[[], None]
@@ -305,7 +323,7 @@ class LocalEngine:
             logits = yield from self._prefill(prompt, cache, answer, check_cancelled)
             sampler = Sampler(options, torch.from_numpy(trace.input_ids).to(model.device), self._never)
             decoder = StreamDecoder(self.processor.tokenizer)
-            with closing(self._tokens(sampler, logits, trace.rope_delta, cache, max_tokens)) as tokens:
+            with closing(self.tokens(sampler, logits, trace.rope_delta, cache, max_tokens)) as tokens:
                 for token in takewhile(lambda token: token not in self.end_tokens, tokens):
                     answer.new_tokens += 1
                     ids.append(token)
@@ -321,10 +339,10 @@ class LocalEngine:
             sampled = np.array(ids, dtype=np.int64)
             self._prefixes.put(key.followed_by(sampled), cache)
             self._answers.put(key, answer.text, sampled)
-        answer.end_phase("decode")
+        answer.end_phase("decode", self.model.device)
         self._predictor.observe(workload, answer.result().timings, answer.new_tokens)
 
-    def _tokens(
+    def tokens(
         self, sampler: Sampler, logits: Tensor, rope_delta: int, cache: KVCache, max_tokens: int
     ) -> Generator[int, None, None]:
         """Yields the tokens of an answer; take at most `max_tokens`, and close it before using the cache."""
@@ -358,12 +376,12 @@ class LocalEngine:
                 tokens = encode_medium(self.model, medium, self.processor.image, check_cancelled)
                 self._vision.put(trace.cache_salt, medium, tokens)
             vision.append(tokens[max(0, cached_tokens - start) :])  # a cancelled prefill may end inside a picture
-        answer.end_phase("encode")
+        answer.end_phase("encode", self.model.device)
         yield Chunk(status=_reading(len(trace) - cached_tokens))
         ids = torch.from_numpy(trace.input_ids[cached_tokens:]).to(self.model.device)
         positions = torch.from_numpy(trace.position_ids[:, cached_tokens:]).to(self.model.device)
         logits = prefill(self.model, ids, torch.cat(vision) if vision else None, positions, cache, check_cancelled)
-        answer.end_phase("prefill")
+        answer.end_phase("prefill", self.model.device)
         return logits
 
     def _clear_caches(self) -> None:

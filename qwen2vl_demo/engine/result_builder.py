@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import time
+import traceback
 from collections.abc import Callable, Iterator
 
 import torch
 
 from qwen2vl_demo.engine.protocol import Result, StopReason
 from qwen2vl_demo.errors import UserError
+from qwen2vl_demo.model.device import release_unused, synchronize
 from qwen2vl_demo.trace import PromptTrace
+
+MEMORY_WORDS = ("out of memory", "not enough memory", "can't allocate memory", "alloc_failed")  # in the words of torch
 
 
 class ResultBuilder:
@@ -26,8 +30,10 @@ class ResultBuilder:
         self._started = self._phase_started = time.perf_counter()
         self._seconds: dict[str, float] = {}
 
-    def end_phase(self, name: str) -> None:
-        """Records the seconds since the end of the last phase under a name."""
+    def end_phase(self, name: str, device: torch.device | None = None) -> None:
+        """Records the seconds since the end of the last phase, after waiting for the device that ran it."""
+        if device is not None:
+            synchronize(device)
         now = time.perf_counter()
         self._seconds[name] = now - self._phase_started
         self._phase_started = now
@@ -68,17 +74,28 @@ def check_context(trace: PromptTrace, *, exact_text: bool = True) -> None:
 
 @contextlib.contextmanager
 def memory_errors(advice: str, release: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """Turns the out-of-memory errors of any device into a UserError with this advice, after calling `release`."""
+    """Turns the out-of-memory errors of any device into a UserError with this advice.
+
+    Before that, what was computed is let go of: the frames of the error hold the cache and the activations, `release`
+    drops what others hold, and the devices get their memory back.
+    """
     try:
         yield
-    except (torch.OutOfMemoryError, MemoryError):
-        pass
-    except RuntimeError as error:
-        if "memory" not in str(error).lower():
-            raise
-    else:
         return
+    except (RuntimeError, MemoryError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        problem: BaseException | None = error
+    while problem is not None:
+        traceback.clear_frames(problem.__traceback__)
+        problem = problem.__context__
     release()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
+    for kind, there in (("cuda", torch.cuda.is_available()), ("mps", torch.backends.mps.is_available())):
+        if there:
+            release_unused(torch.device(kind))
     raise UserError(f"The device ran out of memory. {advice}")
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    known = isinstance(error, torch.OutOfMemoryError | MemoryError)
+    return known or any(words in str(error).lower() for words in MEMORY_WORDS)

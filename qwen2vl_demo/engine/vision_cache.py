@@ -49,7 +49,9 @@ def encode_medium(
     config = model.config.vision
     return torch.cat(
         [
-            model.encode(patchify(medium.frames[frames], config, image, once=True), [grid], check_cancelled)
+            model.encode(
+                patchify(medium.frames[frames], config, image, once=True, device=model.device), [grid], check_cancelled
+            )
             for frames, grid in pieces(medium.grid_thw)
         ]
     )

@@ -22,6 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from qwen2vl_demo.model.device import release_unused
 from qwen2vl_demo.model.kv_cache import KVCache
 from qwen2vl_demo.model.language import DecoderLayer, RMSNorm
 from qwen2vl_demo.model.qwen2vl import Qwen2VL
@@ -159,7 +160,10 @@ class Decoder:
         self._zeros = torch.zeros(self._shared, self._head_dim, device=model.device)
         self._signs = torch.full((self._head_dim,), self._scale, device=model.device)
         self._signs[: self._head_dim // 2] *= -1
-        self._layers = [_Layer(layer, kind) for layer in model.model.layers]  # type: ignore[arg-type]
+        self._layers = []
+        for layer in model.model.layers:
+            self._layers.append(_Layer(layer, kind))  # type: ignore[arg-type]
+            release_unused(model.device)  # the separate matrices; kept, those of all layers would be half a model
         head = self._embedding if text.tie_word_embeddings else model.lm_head.weight
         self._head, self._head_device = PackedLinear(head, None, kind), head.device
 

@@ -79,13 +79,21 @@ def causal_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Te
         return F.scaled_dot_product_attention(rows, k, v).view(batch, heads, 1, -1)
     if q.device.type == "cpu":
         return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None, enable_gqa=True)
-    # On a GPU a group becomes an element of the batch, whose key and value each of its heads sees: views, not copies.
-    # With enable_gqa only flash attention would be left beside the plain products, which copy keys and values for every
-    # head as float32; and flash takes neither float32 nor a card older than Ampere.
-    groups = q.reshape(batch * k.shape[1], -1, length, q.shape[3])  # (B G, R, L, D)
-    k, v = (t.flatten(0, 1)[:, None].expand(-1, groups.shape[1], -1, -1) for t in (k, v))  # (B G, R, S, D)
-    out = F.scaled_dot_product_attention(groups, k, v, attn_mask=mask, is_causal=mask is None)
-    return out.reshape(batch, heads, length, -1)
+    return grouped_attention(q, k, v, mask)
+
+
+def grouped_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+    """`causal_attention` as a GPU runs it: a group is an element of the batch, and each of its heads sees the same key
+    and value, as views.
+
+    With `enable_gqa` only flash attention would be left beside plain products, which copy keys and values for every
+    head as float32; and flash takes neither float32 nor a card older than Ampere.
+    """
+    batch, heads, length, width = q.shape
+    grouped = q.reshape(batch * k.shape[1], -1, length, width)  # (B G, R, L, D)
+    k, v = (t.flatten(0, 1)[:, None].expand(-1, grouped.shape[1], -1, -1) for t in (k, v))  # (B G, R, S, D)
+    out = F.scaled_dot_product_attention(grouped, k, v, attn_mask=mask, is_causal=mask is None)
+    return out.reshape(batch, heads, length, width)
 
 
 def mask_after(cached: int, length: int, device: torch.device, dtype: torch.dtype) -> Tensor:

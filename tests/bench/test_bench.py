@@ -17,6 +17,7 @@ from qwen2vl_demo.bench.measure import HEADER, BenchRow, Series, alternate, tabl
 from qwen2vl_demo.bench.run import ROWS
 from qwen2vl_demo.cli import main
 from qwen2vl_demo.engine.protocol import GenerationOptions
+from qwen2vl_demo.processing.patches import patchify
 
 CPU = torch.device("cpu")
 
@@ -57,7 +58,8 @@ def test_both_sides_choose_the_same_tokens_on_the_same_tensors(model, engine):
     assert ours.data_ptr() == theirs.data_ptr(), "the weights are held twice"
     messages = answers.second_turn(models.picture(0, (112, 140)))
     inputs = models.peer_inputs(engine, messages)
-    inputs["pixel_values"] = models.patches_of(engine, engine.prompt(messages, GenerationOptions()))
+    (medium,) = engine.prompt(messages, GenerationOptions()).media
+    inputs["pixel_values"] = patchify(medium.frames, model.config.vision, engine.processor.image)
     expected = models.peer_answer(peer, inputs, 6).tokens
     assert models.our_tokens(engine, messages, 6) == expected
     assert len(set(expected)) > 1
@@ -133,6 +135,19 @@ def test_the_command_prints_the_rows_named(capsys):
     assert HEADER in err and table(record["rows"]).splitlines()[-1] in err
 
 
+@pytest.mark.slow
+def test_our_side_alone_needs_no_transformers_and_has_no_goal(capsys, monkeypatch):
+    """What a GPU runs, here on a CPU: the step is not captured, the picture is smaller and the context shorter."""
+    monkeypatch.setattr(models, "transformers_of", None)
+    rows = ["load", "capture", "picture_large", "decode_long", "turn1_448"]
+    argv = ["bench", "--shape", "small", "--rounds", "1", "--json", "--no-peer", "--rows", ",".join(rows)]
+    assert main(argv) == 0
+    found = {row["row"]: row for row in json.loads(capsys.readouterr().out)["rows"]}
+    assert set(found) == set(rows)
+    assert all(row["ours"] > 0 and row["goal"] is row["peer"] is row["ratio"] is None for row in found.values())
+    assert "not captured" in found["capture"]["check"]
+
+
 @pytest.mark.parametrize(
     ("argv", "words"),
     [(["--rows", "turn3"], "turn3"), (["--rounds", "0"], "--rounds"), (["--device", "cuda"], "no device cuda")],
@@ -145,7 +160,7 @@ def test_what_cannot_be_measured_is_one_sentence(argv, words, capsys):
 
 
 def test_every_row_of_the_goals_has_a_name():
-    assert len(ROWS) == len(set(ROWS)) == 16
+    assert len(ROWS) == len(set(ROWS)) == 20
 
 
 @pytest.mark.slow

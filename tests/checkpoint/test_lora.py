@@ -10,8 +10,18 @@ from safetensors.torch import load_file, save_file
 from qwen2vl_demo.checkpoint.load import load_model
 from qwen2vl_demo.checkpoint.lora import base_key, find_base, read_adapter, read_unmerged
 from qwen2vl_demo.errors import UserError
-from tests.checkpoint.adapters import GOLDEN_MODULES, factors, golden_adapter, numbers, probe, write_adapter
+from tests.checkpoint.adapters import (
+    GOLDEN_MODULES,
+    factors,
+    golden_adapter,
+    in_new_layout,
+    numbers,
+    probe,
+    write_adapter,
+)
+from tests.checkpoint.greedy import our_tokens, their_tokens
 from tests.checkpoint.tiny import CONFIG, write
+from tests.engine.broken_checkpoints import copy_of_nano
 
 TIED = dataclasses.replace(CONFIG, text=dataclasses.replace(CONFIG.text, tie_word_embeddings=True))
 
@@ -65,6 +75,24 @@ def test_the_sum_is_that_of_the_formula_and_rounded_once(tmp_path, rslora):
     torch.testing.assert_close(found, wanted.float(), rtol=1e-6, atol=1e-6)
     narrow = merged(tmp_path, adapter, torch.bfloat16)[f"{module}.weight"]
     assert torch.equal(narrow, found.bfloat16())
+
+
+@pytest.mark.slow
+def test_a_merged_lora_writes_what_transformers_writes_with_the_sum(tmp_path):
+    """transformers gets the sum, worked in float64, as a whole checkpoint; the adapter reaches both towers."""
+    nano, whole = copy_of_nano(tmp_path / "nano"), copy_of_nano(tmp_path / "whole")
+    state = load_file(nano / "model.safetensors")
+    modules = [f"visual.blocks.{i}.{part}" for i in range(3) for part in ("attn.qkv", "mlp.fc2")]
+    modules += [f"model.layers.{i}.{part}" for i in range(3) for part in ("self_attn.q_proj", "mlp.down_proj")]
+    tensors = factors(state, modules)
+    adapter = write_adapter(tmp_path / "lora", tensors, lora_alpha=0.5)
+    summed = dict(state)
+    for module in modules:
+        a, b = (tensors[f"base_model.model.{in_new_layout(module)}.lora_{factor}.weight"].double() for factor in "AB")
+        summed[f"{module}.weight"] = (state[f"{module}.weight"].double() + 0.5 / 4 * b @ a).float()
+    (whole / "model.safetensors").unlink()
+    save_file(summed, whole / "model.safetensors", {"format": "pt"})
+    assert our_tokens(nano, adapter) == their_tokens(whole) != our_tokens(nano)
 
 
 @pytest.mark.parametrize("module", ["model.embed_tokens", "lm_head"])

@@ -8,9 +8,11 @@ import pytest
 import torch
 
 from qwen2vl_demo.checkpoint import graphics_cards, memory_needed, placement
+from qwen2vl_demo.engine.factory import load_engine
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.model.qwen2vl import Qwen2VL
 from qwen2vl_demo.released import RELEASED
+from tests.checkpoint.test_kinds import Hub
 from tests.checkpoint.tiny import CONFIG, write
 
 
@@ -117,6 +119,14 @@ def test_a_72b_on_one_card_is_refused_with_what_would_work(tmp_path, cards):
     ):
         assert way in text
     assert "--dtype" not in text and "--device cpu" not in text
+
+
+def test_an_engine_refuses_it_before_its_weights_are_downloaded(tmp_path, cards, monkeypatch):
+    cards((80, 9))
+    hub = Hub(monkeypatch, released(tmp_path, "72B"), ["config.json", "model-1.safetensors"])
+    with pytest.raises(UserError, match="2 such cards"):
+        load_engine("Qwen/Qwen2-VL-72B-Instruct")
+    assert hub.asked and all("*.safetensors" not in patterns for patterns in hub.asked)
 
 
 @pytest.mark.parametrize(

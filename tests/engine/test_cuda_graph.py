@@ -1,8 +1,9 @@
 """The steps of CUDA graphs, run eagerly on a CPU: token for token those of `generate_tokens`.
 
-What a GPU adds, capturing the very step that runs here, cannot be tested without one.
+What a GPU adds, capturing the very step that runs here, is in `tests/gpu`; here a stand-in refuses it.
 """
 
+import contextlib
 import dataclasses
 from itertools import islice
 
@@ -77,7 +78,7 @@ def test_closed_early_the_cache_holds_what_stands_before_the_last_token(pair, ta
         ids = prompt.trace.input_ids
         cache = engine._cache_for(ids, len(ids) + 30)
         logits = yield_of(engine._prefill(prompt, cache, ResultBuilder(), lambda: None))
-        tokens = engine._tokens(Sampler(GREEDY, torch.from_numpy(ids)), logits, prompt.trace.rope_delta, cache, 30)
+        tokens = engine.tokens(Sampler(GREEDY, torch.from_numpy(ids)), logits, prompt.trace.rope_delta, cache, 30)
         caches.append((list(islice(tokens, taken)), cache))
         tokens.close()
     (expected, plain), (got, quick) = caches
@@ -110,6 +111,109 @@ def test_a_step_is_captured_once_for_each_capacity_and_kind_and_again_when_the_c
     assert [capacity for capacity, _ in decoder._steps] == [512]
     answer(quick, ask())  # in the first slots of the large cache
     assert sorted(capacity for capacity, _ in decoder._steps) == [128, 512] and decoder._cache.capacity == 512
+
+
+class FakeStreams:
+    """torch.cuda's streams and captures as far as `_Capture` uses them; a capture is refused as a driver does it: at
+    its end, which leaves the capture's stream current."""
+
+    class OutOfMemoryError(Exception):
+        pass
+
+    def __init__(self, refuse):
+        self.refuse, self.current, self.made, self.waits, self.replayed = refuse, "default", [], [], 0
+
+    def Stream(self):
+        stream = FakeStream(self)
+        self.made.append(stream)
+        return stream
+
+    def CUDAGraph(self):
+        return self
+
+    def replay(self):
+        self.replayed += 1
+
+    def current_stream(self):
+        return FakeStream(self, self.current)
+
+    def set_stream(self, stream):
+        self.current = stream.name
+
+    def device(self, device):
+        return contextlib.nullcontext()
+
+    @contextlib.contextmanager
+    def stream(self, stream):
+        before, self.current = self.current, stream.name
+        yield
+        self.current = before
+
+    @contextlib.contextmanager
+    def graph(self, graph, stream, capture_error_mode):
+        assert capture_error_mode == "thread_local"
+        before, self.current = self.current, stream.name
+        yield
+        if self.refuse:
+            raise RuntimeError("operation not permitted when stream is capturing")
+        self.current = before
+
+
+class FakeStream:
+    def __init__(self, cuda, name="side"):
+        self.cuda, self.name = cuda, name
+
+    def wait_stream(self, other):
+        self.cuda.waits.append((self.name, other.name))
+
+
+@pytest.mark.parametrize("refuse", [True, False])
+def test_a_capture_leaves_the_stream_as_it_was_and_keeps_one_of_its_own(refuse, monkeypatch):
+    """A refused one left its stream current: the eager steps then ran beside the prompt, and not after it."""
+    cuda = FakeStreams(refuse)
+    monkeypatch.setattr(torch, "cuda", cuda)
+    capture, runs = cuda_graph._Capture(), []
+
+    def step():
+        runs.append(cuda.current)
+
+    for _ in range(2):
+        replay = capture(step, torch.device("cuda"))
+        assert cuda.current == "default" and cuda.waits[-1] == ("default", "side")
+        assert cuda.waits[-2] == ("side", "default")
+    assert len(cuda.made) == 1, "each stream has a workspace of its own"
+    assert runs == ["side"] * 8
+    replay()
+    assert cuda.replayed == (not refuse) and runs[8:] == ["default"] * refuse
+
+
+def test_the_step_of_most_answers_is_ready_before_the_first(pair):
+    _, quick = pair
+    device, dtype = quick.model.device, quick.model.dtype
+    seconds = quick._graphs.warm_up(device, dtype)
+    assert seconds > 0 and list(quick._graphs._steps) == [(cuda_graph.MIN_CAPACITY, True)]
+    alone = answer(pair[0], ask()).text
+    assert answer(quick, ask()).text == alone
+
+
+def test_the_engine_captures_when_it_warms_up_and_predicts_by_that_step(pair, monkeypatch):
+    """It timed the eager step, which no answer takes on a GPU, and captured behind the first word on the page."""
+    _, quick = pair
+    monkeypatch.setattr(CudaGraphDecoder, "warm_up", lambda self, device, dtype: 1.25)
+    quick.warm_up()
+    assert quick._predictor.calibrate().token == 1.25
+    assert quick.queue.join().position == 0, "the place in the queue was left"
+
+
+def test_a_memory_that_is_full_while_capturing_is_no_reason_not_to_start(pair, monkeypatch):
+    _, quick = pair
+
+    def full(self, device, dtype):
+        raise torch.OutOfMemoryError("full")
+
+    monkeypatch.setattr(CudaGraphDecoder, "warm_up", full)
+    quick.warm_up()
+    assert quick._predictor.calibrate().token > 0
 
 
 def test_int8_decodes_in_graphs_with_the_same_narrow_weights(pair):

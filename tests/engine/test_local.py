@@ -1,10 +1,12 @@
 """The local engine on a tiny random checkpoint: what it answers, how it stops, what it refuses, what it shares."""
 
 import codecs
+import gc
 import json
 import shutil
 import threading
 import time
+import weakref
 
 import numpy as np
 import PIL.Image
@@ -14,7 +16,7 @@ import torch
 from qwen2vl_demo.engine.local import LocalEngine
 from qwen2vl_demo.engine.processor_only import ProcessorOnlyEngine
 from qwen2vl_demo.engine.protocol import GenerationOptions
-from qwen2vl_demo.engine.result_builder import memory_errors
+from qwen2vl_demo.engine.result_builder import ResultBuilder, memory_errors
 from qwen2vl_demo.engine.vision_cache import VisionCache, encode_medium, pieces
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.lru_cache import CacheBudget
@@ -274,6 +276,60 @@ def test_running_out_of_memory_names_what_to_lower():
             raise error
     with pytest.raises(RuntimeError, match="shape"), memory_errors("Lower the budget."):
         raise RuntimeError("a shape is wrong")
+
+
+def test_other_errors_that_speak_of_memory_are_not_a_full_one():
+    with pytest.raises(RuntimeError, match="illegal"), memory_errors("Lower the budget."):
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+
+def test_a_full_memory_is_given_back_while_the_error_is_told():
+    """Its frames held the KV cache and the activations, so that nothing was free until the next garbage collection."""
+    kept, free = [], []
+
+    def layer():
+        activations = torch.zeros(1000)
+        kept.append(weakref.ref(activations))
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    def generate():
+        cache = torch.zeros(1000)
+        kept.append(weakref.ref(cache))
+        yield
+        try:
+            layer()
+        except RuntimeError:
+            more = torch.zeros(1000)
+            kept.append(weakref.ref(more))
+            raise torch.OutOfMemoryError("again, while cleaning up")  # noqa: B904
+
+    gc.disable()
+    try:
+        with pytest.raises(UserError) as told, memory_errors("Less.", lambda: free.extend(r() is None for r in kept)):
+            for _ in generate():
+                pass
+    finally:
+        gc.enable()
+    assert free == [True, True, True] and "ran out of memory" in str(told.value)
+
+
+def test_phases_end_when_the_device_has_ended(engine, monkeypatch):
+    """A GPU runs behind: the clock stopped when the prompt's kernels were launched, and the answer got their time."""
+    waited = []
+    monkeypatch.setattr("qwen2vl_demo.engine.result_builder.synchronize", lambda device: waited.append(device.type))
+    times = iter(range(100))
+    builder = ResultBuilder()
+    monkeypatch.setattr(time, "perf_counter", lambda: next(times) + 10 * len(waited))
+    builder._phase_started = 0
+    builder.end_phase("prepare")
+    assert waited == [], "preparing runs beside the answers of others, and must not wait for them"
+    builder.end_phase("encode", torch.device("cuda"))
+    assert waited == ["cuda"] and builder._seconds == {"prepare": 0, "encode": 11}
+    monkeypatch.undo()
+    waited.clear()
+    monkeypatch.setattr("qwen2vl_demo.engine.result_builder.synchronize", lambda device: waited.append(device.type))
+    answer(engine, ask(Image(picture(3))))
+    assert len(waited) == 3, "encode, prefill and decode"
 
 
 def test_the_vision_cache_forgets_the_least_used_first(engine):

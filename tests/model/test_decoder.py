@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from qwen2vl_demo.config import Qwen2VLConfig, TextConfig, VisionConfig
-from qwen2vl_demo.model.decoder import Decoder, quantize
+from qwen2vl_demo.model.decoder import SUM_BLOCK, Decoder, _sum_in_blocks, float32_product, quantize
 from qwen2vl_demo.model.kv_cache import KVCache
 from qwen2vl_demo.model.qwen2vl import Qwen2VL
 
@@ -110,3 +111,50 @@ def test_narrow_weights_change_logits_by_a_few_percent_at_most(kind, most):
 def test_bfloat16_beside_a_bfloat16_model_is_no_second_copy():
     decoder = Decoder(model(dtype=torch.bfloat16), "bfloat16")
     assert decoder.kind == "same" and decoder.extra_bytes == 0
+
+
+@pytest.mark.parametrize("capacity", [SUM_BLOCK, 4 * SUM_BLOCK, 100])
+def test_values_summed_in_blocks_are_their_sum(capacity):
+    generator = torch.Generator().manual_seed(0)
+    weights = torch.rand(2, 6, capacity, generator=generator)
+    values = torch.randn(2, capacity, 16, generator=generator)
+    torch.testing.assert_close(_sum_in_blocks(weights, values), weights @ values, atol=1e-3, rtol=1e-4)
+
+
+def test_scores_of_a_captured_step_are_not_rounded():
+    """Rounded to bfloat16 before the softmax, scores made attention wrong by over a percent; a fused kernel, which
+    the plain step takes, keeps them as float32."""
+    generator = torch.Generator().manual_seed(0)
+    q, k, v = (torch.randn(2, n, 128, generator=generator).mul(2).bfloat16() for n in (6, 512, 512))
+    scores = float32_product(q, k.transpose(1, 2))
+    assert scores.dtype == torch.float32
+    exact = F.scaled_dot_product_attention(*(t.double() for t in (q, k, v)))
+
+    def error(scores):
+        weights = (scores.float() * 128**-0.5).softmax(-1).bfloat16()
+        return float((_sum_in_blocks(weights, v).double() - exact).norm() / exact.norm())
+
+    rounded = error(q @ k.transpose(1, 2))
+    assert error(scores) < 0.004 < 0.008 < rounded
+
+
+@pytest.mark.parametrize("capacity", [64, 128])
+def test_a_smaller_cache_within_a_larger_one_is_contiguous(capacity):
+    """So that the blocks of its values are views: a strided one would be copied in every layer of every token."""
+    small = cache_of(model(), 256).within(capacity)
+    assert small.capacity == capacity and small.keys.is_contiguous() and small.values[0, 0].is_contiguous()
+
+
+def test_a_static_step_gives_the_logits_of_a_step():
+    made = model(heads=6, shared=2)
+    decoder, ids = Decoder(made), torch.tensor([PROMPT])
+    caches = [cache_of(made, SUM_BLOCK * 2) for _ in range(2)]
+    for cache in caches:
+        cache.keys.zero_(), cache.values.zero_()
+        made(made.embed(ids), torch.arange(len(PROMPT)).expand(3, 1, -1), cache)
+    expected = decoder.step(12, len(PROMPT) + RIGHT, caches[0])
+    number = torch.tensor([len(PROMPT)])
+    got = decoder.static_step(torch.tensor([12]), number + RIGHT, number, caches[1])
+    torch.testing.assert_close(got, expected, atol=2e-4, rtol=1e-4)
+    filled = slice(0, len(PROMPT) + 1)
+    torch.testing.assert_close(caches[1].keys[..., filled, :], caches[0].keys[..., filled, :], atol=1e-5, rtol=1e-4)

@@ -22,7 +22,8 @@ from qwen2vl_demo.media import MediaLimits
 from qwen2vl_demo.processing import image as image_module
 from qwen2vl_demo.processing.image import ImageConfig, VisionInput, load_image, load_video
 from qwen2vl_demo.processing.messages import Image, MediaOptions, Video
-from qwen2vl_demo.processing.patches import patchify
+from qwen2vl_demo.processing.patches import patchify, patchify_there
+from tests.fake_cuda import FakeCuda
 
 VISION = VisionConfig(depth=2, embed_dim=32, num_heads=2, mlp_ratio=4, out_dim=64)
 CONFIG = ImageConfig()
@@ -113,6 +114,24 @@ def test_a_still_image_cut_once_is_the_first_frame_of_its_patches_pixel_by_pixel
         assert torch.equal(once.view(-1, 196, 3), whole.view(-1, 3, 2, 196)[:, :, frame].mT)
     clip = np.repeat(frames, 2, axis=0)
     assert torch.equal(patchify(clip, VISION, CONFIG, once=True), whole)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+@pytest.mark.parametrize("once", [False, True])
+def test_patches_cut_on_a_device_are_those_cut_on_the_cpu(count, once):
+    """To the bit: the same two float32 operations on the same bytes. What a GPU runs, run here."""
+    frames = np.random.default_rng(count).integers(0, 256, (count, 84, 140, 3), dtype=np.uint8)
+    there = patchify_there(frames, VISION, CONFIG, once=once, device=torch.device("cpu"))
+    assert torch.equal(there, patchify(frames, VISION, CONFIG, once=once))
+
+
+def test_what_is_sent_to_a_gpu_are_bytes():
+    """A quarter of what floats would take, and no float is made on the CPU but the weights of the normalisation."""
+    frames = np.zeros((1, 84, 140, 3), dtype=np.uint8)
+    with FakeCuda() as cuda:
+        patches = patchify(frames, VISION, CONFIG, once=True, device=torch.device("cuda"))
+    assert patches.device.type == "cuda" and patches.shape == (60, 588) and patches.dtype == torch.float32
+    assert cuda.sent == [(torch.uint8, frames.size), (torch.float32, 588), (torch.float32, 588)]
 
 
 def test_rows_stand_in_block_order() -> None:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from qwen2vl_demo.engine.cost import flops
 from qwen2vl_demo.model.decoder import Decoder
+from qwen2vl_demo.model.device import synchronize
 from qwen2vl_demo.model.kv_cache import KVCache
 from qwen2vl_demo.model.qwen2vl import Qwen2VL
 
@@ -58,10 +59,11 @@ class DeviceSpeed:
 
 
 @torch.inference_mode()
-def calibrate(model: Qwen2VL, decoder: Decoder, budget: float = BUDGET) -> DeviceSpeed:
+def calibrate(model: Qwen2VL, decoder: Decoder, token: float | None = None, *, budget: float = BUDGET) -> DeviceSpeed:
     """Times the parts of a model and of its decoder on their device.
 
-    Takes about `budget` seconds; more only where a single layer does.
+    `token` are the seconds of a decoding step where they are known: an engine that decodes in CUDA graphs has timed
+    one. Takes about `budget` seconds; more only where a single layer does, or where a device begins slowly.
     """
     began = time.perf_counter()
     vision, text = model.config.vision, model.config.text
@@ -91,7 +93,8 @@ def calibrate(model: Qwen2VL, decoder: Decoder, budget: float = BUDGET) -> Devic
 
     hidden = ones(1, text.hidden_size)
     head = clock.shortest(lambda index: model.logits(hidden))
-    token = _token(decoder, hidden, head, clock, began + 0.3 * budget)
+    if token is None:
+        token = _token(decoder, hidden, head, clock, began + 0.3 * budget)
     attentions = clock.ladder(attention, [256, 1024, 4096], began + 0.4 * budget)
     blocks = clock.ladder(block, [SEGMENT, 4 * SEGMENT, 16 * SEGMENT, 64 * SEGMENT], began + 0.7 * budget)
     layers = clock.ladder(layer, [1, FEW_TOKENS, 256, 1024, 4096], began + budget, min_size=FEW_TOKENS)
@@ -117,24 +120,22 @@ class _Clock:
     """Times functions of a repetition index; synchronizes with the device before reading the time."""
 
     def __init__(self, device: torch.device) -> None:
-        kind = device.type
-        self._synchronize: Callable[[], None] = {"cuda": torch.cuda.synchronize, "mps": torch.mps.synchronize}.get(
-            kind, lambda: None
-        )
+        self._device = device
 
     def once(self, run: Callable[[int], object], index: int) -> float:
-        self._synchronize()
+        synchronize(self._device)
         began = time.perf_counter()
         run(index)
-        self._synchronize()
+        synchronize(self._device)
         return time.perf_counter() - began
 
     def shortest(self, run: Callable[[int], object], repeats: int = 2) -> float:
-        """The shortest of some runs; a long first one is not repeated."""
-        times = [self.once(run, 0)]
-        while len(times) <= repeats and times[0] < LONG:
-            times.append(self.once(run, len(times)))
-        return min(times)
+        """The shortest of some runs after a first one, which may load kernels; a long one is not repeated."""
+        first = self.once(run, 0)
+        times = [self.once(run, 1)]
+        while len(times) < repeats and times[0] < LONG:
+            times.append(self.once(run, len(times) + 1))
+        return min(first, *times)
 
     def mean(self, run: Callable[[int], object], repeats: int, deadline: float) -> float:
         """The mean after a first run, of as many as the deadline allows, without the longest third."""

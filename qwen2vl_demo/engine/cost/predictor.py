@@ -24,6 +24,7 @@ from qwen2vl_demo.engine.vision_cache import PIECE_PATCHES
 from qwen2vl_demo.geometry import Grid
 from qwen2vl_demo.memory import free_memory
 from qwen2vl_demo.model.decoder import Decoder
+from qwen2vl_demo.model.device import free_bytes
 from qwen2vl_demo.model.qwen2vl import Qwen2VL
 from qwen2vl_demo.trace import PromptTrace
 
@@ -83,15 +84,16 @@ class CostPredictor:
         """Whether the device has been calibrated, so that predicting is mere arithmetic."""
         return self._speed is not None
 
-    def calibrate(self) -> DeviceSpeed | None:
+    def calibrate(self, token: float | None = None) -> DeviceSpeed | None:
         """Measures the device's speed, about a tenth of a second, once.
 
-        None where that fails (the memory is full, or the device lacks an operation): then no times are predicted.
+        `token` are the seconds of a decoding step, where they are known. None where calibrating fails (the memory is
+        full, or the device lacks an operation): then no times are predicted.
         """
         with self._calibrating:
             if self._speed is None and self._decoder is not None and not self._failed:
                 try:
-                    self._speed = calibrate(self._model, self._decoder)
+                    self._speed = calibrate(self._model, self._decoder, token)
                 except (RuntimeError, MemoryError) as problem:
                     self._failed = True
                     log.warning("the device could not be calibrated: %s", type(problem).__name__)
@@ -196,6 +198,4 @@ class CostPredictor:
 
 def _free(device: torch.device) -> int | None:
     """Bytes that are free on the device; None where it does not tell."""
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
-    return free_memory() if device.type == "cpu" else None
+    return free_memory() if device.type == "cpu" else free_bytes(device)

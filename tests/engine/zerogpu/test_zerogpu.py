@@ -4,6 +4,7 @@ as the engine that runs here, Stop, caches, loans, and nothing of CUDA in the pa
 from __future__ import annotations
 
 import asyncio
+import shutil
 import sys
 import threading
 import time
@@ -18,6 +19,7 @@ import numpy as np
 import PIL.Image
 import pytest
 import torch
+from torch.overrides import TorchFunctionMode
 
 from qwen2vl_demo.bench.drill.visitor import Page, open_tab
 from qwen2vl_demo.engine import factory
@@ -220,6 +222,13 @@ def test_a_bug_in_the_process_keeps_its_traceback(
     assert len({loan.process for loan in lender.loans}) == 2
 
 
+class ImitatedGpu(TorchFunctionMode):
+    """What `spaces` does in the thread that imported it, where it has results of torch pass through its own hands."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        raise AssertionError("torch was used in the thread that imported spaces")
+
+
 def test_the_process_of_the_page_never_initialises_cuda(
     checkpoint: Path, lender: Lender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -236,18 +245,26 @@ def test_the_process_of_the_page_never_initialises_cuda(
         "_lazy_init": initialised,
     }.items():
         monkeypatch.setattr(torch.cuda, name, value)
-    engine = factory.engine_of(Settings(model=str(checkpoint)), lend=lender.GPU)
+    with ImitatedGpu():
+        engine = factory.engine_of(Settings(model=str(checkpoint)), lend=lender.GPU)
+        assert "ZeroGPU lends" in engine.description
     assert isinstance(engine, ZeroGpuEngine)
     assert engine.placement.device.type == "cuda" and engine._model.device.type == "cpu"
     engine.warm_up()
     engine.estimate(engine.prompt(ASK, GREEDY).trace, GREEDY)
     engine.forget("")
-    assert "ZeroGPU lends" in engine.description
     assert not lender.loans
 
     card.total_memory = 2**20
     with pytest.raises(UserError, match="choose a smaller model"):
         factory.engine_of(Settings(model=str(checkpoint)), lend=lender.GPU)
+
+
+def test_the_tokenizer_may_be_another_checkpoints(checkpoint: Path, lender: Lender, tmp_path: Path) -> None:
+    bare = tmp_path / "bare"
+    shutil.copytree(checkpoint, bare, ignore=shutil.ignore_patterns("tokenizer*"))
+    settings = Settings(model=str(bare), processor=str(checkpoint))
+    assert factory.engine_of(settings, lend=lender.GPU).prepare(ASK, GREEDY)
 
 
 @pytest.mark.parametrize(
