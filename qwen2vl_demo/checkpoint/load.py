@@ -60,7 +60,7 @@ def load_model(
                 model = Qwen2VL(replace(config, text=replace(config.text, tie_word_embeddings=False)))
             expected = {name: tensor.shape for name, tensor in model.state_dict().items()}
     device_of = _everywhere(device) if isinstance(device, torch.device) else device
-    size, total = weight_bytes(model, dtype, quantize), total_memory()
+    size, total = sum(weight_bytes(model, dtype, quantize).values()), total_memory()
     if device_of("model.embed_tokens.weight").type == "cpu" and total is not None and size > total:
         kind = str(dtype).removeprefix("torch.") if quantize == "none" else quantize
         raise UserError(

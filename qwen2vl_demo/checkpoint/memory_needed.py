@@ -10,18 +10,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from torch import nn
 
 from qwen2vl_demo.config import Qwen2VLConfig
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.memory import free_memory, total_memory
 from qwen2vl_demo.model.device import free_bytes
+from qwen2vl_demo.model.quantised import weight_bytes
 from qwen2vl_demo.model.qwen2vl import Qwen2VL
 
 GB = 2**30
 WORKING_TOKENS = 4096  # whose keys and values must fit too: a picture and a conversation
 RESERVE = 0.03  # of a GPU's memory, for its libraries and activations
-QUANTISED_BITS = {"int8": 8.25, "int4": 4.5}  # a weight, scales included
 GPU_QUANTIZE, CPU_QUANTIZE = ("int4",), ("int8", "int4")  # what saves memory without being slower there
 
 
@@ -55,28 +54,19 @@ def memory_needed(config: Qwen2VLConfig, dtype: torch.dtype, quantize: str = "no
 
 
 def weight_sizes(config: Qwen2VLConfig, dtype: torch.dtype, quantize: str = "none") -> Mapping[str, int]:
-    """Bytes of each weight. Linear layers and the embedding are quantised, all else keeps the dtype; in int4 the vision
-    transformer and the embedding have 8 bits."""
+    """Bytes of each weight."""
     vision, text = replace(config.vision, depth=1), replace(config.text, num_layers=1)
     with torch.device("meta"):
         model = Qwen2VL(replace(config, vision=vision, text=text))  # one layer stands for all, which takes no time
     sizes: dict[str, int] = {}
-    for path, module in model.named_modules():
-        for leaf, weight in module.named_parameters(recurse=False):
-            size = float(weight.numel() * dtype.itemsize)
-            if quantize != "none" and leaf == "weight" and isinstance(module, nn.Linear | nn.Embedding):
-                wide = path.startswith("visual.") or isinstance(module, nn.Embedding)
-                size = weight.numel() * QUANTISED_BITS["int8" if wide else quantize] / 8
-                if quantize == "int4" and isinstance(module, nn.Embedding) and config.text.tie_word_embeddings:
-                    size += weight.numel() * QUANTISED_BITS["int4"] / 8  # the output layer, which is no longer the same
-            name = f"{path}.{leaf}"
-            for repeated, count in (("visual.blocks.", config.vision.depth), ("model.layers.", config.text.num_layers)):
-                if name.startswith(repeated):
-                    rest = name.removeprefix(f"{repeated}0")
-                    sizes |= {f"{repeated}{index}{rest}": int(size) for index in range(count)}
-                    break
-            else:
-                sizes[name] = int(size)
+    for name, size in weight_bytes(model, dtype, quantize).items():
+        for repeated, count in (("visual.blocks.", config.vision.depth), ("model.layers.", config.text.num_layers)):
+            if name.startswith(repeated):
+                rest = name.removeprefix(f"{repeated}0")
+                sizes |= {f"{repeated}{index}{rest}": size for index in range(count)}
+                break
+        else:
+            sizes[name] = size
     return sizes
 
 
