@@ -29,6 +29,7 @@ from qwen2vl_demo.engine.generate import PREFILL_CHUNK
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.json_values import read_json_object
 from qwen2vl_demo.memory import free_memory
+from qwen2vl_demo.model.quantised import weight_bytes
 from qwen2vl_demo.model.qwen2vl import Qwen2VL
 from qwen2vl_demo.processing.processor import Processor
 from qwen2vl_demo.settings import QUANTIZE, Settings, flag_name
@@ -37,7 +38,6 @@ Say = Callable[[str], None]
 # What an answer is taken to need: a picture of so many merged tokens in a conversation of so many tokens.
 PICTURE_TOKENS = 1280
 CONVERSATION_TOKENS = 4096
-GROUP = 64  # weights of int4 that share a scale and an offset
 VISION_DEFAULTS = ("depth", "embed_dim", "num_heads", "mlp_ratio", "hidden_size")
 
 
@@ -159,23 +159,8 @@ def _needs(config: Qwen2VLConfig) -> list[Need]:
 
 
 def _narrow_bytes(config: Qwen2VLConfig, quantize: str) -> int:
-    """Matrices in 8 bits with a scale for each row, in int4 those of the language model in 4 bits with a scale and an
-    offset for each group; the rest in bfloat16."""
     with torch.device("meta"):
-        model = Qwen2VL(config)
-    total = 0
-    for name, weight in model.named_parameters():
-        if weight.ndim != 2:
-            total += 2 * weight.numel()
-            continue
-        rows, columns = weight.shape
-        is_embedding, tied = name == "model.embed_tokens.weight", config.text.tie_word_embeddings
-        int8, int4 = rows * (columns + 2), rows * (columns // 2 + 4 * columns // GROUP)
-        if quantize == "int8" or name.startswith("visual.") or is_embedding:
-            total += int8 + (int4 if quantize == "int4" and is_embedding and tied else 0)
-        else:
-            total += int4
-    return total
+        return weight_bytes(Qwen2VL(config), torch.bfloat16, quantize)
 
 
 def _answering(config: Qwen2VLConfig, itemsize: int) -> int:
