@@ -8,7 +8,7 @@ import tempfile
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # no telemetry and no version check
 os.environ["HF_HUB_OFFLINE"] = "1"  # no test may use the network
-# torch reads its number of threads from it; two workers of pytest share two cores
+# torch reads its number of threads from it; three workers of pytest, which wait now and then, share two cores
 os.environ.setdefault("OMP_NUM_THREADS", "1" if "PYTEST_XDIST_WORKER" in os.environ else "2")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 

@@ -111,7 +111,7 @@ def described(summary: dict[str, Any]) -> str:
         f"{summary['files']} files: {summary['answered']} answered, {summary['refused']} refused, {summary['wrong']} "
         f"wrong, {summary['exceptions']} exceptions, {summary['hangs']} hangs, {summary['deaths']} deaths\n"
         f"slowest: {slowest[1]} s of processor time, {printable(slowest[0])}\n"
-        f"peak memory of the process that reads, with its children: {peak[1]:,} MB, {printable(peak[0])}"
+        f"peak memory that a file took: {peak[1]:,} MB, {printable(peak[0])}"
     )
 
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from qwen2vl_demo.bench.process_tree import forget_peak, peak_bytes, processor_seconds
+from qwen2vl_demo.bench.process_tree import forget_peak, held_bytes, peak_bytes, processor_seconds
 
 Outcome = Literal["answered", "refused", "exception", "hang", "death"]
 
@@ -39,7 +39,7 @@ class Reading:
     media: list[dict[str, Any]]
     seconds: float  # by the clock
     processor: float  # seconds of processor time, of the worker and its children
-    peak: int  # bytes of memory, of all of them
+    peak: int  # bytes of memory that they had more than before the file
 
 
 class UploadReader:
@@ -61,7 +61,7 @@ class UploadReader:
         worker = self._started()
         assert worker.stdin is not None
         forget_peak(worker.pid)
-        began, used = time.monotonic(), processor_seconds(worker.pid)
+        began, used, held = time.monotonic(), processor_seconds(worker.pid), held_bytes(worker.pid)
         worker.stdin.write(json.dumps([str(path), name, pages]).encode() + b"\n")
         worker.stdin.flush()
         answer, peak, spent = None, 0, 0.0
@@ -80,7 +80,7 @@ class UploadReader:
         outcome, sentence, media = answer
         if outcome in ("hang", "death"):
             self._end()
-        return Reading(outcome, sentence, media, time.monotonic() - began, spent, peak)
+        return Reading(outcome, sentence, media, time.monotonic() - began, spent, max(0, peak - held))
 
     def _started(self) -> subprocess.Popen[bytes]:
         if self._worker is None or self._worker.poll() is not None:

@@ -36,6 +36,7 @@ from PIL import (  # noqa: F401  (importing a plugin registers its format)
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.media import webp
 from qwen2vl_demo.media.coded_colours import BROADCAST_TRANSFERS, SRGB_TRANSFER, UNSPECIFIED, from_code_points
+from qwen2vl_demo.media.hdr_pictures import HDR, HdrColours, box_peak
 from qwen2vl_demo.media.jpeg import open_jpeg
 from qwen2vl_demo.media.motion_jpeg import is_motion_jpeg
 from qwen2vl_demo.media.png import open_png
@@ -206,8 +207,11 @@ def identify_image(
     if name == "TIFF":
         return open_tiff(media.file, media.label, directory)
     image: ImageFile.ImageFile = PIL.Image.OPEN[name][0](media.rewound(), "")  # type: ignore[arg-type]
-    if name in ("AVIF", "HEIF") and "icc_profile" not in image.info and (profile := _nclx_profile(media.head)):
-        image.info["icc_profile"] = profile
+    if name in ("AVIF", "HEIF") and "icc_profile" not in image.info and (points := _nclx(media.head)) is not None:
+        if hdr := HdrColours.stated(*points, box_peak(media.head)):
+            image.info[HDR] = hdr
+        elif profile := _profile_of(*points):
+            image.info["icc_profile"] = profile
     return image
 
 
@@ -225,13 +229,18 @@ def _format_by_brands(head: bytes) -> str | None:
     return "AVIF" if b"av01" in head else "HEIF"  # the type of the items, which stand near the beginning
 
 
-def _nclx_profile(head: bytes) -> bytes | None:
-    """The profile for the colours in the first "colr" box of type "nclx": primaries and transfer, two bytes each. As
-    browsers do for pictures, the transfer of broadcasting is taken for that of sRGB."""
+def _nclx(head: bytes) -> tuple[int, int] | None:
+    """Primaries and transfer, two bytes each, of the first "colr" box of type "nclx"."""
     start = head.find(b"colrnclx") + 8
     if start < 8 or start + 4 > len(head):
         return None
     primaries, transfer = struct.unpack_from(">HH", head, start)
+    return primaries, transfer
+
+
+def _profile_of(primaries: int, transfer: int) -> bytes | None:
+    """The profile for the code points of a picture. As browsers do for pictures, the transfer of broadcasting is taken
+    for that of sRGB."""
     transfer = SRGB_TRANSFER if transfer in (UNSPECIFIED, *BROADCAST_TRANSFERS) else transfer
     return from_code_points(1 if primaries == UNSPECIFIED else primaries, transfer)
 

@@ -15,11 +15,13 @@ from typing import IO, BinaryIO, cast
 from PIL import PngImagePlugin
 
 from qwen2vl_demo.media.coded_colours import Chromaticities, from_code_points, from_gamma
+from qwen2vl_demo.media.hdr_pictures import HDR, HdrColours, png_peak
 from qwen2vl_demo.media.rewritten_file import RewrittenFile
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 NEEDED = (b"IHDR", b"PLTE", b"tRNS")  # before the pixels
-COLOURS = (b"cICP", b"sRGB", b"gAMA", b"cHRM")
+COLOURS = (b"cICP", b"sRGB", b"gAMA", b"cHRM", b"cLLI", b"mDCV")
+RGB_FULL_RANGE = b"\0\1"  # the matrix and the range in cICP; others are for video
 MAX_KEPT = 1 << 20  # bytes of one of these chunks; the longest valid one has 768
 MAX_PROFILE = 8 << 20  # bytes of a colour profile; those of calibrated screens and printers have up to 3 MB
 MAX_CHUNKS = 100_000  # before the pixels
@@ -33,7 +35,8 @@ class PngPicture(PngImagePlugin.PngImageFile):
 
 
 def open_png(file: BinaryIO) -> PngPicture:
-    """Opens a PNG for decoding. `info` holds the colour profile as "icc_profile" and the EXIF block as "exif", if any.
+    """Opens a PNG for decoding. `info` holds the colour profile as "icc_profile", or the colours of HDR as "hdr", and
+    the EXIF block as "exif", if any.
 
     An animation is opened as its still picture. Raises ValueError for a file without pixels, and what Pillow raises.
     """
@@ -63,7 +66,9 @@ def open_png(file: BinaryIO) -> PngPicture:
     else:
         raise ValueError(f"more than {MAX_CHUNKS} chunks before the pixels")
     picture = PngPicture(cast(IO[bytes], RewrittenFile(b"".join(kept), file, offset)))
-    if profile := _colours(found):
+    if hdr := _hdr(found):
+        picture.info[HDR] = hdr
+    elif profile := _colours(found):
         picture.info["icc_profile"] = profile
     if found.get(b"eXIf", b"").startswith((b"II", b"MM")):  # with "Exif" before it, as in JPEG, browsers ignore it
         picture.info["exif"] = found[b"eXIf"]
@@ -76,11 +81,18 @@ def _body(file: BinaryIO, name: bytes, length: int) -> tuple[bytes, bool]:
     return body, len(body) == length + 4 and zlib.crc32(name + body[:-4]) == int.from_bytes(body[-4:], "big")
 
 
+def _hdr(chunks: dict[bytes, bytes]) -> HdrColours | None:
+    cicp = chunks.get(b"cICP", b"")
+    if len(cicp) != 4 or cicp[2:] != RGB_FULL_RANGE:
+        return None
+    return HdrColours.stated(cicp[0], cicp[1], png_peak(chunks.get(b"cLLI", b""), chunks.get(b"mDCV", b"")))
+
+
 def _colours(chunks: dict[bytes, bytes]) -> bytes | None:
     """The profile for the colours that the chunks state, or None for sRGB. The first of these that is there counts:
     code points, a profile, sRGB, an exponent with or without primaries."""
     cicp = chunks.get(b"cICP", b"")
-    if len(cicp) == 4 and cicp[2:] == b"\0\1":  # RGB, full range
+    if len(cicp) == 4 and cicp[2:] == RGB_FULL_RANGE:
         return from_code_points(cicp[0], cicp[1])
     if profile := _profile(chunks.get(b"iCCP", b"")):
         return profile

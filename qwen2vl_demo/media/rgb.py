@@ -12,6 +12,7 @@ import numpy as np
 import PIL.Image
 
 from qwen2vl_demo.media.colour_profile import SRGBConversion
+from qwen2vl_demo.media.hdr_pictures import HDR, HdrColours
 
 WIDE_SAMPLES = "wide_samples"  # key in the `info` of a picture whose samples are not what its mode says
 STRIP_PIXELS = 1 << 22  # 4 million: 16 MB of RGB, which PIL keeps in 4 bytes a pixel
@@ -30,9 +31,10 @@ class WideSamples:
 
 def to_rgb(image: PIL.Image.Image) -> PIL.Image.Image:
     """Converts a loaded picture of any mode to a new RGB picture. Transparent parts become white, and the colours of
-    the profile in `info["icc_profile"]` become sRGB."""
-    colours = SRGBConversion.of(image)
-    if image.mode == "RGB" and "transparency" not in image.info:
+    the profile in `info["icc_profile"]` become sRGB, or those of HDR in `info["hdr"]`."""
+    hdr = image.info.get(HDR)
+    colours = hdr if isinstance(hdr, HdrColours) else SRGBConversion.of(image)
+    if image.mode == "RGB" and "transparency" not in image.info and not isinstance(colours, HdrColours):
         return image.copy() if colours is None else colours.apply(image)
     wide = _wide_to_grey(image) if image.mode == "F" or image.mode.startswith("I") else None
 
@@ -41,7 +43,8 @@ def to_rgb(image: PIL.Image.Image) -> PIL.Image.Image:
             return _opaque(wide(strip), colours)
         return _composited(strip, colours) if strip.has_transparency_data else _opaque(strip, colours)
 
-    if image.width * image.height <= (STRIP_PIXELS if wide is not None else WHOLE_PIXELS):
+    in_numpy = wide is not None or isinstance(colours, HdrColours)
+    if image.width * image.height <= (STRIP_PIXELS if in_numpy else WHOLE_PIXELS):
         return convert(image)
     picture = PIL.Image.new("RGB", image.size)
     for top, strip in _strips(image):
@@ -55,11 +58,11 @@ def _strips(image: PIL.Image.Image) -> Iterator[tuple[int, PIL.Image.Image]]:
         yield top, image.crop((0, top, image.width, min(top + rows, image.height)))
 
 
-def _opaque(strip: PIL.Image.Image, colours: SRGBConversion | None) -> PIL.Image.Image:
+def _opaque(strip: PIL.Image.Image, colours: SRGBConversion | HdrColours | None) -> PIL.Image.Image:
     return strip.convert("RGB") if colours is None else colours.apply(strip)
 
 
-def _composited(strip: PIL.Image.Image, colours: SRGBConversion | None) -> PIL.Image.Image:
+def _composited(strip: PIL.Image.Image, colours: SRGBConversion | HdrColours | None) -> PIL.Image.Image:
     """On white. As in a browser, the colours are converted first."""
     unpremultiplied = strip.convert("LA") if strip.mode == "La" else strip  # the only conversion PIL has for La
     rgba = unpremultiplied.convert("RGBA")

@@ -27,8 +27,9 @@ def model():
     return models.random_model("small", CPU, torch.float32)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def engine(model):
+    """One that has computed nothing yet."""
     return models.engine_of(model)
 
 

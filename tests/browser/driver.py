@@ -125,6 +125,7 @@ class Tab:
         self.text.fill("")
         self.page.get_by_role("tab", name="Picture", exact=True).click()
         self.count("#chat .user.message", 0)
+        self.quiet()
         self.outside.clear()
         self.errors.clear()
 

@@ -36,6 +36,7 @@ def pick(tab: Tab, number: int) -> None:
     expect(words(tab).nth(number)).to_have_attribute("aria-pressed", "true")
     expect(part(tab, "numbers")).to_be_visible()
     expect(part(tab, "status")).to_be_empty()
+    tab.quiet()  # what was there before may still stand
 
 
 def bright(values: list[int] | None) -> list[int]:
@@ -80,6 +81,7 @@ def test_a_word_and_a_head_are_picked_and_every_picture_shows_its_cell(fake: Tab
     assert (shown["overlay"], shown["layer"] == "attention") == (None, False)
 
 
+@pytest.mark.slow
 def test_a_kept_view_shows_the_attention_again(fake: Tab, visit: Any, material: Path, tmp_path: Path) -> None:
     """In a file that opens without a network: the same layer, the same values, the same sentence."""
     fake.ask("What differs?", material / "cat.png", material / "dog.jpg")

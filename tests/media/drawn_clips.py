@@ -101,3 +101,34 @@ def check_numbers(clip: Clip) -> None:
     assert len(clip.frames) % 2 == 0
     assert list(clip.timestamps) == sorted(clip.timestamps)
     assert [number_in(f) for f in clip.frames] == list(clip.indices)
+
+
+CONTAINERS = {
+    "h264.mp4": {"codec": "libx264"},
+    "h264.mov": {"codec": "libx264"},
+    "h264.mkv": {"codec": "libx264"},
+    "h264.ts": {"codec": "libx264"},
+    "h264.flv": {"codec": "libx264"},
+    "fragments.mp4": {"codec": "libx264"},
+    "hevc.mp4": {"codec": "libx265"},
+    "mpeg4.avi": {"codec": "mpeg4"},
+    "mpeg4_b.mp4": {"codec": "mpeg4", "options": {"bf": "2"}},
+    "mpeg4_b.avi": {"codec": "mpeg4", "options": {"bf": "2"}},
+    "mjpeg.avi": {"codec": "mjpeg", "pixel_format": "yuvj420p"},
+    "ffv1.mkv": {"codec": "ffv1"},
+    "prores.mov": {"codec": "prores", "pixel_format": "yuv422p10le"},
+    "mpeg2.mpg": {"codec": "mpeg2video"},
+    "wmv2.wmv": {"codec": "wmv2"},
+    "vp8.webm": {"codec": "libvpx", "options": {"deadline": "realtime", "cpu-used": "8"}},
+    "vp9.webm": {"codec": "libvpx-vp9", "options": {"deadline": "realtime", "cpu-used": "8"}},
+    "av1.webm": {"codec": "libsvtav1", "options": {"preset": "12", "svtav1-params": "lp=1"}},
+    "moving.gif": {"codec": "gif", "pixel_format": "rgb8"},
+}
+
+
+def encodes(codec: str) -> bool:
+    try:
+        av.Codec(codec, "w")
+    except av.codec.codec.UnknownCodecError:
+        return False
+    return True

@@ -14,7 +14,8 @@ from typing import Any
 
 from qwen2vl_demo.engine.protocol import Result, StopReason
 from qwen2vl_demo.engine.remote.event_stream import Event
-from qwen2vl_demo.engine.remote.failures import broken, no_answer, no_completion, refusal
+from qwen2vl_demo.engine.remote.failures import broken, no_answer, no_completion
+from qwen2vl_demo.engine.remote.refusals import refusal
 from qwen2vl_demo.engine.remote.server import Server
 from qwen2vl_demo.trace import PromptTrace
 

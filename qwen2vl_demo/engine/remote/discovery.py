@@ -14,7 +14,9 @@ from typing import Any
 import httpx
 
 from qwen2vl_demo.engine.remote.exchange import MAX_REFUSAL_BYTES, parsed
-from qwen2vl_demo.engine.remote.failures import ServerFailure, not_up, reason_of, refusal, unreachable
+from qwen2vl_demo.engine.remote.failures import ServerFailure, not_up, unreachable
+from qwen2vl_demo.engine.remote.reasons import reason_of
+from qwen2vl_demo.engine.remote.refusals import refusal
 from qwen2vl_demo.engine.remote.server import (
     CONNECT_SECONDS,
     MAX_REDIRECTS,

@@ -25,16 +25,18 @@ from qwen2vl_demo.engine.protocol import Abilities, Chunk, GenerationOptions, Re
 from qwen2vl_demo.engine.remote.answer_times import AnswerTimes
 from qwen2vl_demo.engine.remote.completion import Completion
 from qwen2vl_demo.engine.remote.dialect import Dialect
-from qwen2vl_demo.engine.remote.discovery import AGAIN_SECONDS, LOOK_SECONDS, discover, look
+from qwen2vl_demo.engine.remote.discovery import discover
 from qwen2vl_demo.engine.remote.exchange import Exchange
-from qwen2vl_demo.engine.remote.failures import ServerFailure, UnknownFields, tell_operator
+from qwen2vl_demo.engine.remote.failures import ServerFailure, tell_operator
 from qwen2vl_demo.engine.remote.media_parts import MediaParts
 from qwen2vl_demo.engine.remote.question import Question
+from qwen2vl_demo.engine.remote.refusals import UnknownFields
 from qwen2vl_demo.engine.remote.request import plain_messages
 from qwen2vl_demo.engine.remote.server import Server, base_url, checked_key
-from qwen2vl_demo.engine.remote.server_tokenizer import NotAvailable, server_processor
+from qwen2vl_demo.engine.remote.server_tokenizer import NotAvailable
 from qwen2vl_demo.engine.remote.still_frames import has_clips
 from qwen2vl_demo.engine.remote.usage import difference
+from qwen2vl_demo.engine.remote.watched_server import WatchedServer
 from qwen2vl_demo.engine.request_queue import RequestQueue, Ticket
 from qwen2vl_demo.engine.result_builder import check_context
 from qwen2vl_demo.errors import Cancelled, UserError
@@ -54,10 +56,8 @@ NO_SERVER_ESTIMATE = (
     "here."
 )
 NANO_COUNTS = "The tokens of words are counted with nano's tokenizer."
-LOOK_AGAIN_SECONDS = 60.0  # after which the server is asked again what it serves, before a question
 # Failures that may come of a medium that was sent by its name alone.
 NOT_HELD = ("refused", "failed", "no pictures", "no video")
-RESTART_SECONDS = 120.0  # for which a question waits for a server that has gone away
 
 
 class RemoteEngine:
@@ -71,16 +71,14 @@ class RemoteEngine:
     ) -> None:
         """`exact_text`: the processor's tokenizer is the server's, so that text tokens are counted exactly.
         `wanted_model` is kept when the server is restarted with another one; None takes whatever it serves."""
-        self.server = server
         self.processor = processor
-        self.exact_text = exact_text
         self.queue = RequestQueue(None)  # the server schedules requests itself
-        self._wanted = replace(server, model=wanted_model or "")
-        self._counting: Processor | None = None  # with the server's own tokenizer, where it offers that
+        self._watched = WatchedServer(
+            server, processor, exact_text=exact_text, wanted_model=wanted_model, changed=self._serves_another_model
+        )
         self._dialect = Dialect.of(server.software)  # learnt from what the server refuses
         self._parts = MediaParts()
         self._times = AnswerTimes()
-        self._looked = time.monotonic()
 
     @classmethod
     def connect(
@@ -113,8 +111,13 @@ class RemoteEngine:
             processor = processor_for(checkpoint, limits, decoding, preprocessing=preprocessing)
             return cls(server, processor, exact_text=True, wanted_model=model)
         engine = cls(server, reference_processor(limits, decoding), exact_text=False, wanted_model=model)
-        engine._ask_for_tokenizer()
+        engine._watched.ask_for_tokenizer()
         return engine
+
+    @property
+    def server(self) -> Server:
+        """The server as it was last seen."""
+        return self._watched.server
 
     @property
     def name(self) -> str:
@@ -129,7 +132,7 @@ class RemoteEngine:
     @property
     def counts_exactly(self) -> bool:
         """Whether the ids of text are the server's, and not estimates with nano's tokenizer."""
-        return self.exact_text or self._counting is not None
+        return self._watched.counts_exactly
 
     @property
     def pixel_limits(self) -> tuple[int, int]:
@@ -174,7 +177,7 @@ class RemoteEngine:
             question = self._question(messages, options, cancel, prompt=prompt)
             if ticket is not None:
                 ticket.wait(cancel)
-            self._look_again()
+            self._watched.look_again()
             question = self._in_context(question)
             check_context(question.prompt.trace, exact_text=self.counts_exactly)
             if cancel.is_set():
@@ -240,13 +243,11 @@ class RemoteEngine:
             same = prompt is not None and np.array_equal(prompt.trace.input_ids, question.prompt.trace.input_ids)
             return replace(question, prompt=prompt) if prompt is not None and same else question
 
-        if (counting := self._counting) is not None:
+        if (counting := self._watched.counting) is not None:
             try:
                 return made(counting)
-            except NotAvailable as problem:  # the counts are estimates until the server is looked at again
-                self._counting = None
-                self._looked = 0.0
-                log.warning("%s does not tokenize any more: %s", self.server.shown, problem)
+            except NotAvailable as problem:
+                self._watched.lost_tokenizer(problem)
         return made(self.processor)
 
     def _in_context(self, question: Question) -> Question:
@@ -282,12 +283,12 @@ class RemoteEngine:
                     check_context(question.prompt.trace, exact_text=self.counts_exactly)
                     answer.trace = question.prompt.trace
                 elif failure.cause == "no model":  # it was restarted with another one, or the name is wrong
-                    if waiting_since is not None or not self._look_again(now=True):
+                    if waiting_since is not None or not self._watched.look_again(now=True):
                         raise
                     waiting_since = time.monotonic()
                 elif failure.cause in ("not up", "loading"):
                     began = waiting_since = waiting_since or time.monotonic()
-                    yield from self._until_up(failure, began, answer, cancel)
+                    yield from self._watched.until_up(failure, began, answer, cancel)
                     if cancel.is_set():
                         answer.stop_reason = "cancelled"
                         return question
@@ -299,55 +300,9 @@ class RemoteEngine:
                 self._parts.sent(question.prompt.media, question.options.cache_salt)
         return question
 
-    def _until_up(
-        self, failure: ServerFailure, began: float, answer: Completion, cancel: threading.Event
-    ) -> Iterator[Chunk]:
-        """Waits until the server lists its models, and says so. Raises `failure` when that takes too long."""
-        limit = self.server.timeout if failure.cause == "loading" else min(self.server.timeout, RESTART_SECONDS)
-        while True:
-            passed = time.monotonic() - began
-            if passed + AGAIN_SECONDS > limit:
-                raise failure
-            doing = "is loading the model" if failure.cause == "loading" else "does not answer"
-            yield Chunk(status=f"The server {doing}; waiting for it ({passed:.0f} s)")
-            paused = time.monotonic()
-            stopped = cancel.wait(AGAIN_SECONDS)
-            up = not stopped and self._look_again(now=True)
-            answer.waited(time.monotonic() - paused)
-            if stopped or up:
-                return
-
-    def _look_again(self, *, now: bool = False) -> bool:
-        """Reads the server's model and context again if that is long ago, since it may have been restarted.
-
-        Returns whether the server answered.
-        """
-        if not now and time.monotonic() - self._looked < LOOK_AGAIN_SECONDS:
-            return True
-        try:
-            found = look(self._wanted, LOOK_SECONDS)
-        except UserError as problem:  # the question itself will tell
-            log.info("%s", problem.for_operator)
-            return False
-        self._looked = time.monotonic()
-        before, self.server = self.server, found
-        if before.model != found.model:
-            log.warning("%s serves %s now, and not %s", found.shown, found.model, before.model)
-            self._times.forget()
-            self._dialect = Dialect.of(found.software)
-        if before.model != found.model or (self._counting is None and not self.exact_text):
-            self._ask_for_tokenizer()
-        return True
-
-    def _ask_for_tokenizer(self) -> None:
-        """Takes the server's own tokenizer if it offers one and ours is not its."""
-        self._counting = None
-        if self.exact_text or self.server.software != "vLLM":
-            return
-        try:
-            self._counting = server_processor(self.server, self.processor)
-        except NotAvailable as problem:
-            log.info("%s: %s", self.server.shown, problem)
+    def _serves_another_model(self, server: Server) -> None:
+        self._times.forget()
+        self._dialect = Dialect.of(server.software)
 
     def _exchange(self, body: dict[str, Any], answer: Completion, cancel: threading.Event) -> Iterator[Chunk]:
         exchange = Exchange(self.server, body)
@@ -360,7 +315,7 @@ class RemoteEngine:
             if cancel.is_set() and not answer.done:
                 answer.stop_reason = "cancelled"
             answer.ended(self.server)
-            self._looked = time.monotonic()
+            self._watched.answered()
         finally:
             exchange.close()
 

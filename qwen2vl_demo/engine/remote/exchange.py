@@ -13,7 +13,8 @@ from typing import Any
 import httpx
 
 from qwen2vl_demo.engine.remote.event_stream import MAX_BYTES, Event, EventReader, TooLong
-from qwen2vl_demo.engine.remote.failures import no_completion, refusal, too_much, unreachable
+from qwen2vl_demo.engine.remote.failures import no_completion, too_much, unreachable
+from qwen2vl_demo.engine.remote.refusals import refusal
 from qwen2vl_demo.engine.remote.server import (
     CONNECT_SECONDS,
     MAX_REDIRECTS,

@@ -10,14 +10,16 @@ import math
 import threading
 import time
 from collections.abc import Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 
 import torch
 
 from qwen2vl_demo.attention_trace import AttentionTrace, Word
-from qwen2vl_demo.checkpoint.find import find_checkpoint, find_preprocessing
+from qwen2vl_demo.checkpoint.find import find_preprocessing
 from qwen2vl_demo.checkpoint.load import load_model
+from qwen2vl_demo.checkpoint.lora import find_base
 from qwen2vl_demo.checkpoint.placement import MEMORY_SHARE, Placement
 from qwen2vl_demo.config import Qwen2VLConfig
 from qwen2vl_demo.decoding import Decoding
@@ -78,6 +80,7 @@ class ZeroGpuEngine:
         self.placement = placement
         self.queue = RequestQueue(None)  # ZeroGPU has a queue of its own, in which visitors have different priorities
         self._model = model
+        self._parameters = sum(p.numel() for p in model.parameters())
         self._weights = sum(p.nbytes for p in model.parameters())
         self._free = None if gpu_memory is None else gpu_memory - self._weights
         self._answers = AnswerTokens()
@@ -93,6 +96,7 @@ class ZeroGpuEngine:
         model: str,
         lend: Lend,
         *,
+        adapter: str | None = None,
         device: str = "cuda",
         dtype: str = "auto",
         preprocessing: str | None = None,
@@ -100,15 +104,33 @@ class ZeroGpuEngine:
         decoding: Decoding | None = None,
     ) -> ZeroGpuEngine:
         """Loads "nano", a checkpoint directory or a hub id into the computer's memory. `device` is where the forked
-        processes run it; `preprocessing` is as for `LocalEngine.load`. Raises UserError if that is not possible."""
-        directory = find_checkpoint(model)
+        processes run it, `preprocessing` as for `LocalEngine`. Raises UserError if that is not possible."""
+        # In the thread that imported it, `spaces` has torch imitate a GPU: there even shapes are plain tuples.
+        with ThreadPoolExecutor(1) as elsewhere:
+            return elsewhere.submit(
+                cls._load, model, lend, adapter, device, dtype, preprocessing, limits, decoding
+            ).result()
+
+    @classmethod
+    def _load(
+        cls,
+        model: str,
+        lend: Lend,
+        adapter: str | None,
+        device: str,
+        dtype: str,
+        preprocessing: str | None,
+        limits: MediaLimits | None,
+        decoding: Decoding | None,
+    ) -> ZeroGpuEngine:
+        directory, adapter_directory = find_base(model, adapter)
         processor = Processor.from_directory(
             directory, limits, decoding=decoding, preprocessing=find_preprocessing(preprocessing)
         )
         number = torch.bfloat16 if dtype == "auto" else getattr(torch, dtype)
         why = "bfloat16, as the released checkpoints are stored" if dtype == "auto" else f"{dtype} as asked for"
         with memory_errors("Choose a smaller model, or --dtype bfloat16."):
-            weights = load_model(directory, device=torch.device("cpu"), dtype=number)
+            weights = load_model(directory, device=torch.device("cpu"), dtype=number, adapter=adapter_directory)
         engine = cls(
             weights,
             processor,
@@ -140,7 +162,7 @@ class ZeroGpuEngine:
 
     @property
     def description(self) -> str:
-        count = sum(p.numel() for p in self._model.parameters())
+        count = self._parameters
         size = f"{count / 1e9:.1f} billion" if count >= 1e9 else f"{count / 1e6:.1f} million"
         return f"{size} parameters on {self.placement.reason}"
 

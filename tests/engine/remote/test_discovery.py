@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from qwen2vl_demo.engine.remote import engine as remote_engine
+from qwen2vl_demo.engine.remote import watched_server
 from qwen2vl_demo.engine.remote.discovery import discover
 from qwen2vl_demo.engine.remote.engine import RemoteEngine
 from qwen2vl_demo.engine.remote.failures import ServerFailure
@@ -235,7 +235,7 @@ def test_waiting_ends_after_the_allowed_time(server: FakeServer) -> None:
 
 
 def test_a_question_waits_while_the_model_loads_and_that_is_not_counted(server: FakeServer, monkeypatch: Any) -> None:
-    monkeypatch.setattr(remote_engine, "AGAIN_SECONDS", 0.3)
+    monkeypatch.setattr(watched_server, "AGAIN_SECONDS", 0.3)
     server.replies = [refuse(503, {"error": {"message": "Loading model"}}), reply("Hello", " there")]
     chunks = list(server.engine().stream(ASK, GREEDY))
     assert text_of(chunks) == "Hello there"
@@ -247,7 +247,7 @@ def test_a_question_waits_while_the_model_loads_and_that_is_not_counted(server: 
 def test_a_question_to_a_server_that_is_being_restarted_waits_and_reads_its_model_and_context_again(
     monkeypatch: Any,
 ) -> None:
-    monkeypatch.setattr(remote_engine, "AGAIN_SECONDS", 0.1)
+    monkeypatch.setattr(watched_server, "AGAIN_SECONDS", 0.1)
     with FakeServer.running() as before:
         engine, port = before.engine(), before.http.server_port
         assert (engine.name, engine.prepare(ASK, GREEDY).context_length) == ("qwen", 9000)
@@ -295,7 +295,7 @@ def test_what_a_server_serves_is_read_again_when_that_is_long_ago(server: FakeSe
     server.cards[0]["max_model_len"] = 5000
     result_of(engine)
     assert engine.server.context_length == 9000
-    monkeypatch.setattr(remote_engine, "LOOK_AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr(watched_server, "LOOK_AGAIN_SECONDS", 0.0)
     result_of(engine)
     assert engine.server.context_length == 5000
 
@@ -305,7 +305,7 @@ def test_a_prompt_that_was_prepared_before_a_restart_is_measured_by_the_context_
 ) -> None:
     engine = server.engine(checkpoint=str(checkpoint))
     prompt = engine.prompt(ASK, GREEDY)
-    monkeypatch.setattr(remote_engine, "LOOK_AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr(watched_server, "LOOK_AGAIN_SECONDS", 0.0)
     server.cards[0]["max_model_len"] = 5000
     result = list(engine.stream(ASK, GREEDY, prompt=prompt))[-1].result
     assert result is not None and result.trace is not None and result.trace.context_length == 5000

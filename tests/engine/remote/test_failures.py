@@ -20,7 +20,9 @@ import pytest
 
 from qwen2vl_demo.engine.remote.engine import RemoteEngine
 from qwen2vl_demo.engine.remote.event_stream import MAX_BYTES
-from qwen2vl_demo.engine.remote.failures import ServerFailure, reason_of, refusal, unreachable
+from qwen2vl_demo.engine.remote.failures import ServerFailure, unreachable
+from qwen2vl_demo.engine.remote.reasons import reason_of
+from qwen2vl_demo.engine.remote.refusals import refusal
 from qwen2vl_demo.engine.remote.server import Server
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.processing.messages import Image, Message, Text

@@ -10,7 +10,7 @@ import PIL.Image
 import pytest
 import tokenizers
 
-from qwen2vl_demo.engine.remote import engine as remote_engine
+from qwen2vl_demo.engine.remote import watched_server
 from qwen2vl_demo.geometry import MAX_PIXELS, MIN_PIXELS
 from qwen2vl_demo.processing.messages import Image, MediaOptions, Message, Text
 from qwen2vl_demo.processing.processor import Processor
@@ -106,6 +106,6 @@ def test_a_server_that_stops_tokenizing_leaves_estimates_until_it_does_again(
     other = [Message("user", "Something new?")]
     assert len(engine.prepare(other, GREEDY)) > 10 and not engine.counts_exactly
     server.tokenize = answer
-    monkeypatch.setattr(remote_engine, "LOOK_AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr(watched_server, "LOOK_AGAIN_SECONDS", 0.0)
     result_of(engine)
     assert engine.counts_exactly and engine.prepare(ASK, GREEDY).input_ids.tolist() == exact

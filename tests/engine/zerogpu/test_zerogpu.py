@@ -4,6 +4,7 @@ as the engine that runs here, Stop, caches, loans, and nothing of CUDA in the pa
 from __future__ import annotations
 
 import asyncio
+import shutil
 import sys
 import threading
 import time
@@ -18,6 +19,7 @@ import numpy as np
 import PIL.Image
 import pytest
 import torch
+from torch.overrides import TorchFunctionMode
 
 from qwen2vl_demo.bench.drill.visitor import Page, open_tab
 from qwen2vl_demo.engine import factory
@@ -97,10 +99,10 @@ def test_stop_reaches_the_running_answer(lent: ZeroGpuEngine, engine: LocalEngin
 
 
 def test_stop_does_not_wait_for_a_gpu(lent: ZeroGpuEngine, lender: Lender) -> None:
-    lender.wait = 1.0
+    lender.wait = 2.0
     began = time.monotonic()
     result = stopped(lent, threading.Event(), lambda chunk: chunk.status == "Waiting for a GPU")
-    assert time.monotonic() - began < 0.9
+    assert time.monotonic() - began < 1.9
     assert (result.stop_reason, result.text) == ("cancelled", "")
     # The loan comes all the same, and ends at once: its flag is free again.
     while len(lent._stops._free) < 4096:
@@ -181,10 +183,10 @@ def test_the_loan_is_as_long_as_the_cost_model_says(lent: ZeroGpuEngine, lender:
 
 
 def test_an_answer_ends_with_its_loan(lent: ZeroGpuEngine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "UNMEASURED_SECONDS", worker.START_SECONDS + 1)
-    result = answer(lent, options=LONG)
+    monkeypatch.setattr(module, "UNMEASURED_SECONDS", worker.START_SECONDS + 2)
+    result = answer(lent, [Message("user", "Hello")], LONG)
     assert (result.stop_reason, result.new_tokens < 4000) == ("length", True)
-    assert result.notes == ("The answer was cut off: ZeroGPU had lent its GPU for 11 seconds.",)
+    assert result.notes == ("The answer was cut off: ZeroGPU had lent its GPU for 12 seconds.",)
 
 
 def test_a_loan_too_short_to_read_the_prompt_is_said(lent: ZeroGpuEngine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -220,6 +222,13 @@ def test_a_bug_in_the_process_keeps_its_traceback(
     assert len({loan.process for loan in lender.loans}) == 2
 
 
+class ImitatedGpu(TorchFunctionMode):
+    """What `spaces` does in the thread that imported it, where it has results of torch pass through its own hands."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        raise AssertionError("torch was used in the thread that imported spaces")
+
+
 def test_the_process_of_the_page_never_initialises_cuda(
     checkpoint: Path, lender: Lender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -236,18 +245,26 @@ def test_the_process_of_the_page_never_initialises_cuda(
         "_lazy_init": initialised,
     }.items():
         monkeypatch.setattr(torch.cuda, name, value)
-    engine = factory.engine_of(Settings(model=str(checkpoint)), lend=lender.GPU)
+    with ImitatedGpu():
+        engine = factory.engine_of(Settings(model=str(checkpoint)), lend=lender.GPU)
+        assert "ZeroGPU lends" in engine.description
     assert isinstance(engine, ZeroGpuEngine)
     assert engine.placement.device.type == "cuda" and engine._model.device.type == "cpu"
     engine.warm_up()
     engine.estimate(engine.prompt(ASK, GREEDY).trace, GREEDY)
     engine.forget("")
-    assert "ZeroGPU lends" in engine.description
     assert not lender.loans
 
     card.total_memory = 2**20
     with pytest.raises(UserError, match="choose a smaller model"):
         factory.engine_of(Settings(model=str(checkpoint)), lend=lender.GPU)
+
+
+def test_the_tokenizer_may_be_another_checkpoints(checkpoint: Path, lender: Lender, tmp_path: Path) -> None:
+    bare = tmp_path / "bare"
+    shutil.copytree(checkpoint, bare, ignore=shutil.ignore_patterns("tokenizer*"))
+    settings = Settings(model=str(bare), processor=str(checkpoint))
+    assert factory.engine_of(settings, lend=lender.GPU).prepare(ASK, GREEDY)
 
 
 @pytest.mark.parametrize(

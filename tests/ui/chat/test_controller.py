@@ -486,8 +486,8 @@ def test_waiting_for_a_place_takes_no_thread(store: MediaStore) -> None:
             await asyncio.sleep(0.01)
         await asyncio.sleep(0.3)
         assert threading.active_count() - before <= MAX_THREADS and not any(task.done() for task in waiting)
-        for session in sessions[5:]:  # the others are answered
-            await asyncio.to_thread(parts.controller.stop, session)
+        # The others are answered.
+        await asyncio.gather(*(asyncio.to_thread(parts.controller.stop, session) for session in sessions[5:]))
         await asyncio.wait_for(asyncio.gather(*waiting[5:]), 30)
         assert not any(task.done() for task in waiting[:5])
         engine.release.set()
