@@ -33,7 +33,7 @@ _MEDIA_FLAGS = (
     "model", "processor", "min_pixels", "max_pixels", "fps", "max_frames", "max_file_mb", "max_image_mp",
     "max_pdf_pages",
 )  # fmt: skip
-_ENGINE_FLAGS = ("device", "dtype", "quantize", "engine_url", "engine_model", "engine_key", "engine_timeout")
+_ENGINE_FLAGS = ("adapter", "device", "dtype", "quantize", "engine_url", "engine_model", "engine_key", "engine_timeout")
 _ANSWER_FLAGS = ("max_new_tokens", "temperature")
 
 
@@ -102,7 +102,7 @@ def _parser() -> argparse.ArgumentParser:
         "this machine, without loading its weights. The status is 2, with one sentence, where it does not.",
     )
     check.add_argument("model", metavar="DIR|HUB_ID", help="a checkpoint directory or a Hugging Face id")
-    add_flags(check, ("processor", "device", "dtype", "quantize"))
+    add_flags(check, ("adapter", "processor", "device", "dtype", "quantize"))
     check.set_defaults(run=_check)
 
     bench = commands.add_parser(

@@ -19,7 +19,7 @@ from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.version import __version__
 
 PREFIX = "QWEN2VL_"
-DEVICES = ("auto", "cuda", "mps", "cpu")
+DEVICE = r"auto|mps|cpu|cuda(:\d{1,2}(,\d{1,2})*)?"
 DTYPES = ("auto", "bfloat16", "float32")
 QUANTIZE = ("none", "int8", "int4")
 NANO = "nano"  # the checkpoint in assets/nano
@@ -65,7 +65,18 @@ def _switch(value: str) -> bool:
     raise ValueError(value)
 
 
-_KIND = {_integer: "a whole number", _number: "a number", _switch: "1 or 0"}
+def _device(value: str) -> str:
+    if not re.fullmatch(DEVICE, value, re.ASCII):
+        raise ValueError(value)
+    return value
+
+
+_KIND = {
+    _device: "auto, cuda, mps or cpu; or one card or several, as in cuda:1 and cuda:0,1",
+    _integer: "a whole number",
+    _number: "a number",
+    _switch: "1 or 0",
+}
 
 
 def _flag(
@@ -91,13 +102,22 @@ class Settings:
         "nano (ships with this project), a checkpoint directory, a Hugging Face id, or none: look only, answer nothing",
         metavar="nano|DIR|HUB_ID|none",
     )
+    adapter: str | None = _flag(
+        None,
+        "a LoRA directory or Hugging Face id that is merged into the model while it is loaded",
+        metavar="DIR|HUB_ID",
+    )
     processor: str | None = _flag(
         None,
         "a directory or Hugging Face id with the tokenizer and the image preprocessing, where the model has none",
         metavar="DIR|HUB_ID",
     )
     device: str = _flag(
-        "auto", "where it runs; auto takes the first of cuda, mps and cpu that is there", choices=DEVICES
+        "auto",
+        "where it runs; auto takes the first of cuda, mps and cpu that is there; cuda:1 is the second card, "
+        "cuda:0,1 lays the layers over two",
+        convert=_device,
+        metavar="auto|cuda|cuda:0,1|mps|cpu",
     )
     dtype: str = _flag("auto", "the numbers it runs in; auto takes what is fast on the device", choices=DTYPES)
     quantize: str = _flag(

@@ -28,8 +28,9 @@ def test_every_flag_and_every_variable_sets_its_field() -> None:
     """The values differ from the defaults, so that a field that is not connected is found."""
     wanted = {
         "model": ("some/dir", "some/dir"),
+        "adapter": ("some/lora", "some/lora"),
         "processor": ("other/dir", "other/dir"),
-        "device": ("cpu", "cpu"),
+        "device": ("cuda:0,1", "cuda:0,1"),
         "dtype": ("float32", "float32"),
         "quantize": ("int8", "int8"),
         "engine_url": ("http://localhost:8000/v1", "http://localhost:8000/v1"),
@@ -87,6 +88,8 @@ def test_credentials_split_at_the_first_colon_only() -> None:
     ("argv", "environ", "words"),
     [
         (["--device", "tpu"], {}, ["--device", "tpu", "cuda"]),
+        (["--device", "cuda:"], {}, ["--device", "cuda:1 and cuda:0,1"]),
+        (["--device", "cpu:1"], {}, ["--device", "cuda:1 and cuda:0,1"]),
         (["--dtype", "float16"], {}, ["--dtype", "bfloat16"]),
         ([], {"QWEN2VL_QUANTIZE": "int2"}, ["QWEN2VL_QUANTIZE", "int8", "int4"]),
         ([], {"QWEN2VL_DEVICE": "gpu"}, ["QWEN2VL_DEVICE", "gpu"]),

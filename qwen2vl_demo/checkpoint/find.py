@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
@@ -51,6 +52,7 @@ def find_checkpoint(model: str, *, weights: bool = True, flag: str = "--model") 
     if not any((directory / name).exists() for name in ("config.json", "adapter_config.json")):
         _refuse_files(model)
     refuse_other_kinds(directory, model)
+    _check_disk(model)
     directory = _download(model, FILES, flag)
     if not any(directory.glob("*.safetensors")):
         _refuse_files(model)
@@ -73,6 +75,27 @@ def hub_files(hub_id: str) -> dict[str, int]:
 
     found = _ask_hub(hub_id, "--model", lambda: HfApi().model_info(hub_id, files_metadata=True))
     return {file.rfilename: file.size or 0 for file in found.siblings or []}
+
+
+def _check_disk(hub_id: str) -> None:
+    """Raises UserError where the disk has no room for the weights that are still to be downloaded, as far as is known:
+    without a network nothing is downloaded."""
+    from huggingface_hub import constants, try_to_load_from_cache
+
+    try:
+        files = hub_files(hub_id)
+    except UserError:
+        return
+    weights = {name: size for name, size in files.items() if name.endswith(".safetensors")}
+    needed = sum(size for name, size in weights.items() if not try_to_load_from_cache(hub_id, name))
+    cache = Path(constants.HF_HUB_CACHE)
+    while not cache.exists():
+        cache = cache.parent
+    if needed > (free := shutil.disk_usage(cache).free):
+        raise UserError(
+            f"The weights of {hub_id} take {needed / 2**30:.1f} GB more on the disk, and {free / 2**30:.1f} GB are "
+            f"free in {cache}; make room there, or have HF_HOME name a folder on a larger disk."
+        )
 
 
 def is_gguf(path: Path) -> bool:

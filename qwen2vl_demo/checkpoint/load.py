@@ -7,11 +7,14 @@ and tensors, of which one is held at a time: what changes them on their way is a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from qwen2vl_demo.checkpoint.lora import adapter_of_checkpoint
 from qwen2vl_demo.checkpoint.quantised.formats import dequantised
 from qwen2vl_demo.checkpoint.stored_tensors import check_tensors, stored_tensors
 from qwen2vl_demo.checkpoint.weight_files import checkpoint_config
@@ -32,13 +35,15 @@ def load_model(
     device: torch.device | DeviceOf,
     dtype: torch.dtype,
     quantize: Quantization = "none",
+    adapter: Path | None = None,
     changes: Sequence[Change] = (),
 ) -> Qwen2VL:
     """The model with the checkpoint's weights, in evaluation mode. Raises UserError for tensors that do not fit.
 
     The model is created without storage and filled tensor by tensor, each quantised at once, so that the most memory is
     that of the model and of one layer. Each of `changes` gets the stream of tensors and returns one with the same names
-    and shapes. `device` may differ from tensor to tensor.
+    and shapes. `device` may differ from tensor to tensor. The adapter in a directory, or one that was left in the
+    checkpoint, is merged first.
     """
     config = checkpoint_config(directory)
     with torch.device("meta"):
@@ -46,8 +51,16 @@ def load_model(
     expected = {name: tensor.shape for name, tensor in model.state_dict().items()}
     stored = dequantised(directory, stored_tensors(directory))
     check_tensors(directory, stored, expected, config.text.tie_word_embeddings)
+    if (lora := adapter_of_checkpoint(directory, adapter)) is not None:
+        lora.check(expected)
+        tied = config.text.tie_word_embeddings
+        changes = [partial(lora.merge, tied=tied), *changes]
+        if tied and lora.unties:
+            with torch.device("meta"):
+                model = Qwen2VL(replace(config, text=replace(config.text, tie_word_embeddings=False)))
+            expected = {name: tensor.shape for name, tensor in model.state_dict().items()}
     device_of = _everywhere(device) if isinstance(device, torch.device) else device
-    size, total = weight_bytes(model, dtype, quantize), total_memory()
+    size, total = sum(weight_bytes(model, dtype, quantize).values()), total_memory()
     if device_of("model.embed_tokens.weight").type == "cpu" and total is not None and size > total:
         kind = str(dtype).removeprefix("torch.") if quantize == "none" else quantize
         raise UserError(

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from qwen2vl_demo.checkpoint.kinds import unknown_tensor
-from qwen2vl_demo.checkpoint.weight_files import canonical_name, open_weights, weight_files
+from qwen2vl_demo.checkpoint.weight_files import open_weights, parameter_name, weight_files
 from qwen2vl_demo.errors import UserError
 
 
@@ -36,7 +36,9 @@ def stored_tensors(directory: Path) -> dict[str, StoredTensor]:
     for path in weight_files(directory):
         with open_weights(path) as shard:
             for key in shard.keys():  # noqa: SIM118 - a safe_open is no mapping
-                header, name = shard.get_slice(key), canonical_name(key)
+                if (name := parameter_name(key)) is None:
+                    continue  # of an adapter
+                header = shard.get_slice(key)
                 if name in found:
                     raise UserError(f"{directory} holds {name[:200]} twice; download the checkpoint again.")
                 found[name] = StoredTensor(tuple(header.get_shape()), header.get_dtype(), partial(_read, path, key))

@@ -16,6 +16,7 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from qwen2vl_demo.checkpoint.kinds import no_weights
+from qwen2vl_demo.checkpoint.peft_keys import base_key
 from qwen2vl_demo.config import Qwen2VLConfig
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.json_values import read_json_object, shown
@@ -79,13 +80,16 @@ def checkpoint_config(directory: Path) -> Qwen2VLConfig:
 
 
 def _files_of_tensors(directory: Path) -> dict[str, tuple[Path, str]] | None:
-    """The file and the key of each tensor, by its canonical name; None where there are no weights."""
+    """The file and the key of each parameter, by its name; None where there are no weights."""
     if (directory / INDEX).exists():
-        return {canonical_name(key): (directory / name, key) for key, name in _weight_map(directory / INDEX).items()}
-    if not (directory / SINGLE).is_file():
+        files = _weight_map(directory / INDEX)
+    elif (directory / SINGLE).is_file():
+        with open_weights(directory / SINGLE) as weights:
+            files = dict.fromkeys(weights.keys(), SINGLE)
+    else:
         return None
-    with open_weights(directory / SINGLE) as weights:
-        return {canonical_name(key): (directory / SINGLE, key) for key in weights.keys()}  # noqa: SIM118
+    named = ((parameter_name(key), (directory / file, key)) for key, file in files.items())
+    return {name: place for name, place in named if name is not None}
 
 
 def _are_equal(one: tuple[Path, str], other: tuple[Path, str]) -> bool:
@@ -106,6 +110,12 @@ def canonical_name(key: str) -> str:
         if key.startswith(newer):
             return ours + key[len(newer) :]
     return key
+
+
+def parameter_name(key: str) -> str | None:
+    """As `canonical_name`, also for keys that PEFT has changed; None for a tensor of an adapter (`lora.py`)."""
+    base = base_key(key)
+    return None if base is None else canonical_name(base)
 
 
 @contextlib.contextmanager

@@ -7,91 +7,66 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from qwen2vl_demo.checkpoint.find import (
-    find_checkpoint,
-    find_preprocessing,
-    hub_files,
-    is_hub_id,
-    refuse_files,
-)
+from qwen2vl_demo.checkpoint.find import find_checkpoint, find_preprocessing, hub_files, is_hub_id, refuse_files
 from qwen2vl_demo.checkpoint.kinds import kind_of
-from qwen2vl_demo.checkpoint.placement import Placement, place
+from qwen2vl_demo.checkpoint.lora import adapter_of_checkpoint, find_base
+from qwen2vl_demo.checkpoint.memory_needed import WORKING_TOKENS, bytes_free, memory_needed
+from qwen2vl_demo.checkpoint.placement import find_devices, place
+from qwen2vl_demo.checkpoint.quantised.formats import dequantised
 from qwen2vl_demo.checkpoint.stored_tensors import check_tensors, stored_tensors
 from qwen2vl_demo.checkpoint.weight_files import checkpoint_config, weight_files
 from qwen2vl_demo.config import Qwen2VLConfig
 from qwen2vl_demo.engine.cost import flops
-from qwen2vl_demo.engine.generate import PREFILL_CHUNK
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.json_values import read_json_object
-from qwen2vl_demo.memory import free_memory
 from qwen2vl_demo.model.qwen2vl import Qwen2VL
 from qwen2vl_demo.processing.processor import Processor
 from qwen2vl_demo.settings import QUANTIZE, Settings, flag_name
 
 Say = Callable[[str], None]
-# What an answer is taken to need: a picture of so many merged tokens in a conversation of so many tokens.
-PICTURE_TOKENS = 1280
-CONVERSATION_TOKENS = 4096
-GROUP = 64  # weights of int4 that share a scale and an offset
 VISION_DEFAULTS = ("depth", "embed_dim", "num_heads", "mlp_ratio", "hidden_size")
-
-
-@dataclass(frozen=True)
-class Need:
-    """The memory of one way to load a model."""
-
-    name: str  # "bfloat16", "int4"
-    flags: str  # that choose it
-    weights: int  # bytes
-    answering: int  # bytes, beside the weights
-
-    @property
-    def total(self) -> int:
-        return self.weights + self.answering
-
-    def fits(self, free: int | None) -> bool:
-        """Where it is not known what is free, everything is taken to fit."""
-        return free is None or self.total <= free
 
 
 def check(settings: Settings, say: Say) -> None:
     """Tells what is found, a line at a time. Raises UserError, with what to do instead, where the model will not run
     here."""
     model = settings.model
-    directory = find_checkpoint(model, weights=False)
-    files = hub_files(model) if is_hub_id(model) else None
-    if files is not None and not (directory / "config.json").exists():
-        refuse_files(model, files)
-    kind = kind_of(directory, model)
+    found = find_checkpoint(model, weights=False)
+    if is_hub_id(model) and not any((found / name).exists() for name in ("config.json", "adapter_config.json")):
+        refuse_files(model, hub_files(model))
+    kind = kind_of(found, model)
     say(f"{model} is of the kind {kind.name}.")
     if kind.refusal is not None:
         raise UserError(kind.refusal)
+    directory, adapter = find_base(model, settings.adapter, weights=False)
+    source = model
+    if directory != found:
+        source = str(read_json_object(found / "adapter_config.json").get("base_model_name_or_path"))
+        say(f"Its base is in {directory}.")
+    if adapter is not None and is_hub_id(settings.adapter or model) and not any(adapter.glob("*.safetensors")):
+        adapter = None  # not downloaded yet
+    files = hub_files(source) if is_hub_id(source) else None
     config = checkpoint_config(directory)
     for line in (*_shape(config), *_notes(directory, config)):
         say(line)
-    say(_weights(model, directory, config, files))
+    say(_weights(source, directory, adapter, config, files))
     preprocessing = find_preprocessing(settings.processor)
     Processor.from_directory(directory, preprocessing=preprocessing)
     say(_prompts(directory, preprocessing))
-    placement = place(directory, settings.device, settings.dtype, settings.quantize)
-    free = _free(placement.device)
-    needs = _needs(config)
-    chosen = _chosen(needs, placement, settings.quantize)
-    for line in _table(needs, chosen, placement.device, free):
+    devices, _ = find_devices(settings.device)
+    for line in _table(config, devices):
         say(line)
-    if not chosen.fits(free):
-        raise UserError(_too_large(model, needs, chosen, free))
+    placement = place(directory, settings.device, settings.dtype, settings.quantize, name=model)
     say(f"It runs here, on {placement.reason}.")
     say(_command(settings))
 
 
 def _command(settings: Settings) -> str:
-    given = ("model", "processor", "device", "dtype", "quantize")
+    given = ("model", "adapter", "processor", "device", "dtype", "quantize")
     defaults = Settings()
     changed = [(name, value) for name in given if (value := getattr(settings, name)) != getattr(defaults, name)]
     return " ".join(["python app.py", *(f"{flag_name(name)} {shlex.quote(value)}" for name, value in changed)])
@@ -120,7 +95,9 @@ def _notes(directory: Path, config: Qwen2VLConfig) -> list[str]:
     return lines
 
 
-def _weights(model: str, directory: Path, config: Qwen2VLConfig, files: dict[str, int] | None) -> str:
+def _weights(
+    model: str, directory: Path, adapter: Path | None, config: Qwen2VLConfig, files: dict[str, int] | None
+) -> str:
     """Says what weight files there are. Raises UserError for those that do not fit the configuration."""
     if files is not None:
         sizes = [size for name, size in files.items() if name.endswith(".safetensors") and "/" not in name]
@@ -130,12 +107,16 @@ def _weights(model: str, directory: Path, config: Qwen2VLConfig, files: dict[str
         return f"Weights: {_gigabytes(sum(sizes))} in {_files(len(sizes))} on the hub, downloaded at the first start."
     with torch.device("meta"):
         expected = {name: tensor.shape for name, tensor in Qwen2VL(config).state_dict().items()}
-    stored = stored_tensors(directory)
+    stored = dequantised(directory, stored_tensors(directory))
     check_tensors(directory, stored, expected, config.text.tie_word_embeddings)
+    merged = ""
+    if (lora := adapter_of_checkpoint(directory, adapter)) is not None:
+        lora.check(expected)
+        merged = f"; an adapter changes {len(lora.low_rank) + len(lora.replaced)} of them while they are loaded"
     paths = weight_files(directory)
     size = sum(path.stat().st_size for path in paths)
     kinds = ", ".join(sorted({tensor.kind for tensor in stored.values()}))
-    return f"Weights: {_gigabytes(size)} in {_files(len(paths))} ({kinds}), complete."
+    return f"Weights: {_gigabytes(size)} in {_files(len(paths))} ({kinds}), complete{merged}."
 
 
 def _prompts(directory: Path, preprocessing: Path | None) -> str:
@@ -145,85 +126,28 @@ def _prompts(directory: Path, preprocessing: Path | None) -> str:
     return f"Tokenizer: {tokenizer}; image preprocessing: {tokenizer if own else 'that of the released checkpoints'}."
 
 
-def _needs(config: Qwen2VLConfig) -> list[Need]:
-    dtypes = [
-        Need(name, f"--dtype {name}", flops.parameters(config).total * itemsize, _answering(config, itemsize))
-        for name, itemsize in (("float32", 4), ("bfloat16", 2))
-    ]
-    narrow = [
-        Need(name, f"--quantize {name}", _narrow_bytes(config, name), _answering(config, 2))
-        for name in QUANTIZE
-        if name != "none"
-    ]
-    return [*dtypes, *narrow]
-
-
-def _narrow_bytes(config: Qwen2VLConfig, quantize: str) -> int:
-    """Matrices in 8 bits with a scale for each row, in int4 those of the language model in 4 bits with a scale and an
-    offset for each group; the rest in bfloat16."""
-    with torch.device("meta"):
-        model = Qwen2VL(config)
-    total = 0
-    for name, weight in model.named_parameters():
-        if weight.ndim != 2:
-            total += 2 * weight.numel()
-            continue
-        rows, columns = weight.shape
-        is_embedding, tied = name == "model.embed_tokens.weight", config.text.tie_word_embeddings
-        int8, int4 = rows * (columns + 2), rows * (columns // 2 + 4 * columns // GROUP)
-        if quantize == "int8" or name.startswith("visual.") or is_embedding:
-            total += int8 + (int4 if quantize == "int4" and is_embedding and tied else 0)
-        else:
-            total += int4
-    return total
-
-
-def _answering(config: Qwen2VLConfig, itemsize: int) -> int:
-    text = flops.kv_bytes(config.text, CONVERSATION_TOKENS, itemsize)
-    encoding = flops.vision_activation_bytes(config.vision, PICTURE_TOKENS * config.vision.merge_size**2, itemsize)
-    reading = flops.prefill_activation_bytes(config.text, CONVERSATION_TOKENS, 0, itemsize, PREFILL_CHUNK)
-    return text + max(encoding, reading)
-
-
-def _chosen(needs: Sequence[Need], placement: Placement, quantize: str) -> Need:
-    name = str(placement.dtype).removeprefix("torch.") if quantize == "none" else quantize
-    return next(need for need in needs if need.name == name)
-
-
-def _table(needs: Sequence[Need], chosen: Need, device: torch.device, free: int | None) -> list[str]:
-    told = "unknown" if free is None else _gigabytes(free)
-    lines = [f"Memory, free on {device}: {told}.", f"{'':12}{'weights':>10}{'answering':>11}{'together':>10}"]
-    for need in needs:
-        verdict = "fits" if need.fits(free) else "does not fit"
-        sizes = f"{_gigabytes(need.weights):>10}{_gigabytes(need.answering):>11}{_gigabytes(need.total):>10}"
-        lines.append(f"{need.name:12}{sizes}   {verdict}{', chosen' if need is chosen else ''}")
+def _table(config: Qwen2VLConfig, devices: Sequence[torch.device]) -> list[str]:
+    """What the weights take in each dtype and quantisation, with the keys and values of a conversation."""
+    free = [bytes_free(device) for device in devices]
+    room = None if None in free else sum(size or 0 for size in free)
+    where = " and ".join(map(str, devices))
+    lines = [f"Memory, with a conversation of {WORKING_TOKENS:,} tokens; free on {where}: {_gigabytes(room)}."]
+    narrow = [(torch.bfloat16, name) for name in QUANTIZE if name != "none"]
+    for dtype, quantize in ((torch.float32, "none"), (torch.bfloat16, "none"), *narrow):
+        name = quantize if quantize != "none" else str(dtype).removeprefix("torch.")
+        need = memory_needed(config, dtype, quantize).total
+        verdict = "" if room is None else "fits" if need <= room else "does not fit"
+        lines.append(f"  {name:10}{_gigabytes(need):>10}  {verdict}".rstrip())
     return lines
-
-
-def _too_large(model: str, needs: Sequence[Need], chosen: Need, free: int | None) -> str:
-    told = f"{model} needs {_gigabytes(chosen.total)} as {chosen.name}, and {_gigabytes(free or 0)} are free"
-    if fitting := [need for need in needs if need.fits(free)]:
-        best = max(fitting, key=lambda need: need.total)
-        return f"{told}; {best.flags} needs {_gigabytes(best.total)}."
-    return (
-        f"{told}; choose a smaller model, or let a machine with more memory answer: vllm serve {model} there, and here "
-        "python app.py --engine-url with its address."
-    )
-
-
-def _free(device: torch.device) -> int | None:
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
-    if device.type == "mps":
-        return int(torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory())
-    return free_memory()
 
 
 def _count(number: int) -> str:
     return f"{number / 1e9:.1f} billion" if number >= 1e9 else f"{number / 1e6:.1f} million"
 
 
-def _gigabytes(size: int) -> str:
+def _gigabytes(size: int | None) -> str:
+    if size is None:
+        return "unknown"
     return f"{size / 2**30:.1f} GB" if size >= 2**30 else f"{size / 2**20:.0f} MB"
 
 

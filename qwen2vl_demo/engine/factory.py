@@ -23,6 +23,7 @@ def load_engine(
     device: str = "auto",
     dtype: str = "auto",
     *,
+    adapter: str | None = None,
     quantize: str = "none",
     processor: str | None = None,
     engine_url: str | None = None,
@@ -34,13 +35,16 @@ def load_engine(
 ) -> Engine:
     """Loads a model on this machine, or connects to the server at `engine_url`.
 
-    `model` is "nano", a checkpoint directory, a Hugging Face id, or "none" (prepares prompts, answers nothing).
+    `model` is "nano", a checkpoint directory, a Hugging Face id, or "none" (prepares prompts, answers nothing). It may
+    be a LoRA that names its base; `adapter` is one that is merged into the model.
     With `engine_url` the server runs the model, and `model` only selects the tokenizer and the pixel limits with which
     prompts are prepared. `processor` is a directory or a hub id whose tokenizer and image preprocessing are taken, for
     a model that has none. `quantize` ("int8", "int4") holds the weights in 8 or 4 bits. `limits` bounds the files that
     are opened, and `decoding` is where they are decoded, by default in this process. Raises
     UserError for a model that cannot be loaded and a server that does not answer.
     """
+    if adapter is not None and (engine_url is not None or model == "none"):
+        raise UserError("--adapter is merged into a model that runs here; a server loads its own adapters.")
     if engine_url is not None:
         from qwen2vl_demo.engine.remote.engine import RemoteEngine
 
@@ -62,6 +66,7 @@ def load_engine(
 
     return LocalEngine.load(
         model,
+        adapter=adapter,
         device=device,
         dtype=dtype,
         quantize=quantize,
@@ -84,6 +89,7 @@ def engine_of(settings: Settings, decoding: Decoding | None = None, lend: Lend |
         return ZeroGpuEngine.load(
             settings.model,
             lend,
+            adapter=settings.adapter,
             dtype=settings.dtype,
             preprocessing=settings.processor,
             limits=limits,
@@ -93,6 +99,7 @@ def engine_of(settings: Settings, decoding: Decoding | None = None, lend: Lend |
         settings.model,
         settings.device,
         settings.dtype,
+        adapter=settings.adapter,
         quantize=settings.quantize,
         processor=settings.processor,
         engine_url=settings.engine_url,

@@ -21,8 +21,10 @@ import torch
 from torch import Tensor
 
 from qwen2vl_demo.attention_trace import AttentionTrace, Word, query_places
-from qwen2vl_demo.checkpoint.find import find_checkpoint, find_preprocessing
+from qwen2vl_demo.checkpoint.find import find_preprocessing
 from qwen2vl_demo.checkpoint.load import load_model
+from qwen2vl_demo.checkpoint.lora import find_base
+from qwen2vl_demo.checkpoint.memory_needed import bytes_free
 from qwen2vl_demo.checkpoint.placement import Placement, place
 from qwen2vl_demo.config import Qwen2VLConfig
 from qwen2vl_demo.decoding import Decoding
@@ -33,6 +35,7 @@ from qwen2vl_demo.engine.cost.estimate import Estimate
 from qwen2vl_demo.engine.cost.predictor import CostPredictor, Workload
 from qwen2vl_demo.engine.cuda_graph import CudaGraphDecoder
 from qwen2vl_demo.engine.generate import generate_tokens, prefill
+from qwen2vl_demo.engine.picture_budget import affordable_pixels
 from qwen2vl_demo.engine.prefix_cache import PrefixCache, PromptKey, prompt_key
 from qwen2vl_demo.engine.protocol import Abilities, Chunk, GenerationOptions
 from qwen2vl_demo.engine.request_queue import RequestQueue, Ticket, waiting_text
@@ -85,6 +88,7 @@ class LocalEngine:
         self.decoder = Decoder(model, placement.decode)
         # On a GPU launching the kernels of a step would be the bottleneck.
         on_gpu = model.device.type == "cuda"
+        capture = capture and len({model.device, *model.layer_devices}) == 1  # a graph is of one device
         if on_gpu:
             prefer_reliable_attention()
         self._graphs = CudaGraphDecoder(self.decoder, model.config.text.vocab_size) if on_gpu and capture else None
@@ -97,6 +101,8 @@ class LocalEngine:
         self._freed = FreedMemory()
         self._predictor = CostPredictor(model, self.decoder)
         config = model.config
+        # Measured once: a budget that followed every answer would make another picture of what has been cached.
+        self._max_pixels = self._affordable_pixels(processor.image.max_pixels)
         self._never = (  # never sampled: an answer with a placeholder would ask for a picture
             config.image_token_id,
             config.video_token_id,
@@ -109,6 +115,7 @@ class LocalEngine:
         cls,
         model: str = "nano",
         *,
+        adapter: str | None = None,
         device: str = "auto",
         dtype: str = "auto",
         quantize: str = "none",
@@ -116,17 +123,26 @@ class LocalEngine:
         limits: MediaLimits | None = None,
         decoding: Decoding | None = None,
     ) -> LocalEngine:
-        """Loads "nano", a checkpoint directory or a hub id. Raises UserError if that is not possible.
+        """Loads "nano", a checkpoint directory or a hub id, with an adapter merged into it. Raises UserError.
 
         `preprocessing` names another checkpoint, whose tokenizer and image preprocessing are taken.
         """
-        directory = find_checkpoint(model)
+        small_files, _ = find_base(model, adapter, weights=False)
+        if not any(small_files.glob("*.safetensors")) and (small_files / "config.json").is_file():
+            place(small_files, device, dtype, quantize, name=model)  # a model that does not fit is not downloaded
+        directory, adapter_directory = find_base(model, adapter)
         processor = Processor.from_directory(
             directory, limits, decoding=decoding, preprocessing=find_preprocessing(preprocessing)
         )
-        placement = place(directory, device, dtype, quantize)
+        placement = place(directory, device, dtype, quantize, name=model)
         with memory_errors("Choose a smaller model, or --dtype bfloat16."):
-            weights = load_model(directory, device=placement.device, dtype=placement.dtype, quantize=placement.quantize)
+            weights = load_model(
+                directory,
+                device=placement.device_of,
+                dtype=placement.dtype,
+                quantize=placement.quantize,
+                adapter=adapter_directory,
+            )
         end_tokens = read_end_tokens(directory, processor)
         return cls(weights, processor, name=model, placement=placement, end_tokens=end_tokens)
 
@@ -136,10 +152,20 @@ class LocalEngine:
 
     @property
     def pixel_limits(self) -> tuple[int, int]:
-        limit = self.processor.image.max_pixels
-        if self.model.device.type == "cpu":
-            limit = min(limit, CPU_MAX_PIXELS)
-        return self.processor.image.min_pixels, limit
+        return self.processor.image.min_pixels, self._max_pixels
+
+    def _affordable_pixels(self, most: int) -> int:
+        """The default max_pixels of a picture: at most `most`, less where time or free memory is short."""
+        device = self.model.device
+        if device.type == "cpu":
+            most = min(most, CPU_MAX_PIXELS)
+        free = bytes_free(device)
+        if free is None:
+            return most
+        # Apple's attention holds the matrix of all patches by all patches; other devices have kernels that do not.
+        whole = device.type == "mps"
+        pixels = affordable_pixels(self.config, self.model.dtype.itemsize, free, whole_matrix=whole, most=most)
+        return max(pixels, self.processor.image.min_pixels)
 
     @property
     def description(self) -> str:
@@ -340,7 +366,7 @@ class LocalEngine:
         """A cache with the longest cached prefix of a prompt, or an empty one. The caller puts it back."""
         cache = self._prefixes.take(key, capacity)
         config = self.model.config.text
-        return cache or KVCache(config, capacity, device=self.model.device, dtype=self.model.dtype)
+        return cache or KVCache(config, capacity, device=self.model.layer_devices, dtype=self.model.dtype)
 
     def _prefill(
         self, prompt: Prompt, cache: KVCache, answer: ResultBuilder, check_cancelled: Callable[[], None]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from qwen2vl_demo.checkpoint.find import find_checkpoint, find_preprocessing
+from qwen2vl_demo.checkpoint.find import find_preprocessing
+from qwen2vl_demo.checkpoint.lora import find_base
 from qwen2vl_demo.decoding import Decoding
 from qwen2vl_demo.geometry import MAX_PIXELS, MIN_PIXELS
 from qwen2vl_demo.media import MediaLimits
@@ -40,13 +41,13 @@ def processor_for(
     *,
     preprocessing: str | None = None,
 ) -> Processor:
-    """The processor of "nano", a checkpoint directory or a hub id; for "none" the reference processor.
+    """The processor of "nano", a checkpoint directory, a hub id or an adapter's base; for "none" the reference one.
 
     `preprocessing` is the directory or hub id of another checkpoint, whose tokenizer and image preprocessing are taken.
     """
     if model == "none":
         return reference_processor(limits, decoding)
-    directory = find_checkpoint(model, weights=False)
+    directory, _ = find_base(model, weights=False)
     return Processor.from_directory(
         directory, limits, decoding=decoding, preprocessing=find_preprocessing(preprocessing)
     )

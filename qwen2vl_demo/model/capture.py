@@ -48,4 +48,4 @@ class Capture:
         """
         if not self._taken[row]:
             raise ValueError(f"row {row} was not run while its attention was captured")
-        return torch.stack(self._taken[row]).cpu()
+        return torch.stack([taken.cpu() for taken in self._taken[row]])  # layers may lie on several devices

@@ -120,7 +120,7 @@ class _Layer:
     """The products of one layer of the language model."""
 
     def __init__(self, layer: DecoderLayer, kind: WeightKind) -> None:
-        attention, mlp = layer.self_attn, layer.mlp
+        attention, mlp, self.device = layer.self_attn, layer.mlp, layer.device
         self.before, self.between = Norm(layer.input_layernorm), Norm(layer.post_attention_layernorm)
         self.qkv = _product([attention.q_proj, attention.k_proj, attention.v_proj], kind)
         self.out = _product([attention.o_proj], kind)
@@ -182,6 +182,13 @@ class Decoder:
             self._layers.append(_Layer(layer, kind))  # type: ignore[arg-type]
             release_unused(model.device)  # the separate matrices; kept, those of all layers would be half a model
         self._head = _head(model.head, kind)
+        self._device = model.device
+        self._head_device = model.head_device
+
+    @property
+    def layer_devices(self) -> tuple[torch.device, ...]:
+        """The device of each layer, where its part of a KV cache belongs."""
+        return tuple(layer.device for layer in self._layers)
 
     @property
     def nbytes(self) -> int:
@@ -250,11 +257,13 @@ class Decoder:
         cos = torch.cat(((angles.cos() * self._scale).expand(heads, -1), self._zeros + 1))
         sin = torch.cat(((angles.sin() * self._signs).expand(heads, -1), self._zeros))
         for index, layer in enumerate(self._layers):
+            if layer.device != x.device:  # the next of several
+                x, cos, sin = (t.to(layer.device) for t in (x, cos, sin))
             q, k, v = self._heads_of(layer.qkv(layer.before(x)), cos, sin)
             x = layer.out.add_to(x, attention(index, q, k, v).view(1, -1))
             gate, up = layer.gate_up(layer.between(x)).chunk(2, dim=-1)
             x = layer.down.add_to(x, F.silu(gate) * up)
-        return self._head(self._norm(x))[0]
+        return self._head(self._norm(x).to(self._head_device))[0].to(self._device)
 
     def _heads_of(self, qkv: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Packed q, k and v (1, (H + 2G) D) -> rotated q (1, G, R, D) and k (G, D), and v (G, D)."""

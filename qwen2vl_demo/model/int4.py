@@ -115,7 +115,7 @@ class Int4Linear(nn.Module):
         wide[:, :, 1] = packed >> 4
         scales, offsets = self.scales.to(dtype)[:, None].unbind(-1)  # (I / g, 1, O)
         groups = wide.view(-1, self.group, self.out_features)
-        return groups.sub_(MIDDLE).mul_(scales).add_(offsets).view(self.in_features, -1)
+        return torch.addcmul(offsets - MIDDLE * scales, groups, scales, out=groups).view(self.in_features, -1)
 
 
 def has_kernel(device: torch.device, shape: tuple[int, ...], group: int) -> bool:

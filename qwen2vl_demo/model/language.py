@@ -128,6 +128,10 @@ class DecoderLayer(nn.Module):
         self.self_attn = Attention(config, layer)
         self.mlp = MLP(config)
 
+    @property
+    def device(self) -> torch.device:
+        return self.input_layernorm.weight.device
+
     def forward(
         self,
         x: Tensor,
@@ -163,6 +167,8 @@ class LanguageModel(nn.Module):
     ) -> Tensor:
         """Embeddings (B, L, C) at position_ids (3, B, L), after the cached tokens -> hidden states (B, L, C).
 
+        Layers may lie on several devices, in order: hidden states are handed over, and returned on the last one.
+
         `capture` is filled with the attention of its rows; the result does not depend on it. With `last_only` the
         result is that of the last token (B, 1, C), and the last layer computes only keys and values of the others;
         not together with `capture`. `between_layers` is called before each layer and may raise.
@@ -177,6 +183,10 @@ class LanguageModel(nn.Module):
         for index, layer in enumerate(self.layers, start=1):
             if between_layers:
                 between_layers()
+            device: torch.device = layer.device  # type: ignore[assignment]
+            if device != x.device:  # the next of several
+                x, cos, sin = x.to(device), cos.to(device), sin.to(device)
+                mask = None if mask is None or cache is None else mask_after(cache.length, length, device, x.dtype)
             x = layer(x, cos, sin, mask, cache, capture, last_only and index == len(self.layers))
         if cache is not None:
             cache.advance(length)

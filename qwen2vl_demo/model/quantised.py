@@ -47,22 +47,26 @@ def put_weight(
         setattr(module, leaf, nn.Parameter(weight.to(device, dtype), requires_grad=False))
 
 
-def weight_bytes(model: Qwen2VL, dtype: torch.dtype, quantize: Quantization) -> int:
-    """Bytes of a model's weights, which may be on the meta device."""
-    total = 0
-    for path, module in model.named_modules():
-        for leaf, weight in module.named_parameters(recurse=False):
-            if quantize == "none" or leaf != "weight" or not isinstance(module, nn.Linear | nn.Embedding):
-                total += weight.numel() * dtype.itemsize
-                continue
-            rows, columns = weight.shape
-            int8 = rows * (columns + 2)
-            int4 = rows * (columns // 2 + 4 * columns // GROUP) if _fits_int4(weight.shape) else int8
-            if isinstance(module, nn.Embedding):
-                total += int8 + (int4 if quantize == "int4" and model.config.text.tie_word_embeddings else 0)
-            else:
-                total += int8 if quantize == "int8" or path.startswith("visual.") else int4
-    return total
+def weight_bytes(model: Qwen2VL, dtype: torch.dtype, quantize: Quantization) -> dict[str, int]:
+    """Bytes of each weight of a model, which may be on the meta device."""
+    tied = model.config.text.tie_word_embeddings
+    return {
+        f"{path}.{leaf}": _bytes(path, module, leaf, weight, quantize, tied) or weight.numel() * dtype.itemsize
+        for path, module in model.named_modules()
+        for leaf, weight in module.named_parameters(recurse=False)
+    }
+
+
+def _bytes(path: str, module: nn.Module, leaf: str, weight: Tensor, quantize: Quantization, tied: bool) -> int | None:
+    """Bytes of a quantised weight, scales included; None for one that is not quantised."""
+    if quantize == "none" or leaf != "weight" or not isinstance(module, nn.Linear | nn.Embedding):
+        return None
+    rows, columns = weight.shape
+    int8 = rows * (columns + 2)
+    int4 = rows * (columns // 2 + 4 * columns // GROUP) if _fits_int4(weight.shape) else int8
+    if isinstance(module, nn.Embedding):
+        return int8 + (int4 if quantize == "int4" and tied else 0)  # the output layer no longer shares it
+    return int8 if quantize == "int8" or path.startswith("visual.") else int4
 
 
 def held_bytes(model: Qwen2VL) -> int:

@@ -30,7 +30,13 @@ class Qwen2VL(nn.Module):
 
     @property
     def device(self) -> torch.device:
+        """Where ids, positions and patches belong, and logits are: that of the embedding and the vision transformer."""
         return self.visual.patch_embed.proj.weight.device  # which is never quantised
+
+    @property
+    def layer_devices(self) -> tuple[torch.device, ...]:
+        """The device of each layer of the language model. The final norm and an untied output layer are on the last."""
+        return tuple(layer.device for layer in self.model.layers)  # type: ignore[union-attr,misc]
 
     @property
     def dtype(self) -> torch.dtype:
@@ -43,6 +49,11 @@ class Qwen2VL(nn.Module):
             return self.lm_head
         embedding = self.model.embed_tokens
         return embedding.head if isinstance(embedding, Int8Embedding) and embedding.head else embedding
+
+    @property
+    def head_device(self) -> torch.device:
+        """Of the output layer: the embedding's where they share weights, else that of the final norm."""
+        return self.device if self.config.text.tie_word_embeddings else self.model.norm.weight.device
 
     def encode(
         self, patches: Tensor, grids: Sequence[Grid], between_blocks: Callable[[], None] | None = None
@@ -82,4 +93,6 @@ class Qwen2VL(nn.Module):
     def logits(self, hidden: Tensor) -> Tensor:
         """Hidden states (..., C) -> logits (..., vocabulary)."""
         head = self.head
-        return F.linear(hidden, head.weight) if isinstance(head, nn.Embedding) else head(hidden)
+        hidden = hidden.to(self.head_device)
+        logits: Tensor = F.linear(hidden, head.weight) if isinstance(head, nn.Embedding) else head(hidden)
+        return logits.to(self.device)

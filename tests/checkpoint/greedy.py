@@ -63,8 +63,8 @@ def their_tokens(directory):
 
 
 @torch.inference_mode()
-def our_tokens(directory):
-    model = load_model(directory, device=torch.device("cpu"), dtype=torch.float32)
+def our_tokens(directory, adapter=None):
+    model = load_model(directory, device=torch.device("cpu"), dtype=torch.float32, adapter=adapter)
     ids, start, patches = _prompt(model.config)
     positions, delta = mrope_position_ids(len(ids), [VisionSpan(start, GRID)])
     cache = KVCache(model.config.text, len(ids) + STEPS, device=model.device, dtype=model.dtype)

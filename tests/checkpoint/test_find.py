@@ -1,7 +1,10 @@
 """Where a checkpoint is, and what is said where there is none."""
 
+from types import SimpleNamespace
+
 import pytest
 
+from qwen2vl_demo.checkpoint import find
 from qwen2vl_demo.checkpoint.find import find_checkpoint
 from qwen2vl_demo.errors import UserError
 
@@ -22,3 +25,26 @@ def test_a_hub_model_without_a_network_gets_one_clear_sentence(monkeypatch, tmp_
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(UserError, match=r"cannot be reached .* or use --model nano"):
         find_checkpoint("Qwen/Qwen2-VL-2B-Instruct")
+
+
+def test_weights_for_which_the_disk_has_no_room_are_not_downloaded(monkeypatch, tmp_path):
+    """Only what is not there yet counts; without a network nothing is asked."""
+    (tmp_path / "config.json").write_text('{"model_type": "qwen2_vl"}')
+    downloads = []
+
+    def download(hub_id, patterns, flag):
+        downloads.append(patterns)
+        return tmp_path
+
+    sizes = {"model-1.safetensors": 6 * 2**30, "model-2.safetensors": 4 * 2**30, "a.bin": 2**40, "config.json": 900}
+    monkeypatch.setattr(find, "_download", download)
+    monkeypatch.setattr(find, "hub_files", lambda hub_id: sizes)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "not" / "yet"))
+    monkeypatch.setattr(find.shutil, "disk_usage", lambda path: SimpleNamespace(free=5 * 2**30))
+    with pytest.raises(UserError, match=r"take 10\.0 GB more on the disk, and 5\.0 GB are free .*HF_HOME"):
+        find_checkpoint("some/model")
+    assert downloads == [find.SMALL_FILES]
+    there = lambda hub_id, name: "path" if name == "model-1.safetensors" else None  # noqa: E731
+    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", there)
+    (tmp_path / "model-1.safetensors").touch()
+    assert find_checkpoint("some/model") == tmp_path

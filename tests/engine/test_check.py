@@ -8,9 +8,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from qwen2vl_demo import cli
-from qwen2vl_demo.engine import check as check_module
+from qwen2vl_demo.checkpoint import memory_needed
 from qwen2vl_demo.released import RELEASED
 from qwen2vl_demo.resources import NANO
+from tests.checkpoint.adapters import factors, write_adapter
 from tests.checkpoint.greedy import edit
 from tests.checkpoint.test_kinds import Hub
 from tests.engine.broken_checkpoints import copy_of_nano
@@ -94,7 +95,7 @@ def test_what_runs_is_told_with_how(nano, capsys, row):
     status, out, err = run(capsys, nano, "--device", "cpu")
     assert (status, err) == (0, "")
     assert re.search(words, out)
-    assert re.search(r"bfloat16 +9 MB +\d+ MB +\d+ MB +fits", out)
+    assert re.search(r"\n  bfloat16 +\d+ MB  fits\n", out)
     assert out.endswith(f"python app.py --model {nano} --device cpu\n")
 
 
@@ -134,15 +135,30 @@ def large(tmp_path, monkeypatch):
 
 
 def test_what_is_too_large_is_refused_before_it_is_downloaded(large, capsys, monkeypatch):
-    """73.4 billion numbers of 2 bytes are 136.7 GB."""
-    monkeypatch.setattr(check_module, "free_memory", lambda: 80 * 2**30)
+    """73.4 billion numbers of 2 bytes are 136.7 GB, and 4,096 positions of keys and values 1.25."""
+    monkeypatch.setattr(memory_needed, "free_memory", lambda: 80 * 2**30)
+    monkeypatch.setattr(memory_needed, "total_memory", lambda: 80 * 2**30)
     status, out, err = run(capsys, large, "--device", "cpu", "--dtype", "bfloat16")
     assert status == 2 and "in 38 files on the hub, downloaded at the first start" in out
-    assert re.search(r"bfloat16 +136\.7 GB .* does not fit, chosen", out)
-    assert re.search(r"needs 1\d\d\.\d GB as bfloat16, and 80\.0 GB are free; ", err)
-    monkeypatch.setattr(check_module, "free_memory", lambda: 2**30)
-    _, _, err = run(capsys, large, "--device", "cpu", "--dtype", "bfloat16")
-    assert "choose a smaller model, or let a machine with more memory answer: vllm serve" in err
+    assert re.search(r"bfloat16 +138\.0 GB  does not fit\n", out)
+    assert "takes 138.0 GB in bfloat16, and 80.0 GB of memory are free. What would work:" in err
+
+
+def test_an_adapter_is_checked_with_its_base(nano, tmp_path, capsys):
+    tensors = factors(load_file(NANO / "model.safetensors"), ["model.layers.0.self_attn.q_proj"])
+    adapter = write_adapter(tmp_path / "adapter", tensors, base_model_name_or_path=str(NANO))
+    status, out, _ = run(capsys, adapter)
+    assert status == 0 and f"LORA adapter of {NANO}" in out and f"Its base is in {NANO}" in out
+    assert "an adapter changes 1 of them" in out
+    status, out, _ = run(capsys, nano, "--adapter", adapter)
+    assert status == 0 and "an adapter changes 1 of them" in out and f"--adapter {adapter}" in out
+
+
+def test_an_adapter_of_a_base_on_the_hub_is_checked_without_either_s_weights(large, tmp_path_factory, capsys):
+    adapter = tmp_path_factory.mktemp("adapter")
+    write_adapter(adapter, {}, base_model_name_or_path=large)
+    _, out, _ = run(capsys, adapter)
+    assert f"LORA adapter of {large}" in out and "in 38 files on the hub, downloaded at the first start" in out
 
 
 def test_nothing_to_check_and_wrong_flags_are_told(capsys):

@@ -4,6 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from qwen2vl_demo.engine import factory as start
 from qwen2vl_demo.engine.local import LocalEngine
@@ -14,12 +16,35 @@ from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.media import MediaLimits
 from qwen2vl_demo.processing.messages import Message
 from qwen2vl_demo.settings import Settings
+from tests.checkpoint.adapters import factors, write_adapter
 
 
 def test_a_directory_loads_the_model_here(checkpoint: Path) -> None:
     engine = start.engine_of(Settings(model=str(checkpoint), device="cpu", dtype="float32"))
     assert isinstance(engine, LocalEngine)
     assert "cpu as asked for; float32 as asked for" in engine.description
+
+
+def test_an_adapter_changes_what_the_model_answers(checkpoint: Path, tmp_path: Path) -> None:
+    weights = load_file(checkpoint / "model.safetensors")
+    lora = write_adapter(
+        tmp_path / "lora", factors(weights, ["model.layers.0.mlp.up_proj"]), base_model_name_or_path=str(checkpoint)
+    )
+    plain, given, found = (
+        start.engine_of(Settings(model=str(model), adapter=adapter and str(adapter), device="cpu", dtype="float32"))
+        for model, adapter in ((checkpoint, None), (checkpoint, lora), (lora, None))
+    )
+    changed = [engine.model.model.layers[0].mlp.up_proj.weight for engine in (plain, given, found)]  # type: ignore
+    assert not torch.equal(changed[0], changed[1])
+    assert torch.equal(changed[1], changed[2])
+
+
+@pytest.mark.parametrize(
+    "settings", [Settings(adapter="x", model="none"), Settings(adapter="x", engine_url="http://a")]
+)
+def test_an_adapter_needs_a_model_here(settings: Settings) -> None:
+    with pytest.raises(UserError, match="--adapter is merged into a model that runs here"):
+        start.engine_of(settings)
 
 
 def test_none_prepares_prompts_and_answers_nothing() -> None:

@@ -353,9 +353,11 @@ def test_without_a_model_prompts_are_prepared_and_answers_refused_in_words(check
         engine.stream(ask(), GREEDY)
 
 
-def test_a_cpu_caps_the_picture_budget_and_an_option_overrides_it(checkpoint):
-    engine = LocalEngine.load(str(checkpoint), device="cpu", dtype="float32")
-    engine.processor.image = type(engine.processor.image)()  # the released limits
+def test_a_cpu_caps_the_picture_budget_and_an_option_overrides_it(checkpoint, tmp_path):
+    released = shutil.copytree(checkpoint, tmp_path / "released")
+    path = released / "preprocessor_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"min_pixels": 3136, "max_pixels": 16384 * 784}))
+    engine = LocalEngine.load(str(released), device="cpu", dtype="float32")
     assert engine.pixel_limits == (3136, 1280 * 784)
     big = Image(picture(0, (1500, 1500)))
     assert engine.prepare(ask(big), GREEDY).media[0].merged_tokens <= 1280

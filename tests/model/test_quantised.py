@@ -107,8 +107,8 @@ def test_a_quantised_model_is_smaller_by_what_was_promised(quantize, share, tied
     with torch.device("meta"):
         shape = Qwen2VL(made.config)
     narrow = quantised_copy(made, quantize)
-    assert held_bytes(narrow) == weight_bytes(shape, torch.float32, quantize)
-    assert held_bytes(made) == weight_bytes(shape, torch.float32, "none")
+    assert held_bytes(narrow) == sum(weight_bytes(shape, torch.float32, quantize).values())
+    assert held_bytes(made) == sum(weight_bytes(shape, torch.float32, "none").values())
     text = [narrow.model.layers, narrow.model.embed_tokens]
     assert sum(t.nbytes for part in text for t in part.buffers()) < share * sum(
         t.nbytes for part in (made.model.layers, made.model.embed_tokens) for t in part.parameters()

@@ -84,7 +84,7 @@ def calibrate(model: Qwen2VL, decoder: Decoder, token: float | None = None, *, b
 
     def layer(tokens: int) -> Callable[[int], object]:
         x, (cos, sin) = ones(1, tokens, text.hidden_size), no_rotation(1, 1, tokens, text.head_dim // 2)
-        layers = model.model.layers
+        layers = [layer for layer in model.model.layers if layer.device == x.device]  # of several devices, the first
         return lambda index: layers[index % len(layers)](x, cos, sin, None, None)
 
     def attention(patches: int) -> Callable[[int], object]:
@@ -166,5 +166,5 @@ def _token(decoder: Decoder, hidden: Tensor, head: float, clock: _Clock, deadlin
     by_bytes = head / decoder.head.nbytes * decoder.nbytes
     if by_bytes > LONG:
         return by_bytes  # large products are bound by reading their weights
-    cache = KVCache(decoder.config, STEPS + 1, device=hidden.device, dtype=hidden.dtype)
+    cache = KVCache(decoder.config, STEPS + 1, device=decoder.layer_devices, dtype=hidden.dtype)
     return clock.mean(lambda index: decoder.step(0, index, cache), STEPS, deadline)

@@ -17,8 +17,9 @@ from dataclasses import replace
 import torch
 
 from qwen2vl_demo.attention_trace import AttentionTrace, Word
-from qwen2vl_demo.checkpoint.find import find_checkpoint, find_preprocessing
+from qwen2vl_demo.checkpoint.find import find_preprocessing
 from qwen2vl_demo.checkpoint.load import load_model
+from qwen2vl_demo.checkpoint.lora import find_base
 from qwen2vl_demo.checkpoint.placement import MEMORY_SHARE, Placement
 from qwen2vl_demo.config import Qwen2VLConfig
 from qwen2vl_demo.decoding import Decoding
@@ -95,6 +96,7 @@ class ZeroGpuEngine:
         model: str,
         lend: Lend,
         *,
+        adapter: str | None = None,
         device: str = "cuda",
         dtype: str = "auto",
         preprocessing: str | None = None,
@@ -105,27 +107,30 @@ class ZeroGpuEngine:
         processes run it, `preprocessing` as for `LocalEngine`. Raises UserError if that is not possible."""
         # In the thread that imported it, `spaces` has torch imitate a GPU: there even shapes are plain tuples.
         with ThreadPoolExecutor(1) as elsewhere:
-            return elsewhere.submit(cls._load, model, lend, device, dtype, preprocessing, limits, decoding).result()
+            return elsewhere.submit(
+                cls._load, model, lend, adapter, device, dtype, preprocessing, limits, decoding
+            ).result()
 
     @classmethod
     def _load(
         cls,
         model: str,
         lend: Lend,
+        adapter: str | None,
         device: str,
         dtype: str,
         preprocessing: str | None,
         limits: MediaLimits | None,
         decoding: Decoding | None,
     ) -> ZeroGpuEngine:
-        directory = find_checkpoint(model)
+        directory, adapter_directory = find_base(model, adapter)
         processor = Processor.from_directory(
             directory, limits, decoding=decoding, preprocessing=find_preprocessing(preprocessing)
         )
         number = torch.bfloat16 if dtype == "auto" else getattr(torch, dtype)
         why = "bfloat16, as the released checkpoints are stored" if dtype == "auto" else f"{dtype} as asked for"
         with memory_errors("Choose a smaller model, or --dtype bfloat16."):
-            weights = load_model(directory, device=torch.device("cpu"), dtype=number)
+            weights = load_model(directory, device=torch.device("cpu"), dtype=number, adapter=adapter_directory)
         engine = cls(
             weights,
             processor,

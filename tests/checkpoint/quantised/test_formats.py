@@ -155,7 +155,7 @@ def test_formats_that_are_not_read_are_named(tmp_path, settings, words):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("spoil", [lambda t: t.flatten()[:1], lambda t: t.flatten(), lambda t: t[None, None]])
+@pytest.mark.parametrize("spoil", [lambda t: t.flatten()[:1], lambda t: t.flatten()[:-1]])
 def test_parts_that_do_not_fit_are_one_sentence(tmp_path, kind, spoil):
     pack, settings = KINDS[kind]
 

@@ -131,7 +131,7 @@ def test_an_experiment_ends_when_something_newer_comes(
 ) -> None:
     """A question with "long" in it is answered slowly by the fake engine."""
     ask(parts, session, "long?", files("cat.png"))
-    parts.engine.step = 0.05  # type: ignore[attr-defined]
+    parts.engine.long_step = 0.25  # type: ignore[attr-defined]
     found: list[str] = []
     shows = shown(parts, session, "budget")
     found.append(next(shows))
