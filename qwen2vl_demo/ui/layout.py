@@ -32,7 +32,7 @@ FILE_TYPES = [
     *(".h264", ".264", ".h265", ".265", ".hevc"),
 ]
 # A single dollar sign stays one: answers are about prices more often than about formulas.
-LATEX = [
+LATEX: list[dict[str, str | bool]] = [
     {"left": "$$", "right": "$$", "display": True},
     {"left": "\\[", "right": "\\]", "display": True},
     {"left": "\\(", "right": "\\)", "display": False},
