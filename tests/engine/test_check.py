@@ -13,6 +13,8 @@ from qwen2vl_demo.released import RELEASED
 from qwen2vl_demo.resources import NANO
 from tests.checkpoint.adapters import factors, write_adapter
 from tests.checkpoint.greedy import edit
+from tests.checkpoint.quantised import packing
+from tests.checkpoint.quantised.test_formats import AWQ, GPTQ
 from tests.checkpoint.test_kinds import Hub
 from tests.engine.broken_checkpoints import copy_of_nano
 
@@ -54,6 +56,25 @@ def old_vision_config(directory):
     edit(directory, vision_config={"model_type": "qwen2_vl", **vision}, transformers_version="4.45.0.dev0")
 
 
+def quantised(pack, settings):
+    """With the language model's weights in another format."""
+
+    def change(directory):
+        file, tensors = directory / "model.safetensors", {}
+        for name, weight in load_file(file).items():
+            if name.startswith("model.layers.") and weight.ndim == 2:
+                parts, _ = pack(weight.float())
+                path = name.removesuffix(".weight")
+                tensors |= {f"{path}.{part}": tensor.contiguous() for part, tensor in parts.items()}
+            else:
+                tensors[name] = weight
+        file.unlink()
+        save_file(tensors, file)
+        edit(directory, quantization_config=settings)
+
+    return change
+
+
 RUNS = {
     "a released one": (lambda directory: None, r"of the kind Qwen2-VL\.\n4\.8 million parameters"),
     "an old vision_config": (old_vision_config, r"transformers 4\.45\.0\.dev0\.\nIts vision_config lacks mlp_r"),
@@ -63,6 +84,12 @@ RUNS = {
     "YaRN": (config(rope_scaling=YARN), r"16,384 positions\.\nYaRN stretches the trained 4,096 positions 4 times\."),
     "untied without lm_head": (config(tie_word_embeddings=False), r"no output layer of its own: the embedding"),
     "nothing about tying": (config(tie_word_embeddings=None), r"no output layer of its own"),
+    "AWQ": (quantised(packing.awq, AWQ), r"complete\.[\s\S]*its weights are quantised \(awq\)"),
+    "GPTQ": (quantised(packing.gptq, GPTQ), r"its weights are quantised \(gptq\)"),
+    "FP8": (quantised(packing.fp8, {"quant_method": "fbgemm_fp8"}), r"its weights are quantised \(fbgemm_fp8\)"),
+    "bitsandbytes": (
+        quantised(packing.bnb4, {"quant_method": "bitsandbytes", "load_in_4bit": True}), r"quantised \(bitsandbytes\)"
+    ),
 }  # fmt: skip
 REFUSED = {
     "no tokenizer": (without("tokenizer.json"), r"There is no tokenizer\.json in .*--processor"),
@@ -83,6 +110,7 @@ REFUSED = {
     "another model": (config(model_type="llama"), r'model_type is "llama"'),
     "a retriever": (config(architectures=["ColQwen2"]), r"is a retriever, it does not chat"),
     "a retriever by its tensors": (tensors(custom_text_proj__weight=torch.ones(2)), r"is a retriever \("),
+    "a format that is not read": (config(quantization_config={"quant_method": "aqlm"}), r"aqlm.*--quantize int4"),
     "a classifier": (tensors(score__weight=torch.ones(2)), r"classifies or grades"),
     "weights of another shape": (config(intermediate_size=500), r"has the shape .* but config\.json asks for"),
 }
