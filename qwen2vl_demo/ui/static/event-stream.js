@@ -9,13 +9,14 @@
   const plainFetch = window.fetch.bind(window);
   const joining = new Set(); // promises of the replies to joins
   const unfinished = new Set(); // ids of the events that joined and have not ended
+  const ended = new Set(); // ids of those that ended before the reply to their join was read
   const beginOf = message => message.slice(0, 200); // the kind and the id stand before the data
 
   async function join(request) {
     const reply = plainFetch(...request);
     const noted = reply
       .then(response => response.clone().json())
-      .then(({ event_id }) => event_id && unfinished.add(event_id))
+      .then(({ event_id }) => event_id && !ended.delete(event_id) && unfinished.add(event_id))
       .catch(() => {})
       .finally(() => joining.delete(noted));
     joining.add(noted);
@@ -56,7 +57,10 @@
           continue;
         }
         first = false;
-        if (begin.includes('"process_completed"')) unfinished.delete(/"event_id":"([^"]+)"/.exec(begin)?.[1]);
+        if (begin.includes('"process_completed"')) {
+          const id = /"event_id":"([^"]+)"/.exec(begin)?.[1];
+          if (id && !unfinished.delete(id)) ended.add(id);
+        }
         yield message;
       }
       if (close === null) return;
@@ -64,6 +68,7 @@
       const late = [...unfinished].filter(id => !given.has(id));
       if (!late.length) {
         unfinished.clear(); // the server knows of none
+        ended.clear();
         yield 'data: {"msg":"close_stream","event_id":null}\n\n';
         return;
       }

@@ -1,5 +1,8 @@
 """Packs weights as the published formats do, written from their descriptions and not from our readers.
 
+autoawq 0.2.9 and compressed-tensors 0.20.0 unpack what `awq` and `compressed` write into the weight that is meant, and
+our readers read what bitsandbytes 0.50.2 writes (nf4 and fp4, of one and two levels) as that itself does.
+
 Each function takes a weight (O, I) and returns the tensors that stand for it in a file, by the ends of their names, and
 the weight that they stand for.
 
