@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
-from playwright.sync_api import Locator, Page, Request
+from playwright.sync_api import Locator, Page, Request, TimeoutError
 
 # Notes which events of Gradio's queue have not ended. The stream that tells it can stay open for longer.
 WATCH = """(() => {
@@ -116,9 +117,10 @@ class Tab:
 
     def fresh(self) -> None:
         """Back to an empty chat and an empty composer, whatever the last visitor left."""
-        stop = self.button("Stop")
-        if stop.count():
-            stop.click()
+        with suppress(TimeoutError):  # the answer may end in this moment, and the button with it
+            stop = self.button("Stop")
+            if stop.count():
+                stop.click(timeout=2_000)
         with self.page.expect_response(lambda r: r.request.method == "POST" and "/gradio_api/" in r.url):
             self.button("Clear").click()
         self.detach()
