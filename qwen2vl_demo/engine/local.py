@@ -172,7 +172,8 @@ class LocalEngine:
         count = flops.parameters(self.config).total
         size = f"{count / 1e9:.1f} billion" if count >= 1e9 else f"{count / 1e6:.1f} million"
         held = held_bytes(self.model) + self.decoder.extra_bytes
-        return f"{size} parameters ({held / 1e9:.2g} GB of weights) on {self.placement.reason}"
+        weights = f"{held / 1e9:.1f} GB" if held >= 1e9 else f"{held / 1e6:.0f} MB"
+        return f"{size} parameters ({weights} of weights) on {self.placement.reason}"
 
     def forget(self, cache_salt: str) -> None:
         for cache in (self._prefixes, self._vision, self._answers, self.processor):
