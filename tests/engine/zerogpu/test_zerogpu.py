@@ -3,7 +3,6 @@ as the engine that runs here, Stop, caches, loans, and nothing of CUDA in the pa
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 import sys
 import threading
@@ -33,6 +32,7 @@ from qwen2vl_demo.processing.messages import Image, Message, Text
 from qwen2vl_demo.serve import _zerogpu
 from qwen2vl_demo.settings import Settings
 from qwen2vl_demo.ui.app import build_demo, launch_options
+from tests import asynchronous
 from tests.engine.zerogpu.lender import Lender
 
 GREEDY = GenerationOptions(max_new_tokens=12)
@@ -305,7 +305,7 @@ def test_the_page_borrows_for_the_visitor_who_asks(lent: ZeroGpuEngine, lender: 
             return await visitor.ask("What is a star?")
 
     try:
-        said = asyncio.run(visit())
+        said = asynchronous.run(visit())
     finally:
         demo.close(verbose=False)
     assert said and [loan.token for loan in lender.loans] == ["of this visitor"]
