@@ -183,10 +183,10 @@ def test_the_loan_is_as_long_as_the_cost_model_says(lent: ZeroGpuEngine, lender:
 
 
 def test_an_answer_ends_with_its_loan(lent: ZeroGpuEngine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "UNMEASURED_SECONDS", worker.START_SECONDS + 2)
+    monkeypatch.setattr(module, "UNMEASURED_SECONDS", worker.START_SECONDS + 0.2)
     result = answer(lent, [Message("user", "Hello")], LONG)
     assert (result.stop_reason, result.new_tokens < 4000) == ("length", True)
-    assert result.notes == ("The answer was cut off: ZeroGPU had lent its GPU for 12 seconds.",)
+    assert result.notes == ("The answer was cut off: ZeroGPU had lent its GPU for 10.2 seconds.",)
 
 
 def test_a_loan_too_short_to_read_the_prompt_is_said(lent: ZeroGpuEngine, monkeypatch: pytest.MonkeyPatch) -> None:
