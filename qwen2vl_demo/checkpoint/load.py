@@ -15,13 +15,15 @@ import torch
 from torch import Tensor
 
 from qwen2vl_demo.checkpoint.lora import adapter_of_checkpoint
-from qwen2vl_demo.checkpoint.quantised.formats import dequantised
+from qwen2vl_demo.checkpoint.memory_needed import weight_sizes
+from qwen2vl_demo.checkpoint.quantised.formats import dequantised, stays_in_4_bits
 from qwen2vl_demo.checkpoint.stored_tensors import check_tensors, stored_tensors
-from qwen2vl_demo.checkpoint.weight_files import checkpoint_config
+from qwen2vl_demo.checkpoint.weight_files import EMBEDDING, checkpoint_config
+from qwen2vl_demo.config import Qwen2VLConfig
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.memory import total_memory
 from qwen2vl_demo.model.int4 import GroupedCodes
-from qwen2vl_demo.model.quantised import Quantization, Weight, put_weight, weight_bytes
+from qwen2vl_demo.model.quantised import Quantization, Weight, put_weight
 from qwen2vl_demo.model.qwen2vl import Qwen2VL
 
 Tensors = Iterator[tuple[str, Tensor]]  # canonical names and tensors as they are stored, on the CPU
@@ -60,13 +62,7 @@ def load_model(
                 model = Qwen2VL(replace(config, text=replace(config.text, tie_word_embeddings=False)))
             expected = {name: tensor.shape for name, tensor in model.state_dict().items()}
     device_of = _everywhere(device) if isinstance(device, torch.device) else device
-    size, total = sum(weight_bytes(model, dtype, quantize).values()), total_memory()
-    if device_of("model.embed_tokens.weight").type == "cpu" and total is not None and size > total:
-        kind = str(dtype).removeprefix("torch.") if quantize == "none" else quantize
-        raise UserError(
-            f"The weights in {directory} take {size / 2**30:.1f} GB as {kind}, and there "
-            f"are {total / 2**30:.1f} GB of memory; choose a smaller model."
-        )
+    _check_memory(directory, config, dtype, quantize, device_of, adapted=bool(changes))
     weights: Iterator[tuple[str, Weight]] = ((name, stored[name].read()) for name in stored if name in expected)
     for change in changes:
         weights = change(_widened(weights))
@@ -77,6 +73,27 @@ def load_model(
     if filled != expected.keys():
         raise ValueError(f"the tensors of a model were changed into others: {sorted(filled ^ expected.keys())[:3]}")
     return model.requires_grad_(False).eval()
+
+
+def _check_memory(
+    directory: Path,
+    config: Qwen2VLConfig,
+    dtype: torch.dtype,
+    quantize: Quantization,
+    device_of: DeviceOf,
+    *,
+    adapted: bool,
+) -> None:
+    """Raises UserError for weights that are larger than the computer's whole memory."""
+    device, total = device_of(EMBEDDING), total_memory()
+    stored_int4 = not adapted and stays_in_4_bits(directory, config.text, [device])
+    size = sum(weight_sizes(config, dtype, quantize, stored_int4=stored_int4).values())
+    if device.type == "cpu" and total is not None and size > total:
+        kind = str(dtype).removeprefix("torch.") if quantize == "none" else quantize
+        raise UserError(
+            f"The weights in {directory} take {size / 2**30:.1f} GB as {kind}, and there are {total / 2**30:.1f} GB of "
+            "memory; choose a smaller model."
+        )
 
 
 def _widened(weights: Iterator[tuple[str, Weight]]) -> Tensors:

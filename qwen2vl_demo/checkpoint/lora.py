@@ -22,13 +22,13 @@ import torch
 from torch import Tensor
 
 from qwen2vl_demo.checkpoint.find import find_checkpoint
+from qwen2vl_demo.checkpoint.kinds import GRADER_TENSORS, RETRIEVER_TENSORS
 from qwen2vl_demo.checkpoint.peft_keys import FACTOR, OTHER_PARTS, SAVED, base_key, without_prefix
-from qwen2vl_demo.checkpoint.weight_files import canonical_name, open_weights, weight_files
+from qwen2vl_demo.checkpoint.weight_files import EMBEDDING, HEAD, canonical_name, open_weights, weight_files
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.json_values import read_json_object, shown
 
 CONFIG, WEIGHTS, PICKLED = "adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"
-EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
 MAX_RANK = 2**14
 
 _OTHER_KINDS = {  # switches of adapter_config.json that make something else of a LoRA
@@ -322,8 +322,8 @@ def _refused(source: str, kind: str) -> UserError:
 
 def _kind(name: str) -> str:
     """What an adapter is that changes a parameter which no Qwen2-VL has."""
-    if name.startswith(("custom_text_proj", "embedding_proj_layer")):
+    if name.startswith(RETRIEVER_TENSORS):
         return "it makes a retriever (ColQwen2) of it, which does not chat"
-    if name.startswith(("score.", "classifier.")):
+    if name.startswith(GRADER_TENSORS):
         return "it makes a classifier of it, which does not chat"
     return "choose the base that it was trained on, with --model BASE --adapter DIR"

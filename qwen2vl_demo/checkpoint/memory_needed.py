@@ -37,13 +37,16 @@ class Need:
         return self.first + sum(self.layers) + self.last
 
 
-def memory_needed(config: Qwen2VLConfig, dtype: torch.dtype, quantize: str = "none") -> Need:
-    """What a model of this configuration takes in a dtype and a quantisation."""
+def memory_needed(
+    config: Qwen2VLConfig, dtype: torch.dtype, quantize: str = "none", *, stored_int4: bool = False
+) -> Need:
+    """What a model of this configuration takes in a dtype and a quantisation. `stored_int4`: the weights of its layers
+    are in 4 bits in the checkpoint and stay so."""
     text = config.text
     first = last = 0
     cache = 2 * WORKING_TOKENS * text.num_kv_heads * text.head_dim * dtype.itemsize
     layers = [cache] * text.num_layers
-    for name, size in weight_sizes(config, dtype, quantize).items():
+    for name, size in weight_sizes(config, dtype, quantize, stored_int4=stored_int4).items():
         if name.startswith("model.layers."):
             layers[int(name.split(".")[2])] += size
         elif name.startswith(("model.norm", "lm_head")):
@@ -53,13 +56,19 @@ def memory_needed(config: Qwen2VLConfig, dtype: torch.dtype, quantize: str = "no
     return Need(first, tuple(layers), last)
 
 
-def weight_sizes(config: Qwen2VLConfig, dtype: torch.dtype, quantize: str = "none") -> Mapping[str, int]:
-    """Bytes of each weight."""
+def weight_sizes(
+    config: Qwen2VLConfig, dtype: torch.dtype, quantize: str = "none", *, stored_int4: bool = False
+) -> Mapping[str, int]:
+    """Bytes of each weight; the arguments are those of `memory_needed`."""
     vision, text = replace(config.vision, depth=1), replace(config.text, num_layers=1)
     with torch.device("meta"):
         model = Qwen2VL(replace(config, vision=vision, text=text))  # one layer stands for all, which takes no time
+    each = weight_bytes(model, dtype, quantize)
+    if stored_int4:
+        narrow = weight_bytes(model, dtype, "int4")
+        each |= {name: min(size, narrow[name]) for name, size in each.items() if name.startswith("model.layers.")}
     sizes: dict[str, int] = {}
-    for name, size in weight_bytes(model, dtype, quantize).items():
+    for name, size in each.items():
         for repeated, count in (("visual.blocks.", config.vision.depth), ("model.layers.", config.text.num_layers)):
             if name.startswith(repeated):
                 rest = name.removeprefix(f"{repeated}0")
@@ -80,10 +89,16 @@ def bytes_free(device: torch.device) -> int | None:
 
 
 def check_fits(
-    source: str, config: Qwen2VLConfig, dtype: torch.dtype, quantize: str, devices: Sequence[torch.device]
+    source: str,
+    config: Qwen2VLConfig,
+    dtype: torch.dtype,
+    quantize: str,
+    devices: Sequence[torch.device],
+    *,
+    stored_int4: bool = False,
 ) -> None:
     """Raises UserError where a model does not fit on these devices together, and says what would work."""
-    need = memory_needed(config, dtype, quantize).total
+    need = memory_needed(config, dtype, quantize, stored_int4=stored_int4).total
     free = [bytes_free(device) for device in devices]
     known = [size for size in free if size is not None]
     if len(known) < len(free) or need <= sum(known):

@@ -11,7 +11,7 @@ import torch
 from qwen2vl_demo.checkpoint.cpu_speed import bfloat16_gain, bfloat16_row_gain
 from qwen2vl_demo.checkpoint.graphics_cards import computes_bfloat16, why_unusable
 from qwen2vl_demo.checkpoint.memory_needed import bytes_free, check_fits, lay_out, memory_needed, weight_sizes
-from qwen2vl_demo.checkpoint.quantised.formats import quantization_method
+from qwen2vl_demo.checkpoint.quantised.formats import quantization_method, stays_in_4_bits
 from qwen2vl_demo.checkpoint.weight_files import checkpoint_config
 from qwen2vl_demo.config import Qwen2VLConfig, TextConfig
 from qwen2vl_demo.errors import UserError
@@ -57,9 +57,11 @@ def place(
     quantize: Quantization = "none",
     *,
     name: str = "",
+    adapter: bool = False,
     must_fit: bool = True,
 ) -> Placement:
-    """Chooses what the user left open. The weights need not be there yet; `name` is the model's, for people.
+    """Chooses what the user left open. The weights need not be there yet; `name` is the model's, for people, and with
+    `adapter` one will be merged, which widens weights that are stored in 4 bits.
 
     Raises UserError for a device that is not there, and with `must_fit` for a model that does not fit, with what would
     work.
@@ -67,12 +69,14 @@ def place(
     devices, why = find_devices(device)
     config = checkpoint_config(directory)
     chosen, reason = _dtype(config, devices, dtype, quantize)
+    stored_int4 = not adapter and stays_in_4_bits(directory, config.text, devices)
     if must_fit:
-        check_fits(name or str(directory), config, chosen, quantize, devices)
+        check_fits(name or str(directory), config, chosen, quantize, devices, stored_int4=stored_int4)
     placement = Placement(devices[0], chosen, f"{why}; {reason}", quantize=quantize)
     if len(devices) > 1:
         free = [bytes_free(card) for card in devices]
-        placement = replace(placement, layers=lay_out(memory_needed(config, chosen, quantize), devices, free))
+        need = memory_needed(config, chosen, quantize, stored_int4=stored_int4)
+        placement = replace(placement, layers=lay_out(need, devices, free))
     if quantize != "none":
         return replace(placement, reason=f"{placement.reason}; {_quantised(quantize, placement.device)}, as asked for")
     if (method := quantization_method(directory)) is not None:

@@ -16,7 +16,7 @@ from qwen2vl_demo.checkpoint.kinds import kind_of
 from qwen2vl_demo.checkpoint.lora import adapter_of_checkpoint, find_base
 from qwen2vl_demo.checkpoint.memory_needed import WORKING_TOKENS, bytes_free, memory_needed
 from qwen2vl_demo.checkpoint.placement import find_devices, place
-from qwen2vl_demo.checkpoint.quantised.formats import dequantised
+from qwen2vl_demo.checkpoint.quantised.formats import dequantised, stays_in_4_bits
 from qwen2vl_demo.checkpoint.stored_tensors import check_tensors, stored_tensors
 from qwen2vl_demo.checkpoint.weight_files import checkpoint_config, weight_files
 from qwen2vl_demo.config import Qwen2VLConfig
@@ -47,6 +47,7 @@ def check(settings: Settings, say: Say) -> None:
     if directory != found:
         source = str(read_json_object(found / "adapter_config.json").get("base_model_name_or_path"))
         say(f"Its base is in {directory}.")
+    merged = adapter is not None
     if adapter is not None and is_hub_id(settings.adapter or model) and not any(adapter.glob("*.safetensors")):
         adapter = None  # not downloaded yet
     files = hub_files(source) if is_hub_id(source) else None
@@ -58,9 +59,10 @@ def check(settings: Settings, say: Say) -> None:
     Processor.from_directory(directory, preprocessing=preprocessing)
     say(_prompts(directory, preprocessing))
     devices, _ = find_devices(settings.device)
-    for line in _table(config, devices):
+    stored_int4 = not merged and stays_in_4_bits(directory, config.text, devices)
+    for line in _table(config, devices, stored_int4):
         say(line)
-    placement = place(directory, settings.device, settings.dtype, settings.quantize, name=model)
+    placement = place(directory, settings.device, settings.dtype, settings.quantize, name=model, adapter=merged)
     say(f"It runs here, on {placement.reason}.")
     say(_command(settings))
 
@@ -126,8 +128,9 @@ def _prompts(directory: Path, preprocessing: Path | None) -> str:
     return f"Tokenizer: {tokenizer}; image preprocessing: {tokenizer if own else 'that of the released checkpoints'}."
 
 
-def _table(config: Qwen2VLConfig, devices: Sequence[torch.device]) -> list[str]:
-    """What the weights take in each dtype and quantisation, with the keys and values of a conversation."""
+def _table(config: Qwen2VLConfig, devices: Sequence[torch.device], stored_int4: bool) -> list[str]:
+    """What the weights take in each dtype and quantisation, with the keys and values of a conversation. What is stored
+    in 4 bits stays so in each dtype."""
     free = [bytes_free(device) for device in devices]
     room = None if None in free else sum(size or 0 for size in free)
     where = " and ".join(map(str, devices))
@@ -135,7 +138,7 @@ def _table(config: Qwen2VLConfig, devices: Sequence[torch.device]) -> list[str]:
     narrow = [(torch.bfloat16, name) for name in QUANTIZE if name != "none"]
     for dtype, quantize in ((torch.float32, "none"), (torch.bfloat16, "none"), *narrow):
         name = quantize if quantize != "none" else str(dtype).removeprefix("torch.")
-        need = memory_needed(config, dtype, quantize).total
+        need = memory_needed(config, dtype, quantize, stored_int4=stored_int4).total
         verdict = "" if room is None else "fits" if need <= room else "does not fit"
         lines.append(f"  {name:10}{_gigabytes(need):>10}  {verdict}".rstrip())
     return lines

@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, closing, suppress
-from dataclasses import replace
 from functools import partial
 from itertools import takewhile
 from pathlib import Path
@@ -37,6 +36,7 @@ from qwen2vl_demo.engine.cuda_graph import CudaGraphDecoder
 from qwen2vl_demo.engine.generate import generate_tokens, prefill
 from qwen2vl_demo.engine.picture_budget import affordable_pixels
 from qwen2vl_demo.engine.prefix_cache import PrefixCache, PromptKey, prompt_key
+from qwen2vl_demo.engine.processors import prepare_prompt
 from qwen2vl_demo.engine.protocol import Abilities, Chunk, GenerationOptions
 from qwen2vl_demo.engine.request_queue import RequestQueue, Ticket, waiting_text
 from qwen2vl_demo.engine.result_builder import ResultBuilder, check_context, memory_errors
@@ -127,14 +127,15 @@ class LocalEngine:
 
         `preprocessing` names another checkpoint, whose tokenizer and image preprocessing are taken.
         """
-        small_files, _ = find_base(model, adapter, weights=False)
+        small_files, merged = find_base(model, adapter, weights=False)
         if not any(small_files.glob("*.safetensors")) and (small_files / "config.json").is_file():
-            place(small_files, device, dtype, quantize, name=model)  # a model that does not fit is not downloaded
+            # A model that does not fit is not downloaded.
+            place(small_files, device, dtype, quantize, name=model, adapter=merged is not None)
         directory, adapter_directory = find_base(model, adapter)
         processor = Processor.from_directory(
             directory, limits, decoding=decoding, preprocessing=find_preprocessing(preprocessing)
         )
-        placement = place(directory, device, dtype, quantize, name=model)
+        placement = place(directory, device, dtype, quantize, name=model, adapter=adapter_directory is not None)
         with memory_errors("Choose a smaller model, or --dtype bfloat16."):
             weights = load_model(
                 directory,
@@ -304,17 +305,8 @@ class LocalEngine:
         *,
         thumbnails: bool = False,
     ) -> Prompt:
-        media = options.media
-        if media.max_pixels is None:
-            media = replace(media, max_pixels=max(self.pixel_limits[1], media.min_pixels or 0))
-        return self.processor.process(
-            messages,
-            media,
-            add_vision_id=options.add_vision_id,
-            positions=options.positions,
-            cache_salt=options.cache_salt,
-            cancel=cancel,
-            thumbnails=thumbnails,
+        return prepare_prompt(
+            self.processor, messages, options, cancel, max_pixels=self.pixel_limits[1], thumbnails=thumbnails
         )
 
     def _generate(

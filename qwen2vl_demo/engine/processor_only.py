@@ -8,7 +8,7 @@ from collections.abc import Generator, Sequence
 from qwen2vl_demo.attention_trace import AttentionTrace, Word
 from qwen2vl_demo.decoding import Decoding
 from qwen2vl_demo.engine.cost.estimate import Estimate, tokens_only
-from qwen2vl_demo.engine.processors import reference_processor
+from qwen2vl_demo.engine.processors import prepare_prompt, reference_processor
 from qwen2vl_demo.engine.protocol import Abilities, Chunk, GenerationOptions
 from qwen2vl_demo.engine.request_queue import RequestQueue, Ticket
 from qwen2vl_demo.errors import UserError
@@ -53,12 +53,12 @@ class ProcessorOnlyEngine:
         self.processor.forget(cache_salt)
 
     def prepare(self, messages: Sequence[Message], options: GenerationOptions) -> PromptTrace:
-        return self._process(messages, options).trace
+        return prepare_prompt(self.processor, messages, options).trace
 
     def prompt(
         self, messages: Sequence[Message], options: GenerationOptions, cancel: threading.Event | None = None
     ) -> Prompt:
-        return self._process(messages, options, cancel, thumbnails=True)
+        return prepare_prompt(self.processor, messages, options, cancel, thumbnails=True)
 
     def estimate(self, trace: PromptTrace, options: GenerationOptions) -> Estimate:
         return tokens_only(trace, NO_MODEL_ESTIMATE)
@@ -87,21 +87,3 @@ class ProcessorOnlyEngine:
         ticket: Ticket | None = None,
     ) -> AttentionTrace | None:
         raise UserError(NO_MODEL_ATTENTION)
-
-    def _process(
-        self,
-        messages: Sequence[Message],
-        options: GenerationOptions,
-        cancel: threading.Event | None = None,
-        *,
-        thumbnails: bool = False,
-    ) -> Prompt:
-        return self.processor.process(
-            messages,
-            options.media,
-            add_vision_id=options.add_vision_id,
-            positions=options.positions,
-            cache_salt=options.cache_salt,
-            cancel=cancel,
-            thumbnails=thumbnails,
-        )

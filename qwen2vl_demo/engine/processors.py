@@ -1,17 +1,22 @@
-"""Processors without weights, for engines whose model runs elsewhere or not at all, and for `inspect`."""
+"""Prompts as engines prepare them, and processors without weights: for engines whose model runs elsewhere or not at
+all, and for `inspect`."""
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Sequence
 from dataclasses import replace
 
 from qwen2vl_demo.checkpoint.find import find_preprocessing
 from qwen2vl_demo.checkpoint.lora import find_base
 from qwen2vl_demo.decoding import Decoding
+from qwen2vl_demo.engine.protocol import GenerationOptions
 from qwen2vl_demo.geometry import MAX_PIXELS, MIN_PIXELS
 from qwen2vl_demo.media import MediaLimits
 from qwen2vl_demo.processing.chat import ChatTemplate
 from qwen2vl_demo.processing.image import ImageConfig
-from qwen2vl_demo.processing.processor import Processor
+from qwen2vl_demo.processing.messages import Message
+from qwen2vl_demo.processing.processor import Processor, Prompt
 from qwen2vl_demo.released import REFERENCE, RELEASED
 from qwen2vl_demo.resources import NANO
 
@@ -50,4 +55,29 @@ def processor_for(
     directory, _ = find_base(model, weights=False)
     return Processor.from_directory(
         directory, limits, decoding=decoding, preprocessing=find_preprocessing(preprocessing)
+    )
+
+
+def prepare_prompt(
+    processor: Processor,
+    messages: Sequence[Message],
+    options: GenerationOptions,
+    cancel: threading.Event | None = None,
+    *,
+    max_pixels: int | None = None,
+    thumbnails: bool = False,
+) -> Prompt:
+    """The prompt of messages. `max_pixels` is that of a picture where the options leave it open, by default the
+    processor's; the rest is as for `Processor.process`."""
+    media = options.media
+    if media.max_pixels is None and max_pixels is not None:
+        media = replace(media, max_pixels=max(max_pixels, media.min_pixels or 0))
+    return processor.process(
+        messages,
+        media,
+        add_vision_id=options.add_vision_id,
+        positions=options.positions,
+        cache_salt=options.cache_salt,
+        cancel=cancel,
+        thumbnails=thumbnails,
     )

@@ -8,10 +8,12 @@ import pytest
 import torch
 
 from qwen2vl_demo.checkpoint import graphics_cards, memory_needed, placement
+from qwen2vl_demo.checkpoint.quantised import formats
 from qwen2vl_demo.engine.factory import load_engine
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.model.qwen2vl import Qwen2VL
 from qwen2vl_demo.released import RELEASED
+from tests.checkpoint.greedy import edit
 from tests.checkpoint.test_kinds import Hub
 from tests.checkpoint.tiny import CONFIG, write
 
@@ -169,6 +171,38 @@ def test_the_bytes_of_weights_are_those_of_the_model():
     need = memory_needed.memory_needed(CONFIG, torch.float32)
     cache = 2 * memory_needed.WORKING_TOKENS * 8 * 4 * 2  # keys and values of 2 layers
     assert need.total == sum(memory_needed.weight_sizes(CONFIG, torch.float32).values()) + cache
+
+
+AWQ = {"quant_method": "awq", "bits": 4, "group_size": 128}
+COMPRESSED = {
+    "quant_method": "compressed-tensors",
+    "config_groups": {"group_0": {"weights": {"num_bits": 4, "group_size": 128}}},
+}
+
+
+@pytest.mark.parametrize("settings", [AWQ, COMPRESSED])
+def test_weights_that_are_stored_in_4_bits_count_as_that_where_they_stay_so(tmp_path, cards, monkeypatch, settings):
+    """A 72B in AWQ was refused on one card of 80 GB as if it had 16 bits; an adapter widens it to them."""
+    cards((80, 8))
+    monkeypatch.setattr(formats, "has_kernel", lambda device, shape, group: group == 128)
+    directory = released(tmp_path, "72B")
+    edit(directory, quantization_config=settings)
+    assert placement.place(directory, "cuda").device.type == "cuda"
+    with pytest.raises(UserError, match=r"takes 138\.0 GB in bfloat16"):
+        placement.place(directory, "cuda", adapter=True)
+    monkeypatch.setattr(formats, "has_kernel", lambda *_: False)
+    with pytest.raises(UserError, match=r"takes 138\.0 GB in bfloat16"):
+        placement.place(directory, "cuda")
+
+
+@pytest.mark.parametrize("settings", [AWQ | {"bits": 8}, AWQ | {"group_size": "x"}, {"quant_method": "fp8"}, {}])
+def test_other_formats_are_widened(tmp_path, cards, monkeypatch, settings):
+    cards((80, 8))
+    monkeypatch.setattr(formats, "has_kernel", lambda *_: True)
+    directory = released(tmp_path, "72B")
+    edit(directory, quantization_config=settings)
+    with pytest.raises(UserError, match=r"takes 138\.0 GB in bfloat16"):
+        placement.place(directory, "cuda")
 
 
 def test_two_cards_are_filled_alike_with_whole_layers_in_order(tmp_path, cards):

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from qwen2vl_demo.checkpoint.quantised import bitsandbytes, packed, scaled
 from qwen2vl_demo.checkpoint.stored_tensors import StoredTensor, StoredTensors
+from qwen2vl_demo.config import TextConfig
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.json_values import read_json_object, shown
+from qwen2vl_demo.model.int4 import has_kernel
 from qwen2vl_demo.model.quantised import Weight
 
 Format = Callable[[StoredTensors, dict[str, Any]], dict[str, StoredTensor]]
@@ -23,6 +27,7 @@ FORMATS: dict[str, Format] = {
     "fp8": scaled.scaled,
     "bitsandbytes": bitsandbytes.bitsandbytes,
 }
+PACKED = ("awq", "gptq", "compressed-tensors")  # may be in 4 bits that a kernel reads
 READ = "AWQ, GPTQ, compressed-tensors, FP8 or bitsandbytes"
 UNREADABLE = (ArithmeticError, IndexError, KeyError, RuntimeError, TypeError, ValueError)
 
@@ -31,6 +36,25 @@ def quantization_method(directory: Path) -> str | None:
     """How the weights of a checkpoint are quantised, as its config says: "awq". None where they are not."""
     method = _settings(directory).get("quant_method")
     return None if method is None else str(method)[:40]
+
+
+def stays_in_4_bits(directory: Path, config: TextConfig, devices: Sequence[torch.device]) -> bool:
+    """Whether the weights of a checkpoint's layers are in 4 bits, and these devices multiply them as they are."""
+    settings: Any = _settings(directory)
+    method = settings.get("quant_method")
+    if method == "compressed-tensors":
+        groups = settings.get("config_groups")
+        first = next(iter(groups.values()), None) if isinstance(groups, dict) else None
+        settings = first.get("weights") if isinstance(first, dict) else None
+    if method not in PACKED or not isinstance(settings, dict):
+        return False
+    bits = settings.get("bits", settings.get("w_bit", settings.get("num_bits", 4)))
+    group = settings.get("group_size", settings.get("q_group_size", 128))
+    if bits != 4 or type(group) is not int:
+        return False
+    width, inner, shared = config.hidden_size, config.intermediate_size, config.num_kv_heads * config.head_dim
+    shapes = ((width, width), (shared, width), (inner, width), (width, inner))
+    return all(has_kernel(device, shape, group) for device in devices for shape in shapes)
 
 
 def dequantised(directory: Path, stored: StoredTensors) -> StoredTensors:

@@ -28,6 +28,7 @@ from qwen2vl_demo.engine.cost.estimate import Estimate, tokens_only
 from qwen2vl_demo.engine.cost.predictor import CostPredictor, Workload
 from qwen2vl_demo.engine.local import OUT_OF_MEMORY, read_end_tokens
 from qwen2vl_demo.engine.prefix_cache import prompt_key
+from qwen2vl_demo.engine.processors import prepare_prompt
 from qwen2vl_demo.engine.protocol import Abilities, Chunk, GenerationOptions, Result
 from qwen2vl_demo.engine.request_queue import RequestQueue, Ticket
 from qwen2vl_demo.engine.result_builder import ResultBuilder, check_context, memory_errors
@@ -283,17 +284,8 @@ class ZeroGpuEngine:
         *,
         thumbnails: bool = False,
     ) -> Prompt:
-        media = options.media
-        if media.max_pixels is None:
-            media = replace(media, max_pixels=max(self.pixel_limits[1], media.min_pixels or 0))
-        return self.processor.process(
-            messages,
-            media,
-            add_vision_id=options.add_vision_id,
-            positions=options.positions,
-            cache_salt=options.cache_salt,
-            cancel=cancel,
-            thumbnails=thumbnails,
+        return prepare_prompt(
+            self.processor, messages, options, cancel, max_pixels=self.pixel_limits[1], thumbnails=thumbnails
         )
 
     def _observe(self, trace: PromptTrace, options: GenerationOptions, result: Result) -> None:
