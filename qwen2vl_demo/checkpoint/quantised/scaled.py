@@ -57,9 +57,11 @@ def _spread(scale: Tensor, shape: tuple[int, ...], block: tuple[int, int] | None
     for axis in (0, 1):
         count, size = scale.shape[axis], shape[axis]
         if count not in (1, size):
-            if size % count and block is None:
-                raise ValueError("scales of unknown extent")
-            each = size // count if size % count == 0 else block[axis]  # type: ignore[index]
+            each, rest = divmod(size, count)
+            if rest:  # the last block is smaller
+                if block is None:
+                    raise ValueError("scales of unknown extent")
+                each = block[axis]
             scale = scale.repeat_interleave(each, axis).narrow(axis, 0, size)
     return scale
 
