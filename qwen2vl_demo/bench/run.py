@@ -16,16 +16,15 @@ from typing import Any
 import torch
 
 from qwen2vl_demo import console
-from qwen2vl_demo.bench import answers, media, panel
+from qwen2vl_demo.bench import answers, media
 from qwen2vl_demo.bench import device as devices
-from qwen2vl_demo.bench import first_update as page
 from qwen2vl_demo.bench.growth import growth
 from qwen2vl_demo.bench.measure import HEADER, BenchRow, table_line
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.model.device import release_unused
 
 TURNS = ("turn1_448", "turn2_vision_cache", "turn2_prefix")
-DECODE = ("decode_bf16", "decode_int8")
+DECODE = ("decode_bf16", "decode_int8", "decode_int4")
 PICTURES = ("preprocess_fast", "preprocess_pil", "preprocess_fast_resize", "preprocess_pil_resize")
 CLIPS = ("video_dense", "video_sparse")
 PANEL = ("panel_drawn", "panel_hover_frame", "panel_bytes")
@@ -83,8 +82,8 @@ def measured(
         (("host_overhead",), lambda: answers.host(device, many, with_peer)),
         *(((row,), partial(media.preprocess, row, many)) for row in PICTURES),
         *(((row,), partial(media.video, row, many)) for row in CLIPS),
-        (("ui_first_update",), lambda: page.first_update(many)),
-        (PANEL, lambda: panel.panel(many)),
+        (("ui_first_update",), lambda: _page(many)),
+        (PANEL, lambda: _panel(many)),
         (DECODE, lambda: answers.decode(shape, device, many, with_peer)),
         (TURNS, lambda: answers.turns(shape, device, slow, with_peer)),
     ]
@@ -93,6 +92,18 @@ def measured(
             yield from (row for row in make() if row.row in names)
             gc.collect()
             release_unused(device)
+
+
+def _page(rounds: int) -> Iterator[BenchRow]:
+    from qwen2vl_demo.bench.first_update import first_update  # rows of a GPU need neither Gradio nor Plotly
+
+    yield from first_update(rounds)
+
+
+def _panel(rounds: int) -> Iterator[BenchRow]:
+    from qwen2vl_demo.bench.panel import panel
+
+    yield from panel(rounds)
 
 
 def machine(device: torch.device) -> str:
