@@ -260,7 +260,7 @@ class Decoder:
             if layer.device != x.device:  # the next of several
                 x, cos, sin = (t.to(layer.device) for t in (x, cos, sin))
             q, k, v = self._heads_of(layer.qkv(layer.before(x)), cos, sin)
-            x = layer.out.add_to(x, attention(index, q, k, v).view(1, -1))
+            x = layer.out.add_to(x, attention(index, q, k, v).reshape(1, -1))
             gate, up = layer.gate_up(layer.between(x)).chunk(2, dim=-1)
             x = layer.down.add_to(x, F.silu(gate) * up)
         return self._head(self._norm(x).to(self._head_device))[0].to(self._device)

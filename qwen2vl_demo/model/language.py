@@ -76,7 +76,7 @@ def causal_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Te
     if length == 1:
         # One new token sees everything: the query heads of a key-value head become the rows of one product.
         rows = q.reshape(batch, k.shape[1], heads // k.shape[1], -1)  # (B, G, R, D)
-        return F.scaled_dot_product_attention(rows, k, v).view(batch, heads, 1, -1)
+        return F.scaled_dot_product_attention(rows, k, v).reshape(batch, heads, 1, -1)
     if q.device.type == "cpu":
         return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None, enable_gqa=True)
     return grouped_attention(q, k, v, mask)
