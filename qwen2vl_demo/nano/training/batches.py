@@ -29,6 +29,7 @@ from qwen2vl_demo.geometry import (
 from qwen2vl_demo.nano.checkpoint import PREPROCESSOR
 from qwen2vl_demo.nano.dialogue.generator import Dialogue, random_dialogue
 from qwen2vl_demo.nano.training.dense_pictures import random_dense_picture
+from qwen2vl_demo.nano.world.scene import CELL_CHARACTERS
 from qwen2vl_demo.processing.chat import ChatTemplate, encode_chat
 from qwen2vl_demo.processing.image import ImageConfig
 from qwen2vl_demo.processing.messages import Image, Message, Text, Video
@@ -68,7 +69,7 @@ class Batch:
     grids: list[Grid]
     cells: Tensor  # (M,) int64: `CellTruth.labels` of each merged token; likewise the next four
     edges: Tensor  # (M, 5) float32
-    characters: Tensor  # (M, 3) int64
+    characters: Tensor  # (M, CELL_CHARACTERS) int64
     headings: Tensor  # (M,) int64
     inks: Tensor  # (M,) int64
     grid_positions: Tensor  # (M, 2) int64: row and column of each merged token in its picture
@@ -176,7 +177,7 @@ def collate(
         grids=grids,
         cells=torch.cat(cells) if cells else torch.empty(0, dtype=torch.int64),
         edges=torch.cat(edges) if edges else torch.empty(0, 5),
-        characters=torch.cat(characters) if characters else torch.empty(0, 3, dtype=torch.int64),
+        characters=torch.cat(characters) if characters else torch.empty(0, CELL_CHARACTERS, dtype=torch.int64),
         headings=torch.cat(headings) if headings else torch.empty(0, dtype=torch.int64),
         inks=torch.cat(inks) if inks else torch.empty(0, dtype=torch.int64),
         grid_positions=torch.from_numpy(

@@ -17,6 +17,7 @@ from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageFont
 from qwen2vl_demo.geometry import FACTOR
 from qwen2vl_demo.nano.world import icons
 from qwen2vl_demo.nano.world.scene import (
+    CELL_CHARACTERS,
     CHARACTERS,
     COLOURS,
     LABEL_INDEX,
@@ -164,10 +165,10 @@ class Region:
 class CellTruth:
     """The ground truth of all cells of a picture, or of two frames of a clip.
 
-    `labels`: what the cell shows, an index into `CELL_LABELS`.
+    `labels`: what the cell shows, an index into `CELL_LABELS`, or NOT_ASKED.
     `edges`: whether the centre of what it shows lies in this cell (0 or 1), and the distances of its left, top, right
     and bottom edges from the cell's centre, in cells; NaN for the background.
-    `characters`: the characters centred in its left, middle and right third, 1 + an index into `CHARACTERS`, or 0.
+    `characters`: the first characters centred in it, in reading order, 1 + an index into `CHARACTERS`, or 0.
     `headings`: what the amount or the bar in it belongs to, 1 + an index into `HEADINGS`, or 0. The item of a price and
     the letter of a bar are printed in other cells.
     `inks`: the colour of the text in it, 1 + an index into `COLOURS`, or 0 for no text and for white.
@@ -175,7 +176,7 @@ class CellTruth:
 
     labels: np.ndarray  # (h, w) int64
     edges: np.ndarray  # (h, w, 5) float32
-    characters: np.ndarray  # (h, w, 3) int64
+    characters: np.ndarray  # (h, w, CELL_CHARACTERS) int64
     headings: np.ndarray  # (h, w) int64
     inks: np.ndarray  # (h, w) int64
 
@@ -183,7 +184,7 @@ class CellTruth:
 def empty_cells(grid: tuple[int, int], label: int = 0) -> CellTruth:
     """A grid (h, w) of cells that have one label, and neither edges nor characters."""
     edges = np.full((*grid, 5), np.nan, np.float32)
-    characters, headings, inks = (np.zeros((*grid, *more), np.int64) for more in ((3,), (), ()))
+    characters, headings, inks = (np.zeros((*grid, *more), np.int64) for more in ((CELL_CHARACTERS,), (), ()))
     return CellTruth(np.full(grid, label, np.int64), edges, characters, headings, inks)
 
 
@@ -232,12 +233,14 @@ def label_cells(regions: Sequence[Region], grid: tuple[int, int], signs: Sequenc
         centre = (rows - 0.5 == int((y1 + y2) / 2)) & (columns - 0.5 == int((x1 + x2) / 2))
         truth = np.stack([centre, x1 - columns, y1 - rows, x2 - columns, y2 - rows], -1)
         edges[wins] = truth[wins]
-    for sign in signs:
+    for sign in sorted(signs, key=lambda sign: (sign.box[1], sign.box[0])):
         row = int((sign.box[1] + sign.box[3]) / 2 / FACTOR)
         for character, left, right in character_extents(sign):
-            third = int((left + right) / 2 / FACTOR * 3)
-            if 0 <= row < grid[0] and 0 <= third < 3 * grid[1]:
-                cells.characters[row, third // 3, third % 3] = 1 + CHARACTERS.index(character)
+            column = int((left + right) / 2 / FACTOR)
+            if 0 <= row < grid[0] and 0 <= column < grid[1]:
+                slots = cells.characters[row, column]
+                if (free := np.flatnonzero(slots == 0)).size:
+                    slots[free[0]] = 1 + CHARACTERS.index(character)
     return cells
 
 
