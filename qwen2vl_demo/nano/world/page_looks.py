@@ -43,7 +43,7 @@ def random_look(rng: np.random.Generator, size: tuple[int, int]) -> Look:
     height, width = size
     background = random_ground(rng)
     ink, rgb = random_ink(rng, background)
-    zoom = float(rng.uniform(1.3, 3)) if rng.random() < 0.35 else 1.0
+    zoom = 1.3 + 1.7 * float(rng.random()) ** 2 if rng.random() < 0.35 else 1.0
     zoom = max(1.0, min(zoom, _LARGEST_DRAWN / max(size)))
     angle = 0.0
     if rng.random() < 0.15:
@@ -71,13 +71,13 @@ def random_ground(rng: np.random.Generator) -> Background:
     else:
         first = random_rgb(rng, choose(rng, COLOURS)) if rng.random() < 0.5 else _between(rng, 30, 230)
     second = first
-    if rng.random() < 0.15:
+    if rng.random() < 0.12:
         change = rng.integers(-35, 36, 3)
         red, green, blue = (int(v) for v in np.clip(np.add(first, change), 0, 255))
         second = (red, green, blue)
     dark = brightness(first) < 110
-    noise = float(rng.uniform(2, 7)) if rng.random() < 0.12 else 0.0
-    clouds = float(rng.uniform(4, 12)) if rng.random() < 0.08 else 0.0
+    noise = float(rng.uniform(2, 7)) if rng.random() < 0.08 else 0.0
+    clouds = float(rng.uniform(4, 12)) if rng.random() < 0.05 else 0.0
     return Background(first, second, float(rng.uniform(0, 2 * np.pi)), noise, dark, clouds)
 
 

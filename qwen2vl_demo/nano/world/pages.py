@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from qwen2vl_demo.nano.world.page_looks import (
     random_look,
 )
 from qwen2vl_demo.nano.world.print_text import random_lines, shortened
-from qwen2vl_demo.nano.world.scene import choose
+from qwen2vl_demo.nano.world.scene import CHARACTERS, choose
 from qwen2vl_demo.nano.world.typesetting import Mark, PrintedPage, TextRun, text_width
 
 CHARACTERS_A_PAGE = 360
@@ -171,15 +172,24 @@ def _fitting(text: str, face: str | None, size: int, room: float) -> str:
     return text
 
 
+@cache
+def _ink_of_face(face: str | None) -> tuple[np.ndarray, float, float]:
+    """How far the ink of each character reaches out of its advance to the left and right, (95, 2), and how far ink lies
+    above and below the baseline at most, in sizes of the face."""
+    font, size = load_face(face, 100), 100
+    boxes = np.array([font.getbbox(character, anchor="ls") for character in CHARACTERS], float)
+    ends = np.array([font.getlength(character) for character in CHARACTERS])
+    beyond = np.stack([np.maximum(0, -boxes[:, 0]), np.maximum(0, boxes[:, 2] - ends)], -1)
+    return beyond / size, float(-boxes[:, 1].min()) / size, float(boxes[:, 3].max()) / size
+
+
 def _ink(runs: tuple[TextRun, ...]) -> tuple[float, float, float, float]:
-    """The bounding box of the ink of runs that continue each other from (0, 0)."""
-    boxes = [load_face(run.face, run.size).getbbox(run.text, anchor="ls") for run in runs]
-    return (
-        min(run.x + box[0] for run, box in zip(runs, boxes, strict=True)),
-        min(box[1] for box in boxes),
-        max(run.x + max(box[2], run.width) for run, box in zip(runs, boxes, strict=True)),
-        max(box[3] for box in boxes),
-    )
+    """What the ink of runs that continue each other from (0, 0) cannot leave: left, top, right and bottom in pixels."""
+    size = max(run.size for run in runs)
+    beyond, above, below = _ink_of_face(runs[0].face)
+    first, last = (CHARACTERS.index(character) for character in (runs[0].text[0], runs[-1].text[-1]))
+    right = runs[-1].x + runs[-1].width + beyond[last, 1] * size
+    return -float(beyond[first, 0]) * size - 1, -above * size - 1, float(right) + 1, below * size + 1
 
 
 def _enlarged(made: _Set, room_x: float, room_y: float, rng: np.random.Generator) -> _Set:
