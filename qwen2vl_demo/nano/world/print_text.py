@@ -219,3 +219,9 @@ def shortened(text: str, length: int) -> str:
     if text[len(cut) : len(cut) + 1].strip() and cut.rfind(" ") >= len(cut) / 2:
         cut = cut[: cut.rfind(" ")]
     return cut.strip() or text[0]
+
+
+def random_text_word(rng: np.random.Generator) -> str:
+    """A word as a visitor may ask for it: English, or now and then invented."""
+    dice = random.Random(int(rng.integers(2**62)))
+    return random_word(dice, 12) if dice.random() < 0.8 else invented_word(dice)
