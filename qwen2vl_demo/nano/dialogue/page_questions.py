@@ -23,7 +23,7 @@ NO_TEXT, NO_TEXT_AT_ALL = "There is no text.", "No, there is no text."
 _TEXTS, _WORDS = 10**6, 10**3  # how many answers are about equally plausible
 _ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
 _NUMBERED = ("1st", "2nd", "3rd", *(f"{number}th" for number in range(4, 11)))
-_TRANSCRIBED = 0.5  # share of the turns in which lines are copied
+_COPIED = 0.5  # share of the turns, beside those that copy the page, that copy a line
 _MARK = "\x01"  # stands for a text that random_wording must leave alone
 
 
@@ -55,9 +55,9 @@ def _random_turn(rng: np.random.Generator, reading: Reading, split: str, legible
         return _nothing(rng, reading, split)
     if not legible:
         return DialogueTurn(_ask(rng, "is text", split), "Yes, there is.", "find", (), 2)
+    copied = rng.random() < _COPIED
     while True:
-        make = _line if rng.random() < _TRANSCRIBED else choose(rng, _FINDING)
-        turn = make(rng, reading, split)
+        turn = (_line if copied else choose(rng, _FINDING))(rng, reading, split)
         if turn is not None:
             return turn
 

@@ -3,18 +3,17 @@
 from qwen2vl_demo.nano.dialogue.phrases import _read
 
 PAGE_PHRASES: dict[str, tuple[str, ...]] = _read("""
-page: What does it say? | Read the text. | Copy this. | Transcribe the (text/page/picture/image). | What is
-    written here? | Read it (all/out/aloud/to me/). | Write down what it says. | Can you read (this/it/the text/this
-    page)? | What does the (page/text/picture/image) say? | Read everything (that is written/you see/). | Type out the
-    text. | What is the (whole/full/) text? | What text is in the (picture/image)? | OCR. | OCR this
-    (picture/image/page/text). | Copy the text (exactly/as it is/letter by letter/line by line/word for word/). |
-    Extract the text (from the picture/from this image/). | What does this say? | Read (this/the page/the picture). |
-    What can you read (here/)? | Repeat the text. | Give me the text. | Tell me what it says. | What is written (on
-    it/in the picture/there)? | Put down all the text. | Note what is written. | I want the text, all of it. | Please
-    write the text out. | Write out all lines. | Read all lines. | What do the lines say? | The text, please. | Which
-    text do you see? | Quote it. | Quote the text (in full/exactly/). | Could you copy all of it? | Transcribe
-    (this/it). | Turn the picture into text. | What are the words (here/in it)? | Spell out the text. | Read me the
-    text. | Say what is written here.
+page: What does it say? | Read the text. | Copy this. | Transcribe the (text/page/picture/image). | What is written
+    here? | Read it (all/out/aloud/to me/). | Write down what it says. | Can you read (this/it/the text/this page)? |
+    What does the (page/text/picture/image) say? | Read everything (that is written/you see/). | Type out the text. |
+    What is the (whole/full/) text? | What text is in the (picture/image)? | OCR. | OCR this (picture/image/page/text).
+    | Copy the text (exactly/as it is/letter by letter/line by line/word for word/). | Extract the text (from the
+    picture/from this image/). | What does this say? | Read (this/the page/the picture). | What can you read (here/)? |
+    Repeat the text. | Give me the text. | Tell me what it says. | What is written (on it/in the picture/there)? | Put
+    down all the text. | Note what is written. | I want the text, all of it. | Write the text out. | Write out all
+    lines. | Read all lines. | What do the lines say? | The text, please. | Which text do you see? | Quote it. | Quote
+    the text (in full/exactly/). | Could you copy all of it? | Transcribe (this/it). | Turn the picture into text. |
+    What are the words (here/in it)? | Spell out the text. | Read me the text. | Say what is written here.
 line: Read the {nth} line. | What does the {nth} line say? | What is (written/printed) in the {nth} line? | Copy the
     {nth} line. | What is the {nth} line? | Give me the {nth} line. | The {nth} line, please. | What does it say in the
     {nth} line? | What stands in the {nth} line? | Read out the {nth} line. | Tell me what the {nth} line says. | Quote
@@ -60,10 +59,10 @@ line with: Read the line with "{text}". | Which line contains "{text}"? | In whi
     "{text}". | Tell me the line with "{text}". | Read the line in which "{text}" stands.
 count lines: How many lines are there? | How many lines do you see? | Count the lines. | How many lines of text are
     there? | How many lines does it have? | What is the number of lines? | How many lines has the text? | How many lines
-    of text do you see? | Can you count the lines? | Tell me how many lines there are. | How many lines (are/were)
-    printed? | Of how many lines is it? | How many rows of text are there? | Number of lines? | How many lines does the
-    text have? | How many lines can you read? | Say how many lines you see. | And how many lines are there? | In how
-    many lines is it written? | How many lines long is the text?
+    of text do you see? | Can you count the lines? | Tell me how many lines there are. | How many lines are printed? |
+    Of how many lines is it? | How many rows of text are there? | Number of lines? | How many lines does the text have?
+    | How many lines can you read? | Say how many lines you see. | And how many lines are there? | In how many lines is
+    it written? | How many lines long is the text?
 count words: How many words are there? | How many words do you see? | Count the words. | How many words does it have? |
     What is the number of words? | How many words can you read? | How many words are written (here/there)? | How many
     words does the text have? | Number of words? | Tell me how many words there are. | Can you count the words? | Of how

@@ -158,8 +158,11 @@ def _typeset(
             made.append(_emphasised(rng, look, run, marked[1], column))
         else:
             made.append(_Set(TextLine((run,)), _ink((run,))))
-        if made[-1].ink[2] - made[-1].ink[0] > column or made[-1].ink[3] - made[-1].ink[1] > room_y:
+        left, top, right, bottom = made[-1].ink
+        if right - left > column or bottom - top > room_y:
             return None
+        if bottom - top + 2 * made[-1].room > room_y:
+            made[-1] = replace(made[-1], room=0.0)
     if fill and len(made) == 1 and len(made[0].line.runs) == 1 and not made[0].room:
         made = [_enlarged(made[0], column, room_y, rng)]
     return _placed(rng, look, size, made, columns, column, gap, pitch, heading, marked)
@@ -167,7 +170,7 @@ def _typeset(
 
 def _fitting(text: str, face: str | None, size: int, room: float) -> str:
     """The text, or as much of it as fits into a width; at least one character."""
-    while len(text) > 1 and (wide := text_width(text, face, size) + 0.15 * size) > room:
+    while len(text) > 1 and (wide := 1.015 * text_width(text, face, size) + 0.2 * size) > room:
         text = shortened(text, min(len(text) - 1, int(len(text) * room / wide)))
     return text
 
@@ -188,7 +191,7 @@ def _ink(runs: tuple[TextRun, ...]) -> tuple[float, float, float, float]:
     size = max(run.size for run in runs)
     beyond, above, below = _ink_of_face(runs[0].face)
     first, last = (CHARACTERS.index(character) for character in (runs[0].text[0], runs[-1].text[-1]))
-    right = runs[-1].x + runs[-1].width + beyond[last, 1] * size
+    right = 1.015 * (runs[-1].x + runs[-1].width) + beyond[last, 1] * size  # kerning may widen it
     return -float(beyond[first, 0]) * size - 1, -above * size - 1, float(right) + 1, below * size + 1
 
 
