@@ -14,7 +14,7 @@ from qwen2vl_demo.nano.world.fonts import TRAIN, faces
 from qwen2vl_demo.nano.world.forms import form, screen, ticket
 from qwen2vl_demo.nano.world.listings import Layout, menu, opening_hours, receipt
 from qwen2vl_demo.nano.world.scene import Background, choose
-from qwen2vl_demo.nano.world.sheets import Palette, Paper, Parts, Sheet, random_palette
+from qwen2vl_demo.nano.world.sheets import Palette, Paper, Parts, Sheet, random_palette, whole_size
 from qwen2vl_demo.nano.world.tables import chart, table
 from qwen2vl_demo.nano.world.typesetting import RGB, Mark, PrintedPage
 
@@ -52,7 +52,7 @@ def _zoom(rng: np.random.Generator, size: tuple[int, int]) -> float:
     """How many times as large it is drawn: a visitor's photograph is often shrunk."""
     if rng.random() >= 0.35:
         return 1.0
-    return min(float(rng.uniform(1.3, 3)), max(1.3, _MOST_ZOOMED / max(size)))
+    return min(1.3 + 1.7 * float(rng.random()) ** 1.7, max(1.3, _MOST_ZOOMED / max(size)))
 
 
 def _background(rng: np.random.Generator, palette: Palette, zoom: float, framed: bool) -> Background:
@@ -132,18 +132,18 @@ def _fitting_size(
 ) -> int:
     """A size of the print, in pixels of the zoomed picture, at which the layout fits; 0 if it would be too small."""
     wanted = float(np.exp(rng.uniform(np.log(SMALLEST + 1), np.log(LARGEST))))
-    px = round(wanted * zoom)
-    for _ in range(4):
+    px = whole_size(wanted * zoom)
+    for _ in range(5):
         tried, _parts = _laid_out(sheet, px, layout)
         ratio = min(room[0] / tried.bottom, room[1] / tried.right)
         if ratio >= 1:
             if large:
                 large = False
-                grown = round(px * min(ratio, float(rng.uniform(1, 3))) * 0.97)
+                grown = whole_size(px * min(ratio, float(rng.uniform(1, 3))) * 0.97)
                 if grown > px and _fits(_laid_out(sheet, grown, layout)[0], room):
                     return grown
             return px
-        px = min(px - 1, int(px * ratio))
+        px = whole_size(min(px - 1, px * ratio) * 0.98)
         if px < SMALLEST * zoom:
             return 0
     return 0

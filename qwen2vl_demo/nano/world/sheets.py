@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import groupby
 
 import numpy as np
@@ -11,6 +12,7 @@ from qwen2vl_demo.nano.world.scene import choose
 from qwen2vl_demo.nano.world.typesetting import RGB, Mark, PrintedPage, TextRun, text_width
 
 RISE, DROP = 0.95, 0.32  # of the size: how far characters reach above and below the baseline, at most
+OVERHANG = 0.12  # of the size: what an italic needs beside its width, on both sides
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,17 @@ class Palette:
     on_accent: RGB = (255, 255, 255)
 
 
+def whole_size(size: float) -> int:
+    """A size of print in whole pixels, and of large print a multiple of 2 or 4: fewer sizes need to be loaded."""
+    step = 1 if size < 24 else 2 if size < 48 else 4
+    return int(size / step + 0.5) * step
+
+
+@lru_cache(1024)  # a text is measured several times before it is drawn
+def _wide(text: str, face: str | None, size: int) -> float:
+    return text_width(text, face, size) + OVERHANG * size
+
+
 @dataclass
 class Sheet:
     """A sheet whose top left corner is (left, top), on which runs and marks are put.
@@ -128,12 +141,13 @@ class Sheet:
         return self.size * self.pitch
 
     def _style(self, style: str, scale: float) -> tuple[str | None, int]:
-        return {"": self.face, "bold": self.bold, "heading": self.heading}[style], max(1, round(self.size * scale))
+        face = self.face if not style else self.bold if style == "bold" else self.heading
+        return face, whole_size(self.size * scale)
 
     def wide(self, text: str, style: str = "", scale: float = 1.0) -> float:
-        """The width of a text, and of an italic's overhang."""
+        """The width of a text with its overhang."""
         face, size = self._style(style, scale)
-        return text_width(text, face, size) + 0.12 * size
+        return _wide(text, face, size)
 
     def put(
         self,
@@ -148,10 +162,10 @@ class Sheet:
     ) -> TextRun:
         """Prints a text on the baseline y; `align` 0 begins at x, 0.5 is centred on it, and 1 ends there."""
         face, size = self._style(style, scale)
-        wide = self.wide(text, style, scale)
+        wide = _wide(text, face, size)
         x = max(0.0, x - align * wide)
         run = TextRun(
-            text, face, size, round(self.left + x + 0.06 * size), round(self.top + y), rgb or self.palette.ink
+            text, face, size, round(self.left + x + OVERHANG / 2 * size), round(self.top + y), rgb or self.palette.ink
         )
         self.runs.append(run)
         self.right, self.bottom = max(self.right, x + wide), max(self.bottom, y + DROP * size)
