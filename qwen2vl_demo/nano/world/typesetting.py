@@ -101,7 +101,9 @@ def text_width(text: str, face: str | None, size: int) -> float:
 
 def draw_page(page: PrintedPage, rng: np.random.Generator) -> tuple[np.ndarray, CellTruth]:
     """The picture, (H, W, 3) uint8, and the ground truth of its cells. The generator only provides the noise."""
-    image = draw_background(page.background, round(page.height * page.zoom), round(page.width * page.zoom), rng)
+    image = draw_background(page.background, page.height, page.width, rng)
+    if page.zoom != 1:
+        image = image.resize((round(page.width * page.zoom), round(page.height * page.zoom)), Image.Resampling.BILINEAR)
     pen = ImageDraw.Draw(image)
     for mark in page.marks:
         x1, y1, x2, y2 = mark.box
