@@ -18,6 +18,7 @@ from qwen2vl_demo.nano.dialogue.document_questions import document_dialogue
 from qwen2vl_demo.nano.dialogue.follow_ups import follow_up
 from qwen2vl_demo.nano.dialogue.multi_image import multi_image_dialogue
 from qwen2vl_demo.nano.dialogue.page_questions import page_dialogue
+from qwen2vl_demo.nano.dialogue.paper_questions import paper_dialogue
 from qwen2vl_demo.nano.dialogue.phrases import CHAT, NO_PICTURE_ANSWER, OUT_OF_DOMAIN_ANSWER, PHRASES
 from qwen2vl_demo.nano.dialogue.scene_questions import SCENE_WEIGHTS, TEXT_WEIGHTS, random_scene_question
 from qwen2vl_demo.nano.dialogue.wording import plural, random_wording, with_article
@@ -28,9 +29,9 @@ from qwen2vl_demo.nano.world.scene import LABEL_INDEX, SHAPES, Scene, choose
 
 FAMILIES: tuple[str, ...] = (
     *("name", "shape", "colour", "count", "exists", "where", "describe", "box", "read"),
-    *("transcribe", "find", "chart", "pictures", "video", "followup", "chat", "limits"),
+    *("transcribe", "find", "paper", "chart", "pictures", "video", "followup", "chat", "limits"),
 )
-KINDS: tuple[str, ...] = ("scene", "text", "document", "page", "pictures", "clip", "chat", "limits")
+KINDS: tuple[str, ...] = ("scene", "text", "document", "page", "paper", "pictures", "clip", "chat", "limits")
 _NO_PICTURE_KEYS = (
     *("describe", "what", "count all", "read", "clip", "happens", "differ", "main colour", "colour", "exists"),
     *("where", "count"),
@@ -162,6 +163,7 @@ _GENERATORS: dict[str, _Generator] = {
     "text": _text,
     "document": document_dialogue,
     "page": page_dialogue,
+    "paper": paper_dialogue,
     "pictures": multi_image_dialogue,
     "clip": clip_dialogue,
     "chat": _chat,

@@ -38,6 +38,7 @@ from qwen2vl_demo.processing.chat import ChatTemplate
 from qwen2vl_demo.processing.tokenizer import Tokenizer
 
 LANGUAGE_RATE = 2e-3
+ANSWER_RATE = 0.6  # of these rates in the answer stage, whose first minutes undo what vision learnt otherwise
 VISION_RATE = 1.5e-3  # in the vision stage
 VISION_SHARE = 0.7  # of that rate in the answer stage, ...
 FROZEN = 0.05  # ... after this share of the stage, in which the vision transformer is frozen
@@ -67,6 +68,7 @@ class Trainer:
         dialogues_per_check: int = 60,
         start_from: Path | None = None,
         compiled: bool = False,
+        batch_scale: int = 1,
     ) -> None:
         """`start_from` is a checkpoint directory whose weights, tokenizer and auxiliary heads a new run starts with.
 
@@ -74,6 +76,9 @@ class Trainer:
         """
         self.out, self.minutes, self.dense_share, self.device, self.seed = out, minutes, dense_share, device, seed
         self.dialogues_per_check = dialogues_per_check  # of each kind
+        self.batch_scale = batch_scale
+        if self.device.startswith("cuda"):
+            torch.set_float32_matmul_precision("high")
         out.mkdir(parents=True, exist_ok=True)
         raw = self._tokenizer(start_from)
         self.raw_tokenizer = raw
@@ -172,9 +177,10 @@ class Trainer:
 
     def batches(self, dense: bool, workers: int) -> DataLoader:
         # The seed depends on the step, so that a resumed run does not see the same pictures again.
-        data = BatchStream(
-            self.tokenizer, self.template, self.model.config, seed=self.seed + 1000 + self.step, dense_only=dense
-        )
+        seed = self.seed + 1000 + self.step
+        data = BatchStream(self.tokenizer, self.template, seed, dense_only=dense, scale=self.batch_scale)
+        if workers > 4:  # each tensor that waits would take a file descriptor
+            torch.multiprocessing.set_sharing_strategy("file_system")
         return DataLoader(data, batch_size=None, num_workers=workers, prefetch_factor=4 if workers else None)
 
     def train(self, workers: int, check_minutes: float) -> None:
@@ -192,7 +198,7 @@ class Trainer:
         logged = checked = saved = last = time.monotonic()
         for batch in self.batches(dense, workers):
             share = (self.elapsed - begin) / (until - begin)
-            factor = rate_at(share)
+            factor = rate_at(share) * (1.0 if dense else ANSWER_RATE)
             for optimizer in self.optimizers:
                 vision, language = optimizer.param_groups
                 frozen = not dense and share < FROZEN
@@ -213,7 +219,7 @@ class Trainer:
                 print(f"{self.elapsed / 60:6.1f} min  step {self.step:6d}  rate {factor:.2f}  {line}", flush=True)
                 meter, logged = {}, now
             if now - checked > check or self.elapsed >= until:
-                if not dense:
+                if not dense and check > 0:
                     self.check()
                 checked = last = time.monotonic()  # validation does not count as training time
             if now - saved > SAVE_SECONDS or self.elapsed >= until:
@@ -270,11 +276,12 @@ def main() -> None:
     parser.add_argument("--dense-share", type=float, default=0.15, help="share of the time for the vision stage")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--workers", type=int, default=1, help="processes that generate training data")
-    parser.add_argument("--check-minutes", type=float, default=6, help="minutes between two validations")
+    parser.add_argument("--check-minutes", type=float, default=6, help="minutes between two validations; 0 for none")
     parser.add_argument(
         "--start-from", type=Path, help="a checkpoint, such as assets/nano, whose weights a new run starts with"
     )
     parser.add_argument("--compile", action="store_true", help="torch.compile parts of the model; needs a C++ compiler")
+    parser.add_argument("--batch-scale", type=int, default=1, help="how many times as large as a CPU's batches are")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     trainer = Trainer(
@@ -285,6 +292,7 @@ def main() -> None:
         options.seed,
         start_from=options.start_from,
         compiled=options.compile,
+        batch_scale=options.batch_scale,
     )
     trainer.train(options.workers, options.check_minutes)
 
