@@ -23,7 +23,9 @@ NO_TEXT, NO_TEXT_AT_ALL = "There is no text.", "No, there is no text."
 _TEXTS, _WORDS = 10**6, 10**3  # how many answers are about equally plausible
 _ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
 _NUMBERED = ("1st", "2nd", "3rd", *(f"{number}th" for number in range(4, 11)))
-_COPIED = 0.5  # share of the turns, beside those that copy the page, that copy a line
+_WHOLE = 0.8  # share of the dialogues that begin with the whole page
+# Shares of the other turns that copy a line; less of pages of one line, whose line has been copied before.
+_COPIED, _COPIED_ALONE = 0.55, 0.2
 _MARK = "\x01"  # stands for a text that random_wording must leave alone
 
 
@@ -41,24 +43,27 @@ def dialogue_about(rng: np.random.Generator, page: TextPage, turns: int, split: 
     legible = all(run.size >= LEAST_ASKED * page.zoom for run in page.runs)
     made: list[DialogueTurn] = []
     while len(made) < turns:
-        whole = legible and not made and rng.random() < 0.8
+        whole = legible and not made and rng.random() < _WHOLE
+        copied = rng.random() < (_COPIED if len(page.lines) > 1 else _COPIED_ALONE)
         for _ in range(6):  # repeating an earlier answer teaches little
-            turn = _transcription(rng, reading, split) if whole else _random_turn(rng, reading, split, legible)
+            turn = _transcription(rng, reading, split) if whole else _random_turn(rng, reading, split, legible, copied)
             if all((turn.answer, turn.family) != (earlier.answer, earlier.family) for earlier in made):
                 break
         made.append(replace(turn, media=() if made else (0,)))
     return Dialogue((pixels,), tuple(made), ((cells,),))
 
 
-def _random_turn(rng: np.random.Generator, reading: Reading, split: str, legible: bool) -> DialogueTurn:
+def _random_turn(rng: np.random.Generator, reading: Reading, split: str, legible: bool, copied: bool) -> DialogueTurn:
     if not reading.page.lines:
         return _nothing(rng, reading, split)
     if not legible:
         return DialogueTurn(_ask(rng, "is text", split), "Yes, there is.", "find", (), 2)
-    copied = rng.random() < _COPIED
+    if copied:
+        for _ in range(8):  # not every page has lines that can be named
+            if turn := _line(rng, reading, split):
+                return turn
     while True:
-        turn = (_line if copied else choose(rng, _FINDING))(rng, reading, split)
-        if turn is not None:
+        if turn := choose(rng, _FINDING)(rng, reading, split):
             return turn
 
 

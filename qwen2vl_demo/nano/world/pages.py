@@ -90,7 +90,7 @@ def random_page(
         return _page(look, size, (), distractor_marks(rng, size, look))
     face = choose(rng, faces(HELD_OUT if split == HELD_OUT else TRAIN))
     wanted = float(print_size or random_print_size(rng, size))
-    fill = print_size is None and wanted > _MIDDLE[1] and bool(rng.random() < 0.5)
+    fill = print_size is None and wanted > _MIDDLE[1] and bool(rng.random() < 0.4)
     while wanted > 3:
         page = _typeset(rng, look, size, face, wanted, lines, fill, exact=print_size is not None)
         if page is not None:
@@ -143,7 +143,7 @@ def _typeset(
     rows = min(10, int(room_y / pitch) + 1) * columns
     if lines is None:
         most = max(1, min(10, rows))
-        lines = 1 if fill or rng.random() < 0.15 else int(rng.integers(1, most + 1, 2).max())
+        lines = 1 if fill or rng.random() < 0.08 else int(rng.integers(1, most + 1, 2).max())
     texts = random_lines(rng, min(lines, rows), max(1, int(column / character)), CHARACTERS_A_PAGE)
     heading = columns == 1 and len(texts) > 1 and bool(rng.random() < 0.2)
     emphasised = int(rng.integers(len(texts))) if rng.random() < 0.5 else -1

@@ -45,7 +45,7 @@ def test_every_character_lies_in_the_cell_that_names_it() -> None:
         characters = label_page(page).characters.reshape(-1, CELL_CHARACTERS)
         for run in page.runs:
             for cell, character in zip(page.cells_of(run).tolist(), run.text, strict=True):
-                if run.size / page.zoom >= 16:  # of smaller print a cell may hold more than are asked for
+                if run.size / page.zoom >= 16 and not characters[cell].all():  # a full cell may hold more
                     assert cell >= 0 and 1 + CHARACTERS.index(character) in characters[cell]
                     seen += 1
     assert seen > 500
@@ -115,8 +115,8 @@ def test_the_size_of_the_print_and_the_number_of_lines_can_be_fixed() -> None:
 
 def test_a_few_pages_have_no_print() -> None:
     rng = np.random.default_rng(7)
-    blank = [not random_page(rng, (84, 84)).lines for _ in range(300)]
-    assert 0 < sum(blank) < 30
+    blank = [not random_page(rng, (56, 56)).lines for _ in range(150)]
+    assert 0 < sum(blank) < 20
 
 
 def test_every_printable_character_is_drawn_often_and_lines_are_tidy() -> None:
