@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from qwen2vl_demo.nano.world import paper_words as words
-from qwen2vl_demo.nano.world.listings import Layout, cased, distinct, put_title, title_style
+from qwen2vl_demo.nano.world.listings import Layout, cased, distinct, put_title, several, title_style
 from qwen2vl_demo.nano.world.scene import choose
 from qwen2vl_demo.nano.world.sheets import RISE, Pair, Parts, Sheet
 
@@ -114,7 +114,7 @@ def form(rng: np.random.Generator, lines: int, chars: int) -> Layout:
     tall = {"below": 2.6, "boxes": 1.4}.get(style, 1.0)
     columns = 2 if chars > 50 and rng.random() < (0.6 if style == "below" else 0.25) else 1
     most = max(1, min(12, int((lines - 2 * bool(title)) * columns / tall)))
-    filled = fill_in(rng, words.FORM_KEYS, int(rng.integers(1, most + 1)), chars // columns - 2)
+    filled = fill_in(rng, words.FORM_KEYS, several(rng, most), chars // columns - 2)
     if rng.random() < 0.15:
         filled = [(said, asked, key.upper(), value) for said, asked, key, value in filled]
     colon = ":" if style == "tight" or (style != "below" and rng.random() < 0.4) else ""
@@ -168,7 +168,7 @@ def screen(rng: np.random.Generator, lines: int, chars: int) -> Layout:
     title = choose(
         rng, (words.noun(rng), "Settings", "Sign in", "New message", f"{words.noun(rng)} {words.code(rng, '9.9')}")
     )
-    names = distinct(lambda: choose(rng, _BUTTONS), int(rng.integers(1, 4 if chars > 22 else 3)))
+    names = distinct(rng, lambda: choose(rng, _BUTTONS), int(rng.integers(1, 4 if chars > 22 else 3)))
     message = choose(rng, _MESSAGES) if lines < 6 or rng.random() < 0.45 else ""
     if message and rng.random() < 0.35:
         message = f"{choose(rng, _VERBS)} {words.noun(rng).lower()}{words.code(rng, '99')}.txt?"
@@ -188,7 +188,7 @@ def screen(rng: np.random.Generator, lines: int, chars: int) -> Layout:
             said = sheet.put(message, 0, y + 0.5 * size)
             y += 1.8 * size
         if filled:
-            pairs = _put_pairs(sheet, filled, "boxes", 1, y - 0.9 * size, "")
+            pairs = _put_pairs(sheet, filled, "boxes", 1, y - 0.6 * size, "")
             y = sheet.bottom + 1.0 * size
         wide = [sheet.wide(name) + 1.6 * size for name in names]
         total = sum(wide) + 0.6 * size * (len(wide) - 1)

@@ -5,6 +5,7 @@ Each function makes up the content, for about so many lines and characters a lin
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -22,17 +23,27 @@ def cased(rng: np.random.Generator, text: str, capitals: float = 0.2) -> str:
     return text.upper() if rng.random() < capitals else text
 
 
-def distinct(make: Callable[[], str], count: int, taken: Sequence[str] = ()) -> list[str]:
-    """Up to `count` texts that differ in more than their case, and of which none is the beginning of another."""
+def distinct(rng: np.random.Generator, make: Callable[[], str], count: int, taken: Sequence[str] = ()) -> list[str]:
+    """`count` texts that differ in more than their case, and of which none is the beginning of another.
+
+    Where `make` repeats itself, invented words stand in.
+    """
     found: list[str] = []
-    for _ in range(3 * count):
-        text = make()
-        others = [*(other.lower() for other in (*found, *taken))]
-        if not any(text.lower().startswith(other) or other.startswith(text.lower()) for other in others):
+    lowered = [text.lower() for text in taken if text]
+    for attempt in itertools.count():
+        text = make() if attempt < 3 * count else words.invented_word(rng)
+        low = text.lower()
+        if not any(low.startswith(other) or other.startswith(low) for other in lowered):
             found.append(text)
-        if len(found) == count:
+            lowered.append(low)
+        if len(found) >= count:
             break
-    return found
+    return found[:count]
+
+
+def several(rng: np.random.Generator, most: int) -> int:
+    """A number from 1 to `most`; larger ones are likelier."""
+    return 1 + int(most * rng.random() ** 0.6)
 
 
 def put_title(sheet: Sheet, title: str, width: float, style: tuple[float, float, bool]) -> TextRun:
@@ -65,7 +76,7 @@ def receipt(rng: np.random.Generator, lines: int, chars: int) -> Layout:
         below = [make(rng) for make in makers if rng.random() < 0.25][:2]
     capitals = 1.0 if rng.random() < 0.25 else 0.0
     most = max(1, min(14, lines - 1 - bool(title) * 2 - len(below)))
-    names = distinct(lambda: cased(rng, words.goods(rng, chars - 7), capitals), int(rng.integers(1, most + 1)))
+    names = distinct(rng, lambda: cased(rng, words.goods(rng, chars - 7), capitals), several(rng, most))
     cents = [random_cents(rng) for _ in names]
     counts = [f"{int(rng.integers(1, 7))}" for _ in names] if chars > 20 and rng.random() < 0.3 else []
     crosses = rng.random() < 0.5
@@ -140,9 +151,10 @@ def menu(rng: np.random.Generator, lines: int, chars: int) -> Layout:
     rows = max(1, lines - 2 * bool(title))
     sections = int(rng.integers(0, min(3, rows // 4) + 1))
     most = max(1, min(16, rows - 2 * sections))
-    names = distinct(lambda: words.goods(rng, chars - 7), int(rng.integers(1, most + 1)))
+    names = distinct(rng, lambda: words.goods(rng, chars - 7), several(rng, most))
     cents = [random_cents(rng) for _ in names]
     headings = distinct(
+        rng,
         lambda: choose(rng, ("Starters", "Main courses", "Desserts", "Drinks", "Snacks", "Specials", words.noun(rng))),
         sections,
         (title,),

@@ -30,7 +30,7 @@ KINDS = {
     "chart": (0.11, chart),
 }
 SMALLEST, LARGEST = 11, 26  # px: the usual print in the picture
-LARGE_PRINT = 0.25  # share of the papers whose print may fill the picture
+LARGE_PRINT = 0.35  # share of the papers whose print may fill the picture
 ATTEMPTS = 12
 _MOST_ZOOMED = 1600  # px: sides beyond it take too long
 
@@ -88,7 +88,7 @@ def random_paper(rng: np.random.Generator, size: tuple[int, int], split: str = T
     pitch, large = float(rng.uniform(1.3, 1.75)), bool(rng.random() < LARGE_PRINT)
     named = kind or str(rng.choice(list(KINDS), p=[share for share, _ in KINDS.values()]))
     for attempt in range(ATTEMPTS):
-        room = 0.85**attempt * min(1.0, float(rng.uniform(0.4, 1.3)))
+        room = 0.85**attempt * min(1.0, float(rng.uniform(0.5, 1.4)))
         lines, chars = int(height / zoom / 19 * room), int(width / zoom / 8.5 * min(1.0, 1.1 * room))
         layout = KINDS[named][1](rng, max(2, lines), max(9, chars))
         sheet = Sheet(face, bold, heading, 0, pitch if attempt < 4 else 1.3, width, palette)

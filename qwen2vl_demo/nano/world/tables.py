@@ -53,8 +53,10 @@ def table(rng: np.random.Generator, lines: int, chars: int) -> Layout:
     title = cased(rng, f"{words.noun(rng)} {choose(rng, ('list', 'report', 'overview', '2024', 'results', 'plan'))}")
     title = title if lines >= count + 3 and rng.random() < 0.5 else ""
     naming = choose(rng, (words.noun, words.first_name, words.place, words.goods, words.last_name))
-    names = distinct(lambda: naming(rng) if naming is not words.goods else words.goods(rng, chars // 3), count)
-    heads = distinct(lambda: words.noun(rng) if rng.random() < 0.8 else str(rng.integers(1990, 2031)), columns, names)
+    names = distinct(rng, lambda: naming(rng) if naming is not words.goods else words.goods(rng, chars // 3), count)
+    heads = distinct(
+        rng, lambda: words.noun(rng) if rng.random() < 0.8 else str(rng.integers(1990, 2031)), columns, names
+    )
     corner = heads[0] if rng.random() < 0.7 else ""
     makers = [_column(rng, chars < 30) for _ in heads[1:]]
     cells = [[make() for make in makers] for _ in names]
@@ -121,7 +123,7 @@ def _labels(rng: np.random.Generator, count: int, most: int) -> list[str]:
         texts = [naming(rng) for _ in range(3)]
         return next((text for text in texts if len(text) <= most), min(texts, key=len))
 
-    return distinct(label, count)
+    return distinct(rng, label, count)
 
 
 def chart(rng: np.random.Generator, lines: int, chars: int) -> Layout:
