@@ -17,23 +17,12 @@ from pathlib import Path
 import torch
 
 from qwen2vl_demo.checkpoint.load import load_model
-from qwen2vl_demo.nano.dialogue.generator import FAMILIES
 from qwen2vl_demo.nano.evaluation import studies
-from qwen2vl_demo.nano.training.validation import FamilyScore, format_table, validate
+from qwen2vl_demo.nano.training.validation import format_table, validate
 from qwen2vl_demo.processing.chat import ChatTemplate
 from qwen2vl_demo.processing.tokenizer import Tokenizer
 
 MIN_DIALOGUES = 16  # of each kind in the smaller tables
-
-
-def format_comparison(tables: dict[str, list[FamilyScore]]) -> str:
-    """Accuracy by family, one column per table; families that one of the tables lacks are left out."""
-    accuracies = {name: {score.family: score.accuracy for score in scores} for name, scores in tables.items()}
-    lines = [f"{'family':<12}" + "".join(f" {name:>16}" for name in tables)]
-    for family in FAMILIES:
-        if all(family in column for column in accuracies.values()):
-            lines.append(f"{family:<12}" + "".join(f" {column[family]:>16.1%}" for column in accuracies.values()))
-    return "\n".join(lines)
 
 
 def main() -> None:
@@ -66,7 +55,7 @@ def main() -> None:
             if not tables:
                 print("\nno icons on this machine, so no nouns were asked for: see qwen2vl_demo/nano/world/icons.py")
                 continue
-            print("", format_comparison(tables), sep="\n", flush=True)
+            print("", studies.format_comparison(tables), sep="\n", flush=True)
             record |= {name: [asdict(score) for score in table] for name, table in tables.items()}
         iou, questions = studies.mean_box_iou(options.model, questions=2 * few)
         record["boxes"] = {"mean_iou": iou, "questions": questions}
