@@ -35,7 +35,7 @@ PRINT_SIZES = (10, 12, 14, 17, 20, 28, 40)  # px
 LINES = tuple(range(1, 9))  # of a page
 FRAME = 16  # tokens, around what an answer quotes
 LEAST_TOKENS, MOST_TOKENS = 4, 1024  # a picture keeps its own size between these
-LINE_SIZE, PAGE_SIZE = (112, 448), (448, 448)  # (height, width) in px
+LINE_SIZE, PAGE_SIZE = (168, 448), (448, 448)  # (height, width) in px
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@
     python -m qwen2vl_demo.nano.evaluation.real_print [--model assets/nano] [--folder runs/print] [--json OUT]
 
 Builds the pictures once, as PNG files beside `print.json`, which holds what is printed on each, and asks about all.
-Each shows a few lines at its own size, in print of 13 px or more:
+Each shows a few lines at its own size, in print of 13 px or more, on the colour of their ground:
 
 - scikit-image's photograph of a page, of which the text was typed off (its other one, `text`, is handwritten Greek);
 - paragraphs of PDFs that Debian packages ship, rendered by PDFium, with the text that the PDF itself holds;
@@ -30,7 +30,6 @@ from typing import Any
 
 import numpy as np
 import PIL.Image
-import PIL.ImageOps
 
 from qwen2vl_demo.engine.local import LocalEngine
 from qwen2vl_demo.engine.protocol import Engine
@@ -38,16 +37,14 @@ from qwen2vl_demo.nano.evaluation.reading import ReadingScore, ask, format_score
 
 FOLDER = Path("runs/print")
 QUESTION = "What does it say?"
-MARGIN = 8  # px around a text
-PHOTOGRAPH = {  # of skimage.data.page(): the rows of pixels of a part, and what is printed there
-    (4, 36): "Region-based segmentation",
-    (
-        44,
-        138,
-    ): "Let us first determine markers of the coins and the\nbackground. These markers are pixels that we can label\n"
-    "unambiguously as either object or background. Here,\nthe markers are found at the two extreme parts of the\n"
-    "histogram of grey values:",
-}
+MARGIN, LEAST_SIDE = 8, 56  # px around a text, and of a picture
+_HEADING = "Region-based segmentation"
+_BODY = """Let us first determine markers of the coins and the
+background. These markers are pixels that we can label
+unambiguously as either object or background. Here,
+the markers are found at the two extreme parts of the
+histogram of grey values:"""
+PHOTOGRAPH = {(0, 140): f"{_HEADING}\n{_BODY}", (42, 140): _BODY}  # rows of skimage.data.page(): what they show
 PDFS = {  # packages of Debian and a file of each
     "debian-faq": "usr/share/doc/debian/FAQ/debian-faq.en.pdf.gz",
     "bzip2-doc": "usr/share/doc/bzip2/manual.pdf.gz",
@@ -76,10 +73,8 @@ VISIBLE_TEXTS = """() => {
 }"""
 FIGURES = (  # title, label of the x axis
     ("Monthly rainfall in Bergen", "Month"),
-    ("Training loss", "Steps (thousands)"),
     ("Unemployment rate, 1990-2020", "Percent of labour force"),
     ("f(x) = sin(x) / x", "x in radians"),
-    ("Sales by region", "Revenue (USD million)"),
     ("Response time vs. load", "Requests per second"),
 )
 Picture = PIL.Image.Image
@@ -123,7 +118,7 @@ def pdf_paragraphs() -> Iterator[tuple[str, Picture, str, str]]:
             for scale in PDF_SCALES:
                 whole = page.render(scale=scale).to_pil().convert("RGB")
                 box = (left * scale, whole.height - top * scale, right * scale, whole.height - bottom * scale)
-                yield f"PDF at {72 * scale:.0f} dpi", with_margin(whole, box), QUESTION, printed
+                yield f"PDF at {72 * scale:.0f} dpi", on_ground(whole, box), QUESTION, printed
 
 
 def paragraphs(page: Any) -> Iterator[tuple[Box, str]]:
@@ -156,19 +151,25 @@ def _around(boxes: list[Box]) -> Box:
     return left, bottom, right, top
 
 
-def with_margin(picture: Picture, box: Box) -> Picture:
-    """The part of a picture in a box (left, top, right, bottom), with a margin of the colour of its corner."""
+def on_ground(picture: Picture, box: Box) -> Picture:
+    """The part of a picture in a box (left, top, right, bottom) on a ground of the colour of its corner.
+
+    The ground is at least `MARGIN` wide all around, and at least a third as high as it is wide.
+    """
     left, top, right, bottom = (round(side) for side in box)
     part = picture.crop((left - 1, top - 1, right + 1, bottom + 1))
-    corner = np.asarray(part)[0, 0]
-    return PIL.ImageOps.expand(part, MARGIN, tuple(corner.tolist()))
+    width = max(part.width + 2 * MARGIN, LEAST_SIDE)
+    height = max(part.height + 2 * MARGIN, width // 3, LEAST_SIDE)
+    ground = PIL.Image.new("RGB", (width, height), tuple(np.asarray(part)[0, 0].tolist()))
+    ground.paste(part, ((width - part.width) // 2, (height - part.height) // 2))
+    return ground
 
 
 def screenshots() -> Iterator[tuple[str, Picture, str, str]]:
     from playwright.sync_api import sync_playwright
 
-    command = [sys.executable, "-m", "qwen2vl_demo", "serve", "--port", str(PORT)]
-    app = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    served = [sys.executable, "-m", "qwen2vl_demo", "serve", "--port", str(PORT)]
+    app = subprocess.Popen(served, stdout=subprocess.PIPE, text=True)
     try:
         assert app.stdout is not None
         next(line for line in app.stdout if "Open http" in line)
@@ -177,7 +178,7 @@ def screenshots() -> Iterator[tuple[str, Picture, str, str]]:
             for zoom in ZOOMS:
                 page = chromium.new_page(viewport={"width": 1280, "height": 900}, device_scale_factor=zoom)
                 page.goto(f"http://127.0.0.1:{PORT}")
-                seen: set[str] = set()
+                seen = {""}
                 for tab in TABS:
                     page.get_by_role("tab", name=tab).click()
                     time.sleep(2)
@@ -185,8 +186,8 @@ def screenshots() -> Iterator[tuple[str, Picture, str, str]]:
                     for text, box in page.evaluate(VISIBLE_TEXTS):
                         if 2 < len(text) <= 200 and text.isascii() and text not in seen:
                             seen.add(text)
-                            sides = [box[side] * zoom for side in ("left", "top", "right", "bottom")]
-                            yield f"screenshot at {zoom:.0%}", with_margin(shot, tuple(sides)), QUESTION, text
+                            sides = tuple(box[side] * zoom for side in ("left", "top", "right", "bottom"))
+                            yield f"screenshot at {zoom:.0%}", on_ground(shot, sides), QUESTION, text
     finally:
         app.terminate()
         app.wait()
@@ -199,8 +200,7 @@ def figures() -> Iterator[tuple[str, Picture, str, str]]:
     for index, (title, label) in enumerate(FIGURES):
         figure = Figure(figsize=(6, 4.5), dpi=112)  # 672 x 504 px; a title of 12 points has 19 px, a label of 10 has 16
         axes = figure.subplots()
-        amounts = values.uniform(1, 10, 8)
-        (axes.plot, axes.bar, axes.scatter)[index % 3](range(8), amounts)
+        (axes.plot, axes.bar, axes.scatter)[index % 3](range(8), values.uniform(1, 10, 8))
         axes.set(title=title, xlabel=label)
         content = io.BytesIO()
         figure.savefig(content, format="png")

@@ -10,13 +10,15 @@ from qwen2vl_demo.engine.protocol import Chunk, Result
 from qwen2vl_demo.nano.evaluation import real_print
 from qwen2vl_demo.nano.evaluation.reading import ReadingScore
 from qwen2vl_demo.nano.evaluation.real_print import (
+    LEAST_SIDE,
+    MARGIN,
     MOST_LINES,
     build,
     figures,
     measure,
+    on_ground,
     paragraphs,
     photograph,
-    with_margin,
 )
 
 
@@ -68,23 +70,25 @@ def test_a_paragraph_has_few_lines():
     assert [text.count("\n") + 1 for _, text in paragraphs(page)] == [MOST_LINES, 1]
 
 
-def test_a_part_gets_a_margin_of_its_own_ground():
-    pixels = np.full((40, 60, 3), (10, 20, 30), np.uint8)
-    pixels[10:20, 20:30] = 255
+def test_a_part_lies_on_its_own_ground_which_is_not_too_flat():
+    pixels = np.full((40, 300, 3), (10, 20, 30), np.uint8)
+    pixels[10:20, 20:270] = 255
     pixels[22:] = 128  # the line below
-    part = np.asarray(with_margin(PIL.Image.fromarray(pixels), (20, 10, 30, 20)))
-    assert part.shape == (12 + 2 * real_print.MARGIN, 12 + 2 * real_print.MARGIN, 3)
-    assert (part == 255).all(-1).sum() == 100
-    assert (part == (10, 20, 30)).all(-1).sum() == part.shape[0] * part.shape[1] - 100
+    part = np.asarray(on_ground(PIL.Image.fromarray(pixels), (20, 10, 270, 20)))
+    assert part.shape == ((252 + 2 * MARGIN) // 3, 252 + 2 * MARGIN, 3)
+    white, ground = (part == 255).all(-1), (part == (10, 20, 30)).all(-1)
+    assert white.sum() == 2500
+    assert (white | ground).all()
+    small = on_ground(PIL.Image.fromarray(pixels), (20, 10, 30, 20))
+    assert small.size == (LEAST_SIDE, LEAST_SIDE)
 
 
 def test_the_photographed_page_is_taken_apart():
-    found = list(photograph())
-    assert len(found) == 4
-    heading, _, body, enlarged = (picture.size for _, picture, _, _ in found)
-    assert heading[0] == body[0] == 384
-    assert enlarged == (768, 2 * body[1])
-    assert found[2][3].count("\n") == 4
+    whole, twice, body, _ = photograph()
+    assert whole[1].width == body[1].width == 384
+    assert twice[1].size == (768, 2 * whole[1].height)
+    assert whole[3].count("\n") == 5
+    assert body[3] in whole[3]
 
 
 def test_figures_are_asked_for_their_title_and_label():
