@@ -43,7 +43,7 @@ VISION_RATE = 1.5e-3  # in the vision stage
 VISION_SHARE = 0.7  # of that rate in the answer stage, ...
 FROZEN = 0.05  # ... after this share of the stage, in which the vision transformer is frozen
 MERGER_FIRST = 0.08  # share of the vision stage that adapts a pretrained model to new heads, blocks frozen
-SAVE_SECONDS = 180
+SAVE_SECONDS = 60
 HEADS = Path("training/heads.safetensors")  # in a checkpoint; in a subfolder, so that no other program loads it
 WARM_UP, DECAY_FROM = 0.02, 0.15  # shares of a stage: the rate rises until the first and falls after the second
 
@@ -197,6 +197,7 @@ class Trainer:
         meter: dict[str, list[float]] = {}
         logged = checked = saved = last = time.monotonic()
         for batch in self.batches(dense, workers):
+            meter.setdefault("waited", []).append(time.monotonic() - last)
             share = (self.elapsed - begin) / (until - begin)
             factor = rate_at(share) * (1.0 if dense else ANSWER_RATE)
             for optimizer in self.optimizers:

@@ -101,9 +101,12 @@ def text_width(text: str, face: str | None, size: int) -> float:
 
 def draw_page(page: PrintedPage, rng: np.random.Generator) -> tuple[np.ndarray, CellTruth]:
     """The picture, (H, W, 3) uint8, and the ground truth of its cells. The generator only provides the noise."""
-    image = draw_background(page.background, page.height, page.width, rng)
-    if page.zoom != 1:
-        image = image.resize((round(page.width * page.zoom), round(page.height * page.zoom)), Image.Resampling.BILINEAR)
+    drawn = (round(page.width * page.zoom), round(page.height * page.zoom))
+    ground = page.background
+    if page.zoom == 1 or (ground.first == ground.second and not ground.noise and not ground.clouds):
+        image = draw_background(ground, drawn[1], drawn[0], rng)
+    else:  # drawn small, as drawing it takes most of the time
+        image = draw_background(ground, page.height, page.width, rng).resize(drawn, Image.Resampling.BILINEAR)
     pen = ImageDraw.Draw(image)
     for mark in page.marks:
         x1, y1, x2, y2 = mark.box
@@ -131,20 +134,21 @@ def label_page(page: PrintedPage) -> CellTruth:
     """
     grid = (page.height // FACTOR, page.width // FACTOR)
     cells = empty_cells(grid)
-    labels, inks, characters = (
-        cells.labels.reshape(-1),
-        cells.inks.reshape(-1),
-        cells.characters.reshape(-1, CELL_CHARACTERS),
-    )
+    labels, inks = cells.labels.reshape(-1), cells.inks.reshape(-1)
     if page.marks:
         labels[:] = NOT_ASKED
-    filled = np.zeros(len(labels), int)
-    for run in sorted(page.runs, key=lambda run: (run.y, run.x)):
-        for cell, character in zip(page.cells_of(run).tolist(), run.text, strict=True):
-            if cell >= 0 and filled[cell] < CELL_CHARACTERS:
-                characters[cell, filled[cell]] = 1 + ord(character) - ord(CHARACTERS[0])
-                filled[cell] += 1
-                labels[cell] = NOT_ASKED
-                if run.colour in COLOURS:
-                    inks[cell] = 1 + COLOURS.index(run.colour)
+    runs = sorted(page.runs, key=lambda run: (run.y, run.x))
+    where = [page.cells_of(run) for run in runs]
+    for run, at in zip(runs, where, strict=True):
+        if run.colour in COLOURS:
+            inks[at[at >= 0]] = 1 + COLOURS.index(run.colour)
+    if runs:
+        flat = np.concatenate(where)
+        codes = np.frombuffer("".join(run.text for run in runs).encode("ascii"), np.uint8).astype(np.int64)
+        order = np.argsort(flat, kind="stable")
+        flat, codes = flat[order], 1 + codes[order] - ord(CHARACTERS[0])
+        rank = np.arange(len(flat)) - np.searchsorted(flat, flat)  # which of the characters of its cell it is
+        kept = (flat >= 0) & (rank < CELL_CHARACTERS)
+        cells.characters.reshape(-1, CELL_CHARACTERS)[flat[kept], rank[kept]] = codes[kept]
+        labels[flat[kept]] = NOT_ASKED
     return cells

@@ -49,7 +49,7 @@ def test_media_cells_and_turns_have_the_documented_shapes(kind: str, split: str)
                 and turn.question.strip()
                 and turn.answer.strip()
             )
-            assert "{" not in turn.question + turn.answer
+            assert kind == "page" or "{" not in turn.question + turn.answer  # a page may show braces
 
 
 def test_a_fixed_size_and_number_of_frames_are_kept() -> None:
