@@ -77,7 +77,7 @@ TRAINED = [
     "adf-accanthis",
     "junction",
     "jura",
-    "femkeklaver",
+   
     "eurofurence",
 ]
 KEPT_BACK = [
