@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, closing, suppress
 from functools import partial
-from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
@@ -324,7 +323,11 @@ class LocalEngine:
             sampler = Sampler(options, torch.from_numpy(trace.input_ids).to(model.device), self._never)
             decoder = StreamDecoder(self.processor.tokenizer)
             with closing(self.tokens(sampler, logits, trace.rope_delta, cache, max_tokens)) as tokens:
-                for token in takewhile(lambda token: token not in self.end_tokens, tokens):
+                for token in tokens:
+                    if not ids:  # choosing the first one may take as long as a short prompt: drawing sorts all logits
+                        answer.end_phase("prefill", model.device)
+                    if token in self.end_tokens:
+                        break
                     answer.new_tokens += 1
                     ids.append(token)
                     if text := decoder.push(token):
@@ -380,9 +383,7 @@ class LocalEngine:
         yield Chunk(status=_reading(len(trace) - cached_tokens))
         ids = torch.from_numpy(trace.input_ids[cached_tokens:]).to(self.model.device)
         positions = torch.from_numpy(trace.position_ids[:, cached_tokens:]).to(self.model.device)
-        logits = prefill(self.model, ids, torch.cat(vision) if vision else None, positions, cache, check_cancelled)
-        answer.end_phase("prefill", self.model.device)
-        return logits
+        return prefill(self.model, ids, torch.cat(vision) if vision else None, positions, cache, check_cancelled)
 
     def _clear_caches(self) -> None:
         """Frees the memory that only makes later answers faster."""

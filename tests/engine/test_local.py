@@ -17,6 +17,7 @@ from qwen2vl_demo.engine.local import LocalEngine
 from qwen2vl_demo.engine.processor_only import ProcessorOnlyEngine
 from qwen2vl_demo.engine.protocol import GenerationOptions
 from qwen2vl_demo.engine.result_builder import ResultBuilder, memory_errors
+from qwen2vl_demo.engine.sampling import Sampler
 from qwen2vl_demo.engine.vision_cache import VisionCache, encode_medium, pieces
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.lru_cache import CacheBudget
@@ -265,6 +266,19 @@ def test_timings_add_up(engine):
     parts = sum(timings[name] for name in ("prepare", "wait", "encode", "prefill", "decode"))
     assert timings["first_token"] == pytest.approx(parts - timings["decode"])
     assert parts <= timings["total"]
+
+
+def test_the_time_to_the_first_token_includes_choosing_it(engine, monkeypatch):
+    """To draw one, all logits are sorted: the answer's other tokens got this time, and they were too slow."""
+    choose = Sampler.choose
+
+    def slow(sampler, logits):
+        time.sleep(0.2)
+        return choose(sampler, logits)
+
+    monkeypatch.setattr(Sampler, "choose", slow)
+    timings = answer(engine, ask(Image(picture(78))), GenerationOptions(max_new_tokens=1)).timings
+    assert timings["first_token"] > 0.2 > timings["decode"]
 
 
 def test_running_out_of_memory_names_what_to_lower():
