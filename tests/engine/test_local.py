@@ -6,6 +6,7 @@ import json
 import shutil
 import threading
 import time
+import warnings
 import weakref
 
 import numpy as np
@@ -23,6 +24,7 @@ from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.lru_cache import CacheBudget
 from qwen2vl_demo.model.quantised import held_bytes
 from qwen2vl_demo.processing.messages import Image, MediaOptions, Message, Text
+from qwen2vl_demo.processing.patches import patchify_there
 
 GREEDY = GenerationOptions(max_new_tokens=12)
 
@@ -279,6 +281,26 @@ def test_the_time_to_the_first_token_includes_choosing_it(engine, monkeypatch):
     monkeypatch.setattr(Sampler, "choose", slow)
     timings = answer(engine, ask(Image(picture(78))), GenerationOptions(max_new_tokens=1)).timings
     assert timings["first_token"] > 0.2 > timings["decode"]
+
+
+def test_an_answer_warns_of_nothing(engine, monkeypatch):
+    """Pixels cut as on a GPU: PyTorch wrote a paragraph to the console, of frames that must not be written."""
+    cut = []
+
+    def there(*args, once, device):
+        cut.append(args[0].flags.writeable)
+        return patchify_there(*args, once=once, device=device)
+
+    monkeypatch.setattr("qwen2vl_demo.engine.vision_cache.patchify", there)
+    was = torch.is_warn_always_enabled()
+    torch.set_warn_always(True)  # most of its warnings come once for a process
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            answer(engine, ask(Image(picture(79))))
+    finally:
+        torch.set_warn_always(was)
+    assert cut == [False]
 
 
 def test_running_out_of_memory_names_what_to_lower():
