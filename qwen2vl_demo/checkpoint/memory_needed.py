@@ -15,13 +15,12 @@ from qwen2vl_demo.config import Qwen2VLConfig
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.memory import free_memory, total_memory
 from qwen2vl_demo.model.device import free_bytes
-from qwen2vl_demo.model.quantised import weight_bytes
+from qwen2vl_demo.model.quantised import price, weight_bytes
 from qwen2vl_demo.model.qwen2vl import Qwen2VL
 
 GB = 2**30
 WORKING_TOKENS = 4096  # whose keys and values must fit too: a picture and a conversation
 RESERVE = 0.03  # of a GPU's memory, for its libraries and activations
-GPU_QUANTIZE, CPU_QUANTIZE = ("int4",), ("int8", "int4")  # what saves memory without being slower there
 
 
 @dataclass(frozen=True)
@@ -127,10 +126,11 @@ def _what_works(
         size = memory_needed(config, narrow).total
         if size <= free:
             ways.append(f"--dtype bfloat16 ({size / GB:.1f} GB)")
-    for kind in CPU_QUANTIZE if device.type == "cpu" else GPU_QUANTIZE:
+    for kind in ("int8", "int4"):
         size = memory_needed(config, narrow, kind).total
         if quantize in ("none", "int8") and kind != quantize and size <= free:
-            ways.append(f"--quantize {kind} ({size / GB:.1f} GB)")
+            cost = price(kind, device)
+            ways.append(f"--quantize {kind} ({size / GB:.1f} GB{', but ' if cost else ''}{cost})")
     if device.type == "cuda":
         cards = max(2, math.ceil(memory_needed(config, narrow).total / max(card, 1)))
         if cards <= 16:

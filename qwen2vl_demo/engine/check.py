@@ -23,6 +23,7 @@ from qwen2vl_demo.config import Qwen2VLConfig
 from qwen2vl_demo.engine.cost import flops
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.json_values import read_json_object
+from qwen2vl_demo.model.quantised import price
 from qwen2vl_demo.model.qwen2vl import Qwen2VL
 from qwen2vl_demo.processing.processor import Processor
 from qwen2vl_demo.settings import QUANTIZE, Settings, flag_name
@@ -140,7 +141,8 @@ def _table(config: Qwen2VLConfig, devices: Sequence[torch.device], stored_int4: 
         name = quantize if quantize != "none" else str(dtype).removeprefix("torch.")
         need = memory_needed(config, dtype, quantize, stored_int4=stored_int4).total
         verdict = "" if room is None else "fits" if need <= room else "does not fit"
-        lines.append(f"  {name:10}{_gigabytes(need):>10}  {verdict}".rstrip())
+        cost = price(quantize, devices[0])
+        lines.append(f"  {name:10}{_gigabytes(need):>10}  {verdict}{'; ' if verdict and cost else ''}{cost}".rstrip())
     return lines
 
 

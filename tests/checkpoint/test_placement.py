@@ -92,6 +92,7 @@ def cards(monkeypatch):
         monkeypatch.setattr(torch.cuda, "is_available", lambda: bool(cards))
         monkeypatch.setattr(torch.cuda, "device_count", lambda: len(cards))
         monkeypatch.setattr(torch.cuda, "get_device_properties", properties)
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda card: (properties(card).major, 0))
         monkeypatch.setattr(torch.cuda, "mem_get_info", lambda card: (cards[number(card)][0] * GB,) * 2)
         monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)  # as torch says of every card since Volta
         monkeypatch.setattr(memory_needed, "free_memory", lambda: 24 * GB)
@@ -142,6 +143,32 @@ def test_what_fits_on_a_card(tmp_path, cards, size, card, fits):
         return
     with pytest.raises(UserError, match="--quantize int4"):
         placement.place(released(tmp_path, size))
+
+
+SLOW = "; a token takes 2 to 4 times as long as in bfloat16"
+
+
+@pytest.mark.parametrize(
+    ("card", "device", "quantize", "told"),
+    [
+        ((80, 9), "cuda", "int8", f"8 bits, as asked for{SLOW}; int4 is faster"),
+        ((80, 9), "cuda", "int4", "4 bits, as asked for"),
+        ((24, 7), "cuda", "int8", f"8 bits, as asked for{SLOW}"),
+        ((24, 7), "cuda", "int4", f"4 bits, as asked for{SLOW}"),
+        ((80, 9), "cpu", "int8", "8 bits, as asked for"),
+    ],
+)
+def test_what_narrow_weights_cost_in_time_is_told_where_they_are_chosen(tmp_path, cards, card, device, quantize, told):
+    """A GPU has no kernel for 8 bits, and before Ampere none for 4: there they save memory alone."""
+    cards(card)
+    assert placement.place(released(tmp_path, "2B"), device, quantize=quantize).reason.endswith(f"weights of {told}")
+
+
+def test_a_model_that_does_not_fit_is_offered_in_8_bits_with_the_price(tmp_path, cards):
+    cards((12, 8))
+    way = r"--quantize int8 \([78]\.\d GB, but a token takes 2 to 4 times as long .*, --quantize int4 \(5\.\d GB\)"
+    with pytest.raises(UserError, match=way):
+        placement.place(released(tmp_path, "7B"))
 
 
 def test_the_memory_of_a_cpu_is_checked_in_the_dtype_that_was_asked_for(tmp_path, cards, monkeypatch):
