@@ -109,7 +109,7 @@ class Norm:
     """RMSNorm of a row, as one operation in float32 and on an NVIDIA card.
 
     In bfloat16 the reference rounds twice, also before it multiplies by the weight, and so does the module; one
-    operation rounds once. On a card it is used nevertheless: the module's eight made a captured step of the 2B on an
+    operation rounds once. On a card it is used nevertheless: the module's seven made a captured step of the 2B on an
     H100 a sixth slower.
     """
 
