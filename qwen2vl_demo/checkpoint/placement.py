@@ -15,7 +15,7 @@ from qwen2vl_demo.checkpoint.quantised.formats import quantization_method, stays
 from qwen2vl_demo.checkpoint.weight_files import checkpoint_config
 from qwen2vl_demo.config import Qwen2VLConfig, TextConfig
 from qwen2vl_demo.errors import UserError
-from qwen2vl_demo.memory import free_memory
+from qwen2vl_demo.memory import format_bytes, free_memory
 from qwen2vl_demo.model.decoder import WeightKind
 from qwen2vl_demo.model.quantised import Quantization, price
 
@@ -111,7 +111,7 @@ def _dtype(
         needed, free = memory_needed(config, torch.float32, quantize).total, [bytes_free(card) for card in devices]
         if needed <= sum(size or 0 for size in free):
             return torch.float32, "float32, since this GPU does not compute in bfloat16"
-        why = f"bfloat16, which this GPU only emulates, since float32 would need {needed / 2**30:.1f} GB"
+        why = f"bfloat16, which this GPU only emulates, since float32 would need {format_bytes(needed)}"
         return torch.bfloat16, why
     if devices[0].type != "cpu":
         return torch.bfloat16, "bfloat16, as the released checkpoints are stored"
@@ -120,7 +120,7 @@ def _dtype(
         return torch.bfloat16, f"bfloat16, {gain:.1f} times as fast as float32 here"
     needed, room = 4 * _parameters(config), free_memory()
     if room is not None and not _fits(needed, room):
-        why = f"bfloat16, since float32 would need {needed / 2**30:.1f} GB of the {room / 2**30:.1f} GB free"
+        why = f"bfloat16, since float32 would need {format_bytes(needed)} of the {format_bytes(room)} free"
         return torch.bfloat16, why
     return torch.float32, f"float32, {1 / gain:.0f} times as fast as bfloat16 here"
 

@@ -46,7 +46,7 @@ from qwen2vl_demo.geometry import FACTOR
 from qwen2vl_demo.json_values import read_json_object, shown
 from qwen2vl_demo.lru_cache import CacheBudget
 from qwen2vl_demo.media import MediaLimits
-from qwen2vl_demo.memory import FreedMemory, cache_bytes
+from qwen2vl_demo.memory import FreedMemory, cache_bytes, format_bytes
 from qwen2vl_demo.model.decoder import Decoder
 from qwen2vl_demo.model.device import prefer_reliable_attention
 from qwen2vl_demo.model.kv_cache import KVCache
@@ -172,8 +172,7 @@ class LocalEngine:
         count = flops.parameters(self.config).total
         size = f"{count / 1e9:.1f} billion" if count >= 1e9 else f"{count / 1e6:.1f} million"
         held = held_bytes(self.model) + self.decoder.extra_bytes
-        weights = f"{held / 1e9:.1f} GB" if held >= 1e9 else f"{held / 1e6:.0f} MB"
-        return f"{size} parameters ({weights} of weights) on {self.placement.reason}"
+        return f"{size} parameters ({format_bytes(held)} of weights) on {self.placement.reason}"
 
     def forget(self, cache_salt: str) -> None:
         for cache in (self._prefixes, self._vision, self._answers, self.processor):
