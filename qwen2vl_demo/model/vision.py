@@ -129,8 +129,7 @@ class VisionTransformer(nn.Module):
         if sum(segments) != len(patches):
             raise ValueError(f"the grids {list(grids)} hold {sum(segments)} patches but {len(patches)} were given")
         runs = [(len(list(run)), length) for length, run in groupby(segments)]
-        coordinates = torch.cat([torch.from_numpy(patch_coordinates(g, self.config.merge_size)) for g in grids])
-        angles = vision_angles(coordinates, self.config.head_dim).to(patches.device)[:, None, None]  # (N, 1, 1, P)
+        angles = self._angles(grids, patches.device)[:, None, None]  # (N, 1, 1, P)
         cos, sin = angles.cos(), angles.sin()
         x = self.patch_embed(patches)
         for block in self.blocks:
@@ -138,3 +137,12 @@ class VisionTransformer(nn.Module):
                 between_blocks()
             x = block(x, cos, sin, runs)
         return self.merger(x)
+
+    def _angles(self, grids: Sequence[Grid], device: torch.device) -> Tensor:
+        """The angles (N, P) of all patches; those of neighbours in the list with equal grids are computed once."""
+        found = []
+        for grid, run in groupby(grids):
+            coordinates = torch.from_numpy(patch_coordinates(grid, self.config.merge_size))
+            angles = vision_angles(coordinates, self.config.head_dim).to(device)
+            found.append(angles.repeat(len(list(run)), 1))
+        return torch.cat(found)

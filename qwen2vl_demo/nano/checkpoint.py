@@ -15,14 +15,14 @@ from qwen2vl_demo.model.qwen2vl import Qwen2VL
 from qwen2vl_demo.nano.tokenizer import write_tokenizer
 from qwen2vl_demo.processing.image import ImageConfig
 
-MIN_PIXELS = 16 * FACTOR * FACTOR  # nano is trained on pictures of 16 ...
-MAX_PIXELS = 64 * FACTOR * FACTOR  # ... to 64 merged tokens
-CONTEXT = 4096  # positions up to which the slowest angles do not repeat
+MIN_PIXELS = 4 * FACTOR * FACTOR  # nano is trained on pictures of 4 ...
+MAX_PIXELS = 1024 * FACTOR * FACTOR  # ... to 1,024 merged tokens
+CONTEXT = 8192
 IMAGE = ImageConfig(MIN_PIXELS, MAX_PIXELS)  # normalised as by the released checkpoints
 
 
 def nano_config(tokenizer: Tokenizer) -> Qwen2VLConfig:
-    """A Qwen2-VL of 5 million parameters.
+    """A Qwen2-VL of 11 million parameters.
 
     With the released theta of a million, the h and w bands would hardly rotate over the few tokens of a small picture,
     and the language model could not tell left from right; nano's theta is small enough for that.
@@ -35,10 +35,10 @@ def nano_config(tokenizer: Tokenizer) -> Qwen2VLConfig:
 
     hidden = 192
     return Qwen2VLConfig(
-        vision=VisionConfig(depth=8, embed_dim=128, num_heads=2, mlp_ratio=4, out_dim=hidden),
+        vision=VisionConfig(depth=8, embed_dim=256, num_heads=4, mlp_ratio=4, out_dim=hidden),
         text=TextConfig(
             hidden_size=hidden,
-            num_layers=6,
+            num_layers=8,
             num_heads=3,
             num_kv_heads=1,
             intermediate_size=512,
@@ -68,7 +68,7 @@ def config_json(config: Qwen2VLConfig, end: int, pad: int) -> dict[str, object]:
         "max_window_layers": config.text.num_layers,
         "sliding_window": config.text.max_position_embeddings,
         "use_sliding_window": False,
-        "torch_dtype": "float32",
+        "torch_dtype": "bfloat16",
         "use_cache": True,
     }
 
@@ -103,5 +103,5 @@ def write_checkpoint(model: Qwen2VL, tokenizer: Tokenizer, directory: Path) -> N
         {"bos_token_id": pad, "pad_token_id": pad, "eos_token_id": [end, pad], "do_sample": False},
     )
     write_tokenizer(tokenizer, directory)
-    weights = {name: tensor.to(torch.float32).contiguous() for name, tensor in model.state_dict().items()}
+    weights = {name: tensor.to(torch.bfloat16).contiguous() for name, tensor in model.state_dict().items()}
     save_file(weights, directory / "model.safetensors", metadata={"format": "pt"})

@@ -16,6 +16,7 @@ from qwen2vl_demo.nano.dialogue.wording import plural, with_article
 from qwen2vl_demo.nano.world.drawing import CellTruth, bounding_box, cells_in_box, character_extents
 from qwen2vl_demo.nano.world.nouns import KIND_OF, NOUN_KINDS, NOUNS
 from qwen2vl_demo.nano.world.scene import COLOURS, SHAPES, SIGN_WORDS, Scene, Sign, Thing
+from qwen2vl_demo.nano.world.typesetting import PrintedPage, TextRun
 
 _NOUNS = {noun: shape for shape in (*SHAPES, *NOUNS) for noun in (shape, plural(shape))} | {
     word: "" for word in ("shape", "shapes", "thing", "things")
@@ -110,3 +111,35 @@ def clip_attention_targets(
     """The whole answer depends on every merged token of the clip that has one of the labels."""
     flat = np.flatnonzero(np.isin(np.stack([pair.labels for pair in cells]), list(labels)))
     return (AttentionTarget(0, len(answer), 0, tuple(int(i) for i in flat)),) if len(flat) else ()
+
+
+def run_targets(
+    page: PrintedPage, run: TextRun, start: int, medium: int = 0, part: slice = slice(None)
+) -> list[AttentionTarget]:
+    """Where the characters of a run, or of a part of it, that begin at character `start` of an answer are printed."""
+    targets: list[AttentionTarget] = []
+    for offset, cell in enumerate(page.cells_of(run)[part].tolist(), start):
+        if targets and targets[-1].cells == (cell,):
+            targets[-1] = AttentionTarget(targets[-1].start, offset + 1, medium, (cell,))
+        elif cell >= 0:
+            targets.append(AttentionTarget(offset, offset + 1, medium, (cell,)))
+    return targets
+
+
+def print_attention_targets(
+    page: PrintedPage, runs: Sequence[TextRun], answer: str, medium: int = 0
+) -> tuple[AttentionTarget, ...]:
+    """The targets of an answer that quotes these runs in this order; a run that it does not quote is skipped.
+
+    What stands before a quoted text belongs to its first character, since a token includes the space before it.
+    """
+    targets: list[AttentionTarget] = []
+    cursor = 0
+    for run in runs:
+        at = answer.find(run.text, cursor)
+        if at >= 0 and (found := run_targets(page, run, at, medium)):
+            first = found[0]
+            found[0] = AttentionTarget(max(cursor, at - 1), first.end, first.medium, first.cells)
+            targets += found
+            cursor = at + len(run.text)
+    return tuple(targets)

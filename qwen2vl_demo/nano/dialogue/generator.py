@@ -1,4 +1,4 @@
-"""Random dialogues about drawn scenes, signs, documents, several pictures and short clips, with their ground truth.
+"""Random dialogues about drawn scenes, print, documents, several pictures and short clips, with their ground truth.
 
 `random_dialogue` is the entry point. Its result depends only on the random generator passed in, the fonts of the
 machine and its icons: the same seed gives the same pixels, texts and labels. Pictures and frames are RGB uint8 with
@@ -17,6 +17,8 @@ from qwen2vl_demo.nano.dialogue.dialogue import Dialogue, DialogueTurn, Question
 from qwen2vl_demo.nano.dialogue.document_questions import document_dialogue
 from qwen2vl_demo.nano.dialogue.follow_ups import follow_up
 from qwen2vl_demo.nano.dialogue.multi_image import multi_image_dialogue
+from qwen2vl_demo.nano.dialogue.page_questions import page_dialogue
+from qwen2vl_demo.nano.dialogue.paper_questions import paper_dialogue
 from qwen2vl_demo.nano.dialogue.phrases import CHAT, NO_PICTURE_ANSWER, OUT_OF_DOMAIN_ANSWER, PHRASES
 from qwen2vl_demo.nano.dialogue.scene_questions import SCENE_WEIGHTS, TEXT_WEIGHTS, random_scene_question
 from qwen2vl_demo.nano.dialogue.wording import plural, random_wording, with_article
@@ -27,9 +29,9 @@ from qwen2vl_demo.nano.world.scene import LABEL_INDEX, SHAPES, Scene, choose
 
 FAMILIES: tuple[str, ...] = (
     *("name", "shape", "colour", "count", "exists", "where", "describe", "box", "read"),
-    *("chart", "pictures", "video", "followup", "chat", "limits"),
+    *("transcribe", "find", "paper", "chart", "pictures", "video", "followup", "chat", "limits"),
 )
-KINDS: tuple[str, ...] = ("scene", "text", "document", "pictures", "clip", "chat", "limits")
+KINDS: tuple[str, ...] = ("scene", "text", "document", "page", "paper", "pictures", "clip", "chat", "limits")
 _NO_PICTURE_KEYS = (
     *("describe", "what", "count all", "read", "clip", "happens", "differ", "main colour", "colour", "exists"),
     *("where", "count"),
@@ -53,8 +55,9 @@ def random_dialogue(
     """
     if kind not in _GENERATORS:
         raise ValueError(f"kind must be one of {', '.join(KINDS)}, not {kind!r}")
-    if size is not None and (min(size) < 3 * FACTOR or size[0] % FACTOR or size[1] % FACTOR):
-        raise ValueError(f"size must be multiples of {FACTOR} px from {3 * FACTOR} on, not {size}")
+    least = FACTOR if kind == "page" else 3 * FACTOR
+    if size is not None and (min(size) < least or size[0] % FACTOR or size[1] % FACTOR):
+        raise ValueError(f"size must be multiples of {FACTOR} px from {least} on, not {size}")
     if frames is not None and (frames < 4 or frames % 2):
         raise ValueError(f"frames must be even and at least 4, not {frames}")
     return _GENERATORS[kind](rng, size, frames, turns, split)
@@ -159,6 +162,8 @@ _GENERATORS: dict[str, _Generator] = {
     "scene": _scene,
     "text": _text,
     "document": document_dialogue,
+    "page": page_dialogue,
+    "paper": paper_dialogue,
     "pictures": multi_image_dialogue,
     "clip": clip_dialogue,
     "chat": _chat,

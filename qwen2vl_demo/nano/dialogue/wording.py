@@ -13,6 +13,7 @@ from functools import cache
 import numpy as np
 
 from qwen2vl_demo.nano.dialogue.phrases import CHAT, PHRASES
+from qwen2vl_demo.nano.dialogue.print_phrases import PAGE_PHRASES, PAPER_PHRASES
 from qwen2vl_demo.nano.world.nouns import PLURALS
 
 
@@ -31,7 +32,8 @@ def normalize(wording: str) -> str:
 def _held_out() -> frozenset[str]:
     """The fourth, eleventh, ... wording of every list, unless an earlier list has it in its training split."""
     held: dict[str, bool] = {}
-    for wordings in (*PHRASES.values(), *(remarks for remarks, _ in CHAT)):
+    remarks = (remarks for remarks, _ in CHAT)
+    for wordings in (*PHRASES.values(), *remarks, *PAGE_PHRASES.values(), *PAPER_PHRASES.values()):
         for index, wording in enumerate(wordings):
             for expanded in expand_wording(wording):
                 held.setdefault(normalize(expanded), index % 7 == 3)

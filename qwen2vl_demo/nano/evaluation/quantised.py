@@ -43,7 +43,7 @@ class Effect:
 def answer_logits(model: Qwen2VL, decoder: Decoder, batch: Batch) -> torch.Tensor:
     """The logits (T, V) for every target of a batch of one dialogue, in order; answers are run by the decoder."""
     ids, positions, targets = batch.input_ids, batch.position_ids, batch.targets[0]
-    vision = model.encode(batch.patches, batch.grids) if batch.grids else None
+    vision = model.encode(batch.patches(model.config.vision, model.device), batch.grids) if batch.grids else None
     embeddings = model.embed(ids, vision)
     cache = KVCache(model.config.text, ids.shape[1], device=model.device, dtype=model.dtype)
     found = []
@@ -94,7 +94,7 @@ def held_out_batches(
     for kind in kinds:
         for _ in range(each):
             item = random_dialogue(rng, kind, size=random_size(rng, kind), frames=4, turns=7)
-            yield collate(kind, [item], tokenizer, template, model.config)
+            yield collate(kind, [item], tokenizer, template)
 
 
 def main() -> None:

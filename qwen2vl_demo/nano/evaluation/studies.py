@@ -101,7 +101,7 @@ def by_size(
                 items = [_single_icon(noun, index, share) for noun, index in drawn]
                 groups = (items[start : start + BATCH] for start in range(0, len(items), BATCH))
                 tables[f"side/{share}{' held out' if held_out else ''}"] = score_batches(
-                    model, (collate("scene", group, tokenizer, template, model.config) for group in groups)
+                    model, (collate("scene", group, tokenizer, template) for group in groups)
                 )
     return tables
 
@@ -148,7 +148,7 @@ def _scores(
                 items = [
                     change_dialogue(random_dialogue(rng, kind, size=(drawn, drawn), turns=7)) for _ in range(count)
                 ]
-                yield change_batch(collate(kind, items, tokenizer, template, model.config))
+                yield change_batch(collate(kind, items, tokenizer, template))
 
     return score_batches(model, batches())
 

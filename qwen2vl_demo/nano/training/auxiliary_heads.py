@@ -19,10 +19,19 @@ from qwen2vl_demo.geometry import merged_grid
 from qwen2vl_demo.model.language import Attention
 from qwen2vl_demo.model.rope import rotate
 from qwen2vl_demo.nano.training.batches import Batch
-from qwen2vl_demo.nano.world.scene import CELL_LABELS, CHARACTERS, CHART_PARTS, COLOURS, HEADINGS, SHAPES
+from qwen2vl_demo.nano.world.scene import (
+    CELL_CHARACTERS,
+    CELL_LABELS,
+    CHARACTERS,
+    CHART_PARTS,
+    COLOURS,
+    HEADINGS,
+    NOT_ASKED,
+    SHAPES,
+)
 
 BACKGROUND_WEIGHT = 0.3  # of the many easy cells that show nothing
-NO_CHARACTER_WEIGHT = 0.03  # of the thirds of cells without a character
+NO_CHARACTER_WEIGHT = 0.03  # of the places in cells without a character
 MAX_GRID_SIDE = 48  # merged tokens a side of any training picture
 MAX_MEDIA = 8  # pictures and pairs of frames of any training dialogue
 HEADING_WEIGHT = 2.0  # of the headings, which few pictures have
@@ -62,7 +71,7 @@ class DenseLabelHead(nn.Module):
         self.own = nn.ParameterList(0.1 * torch.randn(len(words), width) for words in classes)
         self.sharpness = nn.Parameter(torch.zeros(len(classes)))  # log of the inverse temperature
         self.edges = nn.Linear(width, 5)
-        self.characters = nn.Linear(width, 3 * (len(CHARACTERS) + 1))
+        self.characters = nn.Linear(width, CELL_CHARACTERS * (len(CHARACTERS) + 1))
 
     def directions(self, task: int, embedding: Tensor) -> Tensor:
         """The unit vector of each class, (classes, C). No gradient flows into the embedding (V, C)."""
@@ -76,19 +85,22 @@ class DenseLabelHead(nn.Module):
         cells, edges, characters, inks = (
             truth.to(vision.device) for truth in (batch.cells, batch.edges, batch.characters, batch.inks)
         )
-        things = cells > 0
-        weights = torch.where(things, 1.0, BACKGROUND_WEIGHT)
+        things, asked = cells > 0, cells != NOT_ASKED
+        weights = torch.where(things, 1.0, BACKGROUND_WEIGHT) * asked
         loss, right = torch.zeros((), device=vision.device), {}
         level = F.rms_norm(vision, vision.shape[-1:])
         for task, name in enumerate(("what", "colour")):
             classes = self.table[cells, task]
             if name == "colour":
                 classes = torch.where(inks > 0, self.inks[inks - 1], classes)
+                weights = torch.where(inks > 0, 1.0, weights)
             logits = level @ self.directions(task, embedding).T * self.sharpness[task].exp()
-            loss = loss + (F.cross_entropy(logits, classes, reduction="none") * weights).sum() / weights.sum()
+            loss = loss + (F.cross_entropy(logits, classes, reduction="none") * weights).sum() / weights.sum().clamp(
+                min=1
+            )
             if things.any():
                 right[name] = (logits.argmax(-1) == classes)[things].float().mean().item()
-        logits, truth = self.characters(vision).unflatten(-1, (3, -1)).flatten(0, 1), characters.flatten()
+        logits, truth = self.characters(vision).unflatten(-1, (CELL_CHARACTERS, -1)).flatten(0, 1), characters.flatten()
         weights = torch.where(truth > 0, 1.0, NO_CHARACTER_WEIGHT)
         loss = loss + (F.cross_entropy(logits, truth, reduction="none") * weights).sum() / weights.sum()
         if (truth > 0).any():

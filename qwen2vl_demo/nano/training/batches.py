@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
-from qwen2vl_demo.config import Qwen2VLConfig
+from qwen2vl_demo.config import VisionConfig
 from qwen2vl_demo.geometry import (
     FACTOR,
     Grid,
@@ -29,32 +30,44 @@ from qwen2vl_demo.geometry import (
 from qwen2vl_demo.nano.checkpoint import PREPROCESSOR
 from qwen2vl_demo.nano.dialogue.generator import Dialogue, random_dialogue
 from qwen2vl_demo.nano.training.dense_pictures import random_dense_picture
+from qwen2vl_demo.nano.world.scene import CELL_CHARACTERS
 from qwen2vl_demo.processing.chat import ChatTemplate, encode_chat
 from qwen2vl_demo.processing.image import ImageConfig
 from qwen2vl_demo.processing.messages import Image, Message, Text, Video
-from qwen2vl_demo.processing.patches import patchify
+from qwen2vl_demo.processing.patches import CPU, patchify
 from qwen2vl_demo.processing.tokenizer import Tokenizer
 
 IGNORED = -100  # the target of positions without a loss, cross_entropy's default `ignore_index`
 IMAGE_CONFIG = ImageConfig.from_dict(PREPROCESSOR)
 
-# Share of each kind of dialogue, and the batch size at which all kinds cost about the same.
+# Share of each kind of dialogue, the size of a batch of small pictures, and the turns of a dialogue.
 MIX = {
-    "scene": (0.40, 16),
-    "text": (0.09, 16),
-    "document": (0.14, 16),
-    "pictures": (0.16, 10),
-    "clip": (0.11, 12),
-    "chat": (0.02, 16),
-    "limits": (0.08, 16),
+    "scene": (0.26, 16, 8),
+    "text": (0.05, 16, 8),
+    "document": (0.09, 16, 8),
+    "pictures": (0.10, 10, 8),
+    "clip": (0.08, 12, 8),
+    "chat": (0.02, 16, 8),
+    "limits": (0.06, 16, 8),
+    "page": (0.20, 16, 4),
+    "paper": (0.14, 16, 5),
 }
-
-
-DENSE_SHARE, DENSE_SHARE_ALONE = 0.33, 0.8  # of dense pictures among the batches; ALONE: in the vision stage
+PRINTED = ("page", "paper")  # kinds of open text
+DENSE_SHARE, DENSE_SHARE_ALONE = 0.16, 0.4  # of dense pictures among the batches; ALONE: in the vision stage
 DENSE_BATCH = 16
-# Share of the batches with more merged tokens than nano's usual limit; largest for documents, which hold small print.
-LARGE_SHARES = {"scene": 0.1, "text": 0.15, "document": 0.35, "dense": 0.1}
-HUGE_SHARE = 0.15  # of those batches, for texts and documents, with more than 256 merged tokens
+# Shares of pictures of up to 64, 256, 576 and 1,024 merged tokens, by kind; those that are not named are small.
+SIZES = (64, 256, 576, 1024)
+SIZE_SHARES = {
+    "scene": (0.6, 0.2, 0.11, 0.09),
+    "text": (0.6, 0.2, 0.11, 0.09),
+    "document": (0.45, 0.3, 0.15, 0.1),
+    "limits": (0.8, 0.15, 0.03, 0.02),
+    "pictures": (0.88, 0.12, 0.0, 0.0),
+    "dense": (0.85, 0.15, 0.0, 0.0),
+    "page": (0.3, 0.45, 0.17, 0.08),
+    "paper": (0.2, 0.45, 0.23, 0.12),
+}
+LONGEST_SIDE = 44  # merged tokens
 
 
 @dataclass(frozen=True)
@@ -64,11 +77,12 @@ class Batch:
     position_ids: Tensor  # (3, B, L) int64
     targets: Tensor  # (B, L) int64: the next token where that belongs to an answer, else IGNORED
     turn_ids: Tensor  # (B, L) int64: the index of the turn that a target belongs to, else -1
-    patches: Tensor  # (N, 1176) float32
+    pixels: Tensor  # uint8, the frames of all media in a row
+    shapes: list[tuple[int, int, int]]  # of each medium: frames, height, width
     grids: list[Grid]
     cells: Tensor  # (M,) int64: `CellTruth.labels` of each merged token; likewise the next four
     edges: Tensor  # (M, 5) float32
-    characters: Tensor  # (M, 3) int64
+    characters: Tensor  # (M, CELL_CHARACTERS) int64
     headings: Tensor  # (M,) int64
     inks: Tensor  # (M,) int64
     grid_positions: Tensor  # (M, 2) int64: row and column of each merged token in its picture
@@ -77,6 +91,19 @@ class Batch:
     attention_queries: Tensor  # (Q, 3) int64: dialogue, position that predicts a token, row of `attention_masks`
     attention_masks: Tensor  # (P, L) bool: the merged tokens that a part of an answer depends on
     dialogues: list[Dialogue]  # for evaluation; empty in training
+
+    def patches(self, vision: VisionConfig, device: torch.device = CPU) -> Tensor:
+        """The patches of all media, (N, 1176) float32. Media of one shape are cut together."""
+        found, start = [], 0
+        for shape, run in groupby(self.shapes):
+            count, (frames, height, width) = len(list(run)), shape
+            end = start + count * frames * height * width * 3
+            pixels = self.pixels[start:end].view(count, frames, height, width, 3)
+            if frames == 1:  # of two pictures cut together each must be its own pair of frames
+                pixels = pixels.expand(-1, vision.temporal_patch_size, -1, -1, -1)
+            found.append(patchify(pixels.flatten(0, 1).numpy(), vision, IMAGE_CONFIG, device=device))
+            start = end
+        return torch.cat(found) if found else torch.empty(0, vision.patch_dim, device=device)
 
 
 def encode_dialogue(
@@ -121,9 +148,7 @@ def answer_targets(ids: np.ndarray, tokenizer: Tokenizer) -> tuple[np.ndarray, n
     return targets, turns
 
 
-def collate(
-    kind: str, items: Sequence[Dialogue], tokenizer: Tokenizer, template: ChatTemplate, config: Qwen2VLConfig
-) -> Batch:
+def collate(kind: str, items: Sequence[Dialogue], tokenizer: Tokenizer, template: ChatTemplate) -> Batch:
     """Dialogues of one kind and picture size as one batch, padded at the end."""
     encoded = [encode_dialogue(item, tokenizer, template) for item in items]
     longest = max(len(ids) for ids, _ in encoded)
@@ -131,7 +156,7 @@ def collate(
     input_ids = torch.full(shape, tokenizer.special("<|endoftext|>"))
     targets, turn_ids = torch.full(shape, IGNORED), torch.full(shape, -1)
     position_ids = torch.zeros(3, *shape, dtype=torch.int64)
-    patches, grids, cells, edges, characters, headings, inks = [], [], [], [], [], [], []
+    pixels, shapes, grids, cells, edges, characters, headings, inks = [], [], [], [], [], [], [], []
     numbers: list[np.ndarray] = []
     vision_ends: list[tuple[int, int, int, int]] = []
     attention_queries: list[tuple[int, int, int]] = []
@@ -158,7 +183,8 @@ def collate(
         for medium in (m for turn in item.turns for m in turn.media):
             frames = item.media[medium]
             frames = frames if frames.ndim == 4 else frames[None]
-            patches.append(patchify(frames, config.vision, IMAGE_CONFIG))
+            pixels.append(torch.from_numpy(frames).flatten())
+            shapes.append(frames.shape[:3])
             grids.append(grid_of(item.media[medium]))
             for truth in item.cells[medium]:
                 cells.append(torch.from_numpy(truth.labels).flatten())
@@ -172,11 +198,12 @@ def collate(
         position_ids=position_ids,
         targets=targets,
         turn_ids=turn_ids,
-        patches=torch.cat(patches) if patches else torch.empty(0, config.vision.patch_dim),
+        pixels=torch.cat(pixels) if pixels else torch.empty(0, dtype=torch.uint8),
+        shapes=shapes,
         grids=grids,
         cells=torch.cat(cells) if cells else torch.empty(0, dtype=torch.int64),
         edges=torch.cat(edges) if edges else torch.empty(0, 5),
-        characters=torch.cat(characters) if characters else torch.empty(0, 3, dtype=torch.int64),
+        characters=torch.cat(characters) if characters else torch.empty(0, CELL_CHARACTERS, dtype=torch.int64),
         headings=torch.cat(headings) if headings else torch.empty(0, dtype=torch.int64),
         inks=torch.cat(inks) if inks else torch.empty(0, dtype=torch.int64),
         grid_positions=torch.from_numpy(
@@ -203,11 +230,13 @@ def media_numbers(grids: Sequence[Grid]) -> np.ndarray:
 
 
 def random_size(rng: np.random.Generator, kind: str) -> Size:
-    """(height, width) in pixels, sides multiples of 28, of 16..64 merged tokens.
+    """(height, width) in pixels, sides multiples of 28, of nano's usual 16 to 64 merged tokens.
 
-    For one picture all sizes are equally likely, since visitors' pictures are resized to the upper end of the range.
-    For dialogues with several pictures or frames small sizes, which are cheap, are more likely.
+    For one picture all sizes are equally likely. For dialogues with several pictures or frames small sizes, which are
+    cheap, are more likely. Printed pages, which would hold little, are as large as in training.
     """
+    if kind in PRINTED:
+        return random_training_size(rng, kind)
     power = 0.7 if kind in ("pictures", "clip") else 0.0
     while True:
         rows, columns = (int(side) for side in rng.integers(3, 11, 2))
@@ -215,11 +244,20 @@ def random_size(rng: np.random.Generator, kind: str) -> Size:
             return rows * FACTOR, columns * FACTOR
 
 
-def random_large_size(rng: np.random.Generator, low: int = 64, high: int = 256) -> Size:
-    """(height, width) in pixels of more than `low` and at most `high` merged tokens, for raised token budgets."""
+def random_training_size(rng: np.random.Generator, kind: str) -> Size:
+    """A size (height, width) as `random_size`, larger by the shares of `SIZE_SHARES`; pages from 4 merged tokens on."""
+    shares = SIZE_SHARES.get(kind, (1.0,))
+    step = int(rng.choice(len(shares), p=shares))
+    if step == 0 and kind not in PRINTED:
+        return random_size(rng, kind)
+    low, high = SIZES[step - 1] if step else 4 if kind == "page" else 16, SIZES[step]
+    stretch = 3.0 if kind == "page" else 2.0
+    least = 2 if kind == "page" else 4
     while True:
-        rows, columns = (int(side) for side in rng.integers(int(0.7 * low**0.5), int(1.4 * high**0.5), 2))
-        if low < rows * columns <= high and max(rows, columns) <= 2 * min(rows, columns):
+        cells, ratio = np.exp(rng.uniform(np.log(low), np.log(high + 1))), np.exp(rng.normal(0, 0.45))
+        rows, columns = round((cells * ratio) ** 0.5), round((cells / ratio) ** 0.5)
+        short, long = sorted((rows, columns))
+        if low <= rows * columns <= high and least <= short and long <= min(LONGEST_SIDE, stretch * short + 2):
             return rows * FACTOR, columns * FACTOR
 
 
@@ -230,13 +268,16 @@ def random_frames(rng: np.random.Generator, size: Size) -> int:
 
 
 class BatchStream(IterableDataset):
-    """An endless stream of random batches; each worker draws its own. `dense_only` is for the vision stage."""
+    """An endless stream of random batches; each worker draws its own. `dense_only` is for the vision stage.
+
+    Batches are `scale` times as large as a CPU's, those of larger pictures less so.
+    """
 
     def __init__(
-        self, tokenizer: Tokenizer, template: ChatTemplate, config: Qwen2VLConfig, seed: int, dense_only: bool = False
+        self, tokenizer: Tokenizer, template: ChatTemplate, seed: int, dense_only: bool = False, scale: int = 1
     ) -> None:
-        self.tokenizer, self.template, self.config = tokenizer, template, config
-        self.seed, self.dense_only = seed, dense_only
+        self.tokenizer, self.template = tokenizer, template
+        self.seed, self.dense_only, self.scale = seed, dense_only, scale
 
     def __iter__(self) -> Iterator[Batch]:
         worker = torch.utils.data.get_worker_info()
@@ -244,27 +285,19 @@ class BatchStream(IterableDataset):
             torch.set_num_threads(1)  # leave the other cores to the training process
         rng = np.random.default_rng([self.seed, worker.id if worker else 0])
         dense_share = DENSE_SHARE_ALONE if self.dense_only else DENSE_SHARE
-        kinds = ["scene", "text", "document", "clip", "limits"] if self.dense_only else list(MIX)
+        kinds = ["scene", "text", "document", "clip", "limits", *PRINTED] if self.dense_only else list(MIX)
         shares = np.array([MIX[kind][0] for kind in kinds])
         while True:
             kind = "dense" if rng.random() < dense_share else str(rng.choice(kinds, p=shares / shares.sum()))
-            size = self._size(rng, kind)
-            usual = DENSE_BATCH if kind == "dense" else MIX[kind][1]
-            count = max(2, usual * 64 // max(64, size[0] * size[1] // FACTOR**2))
+            size = random_training_size(rng, kind)
+            _, usual, turns = (0, DENSE_BATCH, 1) if kind == "dense" else MIX[kind]
+            cells = size[0] * size[1] // FACTOR**2
+            count = max(2, round(usual * self.scale * (64 / max(64, cells)) ** (0.5 if self.scale > 1 else 1)))
             if kind == "dense":
                 items = [random_dense_picture(rng, size) for _ in range(count)]
             else:
-                frames, turns = random_frames(rng, size), 1 if self.dense_only else 8
+                frames, turns = random_frames(rng, size), 1 if self.dense_only else turns
                 items = [random_dialogue(rng, kind, size=size, frames=frames, turns=turns) for _ in range(count)]
-            yield self._batch(kind, items)
-
-    def _size(self, rng: np.random.Generator, kind: str) -> Size:
-        if rng.random() >= LARGE_SHARES.get(kind, 0):
-            return random_size(rng, kind)
-        huge = kind in ("text", "document") and rng.random() < HUGE_SHARE
-        return random_large_size(rng, 256, 1024) if huge else random_large_size(rng)
-
-    def _batch(self, kind: str, items: list[Dialogue]) -> Batch:
-        batch = collate(kind, items, self.tokenizer, self.template, self.config)
-        batch.dialogues.clear()
-        return batch
+            batch = collate(kind, items, self.tokenizer, self.template)
+            batch.dialogues.clear()
+            yield batch

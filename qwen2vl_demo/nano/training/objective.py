@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from qwen2vl_demo.model.language import Attention
 from qwen2vl_demo.model.qwen2vl import Qwen2VL
 from qwen2vl_demo.nano.training.auxiliary_heads import BoxHead, DenseLabelHead, PositionHead, attention_loss
-from qwen2vl_demo.nano.training.batches import IGNORED, Batch
+from qwen2vl_demo.nano.training.batches import IGNORED, PRINTED, Batch
 
 DENSE_WEIGHT = 0.3  # of the dense-label and position losses beside the answers'
 BOX_WEIGHT = 10.0  # of the box loss
@@ -22,6 +22,7 @@ ATTENTION_WEIGHT = 0.3  # of the attention loss
 POSITION_LAYER = 1  # the row and column of each merged token, for later layers to use
 ATTENTION_LAYER = 2  # what the answer is about; the size of the grid
 BOX_LAYER = 3  # the box of that, in shares of the picture's sides
+READING_LAYER = 4  # where the next characters of open text are printed, after what was read so far
 
 
 def bfloat16_is_fast(device: str) -> bool:
@@ -37,18 +38,17 @@ class TrainingLoss:
 
     def __init__(self, model: Qwen2VL, token_of: Callable[[str], int | None], device: str) -> None:
         """Registers hooks on `model`. `token_of` gives the id of a word that is a single token."""
-        self.model, self.device = model, device
+        self.model, self.device = model, torch.device(device)
         hidden = model.config.text.hidden_size
         self.dense = DenseLabelHead(model.config.vision.out_dim, token_of).to(device)
         self.place, self.box = PositionHead(hidden).to(device), BoxHead(hidden).to(device)
         self.heads = nn.ModuleDict({"dense": self.dense, "place": self.place, "box": self.box})
-        self._autocast = partial(
-            torch.autocast, torch.device(device).type, torch.bfloat16, enabled=bfloat16_is_fast(device)
-        )
-        self._attention_inputs: list[tuple[Tensor, ...]] = []
-        model.model.layers[ATTENTION_LAYER].get_submodule("self_attn").register_forward_pre_hook(
-            lambda module, given: self._attention_inputs.append(given[:3])
-        )
+        self._autocast = partial(torch.autocast, self.device.type, torch.bfloat16, enabled=bfloat16_is_fast(device))
+        self._attention_inputs: dict[int, tuple[Tensor, ...]] = {}
+        for number in (ATTENTION_LAYER, READING_LAYER):
+            model.model.layers[number].get_submodule("self_attn").register_forward_pre_hook(
+                partial(self._capture_attention, number)
+            )
         self._outputs: dict[int, Tensor] = {}
         for number in (POSITION_LAYER, ATTENTION_LAYER, BOX_LAYER):
             model.model.layers[number].register_forward_hook(partial(self._capture, number))
@@ -65,7 +65,7 @@ class TrainingLoss:
         if batch.grids:
             with torch.set_grad_enabled(not frozen):
                 with self._autocast():
-                    vision = model.encode(batch.patches.to(device), batch.grids)
+                    vision = model.encode(batch.patches(model.config.vision, self.device), batch.grids)
                 vision = vision.float()
             dense_loss, right = self.dense(vision, batch, model.model.embed_tokens.weight)
             loss = loss + dense_loss * (1.0 if dense else DENSE_WEIGHT)
@@ -82,13 +82,17 @@ class TrainingLoss:
             loss = loss + place_loss * DENSE_WEIGHT
             report |= right
         if len(batch.attention_queries):
-            attention = model.model.layers[ATTENTION_LAYER].get_submodule("self_attn")
+            layer = READING_LAYER if batch.kind in PRINTED else ATTENTION_LAYER
+            attention = model.model.layers[layer].get_submodule("self_attn")
             assert isinstance(attention, Attention)
-            inputs, cos, sin = self._attention_inputs.pop()
-            attending, report["attention"] = attention_loss(attention, inputs, cos, sin, batch)
-            box_loss, error = self.box(self._outputs[BOX_LAYER], visual, batch)
-            loss = loss + attending * ATTENTION_WEIGHT + box_loss * BOX_WEIGHT
-            report |= error
+            inputs, cos, sin = self._attention_inputs[layer]
+            attending, mass = attention_loss(attention, inputs, cos, sin, batch)
+            loss = loss + attending * ATTENTION_WEIGHT
+            report["reading" if batch.kind in PRINTED else "attention"] = mass
+            if batch.kind not in PRINTED:
+                box_loss, error = self.box(self._outputs[BOX_LAYER], visual, batch)
+                loss = loss + box_loss * BOX_WEIGHT
+                report |= error
         learnt = targets != IGNORED
         answer_loss = F.cross_entropy(model.logits(hidden[learnt]), targets[learnt])
         report[batch.kind] = answer_loss.item()
@@ -98,6 +102,9 @@ class TrainingLoss:
         """Drop the activations captured in an earlier forward pass."""
         self._outputs.clear()
         self._attention_inputs.clear()
+
+    def _capture_attention(self, layer: int, module: nn.Module, given: tuple[Any, ...]) -> None:
+        self._attention_inputs[layer] = given[:3]
 
     def _capture(self, layer: int, module: nn.Module, given: tuple[Any, ...], output: Tensor) -> None:
         self._outputs[layer] = output

@@ -38,11 +38,12 @@ from qwen2vl_demo.processing.chat import ChatTemplate
 from qwen2vl_demo.processing.tokenizer import Tokenizer
 
 LANGUAGE_RATE = 2e-3
+ANSWER_RATE = 0.6  # of these rates in the answer stage, whose first minutes undo what vision learnt otherwise
 VISION_RATE = 1.5e-3  # in the vision stage
 VISION_SHARE = 0.7  # of that rate in the answer stage, ...
 FROZEN = 0.05  # ... after this share of the stage, in which the vision transformer is frozen
 MERGER_FIRST = 0.08  # share of the vision stage that adapts a pretrained model to new heads, blocks frozen
-SAVE_SECONDS = 180
+SAVE_SECONDS = 60
 HEADS = Path("training/heads.safetensors")  # in a checkpoint; in a subfolder, so that no other program loads it
 WARM_UP, DECAY_FROM = 0.02, 0.15  # shares of a stage: the rate rises until the first and falls after the second
 
@@ -67,6 +68,7 @@ class Trainer:
         dialogues_per_check: int = 60,
         start_from: Path | None = None,
         compiled: bool = False,
+        batch_scale: int = 1,
     ) -> None:
         """`start_from` is a checkpoint directory whose weights, tokenizer and auxiliary heads a new run starts with.
 
@@ -74,19 +76,23 @@ class Trainer:
         """
         self.out, self.minutes, self.dense_share, self.device, self.seed = out, minutes, dense_share, device, seed
         self.dialogues_per_check = dialogues_per_check  # of each kind
+        self.batch_scale = batch_scale
+        if self.device.startswith("cuda"):
+            torch.set_float32_matmul_precision("high")
         out.mkdir(parents=True, exist_ok=True)
         raw = self._tokenizer(start_from)
         self.raw_tokenizer = raw
         self.tokenizer = Tokenizer.from_directory(out / "tokenizer")
         self.template = ChatTemplate.from_directory(out / "tokenizer")
         torch.manual_seed(seed)
-        self.model = Qwen2VL(nano_config(raw)).to(device)
+        self.model = Qwen2VL(nano_config(raw))
         self.model.visual.apply(partial(_init_weights, std=0.05))
         self.model.model.apply(partial(_init_weights, std=0.02))
         self.new_heads = start_from is not None and not (start_from / HEADS).exists()
         if start_from is not None:
-            old = load_model(start_from, device=torch.device(device), dtype=torch.float32)
+            old = load_model(start_from, device=torch.device("cpu"), dtype=torch.float32)
             self.model.load_state_dict(grow_weights(old.state_dict(), self.model.state_dict(), start_from, raw))
+        self.model.to(device)
         if compiled:  # fuses the operations between the matrix products: a fifth faster, after a minute of compilation
             for layer in self.model.model.layers:
                 for name in ("mlp", "input_layernorm", "post_attention_layernorm"):
@@ -172,9 +178,10 @@ class Trainer:
 
     def batches(self, dense: bool, workers: int) -> DataLoader:
         # The seed depends on the step, so that a resumed run does not see the same pictures again.
-        data = BatchStream(
-            self.tokenizer, self.template, self.model.config, seed=self.seed + 1000 + self.step, dense_only=dense
-        )
+        seed = self.seed + 1000 + self.step
+        data = BatchStream(self.tokenizer, self.template, seed, dense_only=dense, scale=self.batch_scale)
+        if workers > 4:  # each tensor that waits would take a file descriptor
+            torch.multiprocessing.set_sharing_strategy("file_system")
         return DataLoader(data, batch_size=None, num_workers=workers, prefetch_factor=4 if workers else None)
 
     def train(self, workers: int, check_minutes: float) -> None:
@@ -191,8 +198,9 @@ class Trainer:
         meter: dict[str, list[float]] = {}
         logged = checked = saved = last = time.monotonic()
         for batch in self.batches(dense, workers):
+            meter.setdefault("waited", []).append(time.monotonic() - last)
             share = (self.elapsed - begin) / (until - begin)
-            factor = rate_at(share)
+            factor = rate_at(share) * (1.0 if dense else ANSWER_RATE)
             for optimizer in self.optimizers:
                 vision, language = optimizer.param_groups
                 frozen = not dense and share < FROZEN
@@ -213,7 +221,7 @@ class Trainer:
                 print(f"{self.elapsed / 60:6.1f} min  step {self.step:6d}  rate {factor:.2f}  {line}", flush=True)
                 meter, logged = {}, now
             if now - checked > check or self.elapsed >= until:
-                if not dense:
+                if not dense and check > 0:
                     self.check()
                 checked = last = time.monotonic()  # validation does not count as training time
             if now - saved > SAVE_SECONDS or self.elapsed >= until:
@@ -270,11 +278,12 @@ def main() -> None:
     parser.add_argument("--dense-share", type=float, default=0.15, help="share of the time for the vision stage")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--workers", type=int, default=1, help="processes that generate training data")
-    parser.add_argument("--check-minutes", type=float, default=6, help="minutes between two validations")
+    parser.add_argument("--check-minutes", type=float, default=6, help="minutes between two validations; 0 for none")
     parser.add_argument(
         "--start-from", type=Path, help="a checkpoint, such as assets/nano, whose weights a new run starts with"
     )
     parser.add_argument("--compile", action="store_true", help="torch.compile parts of the model; needs a C++ compiler")
+    parser.add_argument("--batch-scale", type=int, default=1, help="how many times as large as a CPU's batches are")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     trainer = Trainer(
@@ -285,6 +294,7 @@ def main() -> None:
         options.seed,
         start_from=options.start_from,
         compiled=options.compile,
+        batch_scale=options.batch_scale,
     )
     trainer.train(options.workers, options.check_minutes)
 

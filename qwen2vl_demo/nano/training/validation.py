@@ -36,7 +36,7 @@ class FamilyScore:
 @torch.inference_mode()
 def score_batch(model: Qwen2VL, batch: Batch) -> Iterable[tuple[str, bool, float]]:
     """(family, whether the answer is right, accuracy of a guess) for every turn of a batch."""
-    vision = model.encode(batch.patches, batch.grids) if batch.grids else None
+    vision = model.encode(batch.patches(model.config.vision, model.device), batch.grids) if batch.grids else None
     hidden = model(model.embed(batch.input_ids.to(model.device), vision), batch.position_ids.to(model.device))
     targets = batch.targets.to(model.device)
     learnt = targets != IGNORED
@@ -66,7 +66,7 @@ def validate(
     rng = np.random.default_rng([HELD_OUT_SEED, seed])
 
     def batches() -> Iterator[Batch]:
-        for kind, (_, batch_size) in MIX.items():
+        for kind, (_, batch_size, _) in MIX.items():
             count = min(batch_size, dialogues_per_kind)
             for _ in range(dialogues_per_kind // count):
                 size = random_size(rng, kind)
@@ -74,7 +74,7 @@ def validate(
                 items = [
                     random_dialogue(rng, kind, size=size, frames=frames, turns=7, split=split) for _ in range(count)
                 ]
-                yield collate(kind, items, tokenizer, template, model.config)
+                yield collate(kind, items, tokenizer, template)
 
     scores = score_batches(model, batches())
     model.train(training)

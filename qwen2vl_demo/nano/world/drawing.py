@@ -17,6 +17,7 @@ from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageFont
 from qwen2vl_demo.geometry import FACTOR
 from qwen2vl_demo.nano.world import icons
 from qwen2vl_demo.nano.world.scene import (
+    CELL_CHARACTERS,
     CHARACTERS,
     COLOURS,
     LABEL_INDEX,
@@ -61,16 +62,21 @@ def draw_background(background: Background, height: int, width: int, rng: np.ran
     """Draw a background; the generator provides its noise and clouds."""
     if background.first == background.second and not background.noise and not background.clouds:
         return Image.new("RGB", (width, height), background.first)
-    ys, xs = np.linspace(-1, 1, height)[:, None], np.linspace(-1, 1, width)[None]
-    mix = np.clip((np.cos(background.angle) * xs + np.sin(background.angle) * ys + 1.4) / 2.8, 0, 1)[..., None]
-    pixels = np.asarray(background.first) * (1 - mix) + np.asarray(background.second) * mix
+    pixels = np.empty((height, width, 3), np.float32)
+    pixels[:] = background.first
+    if background.first != background.second:
+        ys, xs = np.linspace(-1, 1, height, dtype=np.float32)[:, None], np.linspace(-1, 1, width, dtype=np.float32)
+        mix = (np.float32(np.cos(background.angle)) * xs + np.float32(np.sin(background.angle)) * ys + 1.4) / 2.8
+        change = np.subtract(background.second, background.first).astype(np.float32)
+        pixels += np.clip(mix, 0, 1)[..., None] * change
     if background.clouds:
         few = rng.standard_normal((*rng.integers(3, 7, 2), 3), dtype=np.float32) * background.clouds
-        large = [Image.fromarray(few[..., i]).resize((width, height), Image.Resampling.BICUBIC) for i in range(3)]
-        pixels = pixels + np.stack([np.asarray(channel) for channel in large], -1)
+        for channel in range(3):
+            large = Image.fromarray(few[..., channel]).resize((width, height), Image.Resampling.BICUBIC)
+            pixels[..., channel] += np.asarray(large)
     if background.noise:
-        pixels = pixels + rng.standard_normal((height, width, 1), dtype=np.float32) * background.noise
-    return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
+        pixels += rng.standard_normal((height, width, 1), dtype=np.float32) * background.noise
+    return Image.fromarray(np.clip(pixels, 0, 255, out=pixels).astype(np.uint8))
 
 
 def thing_mask(thing: Thing, inset: float = 0.0) -> tuple[Image.Image, int, int]:
@@ -164,10 +170,10 @@ class Region:
 class CellTruth:
     """The ground truth of all cells of a picture, or of two frames of a clip.
 
-    `labels`: what the cell shows, an index into `CELL_LABELS`.
+    `labels`: what the cell shows, an index into `CELL_LABELS`, or NOT_ASKED.
     `edges`: whether the centre of what it shows lies in this cell (0 or 1), and the distances of its left, top, right
     and bottom edges from the cell's centre, in cells; NaN for the background.
-    `characters`: the characters centred in its left, middle and right third, 1 + an index into `CHARACTERS`, or 0.
+    `characters`: the first characters centred in it, in reading order, 1 + an index into `CHARACTERS`, or 0.
     `headings`: what the amount or the bar in it belongs to, 1 + an index into `HEADINGS`, or 0. The item of a price and
     the letter of a bar are printed in other cells.
     `inks`: the colour of the text in it, 1 + an index into `COLOURS`, or 0 for no text and for white.
@@ -175,7 +181,7 @@ class CellTruth:
 
     labels: np.ndarray  # (h, w) int64
     edges: np.ndarray  # (h, w, 5) float32
-    characters: np.ndarray  # (h, w, 3) int64
+    characters: np.ndarray  # (h, w, CELL_CHARACTERS) int64
     headings: np.ndarray  # (h, w) int64
     inks: np.ndarray  # (h, w) int64
 
@@ -183,7 +189,7 @@ class CellTruth:
 def empty_cells(grid: tuple[int, int], label: int = 0) -> CellTruth:
     """A grid (h, w) of cells that have one label, and neither edges nor characters."""
     edges = np.full((*grid, 5), np.nan, np.float32)
-    characters, headings, inks = (np.zeros((*grid, *more), np.int64) for more in ((3,), (), ()))
+    characters, headings, inks = (np.zeros((*grid, *more), np.int64) for more in ((CELL_CHARACTERS,), (), ()))
     return CellTruth(np.full(grid, label, np.int64), edges, characters, headings, inks)
 
 
@@ -232,12 +238,14 @@ def label_cells(regions: Sequence[Region], grid: tuple[int, int], signs: Sequenc
         centre = (rows - 0.5 == int((y1 + y2) / 2)) & (columns - 0.5 == int((x1 + x2) / 2))
         truth = np.stack([centre, x1 - columns, y1 - rows, x2 - columns, y2 - rows], -1)
         edges[wins] = truth[wins]
-    for sign in signs:
+    for sign in sorted(signs, key=lambda sign: (sign.box[1], sign.box[0])):
         row = int((sign.box[1] + sign.box[3]) / 2 / FACTOR)
         for character, left, right in character_extents(sign):
-            third = int((left + right) / 2 / FACTOR * 3)
-            if 0 <= row < grid[0] and 0 <= third < 3 * grid[1]:
-                cells.characters[row, third // 3, third % 3] = 1 + CHARACTERS.index(character)
+            column = int((left + right) / 2 / FACTOR)
+            if 0 <= row < grid[0] and 0 <= column < grid[1]:
+                slots = cells.characters[row, column]
+                if (free := np.flatnonzero(slots == 0)).size:
+                    slots[free[0]] = 1 + CHARACTERS.index(character)
     return cells
 
 

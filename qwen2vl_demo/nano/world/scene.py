@@ -32,7 +32,9 @@ BAR ZOO PARK BANK FOOD MILK TEA COFFEE FISH CAT DOG SUN MOON HOME WAIT SLOW FIRE
 TOTAL BREAD EGGS RICE CAKE SOUP JUICE SALAD SUGAR BEER BOOKS MUSIC ROOM LEFT RIGHT DANGER
 """
 SIGN_WORDS: tuple[str, ...] = tuple(_WORDS.split())
-CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789$:"
+CHARACTERS = "".join(map(chr, range(0x20, 0x7F)))  # printable ASCII
+CELL_CHARACTERS = 8  # of a merged token that are asked for
+NOT_ASKED = -1  # in the place of a label: what the cell shows is not asked
 CHART_PARTS = ("bar", "point")
 CHART_LETTERS = "ABCDEFGH"  # the names of a chart's bars and points
 # What a merged token can show: the classes of the dense labels.

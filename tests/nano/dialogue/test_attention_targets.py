@@ -9,7 +9,15 @@ from qwen2vl_demo.nano.dialogue.generator import random_dialogue
 from qwen2vl_demo.nano.dialogue.referring_expressions import describe_scene
 from qwen2vl_demo.nano.world.drawing import draw_scene
 from qwen2vl_demo.nano.world.layout import random_scene
-from qwen2vl_demo.nano.world.scene import CELL_LABELS, CHARACTERS, LABEL_INDEX, Background, Scene, Thing
+from qwen2vl_demo.nano.world.scene import (
+    CELL_CHARACTERS,
+    CELL_LABELS,
+    CHARACTERS,
+    LABEL_INDEX,
+    Background,
+    Scene,
+    Thing,
+)
 
 
 def test_each_phrase_of_a_description_depends_on_its_own_thing():
@@ -93,12 +101,11 @@ def test_a_kind_mentions_the_nouns_of_that_kind_alone():
 
 @pytest.mark.parametrize("kind", ["text", "document"])
 def test_each_character_of_a_number_depends_on_the_cell_that_shows_it(kind):
-    """The characters of each cell come from the drawing, which keeps one of two that share a third of a cell."""
     rng = np.random.default_rng(2)
     right = wrong = 0
     for _ in range(80):
         made = random_dialogue(rng, kind, size=(140, 168))
-        shown = made.cells[0][0].characters.reshape(-1, 3)
+        shown = made.cells[0][0].characters.reshape(-1, CELL_CHARACTERS)
         for turn in made.turns:
             for part in turn.attention_targets:
                 text = turn.answer[part.start : part.end].strip(' ".')

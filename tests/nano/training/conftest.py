@@ -51,6 +51,6 @@ def make_batch(tokenizer: Tokenizer, template: ChatTemplate, config: Qwen2VLConf
     def make(kind: str, seed: int = 0, count: int = 2, size: tuple[int, int] = (112, 140), turns: int = 3) -> Batch:
         rng = np.random.default_rng(seed)
         dialogues = [random_dialogue(rng, kind, size=size, frames=4, turns=turns) for _ in range(count)]
-        return collate(kind, dialogues, tokenizer, template, config)
+        return collate(kind, dialogues, tokenizer, template)
 
     return make

@@ -86,7 +86,7 @@ def test_the_box_head_learns_the_box_that_the_answer_gives(tokenizer, template, 
                 continue
             media = (0,)
             alone = dataclasses.replace(item, turns=(dataclasses.replace(turn, media=media),))
-            batch = collate("scene", [alone], tokenizer, template, config)
+            batch = collate("scene", [alone], tokenizer, template)
             seen = batch.input_ids == config.image_token_id
             head = BoxHead(4)
             torch.nn.init.zeros_(head.box.weight)

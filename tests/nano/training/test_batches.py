@@ -7,15 +7,19 @@ import torch
 from qwen2vl_demo.nano.training.auxiliary_heads import MAX_GRID_SIDE
 from qwen2vl_demo.nano.training.batches import (
     IGNORED,
+    IMAGE_CONFIG,
     MIX,
+    PRINTED,
+    SIZE_SHARES,
     BatchStream,
     grid_positions,
     media_numbers,
-    random_large_size,
     random_size,
+    random_training_size,
 )
 from qwen2vl_demo.nano.world.drawing import draw_scene
 from qwen2vl_demo.nano.world.scene import CELL_LABELS, Background, Scene, Thing
+from qwen2vl_demo.processing.patches import patchify
 
 
 @pytest.mark.parametrize("kind", MIX)
@@ -34,7 +38,7 @@ def test_placeholders_patches_and_cells_agree(config, make_batch):
     for kind in ("scene", "pictures", "clip"):
         batch = make_batch(kind)
         pads = ((batch.input_ids == config.image_token_id) | (batch.input_ids == config.video_token_id)).sum()
-        assert pads * 4 == len(batch.patches)
+        assert pads * 4 == len(batch.patches(config.vision))
         assert pads == len(batch.cells)
         assert batch.cells.max() < len(CELL_LABELS)
 
@@ -78,23 +82,38 @@ def test_edges_are_distances_from_the_centre_of_each_cell():
     assert np.nansum(cells.edges[..., 0]) == 1
 
 
-def test_pictures_have_16_to_64_merged_tokens():
+def test_pictures_of_the_drawn_world_have_16_to_64_merged_tokens():
     rng = np.random.default_rng(0)
-    sizes = [random_size(rng, kind) for kind in MIX for _ in range(200)]
+    sizes = [random_size(rng, kind) for kind in MIX if kind not in PRINTED for _ in range(200)]
     assert {16 <= h * w // 784 <= 64 and h % 28 == w % 28 == 0 for h, w in sizes} == {True}
     assert len({h / w for h, w in sizes}) > 15
 
 
-def test_larger_pictures_stay_within_what_the_position_head_can_predict():
+def test_training_sizes_reach_1024_merged_tokens_and_stay_within_what_the_position_head_can_predict():
     rng = np.random.default_rng(0)
-    for low, high in ((64, 256), (256, 1024)):
-        for height, width in (random_large_size(rng, low, high) for _ in range(300)):
-            assert low < height * width // 28**2 <= high
-            assert max(height, width) // 28 < MAX_GRID_SIDE
+    for kind in SIZE_SHARES:
+        sizes = [random_training_size(rng, kind) for _ in range(1000)]
+        cells = [height * width // 28**2 for height, width in sizes]
+        assert max(max(size) for size in sizes) // 28 < MAX_GRID_SIDE
+        assert min(cells) >= (4 if kind == "page" else 16) and max(cells) <= 1024
+        small = np.mean(np.array(cells) <= 64)
+        assert abs(small - SIZE_SHARES[kind][0]) < 0.05
+        assert (max(cells) > 900) == (SIZE_SHARES[kind][-1] > 0)
 
 
-def test_streams_with_different_seeds_differ(tokenizer, template, config):
-    streams = [BatchStream(tokenizer, template, config, seed) for seed in (1, 1, 2)]
+def test_media_of_different_shapes_are_cut_as_each_alone(config, make_batch):
+    for kind in ("pictures", "clip", "limits"):
+        batch = make_batch(kind, count=6)
+        alone = [
+            patchify(m if m.ndim == 4 else m[None], config.vision, IMAGE_CONFIG)
+            for item in batch.dialogues
+            for m in (item.media[i] for turn in item.turns for i in turn.media)
+        ]
+        assert torch.equal(batch.patches(config.vision), torch.cat(alone))
+
+
+def test_streams_with_different_seeds_differ(tokenizer, template):
+    streams = [BatchStream(tokenizer, template, seed) for seed in (1, 1, 2)]
     first = [next(iter(s)).input_ids for s in streams]
     assert torch.equal(first[0], first[1])
     assert first[0].shape != first[2].shape or not torch.equal(first[0], first[2])
