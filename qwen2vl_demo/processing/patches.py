@@ -48,7 +48,8 @@ def patchify_there(
     gt, gh, gw = geometry.grid_thw(count, height, width, patch_size=p)
     once = once and count == 1
     span = 1 if once else span
-    pixels = torch.from_numpy(np.ascontiguousarray(frames)).to(device)
+    # Frames may not be written, and are not: `from_numpy` would warn of it, and a copy would take time on the host.
+    pixels = torch.from_dlpack(np.ascontiguousarray(frames)).to(device)
     if missing := gt * span - count:
         pixels = torch.cat([pixels, pixels[-1:].expand(missing, -1, -1, -1)])
     blocks = pixels.view(gt, span, gh // m, m, p, gw // m, m, p, channels)

@@ -202,7 +202,7 @@ def _does_it_say(rng: np.random.Generator, reading: Reading, split: str) -> Dial
         question = _ask(rng, "says", split, as_typed(rng, word.text))
         return DialogueTurn(question, f'{prefix}{word.text}".', "find", (), 2, tuple(targets))
     other = near_miss(rng, choose(rng, words).text) if words and rng.random() < 0.6 else random_text_word(rng)
-    if len(other) < 2 or other.lower() in reading.page.text.lower():
+    if len(other) < 2 or other.lower() in reading.lower:
         return None
     return _does_not_say(rng, split, as_typed(rng, other))
 

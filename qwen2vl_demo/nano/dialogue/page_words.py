@@ -30,6 +30,7 @@ class Reading:
 
     def __init__(self, page: TextPage) -> None:
         self.page = page
+        self.lower = page.text.lower()
         self.words: list[list[PageWord | None]] = []
         for line in page.lines:
             found: list[PageWord | None] = []
@@ -44,7 +45,7 @@ class Reading:
         return [word for words in self.words for word in words if word]
 
     def only_once(self, word: str) -> bool:
-        return self.page.text.lower().count(word.lower()) == 1
+        return self.lower.count(word.lower()) == 1
 
 
 def line_targets(

@@ -85,13 +85,14 @@ class Trainer:
         self.tokenizer = Tokenizer.from_directory(out / "tokenizer")
         self.template = ChatTemplate.from_directory(out / "tokenizer")
         torch.manual_seed(seed)
-        self.model = Qwen2VL(nano_config(raw)).to(device)
+        self.model = Qwen2VL(nano_config(raw))
         self.model.visual.apply(partial(_init_weights, std=0.05))
         self.model.model.apply(partial(_init_weights, std=0.02))
         self.new_heads = start_from is not None and not (start_from / HEADS).exists()
         if start_from is not None:
-            old = load_model(start_from, device=torch.device(device), dtype=torch.float32)
+            old = load_model(start_from, device=torch.device("cpu"), dtype=torch.float32)
             self.model.load_state_dict(grow_weights(old.state_dict(), self.model.state_dict(), start_from, raw))
+        self.model.to(device)
         if compiled:  # fuses the operations between the matrix products: a fifth faster, after a minute of compilation
             for layer in self.model.model.layers:
                 for name in ("mlp", "input_layernorm", "post_attention_layernorm"):

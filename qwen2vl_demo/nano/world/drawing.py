@@ -62,16 +62,21 @@ def draw_background(background: Background, height: int, width: int, rng: np.ran
     """Draw a background; the generator provides its noise and clouds."""
     if background.first == background.second and not background.noise and not background.clouds:
         return Image.new("RGB", (width, height), background.first)
-    ys, xs = np.linspace(-1, 1, height)[:, None], np.linspace(-1, 1, width)[None]
-    mix = np.clip((np.cos(background.angle) * xs + np.sin(background.angle) * ys + 1.4) / 2.8, 0, 1)[..., None]
-    pixels = np.asarray(background.first) * (1 - mix) + np.asarray(background.second) * mix
+    pixels = np.empty((height, width, 3), np.float32)
+    pixels[:] = background.first
+    if background.first != background.second:
+        ys, xs = np.linspace(-1, 1, height, dtype=np.float32)[:, None], np.linspace(-1, 1, width, dtype=np.float32)
+        mix = (np.float32(np.cos(background.angle)) * xs + np.float32(np.sin(background.angle)) * ys + 1.4) / 2.8
+        change = np.subtract(background.second, background.first).astype(np.float32)
+        pixels += np.clip(mix, 0, 1)[..., None] * change
     if background.clouds:
         few = rng.standard_normal((*rng.integers(3, 7, 2), 3), dtype=np.float32) * background.clouds
-        large = [Image.fromarray(few[..., i]).resize((width, height), Image.Resampling.BICUBIC) for i in range(3)]
-        pixels = pixels + np.stack([np.asarray(channel) for channel in large], -1)
+        for channel in range(3):
+            large = Image.fromarray(few[..., channel]).resize((width, height), Image.Resampling.BICUBIC)
+            pixels[..., channel] += np.asarray(large)
     if background.noise:
-        pixels = pixels + rng.standard_normal((height, width, 1), dtype=np.float32) * background.noise
-    return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
+        pixels += rng.standard_normal((height, width, 1), dtype=np.float32) * background.noise
+    return Image.fromarray(np.clip(pixels, 0, 255, out=pixels).astype(np.uint8))
 
 
 def thing_mask(thing: Thing, inset: float = 0.0) -> tuple[Image.Image, int, int]:

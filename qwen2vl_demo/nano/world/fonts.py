@@ -77,7 +77,6 @@ TRAINED = [
     "adf-accanthis",
     "junction",
     "jura",
-    "femkeklaver",
     "eurofurence",
 ]
 KEPT_BACK = [

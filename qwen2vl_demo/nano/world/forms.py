@@ -113,7 +113,7 @@ def form(rng: np.random.Generator, lines: int, chars: int) -> Layout:
     style = choose(rng, ("tight", "aligned", "bold", "boxes", "dotted", "below", "right", "soft"))
     tall = {"below": 2.6, "boxes": 1.4}.get(style, 1.0)
     columns = 2 if chars > 50 and rng.random() < (0.6 if style == "below" else 0.25) else 1
-    most = max(1, min(12, int((lines - 2 * bool(title)) * columns / tall)))
+    most = max(1, min(16, int((lines - 2 * bool(title)) * columns / tall)))
     filled = fill_in(rng, words.FORM_KEYS, several(rng, most), chars // columns - 2)
     if rng.random() < 0.15:
         filled = [(said, asked, key.upper(), value) for said, asked, key, value in filled]

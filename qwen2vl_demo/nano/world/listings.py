@@ -75,7 +75,7 @@ def receipt(rng: np.random.Generator, lines: int, chars: int) -> Layout:
         makers = (words.street, words.phone, words.date, lambda r: f"Receipt {words.code(r)}", words.website)
         below = [make(rng) for make in makers if rng.random() < 0.25][:2]
     capitals = 1.0 if rng.random() < 0.25 else 0.0
-    most = max(1, min(14, lines - 1 - bool(title) * 2 - len(below)))
+    most = max(1, min(18, lines - 1 - bool(title) * 2 - len(below)))
     names = distinct(rng, lambda: cased(rng, words.goods(rng, chars - 7), capitals), several(rng, most))
     cents = [random_cents(rng) for _ in names]
     counts = [f"{int(rng.integers(1, 7))}" for _ in names] if chars > 20 and rng.random() < 0.3 else []
@@ -150,7 +150,7 @@ def menu(rng: np.random.Generator, lines: int, chars: int) -> Layout:
     title = cased(rng, title) if lines >= 3 and rng.random() < 0.85 else ""
     rows = max(1, lines - 2 * bool(title))
     sections = int(rng.integers(0, min(3, rows // 4) + 1))
-    most = max(1, min(16, rows - 2 * sections))
+    most = max(1, min(22, rows - 2 * sections))
     names = distinct(rng, lambda: words.goods(rng, chars - 7), several(rng, most))
     cents = [random_cents(rng) for _ in names]
     headings = distinct(

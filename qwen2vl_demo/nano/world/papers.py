@@ -30,7 +30,7 @@ KINDS = {
     "chart": (0.11, chart),
 }
 SMALLEST, LARGEST = 11, 26  # px: the usual print in the picture
-LARGE_PRINT = 0.35  # share of the papers whose print may fill the picture
+LARGE_PRINT = (0.35, 0.6)  # share of the papers whose print may fill the picture, and of large pictures
 ATTEMPTS = 12
 _MOST_ZOOMED = 1600  # px: sides beyond it take too long
 
@@ -52,7 +52,7 @@ def _zoom(rng: np.random.Generator, size: tuple[int, int]) -> float:
     """How many times as large it is drawn: a visitor's photograph is often shrunk."""
     if rng.random() >= 0.35:
         return 1.0
-    return min(1.3 + 1.7 * float(rng.random()) ** 1.7, max(1.3, _MOST_ZOOMED / max(size)))
+    return min(1.3 + 1.7 * float(rng.random()) ** 2.5, max(1.3, _MOST_ZOOMED / max(size)))
 
 
 def _background(rng: np.random.Generator, palette: Palette, zoom: float, framed: bool) -> Background:
@@ -85,7 +85,7 @@ def random_paper(rng: np.random.Generator, size: tuple[int, int], split: str = T
     palette, framed = random_palette(rng), bool(rng.random() < 0.22) and min(size) >= 168
     edge = 5 + abs(np.sin(np.radians(angle))) * max(size) / 2 + (14 if framed else 0)
     height, width = (size[0] - 2 * edge) * zoom, (size[1] - 2 * edge) * zoom
-    pitch, large = float(rng.uniform(1.3, 1.75)), bool(rng.random() < LARGE_PRINT)
+    pitch, large = float(rng.uniform(1.3, 1.75)), bool(rng.random() < LARGE_PRINT[size[0] * size[1] > 500_000])
     named = kind or str(rng.choice(list(KINDS), p=[share for share, _ in KINDS.values()]))
     for attempt in range(ATTEMPTS):
         room = 0.85**attempt * min(1.0, float(rng.uniform(0.5, 1.4)))
@@ -115,7 +115,7 @@ def random_paper(rng: np.random.Generator, size: tuple[int, int], split: str = T
         tuple(marks),
         zoom,
         angle,
-        blur=float(rng.uniform(0.3, 0.7)) if rng.random() < 0.12 else 0.0,
+        blur=float(rng.uniform(0.3, 0.7)) if rng.random() < 0.08 else 0.0,
         jpeg=int(rng.integers(45, 92)) if rng.random() < 0.25 else 0,
     )
     return Paper(page, parts)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from qwen2vl_demo.errors import UserError
+from qwen2vl_demo.memory import format_bytes
 from qwen2vl_demo.ui.chat.answers import BUSY, Answers
 from qwen2vl_demo.ui.chat.conversation import Answer, Conversation
 from qwen2vl_demo.ui.chat.export import import_json
@@ -36,7 +37,8 @@ class ChatController:
         return self.answers.begin_retry(session)
 
     def stop(self, session: Session) -> PageUpdate:
-        """Ends the running answer. If the engine is in the middle of a long step, the visitor does not wait for it."""
+        """Ends the running answer. If the engine is in the middle of a long step, the visitor does not wait for it: the
+        words that came stay, and their numbers follow when the engine has ended."""
         run = session.cancel_run()
         if run is None:
             return PageUpdate(busy=False)
@@ -48,6 +50,7 @@ class ChatController:
             session.run = None
             if run.committed and session.conversation.last is not None:
                 session.conversation = session.conversation.answered(Answer(clean(run.text), "cancelled"))
+                run.left = session.conversation
         update = settled(session, self._store)
         return update if run.committed else replace(update, draft=run.draft)
 
@@ -99,7 +102,7 @@ def kept_conversation(saved: str, store: MediaStore) -> Conversation:
     """The conversation that a browser kept as JSON; an empty one if it cannot be read."""
     try:
         if len(saved) > MAX_SAVED:
-            raise UserError(f"This chat has more than {MAX_SAVED // 2**20} MiB.")
+            raise UserError(f"This chat has more than {format_bytes(MAX_SAVED)}.")
         conversation = _finished(from_record(loads(saved)))
     except UserError:
         log.warning("what a browser kept could not be read")

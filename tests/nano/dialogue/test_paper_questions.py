@@ -120,4 +120,4 @@ def test_each_character_of_a_quoted_value_is_in_the_cell_that_its_target_names(s
             assert shown & set(turn.answer[target.start : target.end]), (turn, target, shown)
             assert turn.answer[target.end - 1] in shown or (characters[cell] > 0).all()
             covered += 1
-    assert covered > 20
+    assert covered > 5
