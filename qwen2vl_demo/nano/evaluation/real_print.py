@@ -35,7 +35,7 @@ from qwen2vl_demo.engine.local import LocalEngine
 from qwen2vl_demo.engine.protocol import Engine
 from qwen2vl_demo.nano.evaluation.reading import ReadingScore, ask, format_scores, score
 
-FOLDER = Path("runs/print")
+FOLDER, RECORD = Path("runs/print"), "print.json"
 QUESTION = "What does it say?"
 MARGIN, LEAST_SIDE = 8, 56  # px around a text, and of a picture
 _HEADING = "Region-based segmentation"
@@ -211,7 +211,7 @@ def figures() -> Iterator[tuple[str, Picture, str, str]]:
 
 def build(folder: Path) -> list[PrintedFile]:
     """Writes all pictures and `print.json` into a folder, unless they are there; what they are."""
-    record = folder / "print.json"
+    record = folder / RECORD
     if not record.exists():
         folder.mkdir(parents=True, exist_ok=True)
         files: list[PrintedFile] = []
