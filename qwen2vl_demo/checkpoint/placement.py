@@ -117,12 +117,12 @@ def _dtype(
         return torch.bfloat16, "bfloat16, as the released checkpoints are stored"
     gain = bfloat16_gain()
     if gain > 1:
-        return torch.bfloat16, f"bfloat16, {gain:.1f} times as fast as float32 here"
+        return torch.bfloat16, "bfloat16, which this processor multiplies faster than float32"
     needed, room = 4 * _parameters(config), free_memory()
     if room is not None and not _fits(needed, room):
         why = f"bfloat16, since float32 would need {format_bytes(needed)} of the {format_bytes(room)} free"
         return torch.bfloat16, why
-    return torch.float32, f"float32, {1 / gain:.0f} times as fast as bfloat16 here"
+    return torch.float32, "float32, which this processor multiplies faster than bfloat16"
 
 
 def find_devices(device: str) -> tuple[tuple[torch.device, ...], str]:
