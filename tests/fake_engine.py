@@ -2,17 +2,18 @@
 
 It answers with words about what it was sent, one a step, and runs one request at a time like the real one. A question
 that begins with a command makes it misbehave: "!boxes", "!markup", "!break", "!late-break", "!refuse", "!silent",
-"!slow-start". "!say TEXT" makes it answer TEXT.
+"!slow-start". "!say TEXT" makes it answer TEXT, "!endless TEXT" say TEXT again and again until it is stopped.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import re
 import threading
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -146,7 +147,7 @@ class FakeEngine:
                 if cancel.is_set():
                     reason = "cancelled"
                     break
-                if count == options.max_new_tokens:
+                if count == options.max_new_tokens and not question.startswith("!endless "):
                     reason = "length"
                     break
                 time.sleep(self.long_step if "long" in question else self.step)
@@ -255,7 +256,7 @@ def _tokens(answer: str) -> list[str]:
     return re.findall(r"\s*\S+\s*", answer)
 
 
-def answer_to(messages: Sequence[Message], options: GenerationOptions) -> list[str]:
+def answer_to(messages: Sequence[Message], options: GenerationOptions) -> Iterable[str]:
     """The fake's answer, word by word."""
     questions = [m for m in messages if m.role == "user"]
     question = questions[-1].text
@@ -267,6 +268,8 @@ def answer_to(messages: Sequence[Message], options: GenerationOptions) -> list[s
         return [question[5:][i : i + 20] for i in range(0, len(question), 20)]
     if question.startswith("!silent"):
         return []
+    if question.startswith("!endless "):
+        return itertools.repeat(question[9:] + " ")
     media = sum(not isinstance(p, Text) for m in questions for p in m.parts)
     warm = f" at temperature {options.temperature:g} with seed {options.seed}" if options.temperature else ""
     sentence = f"In turn {len(questions)} I see {media} files and was asked{warm}: {question}"

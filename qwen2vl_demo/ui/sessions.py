@@ -44,6 +44,7 @@ class Run:
     done: threading.Event = field(default_factory=threading.Event)  # set: nothing more will follow
     text: str = ""  # the answer so far
     committed: bool = False  # whether the question is part of the conversation yet
+    left: Conversation | None = None  # the chat with the words so far, where Stop did not wait for the end
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,6 +174,10 @@ class Session:
     def owns(self, run: Run) -> bool:
         """Whether `run` may still change this session. Call it under the lock."""
         return self.run is run
+
+    def is_as_left(self, run: Run) -> bool:
+        """Whether nothing has happened since Stop took the session from `run`. Call it under the lock."""
+        return self.run is None and self.conversation is run.left
 
 
 class Sessions:

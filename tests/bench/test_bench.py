@@ -11,10 +11,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from qwen2vl_demo.bench import answers, models
+from qwen2vl_demo.bench import answers, models, run
 from qwen2vl_demo.bench.first_update import CHROMIUM
 from qwen2vl_demo.bench.measure import HEADER, BenchRow, Series, alternate, table
-from qwen2vl_demo.bench.run import ROWS
 from qwen2vl_demo.cli import main
 from qwen2vl_demo.engine.protocol import GenerationOptions
 from qwen2vl_demo.processing.patches import patchify
@@ -160,8 +159,26 @@ def test_what_cannot_be_measured_is_one_sentence(argv, words, capsys):
     assert words in capsys.readouterr().err
 
 
-def test_every_row_of_the_goals_has_a_name():
-    assert len(ROWS) == len(set(ROWS)) == 21
+@pytest.mark.parametrize("device", sorted(answers.DECODE_GOALS))
+def test_every_goal_of_decoding_is_a_row(device):
+    assert sorted(run.DECODE) == sorted(f"decode_{kind}" for kind in answers.DECODE_GOALS[device])
+
+
+def test_every_row_is_measured_once(monkeypatch):
+    """A name that no job has would be accepted and never measured; nothing is measured here."""
+    made = []
+    for room, job in [
+        (run.devices, "alone"),
+        *((run.answers, name) for name in ("host", "decode", "turns")),
+        *((run.media, name) for name in ("preprocess", "video")),
+        *((run, name) for name in ("_page", "_panel")),
+    ]:
+        monkeypatch.setattr(room, job, lambda *arguments, job=job: iter(made.append(job) or ()))
+    monkeypatch.setattr(run.gc, "collect", lambda: 0)
+    assert len(run.ROWS) == len(set(run.ROWS))
+    for row in run.ROWS:
+        made.clear()
+        assert list(run.measured([row], "small", CPU, 1)) == [] and len(made) == 1, row
 
 
 @pytest.mark.slow

@@ -183,7 +183,7 @@ def collate(kind: str, items: Sequence[Dialogue], tokenizer: Tokenizer, template
         for medium in (m for turn in item.turns for m in turn.media):
             frames = item.media[medium]
             frames = frames if frames.ndim == 4 else frames[None]
-            pixels.append(torch.from_numpy(frames).flatten())
+            pixels.append(torch.tensor(frames).flatten())
             shapes.append(frames.shape[:3])
             grids.append(grid_of(item.media[medium]))
             for truth in item.cells[medium]:

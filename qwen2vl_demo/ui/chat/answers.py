@@ -2,8 +2,8 @@
 
 A turn is checked in full (its files open, the engine can prepare it) before it enters the conversation. What fails
 before the first word goes back to the composer with a sentence; what fails later keeps the words that came. A run that
-no longer owns its session (Stop released the visitor, the tab was closed) changes nothing more. Nothing is raised for
-what a visitor or the engine did.
+no longer owns its session (Stop released the visitor, the chat was cleared) changes nothing more, but for the numbers
+of a stopped answer. Nothing is raised for what a visitor or the engine did.
 """
 
 from __future__ import annotations
@@ -185,7 +185,7 @@ class Answers:
             yield PageUpdate(thinking, saved=dumps(question), prompt_sent=True, notice=left_out or None)
             async for update in self._stream(session, run, question, shown, prepared, settings.options):
                 yield update
-        except (_Stopped, Cancelled):
+        except (_Stopped, _Released, Cancelled):
             yield await self._threads.run(self._bounce, session, run, before, "")
         except UserError as problem:
             yield await self._threads.run(self._bounce, session, run, before, str(problem))
@@ -208,12 +208,18 @@ class Answers:
         result: Result | None = None
         ending: Ending = "cancelled"
         notice: str | None = None
+        put_right = False
         stream = AnswerStream(self._engine, prepared, options, run.cancel)
         try:
             while not stream.ended:
                 chunks = await stream.take(LOOK_UP, gather=max(0.0, painted + interval - time.monotonic()))
-                if not session.owns(run):
-                    return
+                with session.lock:
+                    owned, as_left = session.owns(run), session.is_as_left(run)
+                if not owned and not as_left:
+                    raise _Released
+                if as_left and not put_right:
+                    put_right = True
+                    yield await self._threads.run(self._as_it_stands, session)
                 new = "".join(chunk.text for chunk in chunks)
                 now = time.monotonic()
                 first = now - started if new and first is None else first
@@ -225,6 +231,8 @@ class Answers:
                     run.cancel.set()
                     ending = "length"
                 statuses = [chunk.status for chunk in chunks if chunk.status]
+                if not owned:
+                    continue  # only the result is waited for
                 if result is None and new:
                     painted, half = now, None
                     if now - kept >= KEEP_INTERVAL:
@@ -236,6 +244,8 @@ class Answers:
                     interval = min(max(PAINT_INTERVAL, PAINT_SHARE * taken), MAX_PAINT_INTERVAL)
                 elif result is None and statuses and not run.text:
                     yield PageUpdate([*shown, bubbles.status(statuses[-1])])
+        except _Released:
+            raise
         except UserError as problem:
             if not run.text:
                 raise
@@ -249,13 +259,16 @@ class Answers:
             stream.close()
         numbers = self._numbers(question, prepared, result, first, stream.waited, options) if result else None
         text = (result.text if result is not None and result.text else run.text)[:MAX_TEXT]
+        answer = Answer(clean(text), ending, numbers)
         with session.lock:
-            if not session.owns(run):
-                return
-            session.conversation = question.answered(Answer(clean(text), ending, numbers))
+            if session.is_as_left(run):
+                if (last := session.conversation.last) is not None and last.answer is not None:
+                    answer = replace(last.answer, numbers=numbers)
+            elif not session.owns(run):
+                raise _Released
+            session.conversation, session.run = question.answered(answer), None
             if result is not None and session.prediction is not None:
                 session.outcomes.append(Outcome.of(session.prediction.estimate, result))
-            session.run = None
         other_prompt = result is not None and result.trace is not None and result.trace is not prepared.trace
         if other_prompt:
             self._prompts.drop(question, options)
@@ -316,13 +329,25 @@ class Answers:
         """Back to how it was; `finish` puts the draft into the composer again."""
         with session.lock:
             if not session.owns(run):
-                return PageUpdate()
+                return self._as_it_stands(session)
             session.conversation, session.run, session.returned_draft = before, None, run.draft
         return settled(session, self._store, notice)
+
+    def _as_it_stands(self, session: Session) -> PageUpdate:
+        """The last update of an answer that has lost its session: one before may have reached the page only after what
+        took the session away had shown how it left the chat."""
+        with session.lock:
+            if session.run is not None:
+                return PageUpdate()  # the next answer shows the chat
+        return settled(session, self._store)
 
 
 class _Stopped(Exception):
     """Stop was pressed before the question had reached the engine."""
+
+
+class _Released(Exception):
+    """The session was taken from the answer, and its chat has changed since."""
 
 
 def _begin(session: Session, draft: Draft | None) -> bool:

@@ -37,7 +37,8 @@ class ChatController:
         return self.answers.begin_retry(session)
 
     def stop(self, session: Session) -> PageUpdate:
-        """Ends the running answer. If the engine is in the middle of a long step, the visitor does not wait for it."""
+        """Ends the running answer. If the engine is in the middle of a long step, the visitor does not wait for it: the
+        words that came stay, and their numbers follow when the engine has ended."""
         run = session.cancel_run()
         if run is None:
             return PageUpdate(busy=False)
@@ -49,6 +50,7 @@ class ChatController:
             session.run = None
             if run.committed and session.conversation.last is not None:
                 session.conversation = session.conversation.answered(Answer(clean(run.text), "cancelled"))
+                run.left = session.conversation
         update = settled(session, self._store)
         return update if run.committed else replace(update, draft=run.draft)
 

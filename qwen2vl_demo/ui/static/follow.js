@@ -2,6 +2,9 @@
 //
 // Gradio's own following pulls the page down again and again. Here the first step upwards, by wheel, finger, key or
 // scroll bar, lets go; at the end of the chat, with "Down", or with a new question it follows again.
+//
+// The position also becomes smaller without the visitor: Gradio draws messages anew, for a moment the chat is shorter,
+// and the browser cuts the position off. That is told by the changes of the chat that are still to be followed.
 (() => {
   const UP_KEYS = ["PageUp", "Home", "ArrowUp"];
   const NEAR = 24; // px from the end that count as the end
@@ -9,6 +12,8 @@
   let following = true;
   let questions = 0;
   let lastTop = 0;
+  let changed = false; // since the end was last brought into view
+  let held = false; // the visitor has a finger on the chat, or the mouse on its scroll bar
   let down = null;
 
   const atEnd = element => element.scrollHeight - element.scrollTop - element.clientHeight <= NEAR;
@@ -49,8 +54,9 @@
   }
 
   function grown() {
+    changed = false;
     const asked = document.querySelectorAll("#chat .user.message").length;
-    if (asked > questions) following = true; // somebody who asks wants to see the answer
+    if (asked !== questions) following = true; // somebody who asks wants to see the answer; after Undo and Clear as well
     questions = asked;
     if (following) toEnd();
     show();
@@ -59,9 +65,11 @@
   function scrolled(event) {
     const element = scroller();
     if (event.target !== element) return;
-    if (atEnd(element)) following = true;
-    else if (element.scrollTop < lastTop - 1) following = false;
-    lastTop = element.scrollTop;
+    const top = element.scrollTop;
+    const end = atEnd(element);
+    if (top > lastTop && end) following = true;
+    else if (top < lastTop - 1 && (held || !(changed || end))) following = false;
+    lastTop = top;
     show();
   }
 
@@ -69,16 +77,17 @@
   document.addEventListener("wheel", event => event.deltaY < 0 && inChat(event) && letGo(), { passive: true });
   document.addEventListener("keydown", event => UP_KEYS.includes(event.key) && inChat(event) && letGo());
   document.addEventListener("scroll", scrolled, { capture: true, passive: true });
+  document.addEventListener("pointerdown", event => (held = Boolean(inChat(event))));
+  // While a finger scrolls, its pointer is cancelled; behind a scroll bar, not every browser tells that it was let go.
+  const release = () => (held = false);
+  for (const end of ["pointerup", "touchend", "touchcancel"])
+    document.addEventListener(end, release, { passive: true });
+  document.addEventListener("pointermove", event => event.buttons || release(), { passive: true });
   // Pictures and figures take their height only when they have loaded.
   document.addEventListener("load", event => inChat(event) && grown(), { capture: true });
-  let due = false;
   const later = () => {
-    if (due) return;
-    due = true;
-    requestAnimationFrame(() => {
-      due = false;
-      grown();
-    });
+    if (!changed) requestAnimationFrame(grown);
+    changed = true;
   };
   const watch = () => {
     const chat = document.querySelector("#chat");

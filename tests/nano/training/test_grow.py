@@ -53,3 +53,21 @@ def test_more_layers_change_nothing_at_first(tokenizers):
         assert torch.allclose(small.encode(patches, grids), large.encode(patches, grids), atol=1e-6)
         hidden = [m(m.embed(i, None), positions) for m, i in zip((small, large), ids, strict=True)]
     assert torch.allclose(*hidden, atol=1e-6)
+
+
+def test_a_vision_transformer_twice_as_wide_computes_the_same_at_first_and_learns_more(tokenizers):
+    """Twins of a channel are equal in what they compute, and differ in their gradients."""
+    old, _ = tokenizers
+    config = nano_config(old)
+    narrow = dataclasses.replace(config.vision, embed_dim=config.vision.embed_dim // 2, num_heads=2)
+    torch.manual_seed(0)
+    small, large = Qwen2VL(dataclasses.replace(config, vision=narrow)).eval(), Qwen2VL(config).eval()
+    large.load_state_dict(grow_weights(small.state_dict(), large.state_dict(), NANO, old))
+    patches, grids = torch.randn(32, config.vision.patch_dim), [(2, 4, 4)]
+    seen = large.encode(patches, grids)
+    assert torch.allclose(seen, small.encode(patches, grids), atol=1e-5)
+    seen.square().sum().backward()
+    gradient = large.visual.blocks[0].mlp.fc1.weight.grad
+    assert gradient is not None
+    first, second = gradient.chunk(2)
+    assert (first - second).norm() > 0.1 * first.norm()

@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import load_file
 
 from qwen2vl_demo.engine.local import LocalEngine
+from qwen2vl_demo.nano.checkpoint import write_checkpoint
 from qwen2vl_demo.nano.training.train import DECAY_FROM, HEADS, WARM_UP, Trainer, rate_at
 from qwen2vl_demo.resources import NANO
 
@@ -46,16 +47,19 @@ def test_a_run_from_scratch_makes_its_own_tokenizer(tmp_path):
 
 
 def test_a_new_run_can_start_from_the_weights_of_a_checkpoint(tmp_path):
-    trainer = Trainer(tmp_path, 1, 0.1, "cpu", seed=0, start_from=NANO)
-    assert_same(trainer.model.state_dict(), load_file(NANO / "model.safetensors"))
+    first = Trainer(tmp_path / "first", 1, 0.1, "cpu", seed=0, start_from=NANO)
+    write_checkpoint(first.model, first.raw_tokenizer, tmp_path / "written")
+    trainer = Trainer(tmp_path / "second", 1, 0.1, "cpu", seed=1, start_from=tmp_path / "written")
+    written = load_file(tmp_path / "written" / "model.safetensors")
+    assert_same(trainer.model.state_dict(), {name: weight.float() for name, weight in written.items()})
     assert (trainer.step, trainer.raw_tokenizer.get_vocab_size()) == (0, trainer.model.config.text.vocab_size)
 
 
 def test_a_new_run_takes_the_heads_of_the_checkpoint_if_it_has_them(tmp_path):
-    assert_same(
-        Trainer(tmp_path / "shipped", 1, 0.1, "cpu", 0, start_from=NANO).objective.heads.state_dict(),
-        load_file(NANO / HEADS),
-    )
+    shipped = load_file(NANO / HEADS)
+    found = Trainer(tmp_path / "shipped", 1, 0.1, "cpu", 0, start_from=NANO).objective.heads.state_dict()
+    assert_same({name: value for name, value in shipped.items() if value.shape == found[name].shape}, found)
+    assert len(found) - 2 <= sum(shipped[name].shape == value.shape for name, value in found.items())
     trainer = Trainer(tmp_path, 1, 0.1, "cpu", 0, start_from=NANO, dialogues_per_check=1)
     torch.nn.init.ones_(trainer.objective.box.box.bias)
     trainer.check()

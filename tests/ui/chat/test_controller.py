@@ -207,13 +207,55 @@ def test_stop_in_a_long_step_does_not_keep_the_visitor_waiting(store: MediaStore
     engine = FakeEngine(step=0.01)
     parts = Parts.build(engine, store)
     session = parts.sessions.open("tab", None)
-    _, stop = stopped(parts, session, "!slow-start", lambda: engine.active == 1)
+    thread = threading.Thread(target=lambda: list(send(parts, session, Draft("!slow-start"))))
+    thread.start()
+    until = time.monotonic() + 20
+    while not engine.active and time.monotonic() < until:
+        time.sleep(0.01)
+    stop = parts.controller.stop(session)
     assert stop.busy is False and words(stop)[-1].startswith("*Stopped before the first word")
     assert engine.active == 1
     threading.Timer(0.3, engine.release.set).start()
     last = final(ask(parts, session, "next"))
     assert words(last)[-1].startswith("In turn 1")  # the stopped question was not told
     assert engine.most_active == 1
+    thread.join(20)
+    assert not thread.is_alive()
+
+
+def test_the_numbers_of_a_stopped_answer_follow_when_the_engine_has_ended(
+    store: MediaStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where Stop had not waited for the engine there never were any, so on a busy machine the line stayed empty."""
+    monkeypatch.setattr("qwen2vl_demo.ui.chat.controller.STOP_WAIT", 0.0)
+    parts = Parts.build(FakeEngine(step=0.0, long_step=0.4), store)
+    session = parts.sessions.open("tab", None)
+    views, stop = stopped(parts, session, "a long tale", lambda: session.run is not None and bool(session.run.text))
+    assert stop.busy is False and stop.numbers == ""
+    assert "stopped: by you" in (final(views).numbers or "")
+    assert words(final(views)) == words(stop) and final(views).busy is False
+    answer = session.conversation.turns[0].answer
+    assert answer and answer.numbers and answer.ending == "cancelled"
+
+
+@pytest.mark.parametrize("by", ["stop", "undo", "clear"])
+def test_what_took_the_chat_from_an_answer_is_shown_last(
+    store: MediaStore, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    """An update that was on its way when a button was pressed may reach the page after what the button did: Thinking
+    stayed there, or the chat that had just been cleared, which the browser then kept."""
+    monkeypatch.setattr("qwen2vl_demo.ui.chat.controller.STOP_WAIT", 0.0)
+    parts = Parts.build(FakeEngine(step=0.05), store)
+    session = parts.sessions.open("tab", None)
+    stream = send(parts, session, Draft("One"))
+    on_its_way = [next(stream), next(stream)][-1]
+    assert "Thinking" in str(on_its_way.messages) and on_its_way.saved
+    taken: PageUpdate = getattr(parts.controller, by)(session)
+    after = list(stream)
+    last = final(after)
+    assert words(last) == words(taken) and last.messages is not None
+    assert bool(last.saved) == bool(taken.saved) and last.saved is not None
+    assert after[-1].draft is None  # nor does it touch what came back into the composer
 
 
 def test_the_end_of_a_stopped_question_leaves_the_next_one_alone(parts: Parts, session: Session) -> None:
