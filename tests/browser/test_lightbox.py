@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,11 +15,12 @@ SCALE = "() => new DOMMatrix(getComputedStyle(document.querySelector('#lightbox 
 
 
 @pytest.fixture
-def two(fake: Tab, material: Path) -> Tab:
+def two(fake: Tab, material: Path) -> Iterator[Tab]:
     """A chat with two pictures."""
     fake.ask("!say one", str(material / "cat.png"))
     fake.ask("!say two", str(material / "dog.jpg"))
-    return fake
+    yield fake
+    fake.page.keyboard.press("Escape")
 
 
 def opened(page: Page, number: int) -> Locator:
