@@ -244,23 +244,24 @@ def test_prepare_tells_what_stream_then_uses(engine):
 
 def test_a_prompt_over_the_context_is_refused_before_anything_runs(engine):
     began = time.perf_counter()
-    with pytest.raises(UserError, match="reads at most 4096") as refused:
+    with pytest.raises(UserError, match=f"reads at most {engine.config.text.max_position_embeddings}") as refused:
         list(engine.stream([Message("user", "red star " * 4000)], GREEDY))
     assert "Clear the chat or write less" in str(refused.value)
     with pytest.raises(UserError, match="Lower the image budget"):
-        list(engine.stream(ask(*(Image(picture(0)) for _ in range(120))), GREEDY))
+        list(engine.stream(ask(*(Image(picture(0, (300, 400))) for _ in range(80))), GREEDY))
     assert time.perf_counter() - began < 30
 
 
 def test_an_answer_never_runs_past_the_context(engine):
     trace = engine.prepare([Message("user", "red star " * 1000)], GREEDY)
     per_word = (len(trace) - len(engine.prepare([Message("user", "red star " * 500)], GREEDY))) / 500
-    words = int((4096 - len(trace)) / per_word) + 998
+    context = engine.config.text.max_position_embeddings
+    words = int((context - len(trace)) / per_word) + 998
     messages = [Message("user", "red star " * words)]
-    room = 4096 - len(engine.prepare(messages, GREEDY))
+    room = context - len(engine.prepare(messages, GREEDY))
     assert 0 < room < 40
     result = answer(engine, messages, GenerationOptions(max_new_tokens=500))
-    assert result.prompt_tokens + result.new_tokens <= 4096
+    assert result.prompt_tokens + result.new_tokens <= context
 
 
 def test_timings_add_up(engine):
