@@ -65,7 +65,7 @@ def test_an_address_means_the_server_behind_it(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(RemoteEngine, "connect", connect)
     settings = Settings(engine_url="http://a", engine_model="m", engine_key="k", engine_timeout=9, max_file_mb=300)
     assert start.engine_of(settings) == "the engine"
-    assert heard.pop("limits").max_file_bytes == 300 * 2**20
+    assert heard.pop("limits").max_file_bytes == 300 * 10**6
     assert heard == {
         "url": "http://a",
         "model": "m",

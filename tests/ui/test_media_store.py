@@ -82,7 +82,7 @@ def test_a_turned_picture_stands_upright_in_the_chat(store: MediaStore, tmp_path
 def test_the_limits_of_the_page_are_those_of_its_store(tmp_path: Path, files: Callable[[str], str]) -> None:
     """Files were opened within the default limits, even if --max-file-mb was higher."""
     assert MediaLimits.for_uploads(50) == MediaLimits()  # raises the default, never lowers it
-    assert MediaLimits.for_uploads(1000).max_file_bytes == 1000 * 2**20
+    assert MediaLimits.for_uploads(1000).max_file_bytes == 1000 * 10**6
     small = MediaStore(tmp_path / "small", limits=MediaLimits(max_file_bytes=500))
     for name in ("cat.png", "pages.pdf", "clip.mp4"):
         path = Path(files(name))

@@ -1,5 +1,5 @@
-// A picture of the chat, large: a click opens it, the wheel, two fingers, "+" and "-" zoom, dragging moves it, the arrow
-// keys go to the chat's other pictures, Escape and a click beside it close it.
+// A picture of the chat, large: a click opens it, the wheel, two fingers, "+" and "-" zoom, dragging moves it, the
+// arrow keys go to the chat's other pictures, Escape and a click beside it close it.
 (() => {
   const PICTURES = "#chat .message .image-container img, #chat .message button img";
   const LARGEST = 16; // times as large as fitted

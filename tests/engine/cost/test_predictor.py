@@ -185,7 +185,8 @@ def test_an_estimate_says_what_will_be_reused_and_leaves_it_in_its_place(fresh):
     assert fresh.estimate(trace, OPTIONS) == replace(warm, memory=fresh.estimate(trace, OPTIONS).memory)
     assert warm.reused_media == 2 and warm.media == 3
     result = answer(fresh, second)
-    assert warm.reused_tokens == result.reused_tokens > cold.prompt_tokens
+    # Words that no tokens spell, which random weights may write, end what can be reused behind the prompt.
+    assert warm.reused_tokens == result.reused_tokens >= cold.prompt_tokens
     third = [Message("user", [Image(picture(6)), Text("Only the second again")])]
     again = fresh.estimate(fresh.prepare(third, OPTIONS), OPTIONS)
     assert again.reused_media == 1  # its merged tokens are kept, although its place in the prompt is another
