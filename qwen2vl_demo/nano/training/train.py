@@ -29,10 +29,11 @@ from qwen2vl_demo.checkpoint.load import load_model
 from qwen2vl_demo.model.qwen2vl import Qwen2VL
 from qwen2vl_demo.nano.checkpoint import nano_config, write_checkpoint
 from qwen2vl_demo.nano.tokenizer import extend_tokenizer, train_tokenizer, vocabulary_texts, write_tokenizer
-from qwen2vl_demo.nano.training.batches import Batch, BatchStream
+from qwen2vl_demo.nano.training.batches import Batch
 from qwen2vl_demo.nano.training.grow import grow_weights
 from qwen2vl_demo.nano.training.muon import Muon
 from qwen2vl_demo.nano.training.objective import TrainingLoss
+from qwen2vl_demo.nano.training.stream import BatchStream
 from qwen2vl_demo.nano.training.validation import format_table, validate
 from qwen2vl_demo.processing.chat import ChatTemplate
 from qwen2vl_demo.processing.tokenizer import Tokenizer
@@ -93,6 +94,8 @@ class Trainer:
             old = load_model(start_from, device=torch.device("cpu"), dtype=torch.float32)
             self.model.load_state_dict(grow_weights(old.state_dict(), self.model.state_dict(), start_from, raw))
         self.model.to(device)
+        mrope = self.model.model.mrope  # not a module
+        mrope.axes, mrope.frequencies = mrope.axes.to(device), mrope.frequencies.to(device)
         if compiled:  # fuses the operations between the matrix products: a fifth faster, after a minute of compilation
             for layer in self.model.model.layers:
                 for name in ("mlp", "input_layernorm", "post_attention_layernorm"):
@@ -114,7 +117,9 @@ class Trainer:
         # Each has two parameter groups: the vision transformer's, then the language model's.
         self.optimizers: list[torch.optim.Optimizer] = [
             Muon([{"params": p} for p in matrices]),
-            torch.optim.AdamW([{"params": p} for p in rest], betas=(0.9, 0.98), weight_decay=0.05),
+            torch.optim.AdamW(
+                [{"params": p} for p in rest], betas=(0.9, 0.98), weight_decay=0.05, fused=device.startswith("cuda")
+            ),
         ]
         self.elapsed, self.step, self.best = 0.0, 0, 0.0
         self._resume()
@@ -182,7 +187,13 @@ class Trainer:
         data = BatchStream(self.tokenizer, self.template, seed, dense_only=dense, scale=self.batch_scale)
         if workers > 4:  # each tensor that waits would take a file descriptor
             torch.multiprocessing.set_sharing_strategy("file_system")
-        return DataLoader(data, batch_size=None, num_workers=workers, prefetch_factor=4 if workers else None)
+        return DataLoader(
+            data,
+            batch_size=None,
+            num_workers=workers,
+            prefetch_factor=4 if workers else None,
+            pin_memory=self.device.startswith("cuda"),
+        )
 
     def train(self, workers: int, check_minutes: float) -> None:
         """Run what remains of both stages, validating every `check_minutes` of the answer stage."""
@@ -195,10 +206,10 @@ class Trainer:
         print("done", flush=True)
 
     def _stage(self, dense: bool, begin: float, until: float, workers: int, check: float) -> None:
-        meter: dict[str, list[float]] = {}
+        meter: dict[str, list[torch.Tensor]] = {}
         logged = checked = saved = last = time.monotonic()
         for batch in self.batches(dense, workers):
-            meter.setdefault("waited", []).append(time.monotonic() - last)
+            meter.setdefault("waited", []).append(torch.tensor(time.monotonic() - last))
             share = (self.elapsed - begin) / (until - begin)
             factor = rate_at(share) * (1.0 if dense else ANSWER_RATE)
             for optimizer in self.optimizers:
@@ -217,7 +228,8 @@ class Trainer:
             self.elapsed += now - last
             last = now
             if now - logged > 20:
-                line = "  ".join(f"{name} {sum(v) / len(v):.3f}" for name, v in sorted(meter.items()))
+                means = {name: torch.stack(values).nanmean().item() for name, values in sorted(meter.items())}
+                line = "  ".join(f"{name} {mean:.3f}" for name, mean in means.items() if mean == mean)
                 print(f"{self.elapsed / 60:6.1f} min  step {self.step:6d}  rate {factor:.2f}  {line}", flush=True)
                 meter, logged = {}, now
             if now - checked > check or self.elapsed >= until:
@@ -230,9 +242,9 @@ class Trainer:
             if self.elapsed >= until:
                 return
 
-    def learn(self, batch: Batch, dense: bool, frozen: bool = False) -> dict[str, float]:
+    def learn(self, batch: Batch, dense: bool, frozen: bool = False) -> dict[str, torch.Tensor]:
         """One optimization step; arguments and result as of `TrainingLoss.loss`."""
-        loss, report = self.objective.loss(batch, dense, frozen)
+        loss, report = self.objective.loss(batch.to(torch.device(self.device)), dense, frozen)
         self.model.zero_grad(set_to_none=True)
         self.objective.heads.zero_grad(set_to_none=True)
         loss.backward()
