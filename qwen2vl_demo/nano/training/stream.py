@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.utils.data import IterableDataset
 
 from qwen2vl_demo.geometry import FACTOR, Size
@@ -38,9 +40,12 @@ SIZE_SHARES = {
     "limits": (0.8, 0.15, 0.03, 0.02),
     "pictures": (0.88, 0.12, 0.0, 0.0),
     "dense": (0.85, 0.15, 0.0, 0.0),
-    "page": (0.3, 0.45, 0.17, 0.08),
+    "page": (0.35, 0.43, 0.15, 0.07),
     "paper": (0.2, 0.45, 0.23, 0.12),
 }
+# Reading begins with a few words: until this share of the answer stage pages of print grow to these shares.
+GROWN = 0.5
+LEAST_CELLS, FIRST_CELLS = {"page": 4, "paper": 16}, {"page": 12, "paper": 36}  # merged tokens of the first pages
 LONGEST_SIDE = 44  # merged tokens
 
 
@@ -59,13 +64,19 @@ def random_size(rng: np.random.Generator, kind: str) -> Size:
             return rows * FACTOR, columns * FACTOR
 
 
-def random_training_size(rng: np.random.Generator, kind: str) -> Size:
-    """A size (height, width) as `random_size`, larger by the shares of `SIZE_SHARES`; pages from 4 merged tokens on."""
+def random_training_size(rng: np.random.Generator, kind: str, progress: float = 1.0) -> Size:
+    """A size (height, width) as `random_size`, larger by the shares of `SIZE_SHARES`; pages from 4 merged tokens on.
+
+    `progress`, the share of the stage that is over, limits the size of print.
+    """
     shares = SIZE_SHARES.get(kind, (1.0,))
     step = int(rng.choice(len(shares), p=shares))
     if step == 0 and kind not in PRINTED:
         return random_size(rng, kind)
-    low, high = SIZES[step - 1] if step else 4 if kind == "page" else 16, SIZES[step]
+    low, high = SIZES[step - 1] if step else LEAST_CELLS[kind], SIZES[step]
+    if kind in PRINTED and progress < GROWN:  # the largest grow from the first size by equal factors to that of the end
+        most = FIRST_CELLS[kind] * (SIZES[-1] / FIRST_CELLS[kind]) ** (progress / GROWN)
+        low, high = (low, min(high, round(most))) if low < most else (LEAST_CELLS[kind], round(most))
     stretch = 3.0 if kind == "page" else 2.0
     least = 2 if kind == "page" else 4
     while True:
@@ -85,26 +96,35 @@ def random_frames(rng: np.random.Generator, size: Size) -> int:
 class BatchStream(IterableDataset):
     """An endless stream of random batches; each worker draws its own. `dense_only` is for the vision stage.
 
-    Batches are `scale` times as large as a CPU's, those of larger pictures less so.
+    Batches are `scale` times as large as a CPU's, those of larger pictures less so. `progress`, a scalar in shared
+    memory, is the share of the stage that is over.
     """
 
     def __init__(
-        self, tokenizer: Tokenizer, template: ChatTemplate, seed: int, dense_only: bool = False, scale: int = 1
+        self,
+        tokenizer: Tokenizer,
+        template: ChatTemplate,
+        seed: int,
+        dense_only: bool = False,
+        scale: int = 1,
+        progress: Tensor | None = None,
     ) -> None:
-        self.tokenizer, self.template = tokenizer, template
+        self.tokenizer, self.template, self.progress = tokenizer, template, progress
         self.seed, self.dense_only, self.scale = seed, dense_only, scale
 
     def __iter__(self) -> Iterator[Batch]:
         worker = torch.utils.data.get_worker_info()
         if worker:
-            torch.set_num_threads(1)  # leave the other cores to the training process
+            torch.set_num_threads(1)  # leave the other cores to the training process, ...
+            os.nice(5)  # ... which does not wait for one that draws
         rng = np.random.default_rng([self.seed, worker.id if worker else 0])
         dense_share = DENSE_SHARE_ALONE if self.dense_only else DENSE_SHARE
         kinds = ["scene", "text", "document", "clip", "limits", *PRINTED] if self.dense_only else list(MIX)
         shares = np.array([MIX[kind][0] for kind in kinds])
         while True:
             kind = "dense" if rng.random() < dense_share else str(rng.choice(kinds, p=shares / shares.sum()))
-            size = random_training_size(rng, kind)
+            progress = 1.0 if self.progress is None or self.dense_only else self.progress.item()
+            size = random_training_size(rng, kind, progress)
             _, usual, turns = (0, DENSE_BATCH, 1) if kind == "dense" else MIX[kind]
             cells = size[0] * size[1] // FACTOR**2
             count = max(2, round(usual * self.scale * (64 / max(64, cells)) ** (0.5 if self.scale > 1 else 1)))

@@ -33,27 +33,14 @@ from qwen2vl_demo.nano.training.batches import Batch
 from qwen2vl_demo.nano.training.grow import grow_weights
 from qwen2vl_demo.nano.training.muon import Muon
 from qwen2vl_demo.nano.training.objective import TrainingLoss
+from qwen2vl_demo.nano.training.schedule import FROZEN, MERGER_FIRST, rates_at
 from qwen2vl_demo.nano.training.stream import BatchStream
 from qwen2vl_demo.nano.training.validation import format_table, validate
 from qwen2vl_demo.processing.chat import ChatTemplate
 from qwen2vl_demo.processing.tokenizer import Tokenizer
 
-LANGUAGE_RATE = 2e-3
-ANSWER_RATE = 0.6  # of these rates in the answer stage, whose first minutes undo what vision learnt otherwise
-VISION_RATE = 1.5e-3  # in the vision stage
-VISION_SHARE = 0.7  # of that rate in the answer stage, ...
-FROZEN = 0.05  # ... after this share of the stage, in which the vision transformer is frozen
-MERGER_FIRST = 0.08  # share of the vision stage that adapts a pretrained model to new heads, blocks frozen
 SAVE_SECONDS = 60
 HEADS = Path("training/heads.safetensors")  # in a checkpoint; in a subfolder, so that no other program loads it
-WARM_UP, DECAY_FROM = 0.02, 0.15  # shares of a stage: the rate rises until the first and falls after the second
-
-
-def rate_at(share: float) -> float:
-    """Factor on the learning rate after `share` of a stage: linear warm-up, constant, linear decay to a fiftieth."""
-    if share < WARM_UP:
-        return max(share / WARM_UP, 0.01)
-    return 1.0 if share < DECAY_FROM else max(0.02, (1 - share) / (1 - DECAY_FROM))
 
 
 class Trainer:
@@ -122,6 +109,7 @@ class Trainer:
             ),
         ]
         self.elapsed, self.step, self.best = 0.0, 0, 0.0
+        self.progress = torch.zeros(()).share_memory_()  # share of the stage, which the processes that draw read
         self._resume()
 
     def _load_heads(self, saved: dict[str, torch.Tensor]) -> None:
@@ -184,7 +172,9 @@ class Trainer:
     def batches(self, dense: bool, workers: int) -> DataLoader:
         # The seed depends on the step, so that a resumed run does not see the same pictures again.
         seed = self.seed + 1000 + self.step
-        data = BatchStream(self.tokenizer, self.template, seed, dense_only=dense, scale=self.batch_scale)
+        data = BatchStream(
+            self.tokenizer, self.template, seed, dense_only=dense, scale=self.batch_scale, progress=self.progress
+        )
         if workers > 4:  # each tensor that waits would take a file descriptor
             torch.multiprocessing.set_sharing_strategy("file_system")
         return DataLoader(
@@ -211,12 +201,11 @@ class Trainer:
         for batch in self.batches(dense, workers):
             meter.setdefault("waited", []).append(torch.tensor(time.monotonic() - last))
             share = (self.elapsed - begin) / (until - begin)
-            factor = rate_at(share) * (1.0 if dense else ANSWER_RATE)
+            self.progress.fill_(share)
+            frozen, rates = not dense and share < FROZEN, rates_at(share, dense)
             for optimizer in self.optimizers:
-                vision, language = optimizer.param_groups
-                frozen = not dense and share < FROZEN
-                vision["lr"] = VISION_RATE * factor * (1.0 if dense else 0.0 if frozen else VISION_SHARE)
-                language["lr"] = LANGUAGE_RATE * factor
+                for group, rate in zip(optimizer.param_groups, rates, strict=True):
+                    group["lr"] = rate
             if dense and self.new_heads and share < MERGER_FIRST:
                 self.optimizers[0].param_groups[0]["lr"] = 0.0
             if batch.kind == "dense" and frozen:
@@ -230,7 +219,7 @@ class Trainer:
             if now - logged > 20:
                 means = {name: torch.stack(values).nanmean().item() for name, values in sorted(meter.items())}
                 line = "  ".join(f"{name} {mean:.3f}" for name, mean in means.items() if mean == mean)
-                print(f"{self.elapsed / 60:6.1f} min  step {self.step:6d}  rate {factor:.2f}  {line}", flush=True)
+                print(f"{self.elapsed / 60:6.1f} min  step {self.step:6d}  rate {rates[1]:.1e}  {line}", flush=True)
                 meter, logged = {}, now
             if now - checked > check or self.elapsed >= until:
                 if not dense and check > 0:

@@ -14,7 +14,15 @@ from qwen2vl_demo.nano.training.batches import (
     grid_positions,
     media_numbers,
 )
-from qwen2vl_demo.nano.training.stream import MIX, SIZE_SHARES, BatchStream, random_size, random_training_size
+from qwen2vl_demo.nano.training.stream import (
+    FIRST_CELLS,
+    GROWN,
+    MIX,
+    SIZE_SHARES,
+    BatchStream,
+    random_size,
+    random_training_size,
+)
 from qwen2vl_demo.nano.world.drawing import draw_scene
 from qwen2vl_demo.nano.world.scene import CELL_CHARACTERS, CELL_LABELS, CHARACTERS, Background, Scene, Thing
 from qwen2vl_demo.processing.patches import patchify
@@ -97,6 +105,19 @@ def test_training_sizes_reach_1024_merged_tokens_and_stay_within_what_the_positi
         small = np.mean(np.array(cells) <= 64)
         assert abs(small - SIZE_SHARES[kind][0]) < 0.05
         assert (max(cells) > 900) == (SIZE_SHARES[kind][-1] > 0)
+
+
+def test_pages_of_print_grow_in_the_course_of_the_stage():
+    rng = np.random.default_rng(0)
+    for kind in PRINTED:
+        largest = [
+            max(height * width // 28**2 for height, width in (random_training_size(rng, kind, p) for _ in range(500)))
+            for p in (0.0, 0.1, 0.25, 0.4, GROWN)
+        ]
+        assert largest == sorted(largest)
+        assert FIRST_CELLS[kind] - 3 <= largest[0] <= FIRST_CELLS[kind]
+        assert largest[-1] > 900
+    assert max(random_training_size(rng, "scene", 0.0)[0] for _ in range(300)) > 16 * 28
 
 
 def test_media_of_different_shapes_are_cut_as_each_alone(config, make_batch):
