@@ -63,13 +63,11 @@ class Trainer:
         If `out` holds a `last.pt`, the run is resumed from it.
         """
         self.out, self.minutes, self.dense_share, self.device, self.seed = out, minutes, dense_share, device, seed
-        self.dialogues_per_check = dialogues_per_check  # of each kind
-        self.batch_scale = batch_scale
+        self.batch_scale, self.dialogues_per_check = batch_scale, dialogues_per_check  # dialogues of each kind
         if self.device.startswith("cuda"):
             torch.set_float32_matmul_precision("high")
         out.mkdir(parents=True, exist_ok=True)
-        raw = self._tokenizer(start_from)
-        self.raw_tokenizer = raw
+        raw = self.raw_tokenizer = self._tokenizer(start_from)
         self.tokenizer = Tokenizer.from_directory(out / "tokenizer")
         self.template = ChatTemplate.from_directory(out / "tokenizer")
         torch.manual_seed(seed)
@@ -172,9 +170,7 @@ class Trainer:
     def batches(self, dense: bool, workers: int) -> DataLoader:
         # The seed depends on the step, so that a resumed run does not see the same pictures again.
         seed = self.seed + 1000 + self.step
-        data = BatchStream(
-            self.tokenizer, self.template, seed, dense_only=dense, scale=self.batch_scale, progress=self.progress
-        )
+        data = BatchStream(self.tokenizer, self.template, seed, dense, self.batch_scale, self.progress)
         if workers > 4:  # each tensor that waits would take a file descriptor
             torch.multiprocessing.set_sharing_strategy("file_system")
         return DataLoader(
@@ -203,8 +199,8 @@ class Trainer:
             share = (self.elapsed - begin) / (until - begin)
             self.progress.fill_(share)
             frozen, rates = not dense and share < FROZEN, rates_at(share, dense)
-            for optimizer in self.optimizers:
-                for group, rate in zip(optimizer.param_groups, rates, strict=True):
+            for optimizer, of_groups in zip(self.optimizers, rates, strict=True):
+                for group, rate in zip(optimizer.param_groups, of_groups, strict=True):
                     group["lr"] = rate
             if dense and self.new_heads and share < MERGER_FIRST:
                 self.optimizers[0].param_groups[0]["lr"] = 0.0
@@ -219,7 +215,7 @@ class Trainer:
             if now - logged > 20:
                 means = {name: torch.stack(values).nanmean().item() for name, values in sorted(meter.items())}
                 line = "  ".join(f"{name} {mean:.3f}" for name, mean in means.items() if mean == mean)
-                print(f"{self.elapsed / 60:6.1f} min  step {self.step:6d}  rate {rates[1]:.1e}  {line}", flush=True)
+                print(f"{self.elapsed / 60:6.1f} min  step {self.step:6d}  rate {rates[1][1]:.1e}  {line}", flush=True)
                 meter, logged = {}, now
             if now - checked > check or self.elapsed >= until:
                 if not dense and check > 0:
