@@ -1,4 +1,4 @@
-"""How much memory this process may use, and giving back what it has freed."""
+"""How much memory this process may use, giving back what it has freed, and bytes as people read them."""
 
 from __future__ import annotations
 
@@ -20,6 +20,14 @@ _LIMIT_FILES = (  # of the container that this process runs in: control groups v
     Path("/sys/fs/cgroup/memory.max"),
     Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
 )
+
+
+def format_bytes(size: float) -> str:
+    """Bytes with three digits, in units of 1,000: "812 kB", "4.42 GB"."""
+    for unit, name in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if size >= 0.9995 * unit:
+            return f"{size / unit:.3g} {name}"
+    return f"{size:.0f} bytes"
 
 
 def total_memory() -> int | None:

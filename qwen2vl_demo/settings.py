@@ -122,7 +122,8 @@ class Settings:
     dtype: str = _flag("auto", "the numbers it runs in; auto takes what is fast on the device", choices=DTYPES)
     quantize: str = _flag(
         "none",
-        "int8 or int4 hold the weights in 8 or 4 bits, half or a third of the memory, at some loss of accuracy",
+        "int8 or int4 hold the weights in 8 or 4 bits, half or a third of the memory, at some loss of accuracy; "
+        "int8 is slow on a GPU",
         choices=QUANTIZE,
     )
 

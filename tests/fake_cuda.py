@@ -89,7 +89,9 @@ def _part(tensor: Tensor, index: tuple[Any, ...]) -> Tensor:
             start, stop, step = i.indices(tensor.shape[axis])
             tensor, axis = ATEN.slice.Tensor(tensor, axis, start, stop, step), axis + 1
         else:
-            tensor, axis = tensor.index_select(axis, torch.as_tensor(i)), axis + 1
+            chosen = torch.as_tensor(i)
+            tensor = tensor.index_select(axis, chosen.flatten()).unflatten(axis, chosen.shape)
+            axis += chosen.ndim
     return tensor
 
 

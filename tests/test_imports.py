@@ -64,7 +64,13 @@ ROOMS = {
         LEAVES | {"engine", "viz", "decoding", "media", "processing.messages", "ui"},
         {"gradio", "plotly", "numpy", "PIL", "spaces", "jinja2", "markupsafe", "markdown_it", "starlette"},
     ),
-    "nano": Room(BELOW_UI, {"torch", "numpy", "PIL", "av", "tokenizers", "safetensors", "jinja2", "resvg_py"}),
+    "nano": Room(
+        BELOW_UI,
+        {
+            *("torch", "numpy", "PIL", "av", "tokenizers", "safetensors", "jinja2", "resvg_py", "fontTools"),
+            *("skimage", "pypdfium2", "playwright", "matplotlib"),  # evaluation/real_print.py
+        },
+    ),
     "bench": Room(
         BELOW_UI | {"bench", "console", "serve", "ui"},
         {

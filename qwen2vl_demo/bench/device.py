@@ -17,6 +17,7 @@ from qwen2vl_demo.engine.cuda_graph import CudaGraphDecoder
 from qwen2vl_demo.engine.local import LocalEngine
 from qwen2vl_demo.engine.protocol import GenerationOptions
 from qwen2vl_demo.engine.sampling import Sampler
+from qwen2vl_demo.memory import format_bytes
 from qwen2vl_demo.model.device import synchronize
 from qwen2vl_demo.model.kv_cache import KVCache
 
@@ -81,6 +82,6 @@ def _rate(engine: LocalEngine, context: int) -> float:
 def _memory(device: torch.device) -> str:
     if device.type != "cuda":
         return "not measured on a CPU"
-    held, kept = torch.cuda.memory_allocated(device) / 2**30, torch.cuda.memory_reserved(device) / 2**30
-    most = torch.cuda.max_memory_allocated(device) / 2**30
-    return f"{held:.2f} GB held, {kept - held:.2f} GB kept unused, {most:.2f} GB at the peak"
+    held, most = torch.cuda.memory_allocated(device), torch.cuda.max_memory_allocated(device)
+    unused = torch.cuda.memory_reserved(device) - held
+    return f"{format_bytes(held)} held, {format_bytes(unused)} kept unused, {format_bytes(most)} at the peak"

@@ -22,8 +22,6 @@ from qwen2vl_demo.bench.samples import Sample
 from qwen2vl_demo.bench.upload_path import Reading, UploadReader
 from qwen2vl_demo.errors import UserError
 
-MIB = 2**20
-
 
 @dataclass(frozen=True)
 class Row:
@@ -101,7 +99,7 @@ def summarize(rows: list[Row]) -> dict[str, Any]:
         "hangs": count["hang"],
         "deaths": count["death"],
         "slowest": [slowest.name, round(slowest.reading.processor, 2)],
-        "peak": [largest.name, round(largest.reading.peak / MIB)],
+        "peak": [largest.name, round(largest.reading.peak / 1e6)],
     }
 
 

@@ -80,9 +80,9 @@ def _clip(frames: int, point: Callable[..., None]) -> None:
 
 
 def peak_megabytes(device: torch.device) -> int:
-    """Peak memory so far in MiB: that of the GPU's allocator, or of this process."""
+    """Peak memory so far in MB: that of the GPU's allocator, or of this process."""
     if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) // 2**20
+        return torch.cuda.max_memory_allocated(device) // 10**6
     import resource  # not on Windows
 
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 // 10**6

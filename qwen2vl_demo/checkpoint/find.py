@@ -16,6 +16,7 @@ from qwen2vl_demo.checkpoint.kinds import (
     refuse_other_kinds,
 )
 from qwen2vl_demo.errors import UserError
+from qwen2vl_demo.memory import format_bytes
 from qwen2vl_demo.resources import NANO
 
 SMALL_FILES = ["*.json", "*.jinja"]  # of a repository: enough to prepare prompts
@@ -93,7 +94,7 @@ def _check_disk(hub_id: str) -> None:
         cache = cache.parent
     if needed > (free := shutil.disk_usage(cache).free):
         raise UserError(
-            f"The weights of {hub_id} take {needed / 2**30:.1f} GB more on the disk, and {free / 2**30:.1f} GB are "
+            f"The weights of {hub_id} take {format_bytes(needed)} more on the disk, and {format_bytes(free)} are "
             f"free in {cache}; make room there, or have HF_HOME name a folder on a larger disk."
         )
 

@@ -21,7 +21,7 @@ from qwen2vl_demo.checkpoint.stored_tensors import check_tensors, stored_tensors
 from qwen2vl_demo.checkpoint.weight_files import EMBEDDING, checkpoint_config
 from qwen2vl_demo.config import Qwen2VLConfig
 from qwen2vl_demo.errors import UserError
-from qwen2vl_demo.memory import total_memory
+from qwen2vl_demo.memory import format_bytes, total_memory
 from qwen2vl_demo.model.int4 import GroupedCodes
 from qwen2vl_demo.model.quantised import Quantization, Weight, put_weight
 from qwen2vl_demo.model.qwen2vl import Qwen2VL
@@ -91,7 +91,7 @@ def _check_memory(
     if device.type == "cpu" and total is not None and size > total:
         kind = str(dtype).removeprefix("torch.") if quantize == "none" else quantize
         raise UserError(
-            f"The weights in {directory} take {size / 2**30:.1f} GB as {kind}, and there are {total / 2**30:.1f} GB of "
+            f"The weights in {directory} take {format_bytes(size)} as {kind}, and there are {format_bytes(total)} of "
             "memory; choose a smaller model."
         )
 

@@ -13,15 +13,13 @@ import torch
 
 from qwen2vl_demo.config import Qwen2VLConfig
 from qwen2vl_demo.errors import UserError
-from qwen2vl_demo.memory import free_memory, total_memory
+from qwen2vl_demo.memory import format_bytes, free_memory, total_memory
 from qwen2vl_demo.model.device import free_bytes
-from qwen2vl_demo.model.quantised import weight_bytes
+from qwen2vl_demo.model.quantised import price, weight_bytes
 from qwen2vl_demo.model.qwen2vl import Qwen2VL
 
-GB = 2**30
 WORKING_TOKENS = 4096  # whose keys and values must fit too: a picture and a conversation
 RESERVE = 0.03  # of a GPU's memory, for its libraries and activations
-GPU_QUANTIZE, CPU_QUANTIZE = ("int4",), ("int8", "int4")  # what saves memory without being slower there
 
 
 @dataclass(frozen=True)
@@ -106,7 +104,7 @@ def check_fits(
     kind = str(dtype).removeprefix("torch.") if quantize == "none" else quantize
     where = "of memory" if devices[0].type == "cpu" else "on " + " and ".join(map(str, devices))
     raise UserError(
-        f"The model in {source} takes {need / GB:.1f} GB in {kind}, and {sum(known) / GB:.1f} GB {where} are free. "
+        f"The model in {source} takes {format_bytes(need)} in {kind}, and {format_bytes(sum(known))} {where} are free. "
         f"{_what_works(source, config, dtype, quantize, devices[0], sum(known), max(known))}"
     )
 
@@ -126,11 +124,12 @@ def _what_works(
     if quantize == "none" and dtype != narrow:
         size = memory_needed(config, narrow).total
         if size <= free:
-            ways.append(f"--dtype bfloat16 ({size / GB:.1f} GB)")
-    for kind in CPU_QUANTIZE if device.type == "cpu" else GPU_QUANTIZE:
+            ways.append(f"--dtype bfloat16 ({format_bytes(size)})")
+    for kind in ("int8", "int4"):
         size = memory_needed(config, narrow, kind).total
         if quantize in ("none", "int8") and kind != quantize and size <= free:
-            ways.append(f"--quantize {kind} ({size / GB:.1f} GB)")
+            cost = price(kind, device)
+            ways.append(f"--quantize {kind} ({format_bytes(size)}{', but ' if cost else ''}{cost})")
     if device.type == "cuda":
         cards = max(2, math.ceil(memory_needed(config, narrow).total / max(card, 1)))
         if cards <= 16:
@@ -143,7 +142,7 @@ def _what_works(
     if device.type != "cpu":
         room, size = bytes_free(torch.device("cpu")), memory_needed(config, narrow).total
         if room is not None and size <= room:
-            ways.append(f"--device cpu ({size / GB:.1f} GB, and slow)")
+            ways.append(f"--device cpu ({format_bytes(size)}, and slow)")
     if device.type != "cuda":
         ways.append(f"a server on a larger machine (vllm serve {source} there, and here --engine-url)")
     ways.append("a smaller model")

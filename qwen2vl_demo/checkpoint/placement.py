@@ -15,9 +15,9 @@ from qwen2vl_demo.checkpoint.quantised.formats import quantization_method, stays
 from qwen2vl_demo.checkpoint.weight_files import checkpoint_config
 from qwen2vl_demo.config import Qwen2VLConfig, TextConfig
 from qwen2vl_demo.errors import UserError
-from qwen2vl_demo.memory import free_memory
+from qwen2vl_demo.memory import format_bytes, free_memory
 from qwen2vl_demo.model.decoder import WeightKind
-from qwen2vl_demo.model.quantised import Quantization
+from qwen2vl_demo.model.quantised import Quantization, price
 
 # On a CPU a second copy of the weights, in bfloat16, is made for decoding where that is clearly faster and worth it.
 MIN_GAIN = 1.3  # times as fast
@@ -78,7 +78,7 @@ def place(
         need = memory_needed(config, chosen, quantize, stored_int4=stored_int4)
         placement = replace(placement, layers=lay_out(need, devices, free))
     if quantize != "none":
-        return replace(placement, reason=f"{placement.reason}; {_quantised(quantize, placement.device)}, as asked for")
+        return replace(placement, reason=f"{placement.reason}; {_quantised(quantize, placement.device)}")
     if (method := quantization_method(directory)) is not None:
         return replace(placement, reason=f"{placement.reason}; its weights are quantised ({method})")
     if dtype != "auto" or (placement.device.type, placement.dtype) != ("cpu", torch.float32):
@@ -93,10 +93,10 @@ def place(
 
 
 def _quantised(quantize: Quantization, device: torch.device) -> str:
-    """What quantising does, for people."""
+    """What quantising does, and its price in time, for people."""
+    cost = price(quantize, device)
     bits = 8 if quantize == "int8" else 4
-    no_kernel = device.type == "mps" or (device.type, quantize) == ("cuda", "int8")
-    return f"weights of {bits} bits" + (", which save memory and no time on a GPU" if no_kernel else "")
+    return f"weights of {bits} bits, as asked for" + (f"; {cost}" if cost else "")
 
 
 def _dtype(
@@ -111,18 +111,18 @@ def _dtype(
         needed, free = memory_needed(config, torch.float32, quantize).total, [bytes_free(card) for card in devices]
         if needed <= sum(size or 0 for size in free):
             return torch.float32, "float32, since this GPU does not compute in bfloat16"
-        why = f"bfloat16, which this GPU only emulates, since float32 would need {needed / 2**30:.1f} GB"
+        why = f"bfloat16, which this GPU only emulates, since float32 would need {format_bytes(needed)}"
         return torch.bfloat16, why
     if devices[0].type != "cpu":
         return torch.bfloat16, "bfloat16, as the released checkpoints are stored"
     gain = bfloat16_gain()
     if gain > 1:
-        return torch.bfloat16, f"bfloat16, {gain:.1f} times as fast as float32 here"
+        return torch.bfloat16, "bfloat16, which this processor multiplies faster than float32"
     needed, room = 4 * _parameters(config), free_memory()
     if room is not None and not _fits(needed, room):
-        why = f"bfloat16, since float32 would need {needed / 2**30:.1f} GB of the {room / 2**30:.1f} GB free"
+        why = f"bfloat16, since float32 would need {format_bytes(needed)} of the {format_bytes(room)} free"
         return torch.bfloat16, why
-    return torch.float32, f"float32, {1 / gain:.0f} times as fast as bfloat16 here"
+    return torch.float32, "float32, which this processor multiplies faster than bfloat16"
 
 
 def find_devices(device: str) -> tuple[tuple[torch.device, ...], str]:

@@ -23,6 +23,8 @@ from qwen2vl_demo.config import Qwen2VLConfig
 from qwen2vl_demo.engine.cost import flops
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.json_values import read_json_object
+from qwen2vl_demo.memory import format_bytes
+from qwen2vl_demo.model.quantised import price
 from qwen2vl_demo.model.qwen2vl import Qwen2VL
 from qwen2vl_demo.processing.processor import Processor
 from qwen2vl_demo.settings import QUANTIZE, Settings, flag_name
@@ -106,7 +108,7 @@ def _weights(
         if not sizes:
             refuse_files(model, files)
             raise UserError(f"{model} has no weights (no .safetensors); choose a complete Qwen2-VL checkpoint.")
-        return f"Weights: {_gigabytes(sum(sizes))} in {_files(len(sizes))} on the hub, downloaded at the first start."
+        return f"Weights: {format_bytes(sum(sizes))} in {_files(len(sizes))} on the hub, downloaded at the first start."
     with torch.device("meta"):
         expected = {name: tensor.shape for name, tensor in Qwen2VL(config).state_dict().items()}
     stored = dequantised(directory, stored_tensors(directory))
@@ -118,7 +120,7 @@ def _weights(
     paths = weight_files(directory)
     size = sum(path.stat().st_size for path in paths)
     kinds = ", ".join(sorted({tensor.kind for tensor in stored.values()}))
-    return f"Weights: {_gigabytes(size)} in {_files(len(paths))} ({kinds}), complete{merged}."
+    return f"Weights: {format_bytes(size)} in {_files(len(paths))} ({kinds}), complete{merged}."
 
 
 def _prompts(directory: Path, preprocessing: Path | None) -> str:
@@ -134,24 +136,20 @@ def _table(config: Qwen2VLConfig, devices: Sequence[torch.device], stored_int4: 
     free = [bytes_free(device) for device in devices]
     room = None if None in free else sum(size or 0 for size in free)
     where = " and ".join(map(str, devices))
-    lines = [f"Memory, with a conversation of {WORKING_TOKENS:,} tokens; free on {where}: {_gigabytes(room)}."]
+    there = "unknown" if room is None else format_bytes(room)
+    lines = [f"Memory, with a conversation of {WORKING_TOKENS:,} tokens; free on {where}: {there}."]
     narrow = [(torch.bfloat16, name) for name in QUANTIZE if name != "none"]
     for dtype, quantize in ((torch.float32, "none"), (torch.bfloat16, "none"), *narrow):
         name = quantize if quantize != "none" else str(dtype).removeprefix("torch.")
         need = memory_needed(config, dtype, quantize, stored_int4=stored_int4).total
         verdict = "" if room is None else "fits" if need <= room else "does not fit"
-        lines.append(f"  {name:10}{_gigabytes(need):>10}  {verdict}".rstrip())
+        cost = price(quantize, devices[0])
+        lines.append(f"  {name:10}{format_bytes(need):>10}  {verdict}{'; ' if verdict and cost else ''}{cost}".rstrip())
     return lines
 
 
 def _count(number: int) -> str:
     return f"{number / 1e9:.1f} billion" if number >= 1e9 else f"{number / 1e6:.1f} million"
-
-
-def _gigabytes(size: int | None) -> str:
-    if size is None:
-        return "unknown"
-    return f"{size / 2**30:.1f} GB" if size >= 2**30 else f"{size / 2**20:.0f} MB"
 
 
 def _files(count: int) -> str:

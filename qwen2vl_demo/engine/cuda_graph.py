@@ -5,8 +5,8 @@ launched at once. For replay everything that changes from step to step is kept i
 into a KV cache of its own: the conversation's cache is copied into it first, and the new keys and values are copied
 back. So graphs are captured once for each capacity and not once for each answer.
 
-The capture and the replay have not been run on a GPU (`tests/gpu` does where there is one). The same step runs eagerly
-on a CPU, where tests hold it equal to `generate_tokens` token for token, and on a GPU that refuses the capture.
+The same step runs eagerly on a CPU, where tests hold it equal to `generate_tokens` token for token, and on a GPU that
+refuses the capture. `tests/gpu` compares the captured one with the CPU; it did so on an H100.
 
 Axes: V vocabulary, n steps of a block.
 """

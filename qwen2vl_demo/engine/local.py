@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, closing, suppress
 from functools import partial
-from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
@@ -47,7 +46,7 @@ from qwen2vl_demo.geometry import FACTOR
 from qwen2vl_demo.json_values import read_json_object, shown
 from qwen2vl_demo.lru_cache import CacheBudget
 from qwen2vl_demo.media import MediaLimits
-from qwen2vl_demo.memory import FreedMemory, cache_bytes
+from qwen2vl_demo.memory import FreedMemory, cache_bytes, format_bytes
 from qwen2vl_demo.model.decoder import Decoder
 from qwen2vl_demo.model.device import prefer_reliable_attention
 from qwen2vl_demo.model.kv_cache import KVCache
@@ -173,8 +172,7 @@ class LocalEngine:
         count = flops.parameters(self.config).total
         size = f"{count / 1e9:.1f} billion" if count >= 1e9 else f"{count / 1e6:.1f} million"
         held = held_bytes(self.model) + self.decoder.extra_bytes
-        weights = f"{held / 1e9:.1f} GB" if held >= 1e9 else f"{held / 1e6:.0f} MB"
-        return f"{size} parameters ({weights} of weights) on {self.placement.reason}"
+        return f"{size} parameters ({format_bytes(held)} of weights) on {self.placement.reason}"
 
     def forget(self, cache_salt: str) -> None:
         for cache in (self._prefixes, self._vision, self._answers, self.processor):
@@ -324,7 +322,11 @@ class LocalEngine:
             sampler = Sampler(options, torch.from_numpy(trace.input_ids).to(model.device), self._never)
             decoder = StreamDecoder(self.processor.tokenizer)
             with closing(self.tokens(sampler, logits, trace.rope_delta, cache, max_tokens)) as tokens:
-                for token in takewhile(lambda token: token not in self.end_tokens, tokens):
+                for token in tokens:
+                    if not ids:  # choosing the first one may take as long as a short prompt: drawing sorts all logits
+                        answer.end_phase("prefill", model.device)
+                    if token in self.end_tokens:
+                        break
                     answer.new_tokens += 1
                     ids.append(token)
                     if text := decoder.push(token):
@@ -380,9 +382,7 @@ class LocalEngine:
         yield Chunk(status=_reading(len(trace) - cached_tokens))
         ids = torch.from_numpy(trace.input_ids[cached_tokens:]).to(self.model.device)
         positions = torch.from_numpy(trace.position_ids[:, cached_tokens:]).to(self.model.device)
-        logits = prefill(self.model, ids, torch.cat(vision) if vision else None, positions, cache, check_cancelled)
-        answer.end_phase("prefill", self.model.device)
-        return logits
+        return prefill(self.model, ids, torch.cat(vision) if vision else None, positions, cache, check_cancelled)
 
     def _clear_caches(self) -> None:
         """Frees the memory that only makes later answers faster."""

@@ -66,7 +66,7 @@ class Result:
     stop_reason: StopReason
     prompt_tokens: int
     new_tokens: int
-    timings: dict[str, float]  # seconds: prepare, encode, prefill, first_token, decode, total
+    timings: dict[str, float]  # seconds: prepare, encode, prefill (to the first token), first_token, decode, total
     trace: PromptTrace | None = None
     reused_tokens: int = 0  # of the prompt: in the KV cache from an earlier turn
     notes: tuple[str, ...] = ()  # for people: which settings did not act, and the like

@@ -19,10 +19,11 @@ from typing import BinaryIO
 import PIL.Image
 
 from qwen2vl_demo.errors import UserError
+from qwen2vl_demo.memory import format_bytes
 
 Source = str | Path | bytes | PIL.Image.Image
 
-MIB = 1024 * 1024
+MB = 10**6
 HEAD_BYTES = 4096  # read to identify the file type
 # Share of the largest number of pixels for formats whose decoders need more than 10 bytes a pixel (14, 16 and 23)
 DECODABLE_SHARE = {"AVIF": 5 / 6, "WEBP": 2 / 3, "JPEG2000": 1 / 2}
@@ -34,7 +35,7 @@ ADDRESS = re.compile(r"(?i)([a-z][a-z0-9+.-]+:/|data:)")
 class MediaLimits:
     """Upper bounds on what is opened. Exceeding one raises a `UserError` that states the limit."""
 
-    max_file_bytes: int = 256 * MIB  # size of one file
+    max_file_bytes: int = 256 * MB  # size of one file
     max_image_pixels: int = 120_000_000  # height x width of a picture as it is decoded, checked before
     max_pdf_pages: int = 12  # read of one document at once; every page becomes a picture
     pdf_dpi: int = 144  # resolution at which a page is rendered ...
@@ -51,7 +52,7 @@ class MediaLimits:
         they arrive, and what is derived from an upload (the rendered page of a PDF) may be larger than the upload.
         """
         return cls(
-            max_file_bytes=max(cls.max_file_bytes, max_file_mb * MIB),
+            max_file_bytes=max(cls.max_file_bytes, max_file_mb * MB),
             max_image_pixels=max_image_mp * 1_000_000,
             max_pdf_pages=max_pdf_pages,
         )
@@ -91,7 +92,7 @@ def open_source(
             raise UserError(f"{label} is empty (0 bytes); save it again and send the new file.")
         if size > limits.max_file_bytes:
             raise UserError(
-                f"{label} has {size / MIB:.1f} MiB, more than the limit of {limits.max_file_bytes / MIB:.1f} MiB "
+                f"{label} has {format_bytes(size)}, more than the limit of {format_bytes(limits.max_file_bytes)} "
                 "(--max-file-mb); send a smaller or shorter one."
             )
         with decode_errors(label, "file"):

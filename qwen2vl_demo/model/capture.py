@@ -36,7 +36,7 @@ class Capture:
         chosen = q[0, :, [row - start for row in rows]].float()  # (H, N, D)
         scores = chosen.reshape(groups, -1, width) @ k[0].float().transpose(1, 2) * width**-0.5  # (G, R * N, S)
         later = torch.arange(total, device=q.device) > torch.tensor(rows, device=q.device)[:, None]  # (N, S)
-        weights = scores.view(heads, len(rows), total).masked_fill(later, float("-inf")).softmax(-1)
+        weights = scores.reshape(heads, len(rows), total).masked_fill(later, float("-inf")).softmax(-1)
         for index, row in enumerate(rows):
             self._taken[row].append(weights[:, index, : row + 1])
 

@@ -5,7 +5,8 @@ the nearest code needs no data; AWQ and GPTQ files, whose codes were chosen with
 
 Few rows, as in decoding, run in PyTorch's kernels, which read the codes: on CPUs with AVX2 or AVX-512, and on NVIDIA
 GPUs since Ampere. With many rows, as in prefill, the kernel of the CPU is ten times slower than widening the weight for
-the moment and multiplying as usual. So is every product where there is no kernel: it saves memory there and no time.
+the moment and multiplying as usual. Where there is no kernel every product widens its weight, which saves memory and no
+time.
 
 Axes: O outputs, I inputs, g inputs in a group, N rows.
 """
@@ -141,10 +142,13 @@ def _packing_of_this_cpu() -> int | None:
     return None
 
 
+def gpu_reads_int4(device: torch.device) -> bool:
+    """Whether a GPU multiplies with weights of 4 bits as they are: NVIDIA's since Ampere."""
+    return device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
+
+
 def _has_gpu_kernel(device: torch.device, outputs: int, inputs: int, group: int) -> bool:
-    if device.type != "cuda" or torch.cuda.get_device_capability(device) < (8, 0):
-        return False
-    return outputs % 8 == 0 and inputs % TILE == 0 and group in KERNEL_GROUPS
+    return gpu_reads_int4(device) and outputs % 8 == 0 and inputs % TILE == 0 and group in KERNEL_GROUPS
 
 
 def _gpu_packed(codes: Tensor) -> Tensor:

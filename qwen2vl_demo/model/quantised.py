@@ -13,7 +13,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from qwen2vl_demo.model.int4 import GROUP, GroupedCodes, Int4Linear, has_kernel, quantise_int4
+from qwen2vl_demo.model.int4 import GROUP, GroupedCodes, Int4Linear, gpu_reads_int4, has_kernel, quantise_int4
 from qwen2vl_demo.model.int8 import Int8Embedding, Int8Linear, quantise_int8
 from qwen2vl_demo.model.qwen2vl import Qwen2VL
 
@@ -67,6 +67,18 @@ def _bytes(path: str, module: nn.Module, leaf: str, weight: Tensor, quantize: Qu
     if isinstance(module, nn.Embedding):
         return int8 + (int4 if quantize == "int4" and tied else 0)  # the output layer no longer shares it
     return int8 if quantize == "int8" or path.startswith("visual.") else int4
+
+
+def price(quantize: Quantization, device: torch.device) -> str:
+    """What a quantisation costs on a device beside accuracy, for people; empty where tokens come faster than without.
+
+    Where a GPU has no kernel for narrow weights, each is widened for each token. The figures are those of an H100: 109
+    tokens a second against 243 with the shape of the 2B, and 35 against 124 with that of the 7B.
+    """
+    if quantize == "none" or device.type == "cpu" or (quantize == "int4" and gpu_reads_int4(device)):
+        return ""
+    longer = "2 to 4 times as long as" if device.type == "cuda" else "longer than"
+    return f"a token takes {longer} in bfloat16" + ("; int4 is faster" if gpu_reads_int4(device) else "")
 
 
 def held_bytes(model: Qwen2VL) -> int:

@@ -105,7 +105,7 @@ class PatchMerger(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.mlp(self.ln_q(x).view(-1, self.merged_dim))  # (M, language width)
+        return self.mlp(self.ln_q(x).reshape(-1, self.merged_dim))  # (M, language width)
 
 
 class VisionTransformer(nn.Module):

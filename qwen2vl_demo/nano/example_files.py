@@ -1,10 +1,11 @@
 """Draw the example files of the first page: `python -m qwen2vl_demo.nano.example_files assets/examples`.
 
-The scenes come from held-out seeds and are several times as large as nano's training pictures, so that they do not look
-like thumbnails; nano sees them resized, as it sees a visitor's files. Icons are Noto's (Apache License 2.0), so this
-needs the file that `world/icons.py` writes. Of the scenes that suit an example card, the first one that nano answers
+All come from held-out seeds, and print from held-out typefaces. Scenes are larger than nano's usual training pictures,
+so that they do not look like thumbnails. Icons are Noto's (Apache License 2.0), so this needs the files that
+`world/icons.py` and `world/fonts.py` write. Of the pictures that suit an example card, the first one that nano answers
 rightly is taken, to the letter or with a box that fits: the examples show what the page does, and nano's accuracy is
-stated in its model card. `examples.json` holds each card's label, question, files and answer; tests check the answers.
+stated in its model card. One of them is read at nano's full token budget and not at `COARSE_TOKENS`. `examples.json`
+holds each card's label, question, files and answer; tests check the answers.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import av
@@ -21,23 +22,28 @@ import PIL.Image
 
 from qwen2vl_demo.engine import load_engine
 from qwen2vl_demo.engine.protocol import Engine, GenerationOptions
+from qwen2vl_demo.geometry import FACTOR, Size
 from qwen2vl_demo.nano.dialogue.clip_questions import event_sentence
 from qwen2vl_demo.nano.dialogue.scene_questions import box_answer
-from qwen2vl_demo.nano.dialogue.wording import count_sentence
+from qwen2vl_demo.nano.dialogue.wording import join_list
 from qwen2vl_demo.nano.evaluation.studies import answer_iou
 from qwen2vl_demo.nano.training.validation import HELD_OUT_SEED
 from qwen2vl_demo.nano.world import icons
 from qwen2vl_demo.nano.world.clips import DIRECTIONS, DrawnClip, draw_clip, random_clip
-from qwen2vl_demo.nano.world.documents import Bar, Document, draw_document, random_document
-from qwen2vl_demo.nano.world.drawing import draw_scene, text_box
+from qwen2vl_demo.nano.world.drawing import draw_scene
 from qwen2vl_demo.nano.world.layout import random_scene
-from qwen2vl_demo.nano.world.scene import Scene, Sign, Thing
-from qwen2vl_demo.processing.messages import Image, Message, Text, Video
+from qwen2vl_demo.nano.world.papers import random_paper
+from qwen2vl_demo.nano.world.scene import Background, Scene, Thing
+from qwen2vl_demo.nano.world.sheets import Paper, Parts
+from qwen2vl_demo.nano.world.typesetting import draw_page
+from qwen2vl_demo.processing.messages import Image, MediaOptions, Message, Text, Video
 
-SCALE = 4  # a file's side relative to the picture that nano sees
-ICON_SCALE = 2.5  # ... for scenes with icons, whose drawings have icons.SIDE px
-SIZE = (168, 224)  # (height, width) that nano sees: 6x8 merged tokens
-CLIP_SIZE = (140, 168)
+SIZE, SCALE = (168, 224), 2.5  # (height, width) of a scene as it is laid out, and how many times as large its file is
+CLIP_SIZE, CLIP_SCALE = (140, 168), 2
+RECEIPT_SIZE, SCREEN_SIZE = (784, 560), (420, 560)  # a chart has the size of a screen
+COARSE_TOKENS = 64
+SMALL_PRINT = range(13, 19)  # px
+TRIES = 10_000  # for each card
 MIN_IOU = 0.75  # of the true box and nano's, to count as right
 CLIP_FPS, CLIP_SECONDS = 12, 3  # at two sampled frames a second nano sees six of them
 
@@ -51,44 +57,19 @@ def enlarge_thing(thing: Thing, scale: float) -> Thing:
     return replace(thing, x=thing.x * scale, y=thing.y * scale, radius=thing.radius * scale, tint=())
 
 
-def enlarge_sign(sign: Sign, scale: float) -> Sign:
-    size = round(sign.size * scale)
-    x1, y1, x2, y2 = text_box(sign.font, size, sign.text)
-    left, top = round(sign.box[0] * scale), round(sign.box[1] * scale)
-    return replace(sign, size=size, box=(left, top, left + x2 - x1, top + y2 - y1))
-
-
 def enlarge(scene: Scene) -> Scene:
-    """The same scene on a larger canvas."""
-    scale = SCALE if scene.noun == "shape" else ICON_SCALE
+    """The same scene, which has no signs, on a larger canvas."""
     return replace(
         scene,
-        height=round(scene.height * scale),
-        width=round(scene.width * scale),
-        things=tuple(enlarge_thing(thing, scale) for thing in scene.things),
-        signs=tuple(enlarge_sign(sign, scale) for sign in scene.signs),
+        height=round(scene.height * SCALE),
+        width=round(scene.width * SCALE),
+        things=tuple(enlarge_thing(thing, SCALE) for thing in scene.things),
     )
 
 
-def enlarge_document(document: Document) -> Document:
-    def bar(one: Bar) -> Bar:
-        x1, y1, x2, y2 = (side * SCALE for side in one.box)
-        return replace(one, box=(x1, y1, x2, y2), signs=tuple(enlarge_sign(sign, SCALE) for sign in one.signs))
-
-    return replace(
-        document,
-        height=document.height * SCALE,
-        width=document.width * SCALE,
-        bars=tuple(bar(one) for one in document.bars),
-        line_signs=tuple(
-            (enlarge_sign(word, SCALE), enlarge_sign(amount, SCALE)) for word, amount in document.line_signs
-        ),
-    )
-
-
-def write_picture(drawn: Scene | Document, path: Path) -> str:
-    if isinstance(drawn, Document):
-        pixels, _ = draw_document(enlarge_document(drawn), generator(0))
+def write_picture(drawn: Scene | Paper, path: Path) -> str:
+    if isinstance(drawn, Paper):
+        pixels, _ = draw_page(drawn.page, generator(0))
     else:
         pixels, _ = draw_scene(enlarge(drawn), generator(0))
     PIL.Image.fromarray(pixels).save(path, "PNG", optimize=True)
@@ -121,9 +102,9 @@ def write_clip(clip: DrawnClip, path: Path) -> str:
     longer = smooth(clip, CLIP_FPS * CLIP_SECONDS)
     large = replace(
         longer,
-        height=clip.height * SCALE // 2,
-        width=clip.width * SCALE // 2,
-        tracks=tuple(tuple(t and enlarge_thing(t, SCALE / 2) for t in track) for track in longer.tracks),
+        height=clip.height * CLIP_SCALE,
+        width=clip.width * CLIP_SCALE,
+        tracks=tuple(tuple(t and enlarge_thing(t, CLIP_SCALE) for t in track) for track in longer.tracks),
     )
     frames, _ = draw_clip(large, generator(0))
     with av.open(str(path), "w") as container:
@@ -135,10 +116,18 @@ def write_clip(clip: DrawnClip, path: Path) -> str:
     return path.name
 
 
-def is_plain(item: Scene | DrawnClip | Document) -> bool:
-    """Whether the background is light and there is neither noise, which would make large files, nor JPEG artefacts."""
-    compressed = not isinstance(item, DrawnClip) and item.jpeg
-    return not item.background.dark and not item.background.noise and not compressed
+def is_plain(background: Background) -> bool:
+    """Whether it is light and has no noise, which would make large files."""
+    return not background.dark and not background.noise and min(background.first) > 190
+
+
+def is_tidy(paper: Paper) -> bool:
+    """Whether a paper is plain, straight and sharp, and its print fills most of the picture."""
+    page = paper.page
+    left, right = min(run.x for run in page.runs), max(run.x + run.width for run in page.runs)
+    top, bottom = min(run.y - run.size for run in page.runs), max(run.y for run in page.runs)
+    fills = right - left > 0.6 * page.width * page.zoom and bottom - top > 0.6 * page.height * page.zoom
+    return fills and is_plain(page.background) and not (page.angle or page.blur or page.jpeg)
 
 
 def shapes_of(scene: Scene) -> set[str]:
@@ -150,17 +139,10 @@ Files = list[str]
 Candidate = Callable[[np.random.Generator, Path], tuple[Files, str] | None]
 
 
-def counting_example(rng: np.random.Generator, folder: Path) -> tuple[Files, str] | None:
-    scene = random_scene(rng, SIZE)
-    varied = len(scene.things) == len(shapes_of(scene)) and is_plain(scene)
-    if not varied or scene.shapes or not 4 <= len(scene.things) <= 6:
-        return None
-    return [write_picture(scene, folder / "things.png")], count_sentence(len(scene.things), "thing")
-
-
 def comparison_example(rng: np.random.Generator, folder: Path) -> tuple[Files, str] | None:
     first, second = random_scene(rng, SIZE, max_things=3), random_scene(rng, SIZE, max_things=3)
-    if not (is_plain(first) and is_plain(second)) or "star" in shapes_of(first) or "star" not in shapes_of(second):
+    plain = is_plain(first.background) and is_plain(second.background)
+    if not plain or first.jpeg or second.jpeg or "star" in shapes_of(first) or "star" not in shapes_of(second):
         return None
     files = [write_picture(first, folder / "first.png"), write_picture(second, folder / "second.png")]
     return files, "The second picture has a star."
@@ -169,69 +151,105 @@ def comparison_example(rng: np.random.Generator, folder: Path) -> tuple[Files, s
 def box_example(rng: np.random.Generator, folder: Path) -> tuple[Files, str] | None:
     scene = random_scene(rng, SIZE)
     cats = [thing for thing in scene.things if thing.shape == "cat"]
-    if len(cats) != 1 or not 3 <= len(scene.things) <= 6 or not is_plain(scene):
+    if len(cats) != 1 or not 3 <= len(scene.things) <= 6 or scene.jpeg or not is_plain(scene.background):
         return None
     return [write_picture(scene, folder / "cat.png")], box_answer(scene, cats[0], "cat")
 
 
-def receipt_example(rng: np.random.Generator, folder: Path) -> tuple[Files, str] | None:
-    document = random_document(rng, SIZE)
-    if not is_plain(document) or document.kind != "receipt" or len(document.lines) != 4:
-        return None
-    return [write_picture(document, folder / "receipt.png")], f"The total is {document.lines[-1][1]}."
+def paper_example(kind: str, size: Size, answer_of: Callable[[Paper], str | None]) -> Candidate:
+    """The candidate for a tidy paper of a kind (see `papers.KINDS`); `answer_of` is None for one that does not suit."""
+
+    def candidate(rng: np.random.Generator, folder: Path) -> tuple[Files, str] | None:
+        paper = random_paper(rng, size, "held_out", kind)
+        answer = answer_of(paper) if is_tidy(paper) else None
+        return ([write_picture(paper, folder / f"{kind}.png")], answer) if answer else None
+
+    return candidate
 
 
-def chart_example(rng: np.random.Generator, folder: Path) -> tuple[Files, str] | None:
-    document = random_document(rng, SIZE)
-    if (
-        not is_plain(document)
-        or document.kind != "bars"
-        or len(document.bars) < 4
-        or len({b.colour for b in document.bars}) < 4
-    ):
+def receipt_answer(paper: Paper) -> str | None:
+    """The total of one in small print."""
+    total = next((pair.value.text for pair in paper.parts.pairs if pair.said == "total"), None)
+    sizes = {round(run.size / paper.page.zoom) for run in paper.page.runs}
+    small = min(sizes) in SMALL_PRINT
+    return f"The total is {total}." if total and small and len(paper.parts.items) >= 5 else None
+
+
+def screen_answer(paper: Paper) -> str | None:
+    parts: Parts = paper.parts
+    buttons = [f'"{run.text}"' for run in parts.buttons]
+    return f"The buttons are {join_list(buttons)}." if len(buttons) > 1 and len(parts.pairs) > 1 else None
+
+
+def chart_answer(paper: Paper) -> str | None:
+    bars = sorted(paper.parts.bars, key=lambda bar: bar.value, reverse=True)
+    if len(bars) < 4 or bars[0].value < 1.1 * bars[1].value or not paper.parts.title:
         return None
-    highest = max(document.bars, key=lambda bar: bar.value)
-    return [write_picture(document, folder / "chart.png")], f"{highest.letter} is the highest."
+    return f"{bars[0].label.text} is the highest."
 
 
 def motion_example(rng: np.random.Generator, folder: Path) -> tuple[Files, str] | None:
     clip = random_clip(rng, CLIP_SIZE, 6)
-    if clip.action not in DIRECTIONS or len(clip.tracks) > 1 or not is_plain(clip):
+    if clip.action not in DIRECTIONS or len(clip.tracks) > 1 or not is_plain(clip.background):
         return None
     return [write_clip(clip, folder / "clip.mp4")], event_sentence(clip)
 
 
-CARDS: tuple[tuple[str, str, Candidate], ...] = (
-    ("A picture", "How many things are there?", counting_example),
-    ("Two pictures", "Which picture has a star?", comparison_example),
-    ("A clip", "What happens in this clip?", motion_example),
-    ("A receipt", "What is the total?", receipt_example),
-    ("A chart", "Which bar is the highest?", chart_example),
-    ("A box", "Draw a box around the cat.", box_example),
+@dataclass(frozen=True)
+class Card:
+    label: str
+    text: str
+    candidate: Candidate
+    fine: bool = False  # it cannot be answered with `COARSE_TOKENS`
+
+
+CARDS = (
+    Card("A receipt", "What is the total?", paper_example("receipt", RECEIPT_SIZE, receipt_answer), fine=True),
+    Card("A screen", "Which buttons are there?", paper_example("screen", SCREEN_SIZE, screen_answer)),
+    Card("A chart", "Which bar is the highest?", paper_example("chart", SCREEN_SIZE, chart_answer)),
+    Card("A picture", "Draw a box around the cat.", box_example),
+    Card("Two pictures", "Which picture has a star?", comparison_example),
+    Card("A clip", "What happens in this clip?", motion_example),
 )
 
 
 def write_examples(folder: Path, engine: Engine) -> None:
+    """Writes the files of all cards and `examples.json`; a card for which nothing suits is left out, and named."""
     folder.mkdir(parents=True, exist_ok=True)
-    records = []
-    for label, text, candidate in CARDS:
-        for index in range(10_000):
-            found = candidate(generator(index), folder)
-            if found is None:
-                continue
-            files, truth = found
-            answer = greedy_answer(engine, [folder / name for name in files], text)
-            if answer == truth or answer_iou(answer, truth) >= MIN_IOU:
-                records.append({"label": label, "text": text, "files": files, "answer": answer})
-                break
+    records = [record for card in CARDS if (record := write_example(card, folder, engine))]
     (folder / "examples.json").write_text(json.dumps(records, indent=2) + "\n", encoding="utf-8")
 
 
-def greedy_answer(engine: Engine, files: list[Path], text: str) -> str:
+def write_example(card: Card, folder: Path, engine: Engine) -> dict[str, object] | None:
+    """Writes the files of the first candidate that is answered rightly; the card's record.
+
+    That of a fine card has "coarse_answer" too, the wrong one that `COARSE_TOKENS` give.
+    """
+    for index in range(TRIES):
+        found = card.candidate(generator(index), folder)
+        if found is None:
+            continue
+        names, truth = found
+        files = [folder / name for name in names]
+        answer = greedy_answer(engine, files, card.text)
+        if answer != truth and answer_iou(answer, truth) < MIN_IOU:
+            continue
+        record: dict[str, object] = {"label": card.label, "text": card.text, "files": names, "answer": answer}
+        if card.fine:
+            coarse = greedy_answer(engine, files, card.text, MediaOptions(max_pixels=COARSE_TOKENS * FACTOR**2))
+            if coarse == truth:
+                continue
+            record["coarse_answer"] = coarse
+        return record
+    print(f"nothing suits the card {card.label!r}")
+    return None
+
+
+def greedy_answer(engine: Engine, files: list[Path], text: str, media: MediaOptions | None = None) -> str:
     """The engine's greedy answer to a question about files."""
     parts = [Video(file) if file.suffix == ".mp4" else Image(file) for file in files]
-    chunks = engine.stream([Message("user", [*parts, Text(text)])], GenerationOptions(max_new_tokens=64))
-    return "".join(chunk.text for chunk in chunks)
+    options = GenerationOptions(max_new_tokens=64, media=media or MediaOptions())
+    return "".join(chunk.text for chunk in engine.stream([Message("user", [*parts, Text(text)])], options))
 
 
 def main() -> None:

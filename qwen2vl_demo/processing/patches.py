@@ -44,7 +44,8 @@ def patchify_there(
 ) -> torch.Tensor:
     """`patchify` as a few whole operations on a device: a quarter of the bytes to send, nothing to compute before."""
     once = once and len(frames) == 1
-    pixels = torch.from_numpy(np.ascontiguousarray(frames)).to(device)
+    # Frames may not be written, and are not: `from_numpy` would warn of it, and a copy would take time on the host.
+    pixels = torch.from_dlpack(np.ascontiguousarray(frames)).to(device)
     if not once and (missing := -len(frames) % vision.temporal_patch_size):
         pixels = torch.cat([pixels, pixels[-1:].expand(missing, -1, -1, -1)])
     return cut_patches(pixels, vision, image, once=once)

@@ -41,7 +41,15 @@ def head() -> str:
 def js() -> str:
     script = "\n".join(
         (STATIC / name).read_text(encoding="utf-8")
-        for name in ("event-stream.js", "page.js", "follow.js", "drop.js", "keep-tab.js", "keep-figures.js")
+        for name in (
+            "event-stream.js",
+            "page.js",
+            "follow.js",
+            "drop.js",
+            "lightbox.js",
+            "keep-tab.js",
+            "keep-figures.js",
+        )
     )
     return f"() => {{\n{script}\n}}"
 

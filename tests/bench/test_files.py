@@ -133,7 +133,7 @@ def test_the_command_prints_what_became_of_the_files(monkeypatch: pytest.MonkeyP
     sample = Sample("a.png", "1.1", "a picture", bytes, "")
     rows = [
         files.Row("a.png", "1.1", "", [], Reading("answered", "", [], 1, 0.5, 2**20)),
-        files.Row("b.png", "1.3", "turned", ["2x1 px, not 1x2"], Reading("answered", "", [], 1, 2.5, 2**30)),
+        files.Row("b.png", "1.3", "turned", ["2x1 px, not 1x2"], Reading("answered", "", [], 1, 2.5, 1024 * 10**6)),
         files.Row("c.png", "1.3", "", [], Reading("refused", "It is text.", [], 1, 0.1, 5)),
     ]
     monkeypatch.setattr(files, "corpus", lambda: [sample])

@@ -36,12 +36,12 @@ def test_weights_for_which_the_disk_has_no_room_are_not_downloaded(monkeypatch, 
         downloads.append(patterns)
         return tmp_path
 
-    sizes = {"model-1.safetensors": 6 * 2**30, "model-2.safetensors": 4 * 2**30, "a.bin": 2**40, "config.json": 900}
+    sizes = {"model-1.safetensors": 6 * 10**9, "model-2.safetensors": 4 * 10**9, "a.bin": 2**40, "config.json": 900}
     monkeypatch.setattr(find, "_download", download)
     monkeypatch.setattr(find, "hub_files", lambda hub_id: sizes)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "not" / "yet"))
-    monkeypatch.setattr(find.shutil, "disk_usage", lambda path: SimpleNamespace(free=5 * 2**30))
-    with pytest.raises(UserError, match=r"take 10\.0 GB more on the disk, and 5\.0 GB are free .*HF_HOME"):
+    monkeypatch.setattr(find.shutil, "disk_usage", lambda path: SimpleNamespace(free=5 * 10**9))
+    with pytest.raises(UserError, match=r"take 10 GB more on the disk, and 5 GB are free .*HF_HOME"):
         find_checkpoint("some/model")
     assert downloads == [find.SMALL_FILES]
     there = lambda hub_id, name: "path" if name == "model-1.safetensors" else None  # noqa: E731

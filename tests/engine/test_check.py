@@ -9,6 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from qwen2vl_demo import cli
 from qwen2vl_demo.checkpoint import memory_needed
+from qwen2vl_demo.engine import check
 from qwen2vl_demo.released import RELEASED
 from qwen2vl_demo.resources import NANO
 from tests.checkpoint.adapters import factors, write_adapter
@@ -123,7 +124,7 @@ def test_what_runs_is_told_with_how(nano, capsys, row):
     status, out, err = run(capsys, nano, "--device", "cpu")
     assert (status, err) == (0, "")
     assert re.search(words, out)
-    assert re.search(r"\n  bfloat16 +\d+ MB  fits\n", out)
+    assert re.search(r"\n  bfloat16 +[\d.]+ MB  fits\n", out)
     assert out.endswith(f"python app.py --model {nano} --device cpu\n")
 
 
@@ -163,13 +164,24 @@ def large(tmp_path, monkeypatch):
 
 
 def test_what_is_too_large_is_refused_before_it_is_downloaded(large, capsys, monkeypatch):
-    """73.4 billion numbers of 2 bytes are 136.7 GB, and 4,096 positions of keys and values 1.25."""
-    monkeypatch.setattr(memory_needed, "free_memory", lambda: 80 * 2**30)
-    monkeypatch.setattr(memory_needed, "total_memory", lambda: 80 * 2**30)
+    """73.4 billion numbers of 2 bytes are 146.8 GB, and 4,096 positions of keys and values 1.34."""
+    monkeypatch.setattr(memory_needed, "free_memory", lambda: 80 * 10**9)
+    monkeypatch.setattr(memory_needed, "total_memory", lambda: 80 * 10**9)
     status, out, err = run(capsys, large, "--device", "cpu", "--dtype", "bfloat16")
     assert status == 2 and "in 38 files on the hub, downloaded at the first start" in out
-    assert re.search(r"bfloat16 +138\.0 GB  does not fit\n", out)
-    assert "takes 138.0 GB in bfloat16, and 80.0 GB of memory are free. What would work:" in err
+    assert re.search(r"bfloat16 +148 GB  does not fit\n", out)
+    assert "takes 148 GB in bfloat16, and 80 GB of memory are free. What would work:" in err
+
+
+def test_the_price_of_8_bits_on_a_card_stands_beside_what_they_save(nano, capsys, monkeypatch):
+    card = (torch.device("cuda"),)
+    monkeypatch.setattr(check, "find_devices", lambda device: (card, "cuda as asked for"))
+    monkeypatch.setattr(check, "bytes_free", lambda device: 2**33)
+    monkeypatch.setattr(check, "stays_in_4_bits", lambda *_: False)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
+    _, out, _ = run(capsys, nano, "--device", "cpu", "--quantize", "int8")
+    assert re.search(r"int8 +[\d.]+ MB  fits; a token takes 2 to 4 times as long as in bfloat16; int4 is faster\n", out)
+    assert re.search(r"int4 +[\d.]+ MB  fits\n", out)
 
 
 def test_an_adapter_is_checked_with_its_base(nano, tmp_path, capsys):

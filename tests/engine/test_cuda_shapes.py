@@ -17,6 +17,7 @@ from qwen2vl_demo.model import decoder, language
 from qwen2vl_demo.model.decoder import Decoder
 from qwen2vl_demo.model.device import prefer_reliable_attention
 from qwen2vl_demo.model.kv_cache import KVCache
+from qwen2vl_demo.model.quantised import quantised_copy
 from qwen2vl_demo.model.qwen2vl import Qwen2VL
 from qwen2vl_demo.processing.image import ImageConfig
 from qwen2vl_demo.processing.patches import patchify
@@ -28,7 +29,7 @@ GRID = (1, 16, 24)
 LAYERS = 2  # of each tower: all are alike
 
 
-def answer(shape, device, monkeypatch, dtype=torch.bfloat16, *, whole=False):
+def answer(shape, device, monkeypatch, dtype=torch.bfloat16, *, whole=False, quantize=None):
     """Encodes a picture, reads a prompt and a follow-up, and runs both kinds of steps; returns what was recorded."""
     device = torch.device(device)
     calls = []
@@ -56,6 +57,8 @@ def answer(shape, device, monkeypatch, dtype=torch.bfloat16, *, whole=False):
         state = {n: torch.empty(t.shape, device=device, dtype=dtype) for n, t in model.state_dict().items()}
         model.load_state_dict(state, assign=True)
         model.requires_grad_(False)
+        if quantize is not None:
+            model = quantised_copy(model, quantize)
         frames = np.zeros((1, GRID[1] * 14, GRID[2] * 14, 3), dtype=np.uint8)
         patches = patchify(frames, config.vision, ImageConfig(), once=True, device=device)
         vision = model.encode(patches, [GRID])
@@ -108,15 +111,46 @@ def test_attention_is_left_to_kernels_that_copy_nothing(recorded):
 
 
 def test_a_captured_step_has_few_operations(recorded):
-    """What a graph launches, without sampling: 34 for a layer, 16 of them of its two RMSNorms, and 23 at both ends."""
+    """What a graph launches, without sampling: 22 for a layer, and 17 at both ends."""
     _, _, kernels = recorded
-    assert kernels <= LAYERS * 34 + 23
+    assert kernels <= LAYERS * 22 + 17
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("shape", ["2b", "7b"])
 def test_the_whole_shapes(shape, monkeypatch):
-    assert answer(shape, "cuda", monkeypatch, whole=True)[2] <= 28 * 34 + 23
+    assert answer(shape, "cuda", monkeypatch, whole=True)[2] <= 28 * 22 + 17
+
+
+@pytest.mark.parametrize("shape", [pytest.param("2b", marks=pytest.mark.slow), "7b"])
+def test_weights_of_4_bits_are_in_the_form_that_the_kernel_takes(shape, monkeypatch):
+    """Every product of language, in a prompt, a follow-up and both kinds of steps, is that of PyTorch's kernel.
+
+    What it takes is from its source: rows (N, I) in bfloat16; codes (O / 8, I / 16 t, 32, t / 2) int32, for t tiles of
+    2, 4 or 8; scales and offsets (I / g, O, 2) in bfloat16; all contiguous. The fake kernel checks less.
+    """
+    rows = []
+    kernel = torch._weight_int4pack_mm
+
+    def checked(x, codes, group, scales):
+        count, inputs = x.shape
+        eighths, sixteenths, lanes, halves = codes.shape
+        assert (x.dtype, codes.dtype, scales.dtype) == (torch.bfloat16, torch.int32, torch.bfloat16)
+        assert (lanes, halves) in {(32, 1), (32, 2), (32, 4)} and sixteenths * 16 * 2 * halves == inputs
+        assert group in (32, 64, 128, 256) and scales.shape == (inputs / group, 8 * eighths, 2)
+        assert x.is_contiguous() and codes.is_contiguous() and scales.is_contiguous()
+        assert {t.device.type for t in (x, codes, scales)} == {"cuda"}
+        rows.append(count)
+        return kernel(x, codes, group, scales)
+
+    monkeypatch.setattr(torch, "_weight_int4pack_mm", checked)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 0))
+    answer(shape, "cuda", monkeypatch, quantize="int4")
+    prompt, followed = GRID[1] * GRID[2] // 4 + 9, 30
+    assert set(rows) == {prompt, followed, 1}
+    # Of the last layer only k and v of all tokens; its other five products and the output layer are of the last token.
+    assert rows.count(prompt) == rows.count(followed) == 7 * (LAYERS - 1) + 2
+    assert rows.count(1) == 2 * (5 + 1) + 2 * (7 * LAYERS + 1)
 
 
 def test_pixels_are_sent_as_bytes(recorded):

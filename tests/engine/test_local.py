@@ -6,6 +6,7 @@ import json
 import shutil
 import threading
 import time
+import warnings
 import weakref
 
 import numpy as np
@@ -17,11 +18,13 @@ from qwen2vl_demo.engine.local import LocalEngine
 from qwen2vl_demo.engine.processor_only import ProcessorOnlyEngine
 from qwen2vl_demo.engine.protocol import GenerationOptions
 from qwen2vl_demo.engine.result_builder import ResultBuilder, memory_errors
+from qwen2vl_demo.engine.sampling import Sampler
 from qwen2vl_demo.engine.vision_cache import VisionCache, encode_medium, pieces
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.lru_cache import CacheBudget
 from qwen2vl_demo.model.quantised import held_bytes
 from qwen2vl_demo.processing.messages import Image, MediaOptions, Message, Text
+from qwen2vl_demo.processing.patches import patchify_there
 
 GREEDY = GenerationOptions(max_new_tokens=12)
 
@@ -241,23 +244,24 @@ def test_prepare_tells_what_stream_then_uses(engine):
 
 def test_a_prompt_over_the_context_is_refused_before_anything_runs(engine):
     began = time.perf_counter()
-    with pytest.raises(UserError, match="reads at most 4096") as refused:
+    with pytest.raises(UserError, match=f"reads at most {engine.config.text.max_position_embeddings}") as refused:
         list(engine.stream([Message("user", "red star " * 4000)], GREEDY))
     assert "Clear the chat or write less" in str(refused.value)
     with pytest.raises(UserError, match="Lower the image budget"):
-        list(engine.stream(ask(*(Image(picture(0)) for _ in range(120))), GREEDY))
+        list(engine.stream(ask(*(Image(picture(0, (300, 400))) for _ in range(80))), GREEDY))
     assert time.perf_counter() - began < 30
 
 
 def test_an_answer_never_runs_past_the_context(engine):
     trace = engine.prepare([Message("user", "red star " * 1000)], GREEDY)
     per_word = (len(trace) - len(engine.prepare([Message("user", "red star " * 500)], GREEDY))) / 500
-    words = int((4096 - len(trace)) / per_word) + 998
+    context = engine.config.text.max_position_embeddings
+    words = int((context - len(trace)) / per_word) + 998
     messages = [Message("user", "red star " * words)]
-    room = 4096 - len(engine.prepare(messages, GREEDY))
+    room = context - len(engine.prepare(messages, GREEDY))
     assert 0 < room < 40
     result = answer(engine, messages, GenerationOptions(max_new_tokens=500))
-    assert result.prompt_tokens + result.new_tokens <= 4096
+    assert result.prompt_tokens + result.new_tokens <= context
 
 
 def test_timings_add_up(engine):
@@ -265,6 +269,39 @@ def test_timings_add_up(engine):
     parts = sum(timings[name] for name in ("prepare", "wait", "encode", "prefill", "decode"))
     assert timings["first_token"] == pytest.approx(parts - timings["decode"])
     assert parts <= timings["total"]
+
+
+def test_the_time_to_the_first_token_includes_choosing_it(engine, monkeypatch):
+    """To draw one, all logits are sorted: the answer's other tokens got this time, and they were too slow."""
+    choose = Sampler.choose
+
+    def slow(sampler, logits):
+        time.sleep(0.2)
+        return choose(sampler, logits)
+
+    monkeypatch.setattr(Sampler, "choose", slow)
+    timings = answer(engine, ask(Image(picture(78))), GenerationOptions(max_new_tokens=1)).timings
+    assert timings["first_token"] > 0.2 > timings["decode"]
+
+
+def test_an_answer_warns_of_nothing(engine, monkeypatch):
+    """Pixels cut as on a GPU: PyTorch wrote a paragraph to the console, of frames that must not be written."""
+    cut = []
+
+    def there(*args, once, device):
+        cut.append(args[0].flags.writeable)
+        return patchify_there(*args, once=once, device=device)
+
+    monkeypatch.setattr("qwen2vl_demo.engine.vision_cache.patchify", there)
+    was = torch.is_warn_always_enabled()
+    torch.set_warn_always(True)  # most of its warnings come once for a process
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            answer(engine, ask(Image(picture(79))))
+    finally:
+        torch.set_warn_always(was)
+    assert cut == [False]
 
 
 def test_running_out_of_memory_names_what_to_lower():

@@ -1,7 +1,7 @@
 """Each test of this folder runs on an NVIDIA GPU, and as a dry run on the CPU, where a step is not captured.
 
-python -m pytest tests/gpu -m gpu -n 0       on a GPU: what must hold
-python -m pytest tests/gpu -m slow           the dry run
+python -m pytest tests/gpu -m gpu -o addopts=     on a GPU: what must hold; of pytest's plugins none is needed
+python -m pytest tests/gpu -m slow                the dry run
 """
 
 from __future__ import annotations

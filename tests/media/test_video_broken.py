@@ -184,7 +184,7 @@ def test_a_limit_is_stated_and_only_a_setting_that_exists_is_named(tmp_path: Pat
     path = write(tmp_path / "a.mp4")
     size = path.stat().st_size
     for options, limit in (
-        ({"max_file_bytes": size - 1}, "MiB (--max-file-mb);"),
+        ({"max_file_bytes": size - 1}, "B (--max-file-mb);"),
         ({"max_video_seconds": 1.5}, "the limit of 2 s;"),
         ({"max_video_frames": 49}, "the limit of 49;"),
         ({"max_video_frame_pixels": HEIGHT * WIDTH - 1}, f"the limit of {HEIGHT * WIDTH - 1};"),

@@ -5,9 +5,11 @@ import torch
 import torch.nn.functional as F
 
 from qwen2vl_demo.config import Qwen2VLConfig, TextConfig, VisionConfig
-from qwen2vl_demo.model.decoder import SUM_BLOCK, Decoder, _sum_in_blocks, float32_product
+from qwen2vl_demo.model.decoder import SUM_BLOCK, Decoder, Norm, _sum_in_blocks, float32_product
 from qwen2vl_demo.model.kv_cache import KVCache
+from qwen2vl_demo.model.language import RMSNorm
 from qwen2vl_demo.model.qwen2vl import Qwen2VL
+from tests.fake_cuda import FakeCuda
 
 PROMPT = [5, 90, 41, 7, 66]
 ANSWER = [3, 12, 80, 80, 1, 59]
@@ -105,6 +107,29 @@ def test_values_summed_in_blocks_are_their_sum(capacity):
     weights = torch.rand(2, 6, capacity, generator=generator)
     values = torch.randn(2, capacity, 16, generator=generator)
     torch.testing.assert_close(_sum_in_blocks(weights, values), weights @ values, atol=1e-3, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("device", "fused"), [("cpu", False), ("cuda", True)])
+def test_a_norm_in_bfloat16_is_one_operation_on_a_card_alone(device, fused):
+    with FakeCuda() as cuda, torch.inference_mode():
+        weight, row = (torch.empty(size, dtype=torch.bfloat16, device=device) for size in ((64,), (1, 64)))
+        norm = RMSNorm(64, 1e-6).requires_grad_(False)
+        norm.weight, before = torch.nn.Parameter(weight, requires_grad=False), cuda.kernels
+        assert Norm(norm)(row).dtype == torch.bfloat16
+        assert (cuda.kernels - before == 1) == fused
+
+
+def test_a_norm_that_rounds_once_is_nearer_than_one_that_rounds_twice():
+    """What a card takes, against the module, which follows the reference; both against float64."""
+    generator = torch.Generator().manual_seed(0)
+    norm, row = RMSNorm(1536, 1e-6).bfloat16().requires_grad_(False), torch.randn(1, 1536, generator=generator)
+    norm.weight.copy_(torch.randn(1536, generator=generator) * 0.3 + 1)
+    row = row.bfloat16()
+    wide = row.double()
+    exact = wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + 1e-6) * norm.weight.double()
+    once, twice = F.rms_norm(row, (1536,), norm.weight, 1e-6), norm(row)
+    errors = [float((out.double() - exact).norm() / exact.norm()) for out in (once, twice)]
+    assert errors[0] < errors[1] < 0.004
 
 
 def test_scores_of_a_captured_step_are_not_rounded():

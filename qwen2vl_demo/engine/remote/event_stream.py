@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-MAX_BYTES = 8 * 2**20  # of a line, and of an event; a token is an event of less than 1 kB
+MAX_BYTES = 8 * 10**6  # of a line, and of an event; a token is an event of less than 1 kB
 MAX_STRAY_BYTES = 64 * 2**10
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 

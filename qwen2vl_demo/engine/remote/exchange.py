@@ -23,6 +23,7 @@ from qwen2vl_demo.engine.remote.server import (
     client_options,
     redirected,
 )
+from qwen2vl_demo.memory import format_bytes
 
 POLL_SECONDS = 0.05  # how soon a cancellation is noticed
 MAX_REFUSAL_BYTES = 64 * 2**10  # of a response that is an error
@@ -92,7 +93,7 @@ class Exchange:
         except (httpx.HTTPError, httpx.InvalidURL, ValueError, ImportError) as error:
             raise unreachable(server, error) from None
         except TooLong:
-            raise too_much(server, f"a line of more than {MAX_BYTES // 2**20} MB") from None
+            raise too_much(server, f"a line of more than {format_bytes(MAX_BYTES)}") from None
 
     async def _read(self, response: httpx.Response) -> None:
         """Puts the events of a response into the queue. Raises for one that is no answer."""

@@ -46,6 +46,7 @@ from qwen2vl_demo.engine.zerogpu.stop_flags import StopFlags
 from qwen2vl_demo.engine.zerogpu.worker import START_SECONDS, Worker
 from qwen2vl_demo.errors import Cancelled, UserError
 from qwen2vl_demo.media import MediaLimits
+from qwen2vl_demo.memory import format_bytes
 from qwen2vl_demo.model.qwen2vl import Qwen2VL
 from qwen2vl_demo.processing.messages import Message
 from qwen2vl_demo.processing.processor import Processor, Prompt
@@ -149,7 +150,7 @@ class ZeroGpuEngine:
         total = None if self._free is None else self._free + self._weights
         if total is not None and self._weights > MEMORY_SHARE * total:
             raise UserError(
-                f"{self.name} takes {self._weights / 2**30:.0f} GB, and ZeroGPU lends {total / 2**30:.0f} GB; choose a "
+                f"{self.name} takes {format_bytes(self._weights)}, and ZeroGPU lends {format_bytes(total)}; choose a "
                 "smaller model, or let a server answer (--engine-url) from a Space on CPU hardware."
             )
 

@@ -1,10 +1,11 @@
-"""The accuracy of a nano checkpoint by family of questions, on scenes and clips that training never used.
+"""The accuracy of a nano checkpoint by family of questions, on pictures and clips that training never used.
 
     python -m qwen2vl_demo.nano.evaluation.evaluate [--model DIR] [--conversations 400] [--fewer 200] [--brief]
         [--json OUT]
 
-Prints one table by family, with the accuracy of guessing beside it, and smaller tables for the studies of
-`studies.py`. An answer counts as right if it is right to the letter (see `training/validation.py`).
+Prints one table by family, with the accuracy of guessing beside it; smaller tables for the studies of `studies.py`; and
+the character error of what it reads, by `reading.py` and, if its pictures have been built, by `real_print.py`. An
+answer counts as right if it is right to the letter (see `training/validation.py`).
 """
 
 from __future__ import annotations
@@ -17,23 +18,29 @@ from pathlib import Path
 import torch
 
 from qwen2vl_demo.checkpoint.load import load_model
-from qwen2vl_demo.nano.dialogue.generator import FAMILIES
-from qwen2vl_demo.nano.evaluation import studies
-from qwen2vl_demo.nano.training.validation import FamilyScore, format_table, validate
+from qwen2vl_demo.engine.local import LocalEngine
+from qwen2vl_demo.nano.evaluation import reading, real_print, studies
+from qwen2vl_demo.nano.training.validation import format_table, validate
 from qwen2vl_demo.processing.chat import ChatTemplate
 from qwen2vl_demo.processing.tokenizer import Tokenizer
 
 MIN_DIALOGUES = 16  # of each kind in the smaller tables
 
 
-def format_comparison(tables: dict[str, list[FamilyScore]]) -> str:
-    """Accuracy by family, one column per table; families that one of the tables lacks are left out."""
-    accuracies = {name: {score.family: score.accuracy for score in scores} for name, scores in tables.items()}
-    lines = [f"{'family':<12}" + "".join(f" {name:>16}" for name in tables)]
-    for family in FAMILIES:
-        if all(family in column for column in accuracies.values()):
-            lines.append(f"{family:<12}" + "".join(f" {column[family]:>16.1%}" for column in accuracies.values()))
-    return "\n".join(lines)
+def read(directory: Path, few: int) -> dict[str, object]:
+    """Prints the tables of what is read: `few` single lines of each size, and a quarter as many pages. The record."""
+    engine = LocalEngine.load(str(directory), device="cpu", dtype="float32")
+    report = reading.measure(engine, lines=few, pages=max(2, few // 4), dialogues=max(2, few // 4))
+    print("", reading.format_report(report), sep="\n", flush=True)
+    tables = {"print": report.lines, "pages": report.pages, "budgets": report.budgets}
+    if (real_print.FOLDER / real_print.RECORD).exists():
+        tables["real print"] = real_print.measure(engine, real_print.FOLDER)
+        print("", reading.format_scores("real print", tables["real print"]), sep="\n")
+    else:
+        print("\nreal print was not asked about: python -m qwen2vl_demo.nano.evaluation.real_print builds it")
+    read = {name: [asdict(score) for score in scores] for name, scores in tables.items()}
+    families = {f"drawn at {n}": [asdict(score) for score in scores] for n, scores in report.families.items()}
+    return {"reading": read, **families}
 
 
 def main() -> None:
@@ -66,11 +73,12 @@ def main() -> None:
             if not tables:
                 print("\nno icons on this machine, so no nouns were asked for: see qwen2vl_demo/nano/world/icons.py")
                 continue
-            print("", format_comparison(tables), sep="\n", flush=True)
+            print("", studies.format_comparison(tables), sep="\n", flush=True)
             record |= {name: [asdict(score) for score in table] for name, table in tables.items()}
         iou, questions = studies.mean_box_iou(options.model, questions=2 * few)
         record["boxes"] = {"mean_iou": iou, "questions": questions}
-        print(f"\nboxes: mean intersection over union {iou:.2f} over {questions} questions")
+        print(f"\nboxes: mean intersection over union {iou:.2f} over {questions} questions", flush=True)
+        record |= read(options.model, few)
     if options.json:
         options.json.write_text(json.dumps(record, indent=2) + "\n")
 

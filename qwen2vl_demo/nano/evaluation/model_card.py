@@ -15,10 +15,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from qwen2vl_demo.nano.evaluation.studies import BUDGETS, PRINT_BUDGETS, SHARES
+from qwen2vl_demo.nano.evaluation.studies import BUDGETS, PRINT_BUDGETS, SHARES, TOKEN_SIDES
 
 NANO = Path("assets/nano")
 CARD, RECORD = "README.md", "evaluation.json"
+READ = {  # the tables of what is read, and the heads of their first columns
+    "print": "one line of print of",
+    "pages": "a page of",
+    "budgets": "five lines of 14 px at",
+    "real print": "print that nobody drew for it",
+}
 SHARE_NAMES = {8: "an eighth", 4: "a quarter", 2: "half", 1: "all of it"}
 
 
@@ -59,7 +65,17 @@ def tables(record: dict[str, Any]) -> dict[str, list[str]]:
     )
     compare({f"{side * side} tokens": f"scenes at {side * side}" for side in BUDGETS})
     compare({f"{side * side:,} tokens": f"print at {side * side}" for side in PRINT_BUDGETS})
+    compare({f"{side * side:,} tokens": f"drawn at {side * side}" for side in TOKEN_SIDES})
     compare({"M-RoPE as trained": "M-RoPE as trained", "h and w silenced": "h, w silenced"})
+    for name, title in READ.items():
+        if name in record["reading"]:
+            add(
+                [title, "character error", "exact", "questions"],
+                [
+                    [row["group"], f"{row['error']:.1%}", _percent(row["exact"]), f"{row['questions']:,}"]
+                    for row in record["reading"][name]
+                ],
+            )
     return made
 
 

@@ -18,7 +18,7 @@ from qwen2vl_demo.engine.protocol import GenerationOptions
 from qwen2vl_demo.geometry import FACTOR
 from qwen2vl_demo.model.qwen2vl import Qwen2VL
 from qwen2vl_demo.nano.dialogue.dialogue import Dialogue, DialogueTurn
-from qwen2vl_demo.nano.dialogue.generator import random_dialogue
+from qwen2vl_demo.nano.dialogue.generator import FAMILIES, random_dialogue
 from qwen2vl_demo.nano.dialogue.wording import with_article
 from qwen2vl_demo.nano.training.batches import Batch, collate
 from qwen2vl_demo.nano.training.validation import HELD_OUT_SEED, FamilyScore, score_batches
@@ -31,11 +31,22 @@ from qwen2vl_demo.processing.chat import ChatTemplate
 from qwen2vl_demo.processing.messages import Image, Message, Text
 from qwen2vl_demo.processing.tokenizer import Tokenizer
 
-BUDGETS = (4, 6, 8)  # merged tokens a side: 16, 36 and 64 per picture, the range nano was trained on
+BUDGETS = (4, 6, 8)  # merged tokens a side: 16, 36 and 64 per picture
 PRINT_BUDGETS = (8, 16, 32)  # 64, 256 and 1024 for small print that is laid out for 256
+TOKEN_SIDES = (8, 12, 16, 24, 32)  # 64, 144, 256, 576 and 1,024, for reading.py
 SHARES = (8, 4, 2, 1)  # a drawing is 1/8, ... of the picture's side
 BATCH = 16  # dialogues, at most
 _BOX = re.compile(r"\((\d+),(\d+)\),\((\d+),(\d+)\)")
+
+
+def format_comparison(tables: dict[str, list[FamilyScore]]) -> str:
+    """Accuracy by family, one column per table; families that one of the tables lacks are left out."""
+    accuracies = {name: {score.family: score.accuracy for score in scores} for name, scores in tables.items()}
+    lines = [f"{'family':<12}" + "".join(f" {name:>16}" for name in tables)]
+    for family in FAMILIES:
+        if all(family in column for column in accuracies.values()):
+            lines.append(f"{family:<12}" + "".join(f" {column[family]:>16.1%}" for column in accuracies.values()))
+    return "\n".join(lines)
 
 
 def by_budget(
@@ -54,7 +65,7 @@ def by_budget(
 
         def shrink(item: Dialogue, pixels: int = side * FACTOR) -> Dialogue:
             def resized(medium: np.ndarray) -> np.ndarray:
-                return np.asarray(PIL.Image.fromarray(medium).resize((pixels, pixels), PIL.Image.Resampling.BICUBIC))
+                return np.array(PIL.Image.fromarray(medium).resize((pixels, pixels), PIL.Image.Resampling.BICUBIC))
 
             turns = tuple(dataclasses.replace(turn, attention_targets=()) for turn in item.turns)
             return Dialogue(tuple(resized(m) for m in item.media), turns, item.cells)
@@ -148,7 +159,10 @@ def _scores(
                 items = [
                     change_dialogue(random_dialogue(rng, kind, size=(drawn, drawn), turns=7)) for _ in range(count)
                 ]
-                yield change_batch(collate(kind, items, tokenizer, template))
+                # Few at a time where pictures are large, so that they fit into memory.
+                step = max(1, BATCH * 64 * FACTOR**2 // max(m.shape[0] * m.shape[1] for d in items for m in d.media))
+                for start in range(0, count, step):
+                    yield change_batch(collate(kind, items[start : start + step], tokenizer, template))
 
     return score_batches(model, batches())
 

@@ -19,15 +19,15 @@ from qwen2vl_demo.processing.tokenizer import Tokenizer
 
 # Share of each kind of dialogue, the size of a batch of small pictures, and the turns of a dialogue.
 MIX = {
-    "scene": (0.26, 16, 8),
+    "scene": (0.22, 16, 8),
     "text": (0.05, 16, 8),
-    "document": (0.09, 16, 8),
-    "pictures": (0.10, 10, 8),
-    "clip": (0.08, 12, 8),
+    "document": (0.08, 16, 8),
+    "pictures": (0.09, 10, 8),
+    "clip": (0.07, 12, 8),
     "chat": (0.02, 16, 8),
     "limits": (0.06, 16, 8),
-    "page": (0.20, 16, 4),
-    "paper": (0.14, 16, 5),
+    "page": (0.26, 16, 4),
+    "paper": (0.15, 16, 5),
 }
 DENSE_SHARE, DENSE_SHARE_ALONE = 0.16, 0.4  # of dense pictures among the batches; ALONE: in the vision stage
 DENSE_BATCH = 16

@@ -77,7 +77,6 @@ TRAINED = [
     "adf-accanthis",
     "junction",
     "jura",
-   
     "eurofurence",
 ]
 KEPT_BACK = [

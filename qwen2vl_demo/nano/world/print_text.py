@@ -9,7 +9,7 @@ import random
 import re
 from bisect import bisect_right
 from functools import cache
-from pathlib import Path
+from importlib.resources import files
 
 import numpy as np
 
@@ -61,7 +61,7 @@ _PARTS = [re.split(r"%(.)", pattern) for pattern in _PATTERNS.strip().replace("\
 @cache
 def _words() -> tuple[list[str], list[int]]:
     """The common English words from short to long, and the length of each."""
-    words = sorted(Path(__file__).with_name("words.txt").read_text("ascii").split(), key=len)
+    words = sorted(files("qwen2vl_demo.nano").joinpath("world/words.txt").read_text("ascii").split(), key=len)
     return words, [len(word) for word in words]
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from qwen2vl_demo.errors import UserError
+from qwen2vl_demo.memory import format_bytes
 from qwen2vl_demo.ui.chat.answers import BUSY, Answers
 from qwen2vl_demo.ui.chat.conversation import Answer, Conversation
 from qwen2vl_demo.ui.chat.export import import_json
@@ -101,7 +102,7 @@ def kept_conversation(saved: str, store: MediaStore) -> Conversation:
     """The conversation that a browser kept as JSON; an empty one if it cannot be read."""
     try:
         if len(saved) > MAX_SAVED:
-            raise UserError(f"This chat has more than {MAX_SAVED // 2**20} MiB.")
+            raise UserError(f"This chat has more than {format_bytes(MAX_SAVED)}.")
         conversation = _finished(from_record(loads(saved)))
     except UserError:
         log.warning("what a browser kept could not be read")

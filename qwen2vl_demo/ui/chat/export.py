@@ -17,6 +17,7 @@ from typing import Any
 from markupsafe import Markup
 
 from qwen2vl_demo.errors import UserError
+from qwen2vl_demo.memory import format_bytes
 from qwen2vl_demo.ui.chat.bubbles import NOTHING_SAID
 from qwen2vl_demo.ui.chat.conversation import (
     Conversation,
@@ -52,7 +53,7 @@ def import_json(text: str | bytes, store: MediaStore) -> Conversation:
     that a chat saved by an earlier version, which named some formats otherwise, opens as well.
     """
     if len(text) > MAX_IMPORT_BYTES:
-        raise UserError(f"This file has more than {MAX_IMPORT_BYTES // 2**20} MiB, which no chat saved here has.")
+        raise UserError(f"This file has more than {format_bytes(MAX_IMPORT_BYTES)}, which no chat saved here has.")
     record = loads(text)
     conversation = from_record(record)
     data = record.get("media", {})

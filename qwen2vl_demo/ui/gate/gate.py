@@ -19,6 +19,7 @@ from starlette.formparsers import MultiPartException
 from starlette.requests import Request
 
 from qwen2vl_demo.errors import UserError
+from qwen2vl_demo.memory import format_bytes
 from qwen2vl_demo.ui.gate.calls import Calls
 from qwen2vl_demo.ui.gate.logins import Logins
 from qwen2vl_demo.ui.gate.uploads import Uploads
@@ -233,7 +234,7 @@ async def _body(receive: Receive, limit: int) -> bytes:
         size += len(pieces[-1])
         more = message.get("more_body", False)
         if size > limit:
-            raise Refused(413, f"This is larger than the {limit // 2**10:,} kB that the page sends.")
+            raise Refused(413, f"This is larger than the {format_bytes(limit)} that the page sends.")
     return b"".join(pieces)
 
 

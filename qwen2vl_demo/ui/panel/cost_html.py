@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from qwen2vl_demo.engine.cost import flops as cost
 from qwen2vl_demo.engine.cost.estimate import Estimate, TimeRange, Times
 from qwen2vl_demo.engine.protocol import Outcome
+from qwen2vl_demo.memory import format_bytes
 from qwen2vl_demo.released import RELEASED, RELEASED_ITEMSIZE
 from qwen2vl_demo.trace import PromptTrace
 from qwen2vl_demo.ui.chat.conversation import count, duration
@@ -58,12 +59,15 @@ def estimate_html(estimate: Estimate | None, *, draft: bool) -> str:
     if estimate.memory is not None:
         memory = estimate.memory
         parts = [
-            Part("weights", memory.weights, f"weights {size(memory.weights)}"),
-            Part("kv", memory.kv_cache, f"KV cache {size(memory.kv_cache)}"),
-            Part("inside", memory.activations, f"inside a layer, at most {size(memory.activations)}"),
+            Part("weights", memory.weights, f"weights {format_bytes(memory.weights)}"),
+            Part("kv", memory.kv_cache, f"KV cache {format_bytes(memory.kv_cache)}"),
+            Part("inside", memory.activations, f"inside a layer, at most {format_bytes(memory.activations)}"),
         ]
-        values |= {"memory": parts, "beside_weights": size(memory.kv_cache + memory.activations)}
-        values |= {"total_memory": size(memory.total), "free_memory": "" if memory.free is None else size(memory.free)}
+        values |= {"memory": parts, "beside_weights": format_bytes(memory.kv_cache + memory.activations)}
+        values |= {
+            "total_memory": format_bytes(memory.total),
+            "free_memory": "" if memory.free is None else format_bytes(memory.free),
+        }
     return render("cost_estimate.html", estimate=estimate, draft=draft, answer_tokens=ANSWER_TOKENS, **values)
 
 
@@ -84,11 +88,11 @@ def released_html(trace: PromptTrace | None) -> str:
     grids = [m.grid_thw for m in trace.media]
     rows = {
         name: (
-            size(cost.parameters(config).total * RELEASED_ITEMSIZE),
-            size(cost.kv_bytes(config.text, len(trace), RELEASED_ITEMSIZE)),
+            format_bytes(cost.parameters(config).total * RELEASED_ITEMSIZE),
+            format_bytes(cost.kv_bytes(config.text, len(trace), RELEASED_ITEMSIZE)),
             operations(cost.vision_flops(config.vision, grids).total) if grids else "-",
             operations(cost.prefill_flops(config.text, len(trace)).total),
-            size(cost.decode_bytes(config, len(trace), RELEASED_ITEMSIZE)),
+            format_bytes(cost.decode_bytes(config, len(trace), RELEASED_ITEMSIZE)),
         )
         for name, config in RELEASED.items()
     }
@@ -143,14 +147,6 @@ def _outcome_row(outcome: Outcome) -> OutcomeRow | None:
     if outcome.new_tokens > 1 and "decode" in measured:
         comparisons.append(Comparison(times.token, measured["decode"] / outcome.new_tokens))
     return OutcomeRow(outcome, tuple(comparisons))
-
-
-def size(value: float) -> str:
-    """Bytes with three digits: "812 kB", "4.42 GB"."""
-    for unit, name in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
-        if value >= 0.9995 * unit:
-            return f"{value / unit:.3g} {name}"
-    return f"{value:.0f} bytes"
 
 
 def operations(value: float) -> str:

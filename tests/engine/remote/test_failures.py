@@ -25,6 +25,7 @@ from qwen2vl_demo.engine.remote.reasons import reason_of
 from qwen2vl_demo.engine.remote.refusals import refusal
 from qwen2vl_demo.engine.remote.server import Server
 from qwen2vl_demo.errors import UserError
+from qwen2vl_demo.memory import format_bytes
 from qwen2vl_demo.processing.messages import Image, Message, Text
 from tests.engine.remote.fake_server import (
     ASK,
@@ -395,7 +396,7 @@ def test_a_hundred_megabytes_without_a_newline_are_refused_quickly(
     began = time.process_time()
     failure = failure_of(server.engine())
     assert time.process_time() - began < 2  # 1.5 s of it would be reading all of it
-    assert f"a line of more than {MAX_BYTES // 2**20} MB" in str(failure)
+    assert f"a line of more than {format_bytes(MAX_BYTES)}" in str(failure)
     check_sentences(failure, server)
     assert server.left.wait(10)  # and the connection is closed
 

@@ -11,6 +11,7 @@ from qwen2vl_demo.engine.local import LocalEngine
 from qwen2vl_demo.engine.protocol import GenerationOptions
 from qwen2vl_demo.nano.dialogue.generator import random_dialogue
 from qwen2vl_demo.nano.evaluation.studies import answer_iou
+from qwen2vl_demo.nano.example_files import COARSE_TOKENS
 from qwen2vl_demo.nano.training.train import HEADS
 from qwen2vl_demo.nano.training.validation import validate
 from qwen2vl_demo.processing.chat import encode_chat
@@ -57,6 +58,17 @@ def test_the_examples_of_the_first_page_are_answered_rightly(engine, card):
     given = answer(engine, [Message("user", [*parts, Text(card["text"])])])
     # A box was written in bfloat16: its edges may lie a hundredth of a side elsewhere in float32.
     assert given == card["answer"] or answer_iou(given, card["answer"]) >= 0.9
+
+
+FINE = [card for card in json.loads((EXAMPLES / "examples.json").read_text()) if "coarse_answer" in card]
+
+
+@pytest.mark.parametrize("card", FINE, ids=lambda card: card["label"])
+def test_small_print_is_read_at_the_full_budget_and_not_at_64_tokens(engine, card):
+    message = Message("user", [*(Image(EXAMPLES / name) for name in card["files"]), Text(card["text"])])
+    coarse = GenerationOptions(max_new_tokens=64, media=MediaOptions(max_pixels=COARSE_TOKENS * 784))
+    *_, last = engine.stream([message], coarse)
+    assert last.result.text != card["answer"]
 
 
 @pytest.fixture(scope="module")

@@ -12,11 +12,12 @@ import pytest
 from qwen2vl_demo.engine.cost.estimate import Estimate, Memory, TimeRange, Times
 from qwen2vl_demo.engine.protocol import GenerationOptions, Outcome
 from qwen2vl_demo.geometry import VisionSpan, grid_thw, mrope_position_ids, smart_resize
+from qwen2vl_demo.memory import format_bytes
 from qwen2vl_demo.trace import MediaTrace, PromptTrace
 from qwen2vl_demo.ui.chat.conversation import Conversation, duration
 from qwen2vl_demo.ui.panel.comparison_html import comparison_gone_html, comparison_html, comparison_table_html
 from qwen2vl_demo.ui.panel.comparisons import Comparisons
-from qwen2vl_demo.ui.panel.cost_html import estimate_html, operations, outcomes_html, released_html, size
+from qwen2vl_demo.ui.panel.cost_html import estimate_html, operations, outcomes_html, released_html
 from qwen2vl_demo.ui.panel.lazy import trace_key
 from qwen2vl_demo.ui.panel.numbers_html import numbers_html
 from qwen2vl_demo.ui.panel.token_pairs import Pair, pairs_of, token_words
@@ -134,7 +135,7 @@ def test_released_checkpoints_in_numbers() -> None:
     trace = trace_of(medium())
     said = words(released_html(trace))
     assert "Qwen2-VL-2B 4.42 GB" in said and "Qwen2-VL-72B 147 GB" in said
-    assert size(28_672 * len(trace)) in said
+    assert format_bytes(28_672 * len(trace)) in said
     assert released_html(None) == ""
 
 
@@ -147,7 +148,7 @@ def test_durations(value: float, said: str) -> None:
 
 
 def test_sizes_and_operations() -> None:
-    assert [size(v) for v in (12, 1500, 3_140_000, 4.418e9, 2e12)] == [
+    assert [format_bytes(v) for v in (12, 1500, 3_140_000, 4.418e9, 2e12)] == [
         "12 bytes",
         "1.5 kB",
         "3.14 MB",
