@@ -143,6 +143,6 @@ class VisionTransformer(nn.Module):
         found = []
         for grid, run in groupby(grids):
             coordinates = torch.from_numpy(patch_coordinates(grid, self.config.merge_size))
-            angles = vision_angles(coordinates, self.config.head_dim).to(device)
+            angles = vision_angles(coordinates, self.config.head_dim).to(device, non_blocking=device.type == "cuda")
             found.append(angles.repeat(len(list(run)), 1))
         return torch.cat(found)

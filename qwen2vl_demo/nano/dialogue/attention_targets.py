@@ -120,9 +120,9 @@ def run_targets(
     targets: list[AttentionTarget] = []
     for offset, cell in enumerate(page.cells_of(run)[part].tolist(), start):
         if targets and targets[-1].cells == (cell,):
-            targets[-1] = AttentionTarget(targets[-1].start, offset + 1, medium, (cell,))
+            targets[-1] = replace(targets[-1], end=offset + 1)
         elif cell >= 0:
-            targets.append(AttentionTarget(offset, offset + 1, medium, (cell,)))
+            targets.append(AttentionTarget(offset, offset + 1, medium, (cell,), copied=True))
     return targets
 
 
@@ -139,7 +139,7 @@ def print_attention_targets(
         at = answer.find(run.text, cursor)
         if at >= 0 and (found := run_targets(page, run, at, medium)):
             first = found[0]
-            found[0] = AttentionTarget(max(cursor, at - 1), first.end, first.medium, first.cells)
+            found[0] = replace(first, start=max(cursor, at - 1))
             targets += found
             cursor = at + len(run.text)
     return tuple(targets)

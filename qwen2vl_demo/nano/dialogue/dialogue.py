@@ -26,12 +26,16 @@ class Question:
 
 @dataclass(frozen=True)
 class AttentionTarget:
-    """The characters [start, end) of an answer depend on the merged tokens `cells` (flat, raster order) of `medium`."""
+    """The characters [start, end) of an answer depend on the merged tokens `cells` (flat, raster order) of `medium`.
+
+    `copied`: they are print that is copied character by character.
+    """
 
     start: int
     end: int
     medium: int
     cells: tuple[int, ...]
+    copied: bool = False
 
 
 @dataclass(frozen=True)

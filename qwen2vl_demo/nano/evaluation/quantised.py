@@ -23,7 +23,8 @@ from qwen2vl_demo.model.decoder import Decoder
 from qwen2vl_demo.model.kv_cache import KVCache
 from qwen2vl_demo.model.qwen2vl import Qwen2VL
 from qwen2vl_demo.nano.dialogue.generator import random_dialogue
-from qwen2vl_demo.nano.training.batches import IGNORED, MIX, Batch, collate, random_size
+from qwen2vl_demo.nano.training.batches import IGNORED, Batch, collate
+from qwen2vl_demo.nano.training.stream import MIX, random_size
 from qwen2vl_demo.nano.training.validation import HELD_OUT_SEED
 from qwen2vl_demo.processing.chat import ChatTemplate
 from qwen2vl_demo.processing.tokenizer import Tokenizer

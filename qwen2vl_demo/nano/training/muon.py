@@ -23,10 +23,11 @@ def orthogonalize(update: Tensor, steps: int = 5) -> Tensor:
     tall = update.shape[-2] > update.shape[-1]
     x = update.mT if tall else update
     x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
+    x = x.reshape(-1, *x.shape[-2:])
     for _ in range(steps):
         gram = x @ x.mT
-        x = a * x + (b * gram + c * gram @ gram) @ x
-    return x.mT if tall else x
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return (x.mT if tall else x).reshape(update.shape)
 
 
 class Muon(torch.optim.Optimizer):
@@ -43,17 +44,16 @@ class Muon(torch.optim.Optimizer):
                 if weight.grad is not None:
                     by_shape[weight.shape].append(weight)
             for shape, weights in by_shape.items():
-                updates = orthogonalize(
-                    torch.stack([self._nesterov_update(weight, group["momentum"]) for weight in weights])
-                )
+                updates = orthogonalize(torch.stack(self._nesterov_updates(weights, group["momentum"])))
                 torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
                 torch._foreach_add_(weights, updates.unbind(), alpha=-group["lr"] * 0.2 * max(shape) ** 0.5)
 
-    def _nesterov_update(self, weight: Tensor, momentum: float) -> Tensor:
-        """The gradient after Nesterov momentum; updates the momentum buffer."""
-        assert weight.grad is not None
-        state = self.state[weight]
-        if "momentum" not in state:
-            state["momentum"] = torch.zeros_like(weight)
-        state["momentum"].lerp_(weight.grad, 1 - momentum)
-        return weight.grad.lerp(state["momentum"], momentum)
+    def _nesterov_updates(self, weights: list[Tensor], momentum: float) -> tuple[Tensor, ...]:
+        """The gradients after Nesterov momentum; updates the momentum buffers."""
+        for weight in weights:
+            if "momentum" not in self.state[weight]:
+                self.state[weight]["momentum"] = torch.zeros_like(weight)
+        gradients = [weight.grad for weight in weights if weight.grad is not None]
+        buffers = [self.state[weight]["momentum"] for weight in weights]
+        torch._foreach_lerp_(buffers, gradients, 1 - momentum)
+        return torch._foreach_lerp(gradients, buffers, momentum)

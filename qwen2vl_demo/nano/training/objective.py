@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from qwen2vl_demo.model.language import Attention
 from qwen2vl_demo.model.qwen2vl import Qwen2VL
 from qwen2vl_demo.nano.training.auxiliary_heads import BoxHead, DenseLabelHead, PositionHead, attention_loss
-from qwen2vl_demo.nano.training.batches import IGNORED, PRINTED, Batch
+from qwen2vl_demo.nano.training.batches import PRINTED, Batch
 
 DENSE_WEIGHT = 0.3  # of the dense-label and position losses beside the answers'
 BOX_WEIGHT = 10.0  # of the box loss
-ATTENTION_WEIGHT = 0.3  # of the attention loss
+ATTENTION_WEIGHT, READING_WEIGHT = 0.3, 1.0  # of the attention loss, of print: twice as soon as with the other
 # The layers, counted from 0, that have an auxiliary loss. Each builds on the result of the one before.
 POSITION_LAYER = 1  # the row and column of each merged token, for later layers to use
 ATTENTION_LAYER = 2  # what the answer is about; the size of the grid
@@ -53,15 +53,15 @@ class TrainingLoss:
         for number in (POSITION_LAYER, ATTENTION_LAYER, BOX_LAYER):
             model.model.layers[number].register_forward_hook(partial(self._capture, number))
 
-    def loss(self, batch: Batch, dense: bool, frozen: bool = False) -> tuple[Tensor, dict[str, float]]:
-        """The loss of a batch, and its parts and accuracies by name for the log.
+    def loss(self, batch: Batch, dense: bool, frozen: bool = False) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss of a batch on the device, and its parts and accuracies by name for the log: scalars, NaN for none.
 
         `dense`: only the dense-label loss of the vision transformer. `frozen`: no gradient for the vision transformer.
         """
-        model, device = self.model, self.device
-        report: dict[str, float] = {}
+        model = self.model
+        report: dict[str, Tensor] = {}
         vision: Tensor | None = None
-        loss = torch.zeros((), device=device)
+        loss = torch.zeros((), device=self.device)
         if batch.grids:
             with torch.set_grad_enabled(not frozen):
                 with self._autocast():
@@ -73,29 +73,31 @@ class TrainingLoss:
         if dense:
             return loss, report
         self.clear_captured()
-        input_ids, targets = batch.input_ids.to(device), batch.targets.to(device)
+        embeddings = model.model.embed_tokens(batch.input_ids)
+        if vision is not None:  # as in `Qwen2VL.embed`, which counts the placeholders
+            embeddings = embeddings.flatten(0, 1).index_copy(0, batch.merged, vision).view_as(embeddings)
         with self._autocast():
-            hidden = model(model.embed(input_ids, vision), batch.position_ids.to(device)).float()
-        visual = (input_ids == model.config.image_token_id) | (input_ids == model.config.video_token_id)
+            hidden = model(embeddings, batch.position_ids).float()
         if batch.grids:
-            place_loss, right = self.place(self._outputs[POSITION_LAYER], self._outputs[ATTENTION_LAYER], visual, batch)
+            place_loss, right = self.place(self._outputs[POSITION_LAYER], self._outputs[ATTENTION_LAYER], batch)
             loss = loss + place_loss * DENSE_WEIGHT
             report |= right
         if len(batch.attention_queries):
-            layer = READING_LAYER if batch.kind in PRINTED else ATTENTION_LAYER
+            reading = batch.kind in PRINTED
+            layer = READING_LAYER if reading else ATTENTION_LAYER
             attention = model.model.layers[layer].get_submodule("self_attn")
             assert isinstance(attention, Attention)
             inputs, cos, sin = self._attention_inputs[layer]
             attending, mass = attention_loss(attention, inputs, cos, sin, batch)
-            loss = loss + attending * ATTENTION_WEIGHT
-            report["reading" if batch.kind in PRINTED else "attention"] = mass
-            if batch.kind not in PRINTED:
-                box_loss, error = self.box(self._outputs[BOX_LAYER], visual, batch)
+            loss = loss + attending * (READING_WEIGHT if reading else ATTENTION_WEIGHT)
+            report["reading" if reading else "attention"] = mass
+            if not reading:
+                box_loss, error = self.box(self._outputs[BOX_LAYER], batch)
                 loss = loss + box_loss * BOX_WEIGHT
                 report |= error
-        learnt = targets != IGNORED
-        answer_loss = F.cross_entropy(model.logits(hidden[learnt]), targets[learnt])
-        report[batch.kind] = answer_loss.item()
+        logits = model.logits(hidden.flatten(0, 1).index_select(0, batch.answers))
+        answer_loss = F.cross_entropy(logits, batch.targets.flatten()[batch.answers])
+        report[batch.kind] = answer_loss.detach()
         return loss + answer_loss, report
 
     def clear_captured(self) -> None:

@@ -29,30 +29,18 @@ from qwen2vl_demo.checkpoint.load import load_model
 from qwen2vl_demo.model.qwen2vl import Qwen2VL
 from qwen2vl_demo.nano.checkpoint import nano_config, write_checkpoint
 from qwen2vl_demo.nano.tokenizer import extend_tokenizer, train_tokenizer, vocabulary_texts, write_tokenizer
-from qwen2vl_demo.nano.training.batches import Batch, BatchStream
+from qwen2vl_demo.nano.training.batches import Batch
 from qwen2vl_demo.nano.training.grow import grow_weights
 from qwen2vl_demo.nano.training.muon import Muon
 from qwen2vl_demo.nano.training.objective import TrainingLoss
+from qwen2vl_demo.nano.training.schedule import FROZEN, MERGER_FIRST, rates_at
+from qwen2vl_demo.nano.training.stream import BatchStream
 from qwen2vl_demo.nano.training.validation import format_table, validate
 from qwen2vl_demo.processing.chat import ChatTemplate
 from qwen2vl_demo.processing.tokenizer import Tokenizer
 
-LANGUAGE_RATE = 2e-3
-ANSWER_RATE = 0.6  # of these rates in the answer stage, whose first minutes undo what vision learnt otherwise
-VISION_RATE = 1.5e-3  # in the vision stage
-VISION_SHARE = 0.7  # of that rate in the answer stage, ...
-FROZEN = 0.05  # ... after this share of the stage, in which the vision transformer is frozen
-MERGER_FIRST = 0.08  # share of the vision stage that adapts a pretrained model to new heads, blocks frozen
 SAVE_SECONDS = 60
 HEADS = Path("training/heads.safetensors")  # in a checkpoint; in a subfolder, so that no other program loads it
-WARM_UP, DECAY_FROM = 0.02, 0.15  # shares of a stage: the rate rises until the first and falls after the second
-
-
-def rate_at(share: float) -> float:
-    """Factor on the learning rate after `share` of a stage: linear warm-up, constant, linear decay to a fiftieth."""
-    if share < WARM_UP:
-        return max(share / WARM_UP, 0.01)
-    return 1.0 if share < DECAY_FROM else max(0.02, (1 - share) / (1 - DECAY_FROM))
 
 
 class Trainer:
@@ -75,13 +63,11 @@ class Trainer:
         If `out` holds a `last.pt`, the run is resumed from it.
         """
         self.out, self.minutes, self.dense_share, self.device, self.seed = out, minutes, dense_share, device, seed
-        self.dialogues_per_check = dialogues_per_check  # of each kind
-        self.batch_scale = batch_scale
+        self.batch_scale, self.dialogues_per_check = batch_scale, dialogues_per_check  # dialogues of each kind
         if self.device.startswith("cuda"):
             torch.set_float32_matmul_precision("high")
         out.mkdir(parents=True, exist_ok=True)
-        raw = self._tokenizer(start_from)
-        self.raw_tokenizer = raw
+        raw = self.raw_tokenizer = self._tokenizer(start_from)
         self.tokenizer = Tokenizer.from_directory(out / "tokenizer")
         self.template = ChatTemplate.from_directory(out / "tokenizer")
         torch.manual_seed(seed)
@@ -93,6 +79,8 @@ class Trainer:
             old = load_model(start_from, device=torch.device("cpu"), dtype=torch.float32)
             self.model.load_state_dict(grow_weights(old.state_dict(), self.model.state_dict(), start_from, raw))
         self.model.to(device)
+        mrope = self.model.model.mrope  # not a module
+        mrope.axes, mrope.frequencies = mrope.axes.to(device), mrope.frequencies.to(device)
         if compiled:  # fuses the operations between the matrix products: a fifth faster, after a minute of compilation
             for layer in self.model.model.layers:
                 for name in ("mlp", "input_layernorm", "post_attention_layernorm"):
@@ -114,9 +102,12 @@ class Trainer:
         # Each has two parameter groups: the vision transformer's, then the language model's.
         self.optimizers: list[torch.optim.Optimizer] = [
             Muon([{"params": p} for p in matrices]),
-            torch.optim.AdamW([{"params": p} for p in rest], betas=(0.9, 0.98), weight_decay=0.05),
+            torch.optim.AdamW(
+                [{"params": p} for p in rest], betas=(0.9, 0.98), weight_decay=0.05, fused=device.startswith("cuda")
+            ),
         ]
         self.elapsed, self.step, self.best = 0.0, 0, 0.0
+        self.progress = torch.zeros(()).share_memory_()  # share of the stage, which the processes that draw read
         self._resume()
 
     def _load_heads(self, saved: dict[str, torch.Tensor]) -> None:
@@ -179,10 +170,16 @@ class Trainer:
     def batches(self, dense: bool, workers: int) -> DataLoader:
         # The seed depends on the step, so that a resumed run does not see the same pictures again.
         seed = self.seed + 1000 + self.step
-        data = BatchStream(self.tokenizer, self.template, seed, dense_only=dense, scale=self.batch_scale)
+        data = BatchStream(self.tokenizer, self.template, seed, dense, self.batch_scale, self.progress)
         if workers > 4:  # each tensor that waits would take a file descriptor
             torch.multiprocessing.set_sharing_strategy("file_system")
-        return DataLoader(data, batch_size=None, num_workers=workers, prefetch_factor=4 if workers else None)
+        return DataLoader(
+            data,
+            batch_size=None,
+            num_workers=workers,
+            prefetch_factor=4 if workers else None,
+            pin_memory=self.device.startswith("cuda"),
+        )
 
     def train(self, workers: int, check_minutes: float) -> None:
         """Run what remains of both stages, validating every `check_minutes` of the answer stage."""
@@ -195,17 +192,16 @@ class Trainer:
         print("done", flush=True)
 
     def _stage(self, dense: bool, begin: float, until: float, workers: int, check: float) -> None:
-        meter: dict[str, list[float]] = {}
+        meter: dict[str, list[torch.Tensor]] = {}
         logged = checked = saved = last = time.monotonic()
         for batch in self.batches(dense, workers):
-            meter.setdefault("waited", []).append(time.monotonic() - last)
+            meter.setdefault("waited", []).append(torch.tensor(time.monotonic() - last))
             share = (self.elapsed - begin) / (until - begin)
-            factor = rate_at(share) * (1.0 if dense else ANSWER_RATE)
-            for optimizer in self.optimizers:
-                vision, language = optimizer.param_groups
-                frozen = not dense and share < FROZEN
-                vision["lr"] = VISION_RATE * factor * (1.0 if dense else 0.0 if frozen else VISION_SHARE)
-                language["lr"] = LANGUAGE_RATE * factor
+            self.progress.fill_(share)
+            frozen, rates = not dense and share < FROZEN, rates_at(share, dense)
+            for optimizer, of_groups in zip(self.optimizers, rates, strict=True):
+                for group, rate in zip(optimizer.param_groups, of_groups, strict=True):
+                    group["lr"] = rate
             if dense and self.new_heads and share < MERGER_FIRST:
                 self.optimizers[0].param_groups[0]["lr"] = 0.0
             if batch.kind == "dense" and frozen:
@@ -217,8 +213,9 @@ class Trainer:
             self.elapsed += now - last
             last = now
             if now - logged > 20:
-                line = "  ".join(f"{name} {sum(v) / len(v):.3f}" for name, v in sorted(meter.items()))
-                print(f"{self.elapsed / 60:6.1f} min  step {self.step:6d}  rate {factor:.2f}  {line}", flush=True)
+                means = {name: torch.stack(values).nanmean().item() for name, values in sorted(meter.items())}
+                line = "  ".join(f"{name} {mean:.3f}" for name, mean in means.items() if mean == mean)
+                print(f"{self.elapsed / 60:6.1f} min  step {self.step:6d}  rate {rates[1][1]:.1e}  {line}", flush=True)
                 meter, logged = {}, now
             if now - checked > check or self.elapsed >= until:
                 if not dense and check > 0:
@@ -230,9 +227,9 @@ class Trainer:
             if self.elapsed >= until:
                 return
 
-    def learn(self, batch: Batch, dense: bool, frozen: bool = False) -> dict[str, float]:
+    def learn(self, batch: Batch, dense: bool, frozen: bool = False) -> dict[str, torch.Tensor]:
         """One optimization step; arguments and result as of `TrainingLoss.loss`."""
-        loss, report = self.objective.loss(batch, dense, frozen)
+        loss, report = self.objective.loss(batch.to(torch.device(self.device)), dense, frozen)
         self.model.zero_grad(set_to_none=True)
         self.objective.heads.zero_grad(set_to_none=True)
         loss.backward()

@@ -16,7 +16,8 @@ import torch
 
 from qwen2vl_demo.model.qwen2vl import Qwen2VL
 from qwen2vl_demo.nano.dialogue.generator import FAMILIES, random_dialogue
-from qwen2vl_demo.nano.training.batches import IGNORED, MIX, Batch, collate, random_frames, random_size
+from qwen2vl_demo.nano.training.batches import IGNORED, Batch, collate
+from qwen2vl_demo.nano.training.stream import MIX, random_frames, random_size
 from qwen2vl_demo.processing.chat import ChatTemplate
 from qwen2vl_demo.processing.tokenizer import Tokenizer
 

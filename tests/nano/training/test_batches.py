@@ -4,21 +4,27 @@ import numpy as np
 import pytest
 import torch
 
+from qwen2vl_demo.model.vision import PatchEmbed
 from qwen2vl_demo.nano.training.auxiliary_heads import MAX_GRID_SIDE
 from qwen2vl_demo.nano.training.batches import (
     IGNORED,
     IMAGE_CONFIG,
-    MIX,
     PRINTED,
-    SIZE_SHARES,
-    BatchStream,
+    common_box,
     grid_positions,
     media_numbers,
+)
+from qwen2vl_demo.nano.training.stream import (
+    FIRST_CELLS,
+    GROWN,
+    MIX,
+    SIZE_SHARES,
+    BatchStream,
     random_size,
     random_training_size,
 )
 from qwen2vl_demo.nano.world.drawing import draw_scene
-from qwen2vl_demo.nano.world.scene import CELL_LABELS, Background, Scene, Thing
+from qwen2vl_demo.nano.world.scene import CELL_CHARACTERS, CELL_LABELS, CHARACTERS, Background, Scene, Thing
 from qwen2vl_demo.processing.patches import patchify
 
 
@@ -101,6 +107,19 @@ def test_training_sizes_reach_1024_merged_tokens_and_stay_within_what_the_positi
         assert (max(cells) > 900) == (SIZE_SHARES[kind][-1] > 0)
 
 
+def test_pages_of_print_grow_in_the_course_of_the_stage():
+    rng = np.random.default_rng(0)
+    for kind in PRINTED:
+        largest = [
+            max(height * width // 28**2 for height, width in (random_training_size(rng, kind, p) for _ in range(500)))
+            for p in (0.0, 0.1, 0.25, 0.4, GROWN)
+        ]
+        assert largest == sorted(largest)
+        assert FIRST_CELLS[kind] - 3 <= largest[0] <= FIRST_CELLS[kind]
+        assert largest[-1] > 900
+    assert max(random_training_size(rng, "scene", 0.0)[0] for _ in range(300)) > 16 * 28
+
+
 def test_media_of_different_shapes_are_cut_as_each_alone(config, make_batch):
     for kind in ("pictures", "clip", "limits"):
         batch = make_batch(kind, count=6)
@@ -110,6 +129,17 @@ def test_media_of_different_shapes_are_cut_as_each_alone(config, make_batch):
             for m in (item.media[i] for turn in item.turns for i in turn.media)
         ]
         assert torch.equal(batch.patches(config.vision), torch.cat(alone))
+
+
+@pytest.mark.parametrize(("kind", "width"), [("pictures", 588), ("clip", 1176), ("limits", 1176)])
+def test_a_gpu_cuts_patches_that_have_the_same_embedding(config, make_batch, kind, width):
+    """Stills are cut once, for both frames; not so among clips."""
+    batch = make_batch(kind, seed=1, count=6)
+    torch.manual_seed(0)
+    embed = PatchEmbed(config.vision)
+    there = batch.patches_there(config.vision, torch.device("cpu"))
+    assert there.shape[1] == width
+    assert torch.allclose(embed(there), embed(batch.patches(config.vision)), atol=1e-4)
 
 
 def test_streams_with_different_seeds_differ(tokenizer, template):
@@ -124,7 +154,7 @@ def test_attention_queries_predict_answer_tokens_and_their_targets_are_earlier_m
     batch = make_batch(kind, count=4, turns=6)
     visual = (batch.input_ids == config.image_token_id) | (batch.input_ids == config.video_token_id)
     assert len(batch.attention_queries) > 20
-    for row, position, part in batch.attention_queries.tolist():
+    for row, position, part, _ in batch.attention_queries.tolist():
         assert batch.targets[row, position] != IGNORED
         seen = batch.attention_masks[part].nonzero().flatten()
         assert len(seen)
@@ -134,3 +164,47 @@ def test_attention_queries_predict_answer_tokens_and_their_targets_are_earlier_m
     assert len(batch.attention_masks) == targets
     cells = sum(len(part.cells) for item in batch.dialogues for turn in item.turns for part in turn.attention_targets)
     assert batch.attention_masks.sum() == cells
+    rows, _, _, slots = batch.attention_queries.unbind(1)
+    assert slots.unique().shape == slots.shape
+    assert torch.equal(slots // batch.most_queries, rows)
+
+
+@pytest.mark.parametrize("kind", ["scene", "page"])
+def test_merged_tokens_and_answers_are_found_by_their_place_among_all_tokens(config, make_batch, kind):
+    batch = make_batch(kind)
+    assert (batch.input_ids.flatten()[batch.merged] == config.image_token_id).all()
+    assert len(batch.merged) == len(batch.cells)
+    found = torch.zeros_like(batch.targets, dtype=torch.bool).flatten()
+    found[batch.answers] = True
+    assert torch.equal(found.view_as(batch.targets), batch.targets != IGNORED)
+
+
+def test_cells_have_a_box_in_common_only_if_they_agree():
+    box, other, none = [0.1, 0.2, 0.5, 0.6], [0.1, 0.2, 0.9, 0.6], [np.nan] * 4
+    assert common_box(np.float32([box, none, box])) == pytest.approx(box)
+    assert np.isnan(common_box(np.float32([box, other]))).all()
+    assert np.isnan(common_box(np.float32([none]))).all()
+
+
+@pytest.mark.parametrize("kind", PRINTED)
+def test_copied_print_is_spelled_out(tokenizer, make_batch, kind):
+    """Each character that is copied is a token, which depends on the one cell where it is printed."""
+    batch = make_batch(kind, count=6, size=(140, 168))
+    copied = 0
+    for row, position, part, _ in batch.attention_queries.tolist():
+        turn = batch.dialogues[row].turns[batch.turn_ids[row, position]]
+        character = tokenizer.decode([int(batch.targets[row, position])])
+        if not all(part.copied for part in turn.attention_targets) or character in ' \n"':
+            continue
+        (cell,) = batch.attention_masks[part].nonzero()[:, 0]
+        first = (batch.input_ids[row] == tokenizer.special("<|vision_start|>")).nonzero()[0, 0] + 1
+        truth = batch.dialogues[row].cells[0][0].characters.reshape(-1, CELL_CHARACTERS)[cell - first]
+        assert character in [CHARACTERS[code - 1] for code in truth if code] or (truth > 0).all()
+        copied += 1
+    assert copied > 60
+
+
+def test_what_is_not_copied_is_not_spelled_out(tokenizer, make_batch):
+    for kind in ("scene", "page"):
+        batch = make_batch(kind, count=6)
+        assert max(len(tokenizer.decode([int(i)])) for i in batch.targets.flatten()[batch.answers]) > 3

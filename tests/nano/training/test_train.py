@@ -8,7 +8,16 @@ from safetensors.torch import load_file
 
 from qwen2vl_demo.engine.local import LocalEngine
 from qwen2vl_demo.nano.checkpoint import write_checkpoint
-from qwen2vl_demo.nano.training.train import DECAY_FROM, HEADS, WARM_UP, Trainer, rate_at
+from qwen2vl_demo.nano.training.schedule import (
+    DECAY_FROM,
+    FROZEN,
+    LANGUAGE_RATE,
+    VISION_RATE,
+    WARM_UP,
+    rate_at,
+    rates_at,
+)
+from qwen2vl_demo.nano.training.train import HEADS, Trainer
 from qwen2vl_demo.resources import NANO
 
 
@@ -73,3 +82,9 @@ def test_a_new_run_takes_the_heads_of_the_checkpoint_if_it_has_them(tmp_path):
 def test_the_rate_rises_stays_and_falls():
     assert rate_at(0.0) < rate_at(WARM_UP / 2) < rate_at(WARM_UP) == 1.0 == rate_at(DECAY_FROM - 0.01)
     assert 1.0 > rate_at(DECAY_FROM + 0.1) > rate_at(0.8) > rate_at(1.0) == 0.02
+
+
+def test_the_vision_transformer_is_frozen_where_the_answer_stage_begins():
+    for optimizer in (0, 1):
+        assert rates_at(FROZEN * 0.9, dense=False)[optimizer][0] == 0 < rates_at(FROZEN, dense=False)[optimizer][0]
+        assert rates_at(WARM_UP, dense=True)[optimizer] == (VISION_RATE, LANGUAGE_RATE)
