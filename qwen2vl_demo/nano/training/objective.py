@@ -17,7 +17,7 @@ from qwen2vl_demo.nano.training.batches import PRINTED, Batch
 
 DENSE_WEIGHT = 0.3  # of the dense-label and position losses beside the answers'
 BOX_WEIGHT = 10.0  # of the box loss
-ATTENTION_WEIGHT, READING_WEIGHT = 0.3, 1.0  # of the attention loss, of print: twice as soon as with the other
+ATTENTION_WEIGHT, READING_WEIGHT = 0.3, 0.5  # of the attention loss; READING: of that of print
 # The layers, counted from 0, that have an auxiliary loss. Each builds on the result of the one before.
 POSITION_LAYER = 1  # the row and column of each merged token, for later layers to use
 ATTENTION_LAYER = 2  # what the answer is about; the size of the grid
