@@ -8,6 +8,13 @@ of an answer is about (for one attention head), and its box.
 
 Each stage lasts a share of the given minutes, however fast the machine is. A stopped run resumes from its last
 checkpoint, `last.pt`; the checkpoint with the best validation score is kept in `best/`.
+
+On a GPU, with drawings and typefaces at hand (`world/icons.py`, `world/fonts.py`) and a core for each worker:
+
+    python -m qwen2vl_demo.nano.training.train --start-from assets/nano --device cuda --workers 15 --batch-scale 6 \\
+        --minutes 8 --dense-share 0.2 --check-minutes 10
+
+Validation at the end and files take about a minute more.
 """
 
 from __future__ import annotations
