@@ -184,7 +184,7 @@ def test_the_loan_is_as_long_as_the_cost_model_says(lent: ZeroGpuEngine, lender:
 
 def test_an_answer_ends_with_its_loan(lent: ZeroGpuEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "UNMEASURED_SECONDS", worker.START_SECONDS + 0.2)
-    result = answer(lent, [Message("user", "Hello")], LONG)
+    result = answer(lent, ASK, LONG)
     assert (result.stop_reason, result.new_tokens < 4000) == ("length", True)
     assert result.notes == ("The answer was cut off: ZeroGPU had lent its GPU for 10.2 seconds.",)
 
