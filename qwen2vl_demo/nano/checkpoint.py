@@ -55,7 +55,7 @@ def nano_config(tokenizer: Tokenizer) -> Qwen2VLConfig:
     )
 
 
-def config_json(config: Qwen2VLConfig, end: int, pad: int) -> dict[str, object]:
+def config_json(config: Qwen2VLConfig, end: int, pad: int, dtype: torch.dtype) -> dict[str, object]:
     """The content of config.json: the configuration, and what other software expects in one."""
     return {
         "architectures": ["Qwen2VLForConditionalGeneration"],
@@ -68,7 +68,7 @@ def config_json(config: Qwen2VLConfig, end: int, pad: int) -> dict[str, object]:
         "max_window_layers": config.text.num_layers,
         "sliding_window": config.text.max_position_embeddings,
         "use_sliding_window": False,
-        "torch_dtype": "bfloat16",
+        "torch_dtype": str(dtype).removeprefix("torch."),
         "use_cache": True,
     }
 
@@ -87,7 +87,9 @@ PREPROCESSOR = {
 }
 
 
-def write_checkpoint(model: Qwen2VL, tokenizer: Tokenizer, directory: Path) -> None:
+def write_checkpoint(
+    model: Qwen2VL, tokenizer: Tokenizer, directory: Path, *, dtype: torch.dtype = torch.bfloat16
+) -> None:
     """Writes config.json, model.safetensors, the preprocessor's and generation settings, and the tokenizer's files."""
     directory.mkdir(parents=True, exist_ok=True)
     end, pad = tokenizer.token_to_id("<|im_end|>"), tokenizer.token_to_id("<|endoftext|>")
@@ -96,12 +98,12 @@ def write_checkpoint(model: Qwen2VL, tokenizer: Tokenizer, directory: Path) -> N
     def write(name: str, content: object) -> None:
         (directory / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
-    write("config.json", config_json(model.config, end, pad))
+    write("config.json", config_json(model.config, end, pad, dtype))
     write("preprocessor_config.json", PREPROCESSOR)
     write(
         "generation_config.json",
         {"bos_token_id": pad, "pad_token_id": pad, "eos_token_id": [end, pad], "do_sample": False},
     )
     write_tokenizer(tokenizer, directory)
-    weights = {name: tensor.to(torch.bfloat16).contiguous() for name, tensor in model.state_dict().items()}
+    weights = {name: tensor.to(dtype).contiguous() for name, tensor in model.state_dict().items()}
     save_file(weights, directory / "model.safetensors", metadata={"format": "pt"})

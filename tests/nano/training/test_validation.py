@@ -25,7 +25,10 @@ def test_scoring_a_dialogue_in_one_pass_equals_generating_each_answer(raw_tokeni
     optimizer = torch.optim.AdamW(model.parameters(), 2e-3)
     verdicts: list[bool] = []
     for _ in range(300):
-        hidden = model(model.embed(batch.input_ids, model.encode(batch.patches, batch.grids)), batch.position_ids)
+        hidden = model(
+            model.embed(batch.input_ids, model.encode(batch.patches(model.config.vision), batch.grids)),
+            batch.position_ids,
+        )
         learnt = batch.targets != IGNORED
         loss = F.cross_entropy(model.logits(hidden[learnt]), batch.targets[learnt])
         optimizer.zero_grad()
