@@ -111,9 +111,10 @@ def test_markdown_is_written_in_linear_time(piece: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("function", [safe_markdown, literal])
 def test_markdown_of_two_pieces_is_written_in_linear_time(function: Callable[[str], object]) -> None:
-    pairs = list(itertools.permutations(MARKDOWN_PIECES, 2))
-    texts = [repeated(*pair) for pair in pairs] + [halves(*pair) for pair in pairs]
-    assert [make(60) for make in texts if not is_linear(function, make, 1000)] == []
+    # "abab" and "baba" differ in their ends alone, which hundreds of repeats outweigh.
+    texts = [repeated(*pair) for pair in itertools.combinations(MARKDOWN_PIECES, 2)]
+    texts += [halves(*pair) for pair in itertools.permutations(MARKDOWN_PIECES, 2)]
+    assert [make(60) for make in texts if not is_linear(function, make, 400)] == []
 
 
 def test_an_answer_that_grows_is_drawn_from_its_new_end() -> None:

@@ -181,7 +181,6 @@ def _same_as_transformers(shape: str, device: torch.device) -> str:
     return models.same_tokens(models.our_tokens(engine, messages, 2 * COMPARED_TOKENS), expected, f"{shape}, float32")
 
 
-@torch.inference_mode()
 def _picture_processor() -> Any:
     from qwen2vl_demo.bench.media import peer_processors
 

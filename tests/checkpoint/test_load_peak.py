@@ -33,7 +33,7 @@ print(int(peak.split()[1]) * 1024)
 PIECE = 1 << 24  # random numbers, which are repeated: making all of them would take most of the test's time
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.large,
     pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs a system that tells a process's peak"),
 ]
 

@@ -34,7 +34,7 @@ from qwen2vl_demo.nano.world.scene import CELL_CHARACTERS
 from qwen2vl_demo.processing.chat import ChatTemplate, encode_chat
 from qwen2vl_demo.processing.image import ImageConfig
 from qwen2vl_demo.processing.messages import Image, Message, Text, Video
-from qwen2vl_demo.processing.patches import CPU, cut_patches, patchify
+from qwen2vl_demo.processing.patches import CPU, cut_patches
 from qwen2vl_demo.processing.tokenizer import IMAGE_PAD, VIDEO_PAD, Tokenizer
 
 IGNORED = -100  # the target of positions without a loss, cross_entropy's default `ignore_index`
@@ -88,36 +88,21 @@ class Batch:
         return replace(self, **changed)
 
     def patches(self, vision: VisionConfig, device: torch.device = CPU) -> Tensor:
-        """The patches of all media, float32: (N, 588) if they are stills that a GPU cuts, else (N, 1176).
+        """The patches of all media, float32, cut on `device`: (N, 588) if all are stills, else (N, 1176).
 
         Media of one shape are cut together.
         """
-        if device.type == "cuda":
-            return self.patches_there(vision, device)
+        sent, stills = self.pixels.to(device), all(frames == 1 for frames, _, _ in self.shapes)
         found, start = [], 0
         for shape, run in groupby(self.shapes):
             count, (frames, height, width) = len(list(run)), shape
             end = start + count * frames * height * width * 3
-            pixels = self.pixels[start:end].view(count, frames, height, width, 3)
-            if frames == 1:  # of two pictures cut together each must be its own pair of frames
-                pixels = pixels.expand(-1, vision.temporal_patch_size, -1, -1, -1)
-            found.append(patchify(pixels.flatten(0, 1).numpy(), vision, IMAGE_CONFIG))
-            start = end
-        return torch.cat(found) if found else torch.empty(0, vision.patch_dim)
-
-    def patches_there(self, vision: VisionConfig, device: torch.device) -> Tensor:
-        """`patches` as few operations on a device, to which the pixels are sent as bytes."""
-        all_pixels, stills = self.pixels.to(device), all(frames == 1 for frames, _, _ in self.shapes)
-        found, start = [], 0
-        for shape, run in groupby(self.shapes):
-            count, (frames, height, width) = len(list(run)), shape
-            end = start + count * frames * height * width * 3
-            pixels = all_pixels[start:end].view(count, frames, height, width, 3)
-            if frames == 1 and not stills:
+            pixels = sent[start:end].view(count, frames, height, width, 3)
+            if frames == 1 and not stills:  # each must be its own pair of frames, as the clips beside it have
                 pixels = pixels.expand(-1, vision.temporal_patch_size, -1, -1, -1)
             found.append(cut_patches(pixels.flatten(0, 1), vision, IMAGE_CONFIG, once=stills))
             start = end
-        return torch.cat(found)
+        return torch.cat(found) if found else torch.empty(0, vision.patch_dim, device=device)
 
 
 def encode_dialogue(
