@@ -57,13 +57,13 @@ class PageEvents:
     def wire(self, demo: gr.Blocks) -> None:
         """Connects the components of the page to their handlers, inside the open gr.Blocks."""
         page, chat = self.page, self.page.chat
-        answer: list[Component] = [page.saved, chat.chatbot, chat.notice, chat.numbers, page.prompt_sent]
+        answer: list[Component] = [page.saved, chat.chatbot, chat.notice, chat.rows, chat.editing, page.prompt_sent]
         whole: list[Component] = [chat.composer, *answer]
         saved: list[Component] = [page.saved]
         begun = [
             chat.composer.submit(self.begin, [chat.composer, *saved], whole, trigger_mode="multiple", **AT_ONCE),
             chat.chatbot.example_select(self.begin_example, saved, whole, **AT_ONCE),
-            chat.retry.click(self.begin_retry, saved, whole, **AT_ONCE),
+            chat.action.select(self.act, [chat.composer, *saved], whole, trigger_mode="multiple", **AT_ONCE),
         ]
         finished = []
         for event in begun:
@@ -72,9 +72,9 @@ class PageEvents:
             responded = event.then(
                 self.respond, None, answer, inputs_kwargs=page.settings, trigger_mode="multiple", **QUEUED
             )
-            finished.append(responded.then(self.finish, None, whole, **AT_ONCE))
+            finished.append(responded.then(self.finish, [chat.composer], whole, **AT_ONCE))
         chat.composer.stop(self.stop, None, whole, **AT_ONCE)
-        undone = chat.undo.click(self.undo, saved, whole, **AT_ONCE)
+        undone = chat.undo.click(self.undo, [chat.composer, *saved], whole, **AT_ONCE)
         cleared = gr.on([chat.clear.click, chat.chatbot.clear], self.clear, [chat.composer], whole, **AT_ONCE)
         system = page.settings["system"]
         loaded = demo.load(self.load, saved, [*whole, system], js=RECALL, **AT_ONCE)
@@ -136,8 +136,8 @@ class PageEvents:
         draft = Draft(card.text, tuple(str(file) for file in card.files))
         return self._whole(self.parts.controller.begin(self._open(request, saved), draft))
 
-    def begin_retry(self, request: gr.Request, saved: str) -> Any:
-        return self._whole(self.parts.controller.begin_retry(self._open(request, saved)))
+    def act(self, request: gr.Request, event: gr.SelectData, box: Any, saved: str) -> Any:
+        return self._whole(self.parts.controller.act(self._open(request, saved), event.value, _draft(box)))
 
     async def respond(self, request: gr.Request, **settings: Any) -> AsyncGenerator[Any, None]:
         session = self._find(request)
@@ -150,17 +150,16 @@ class PageEvents:
                 await updates.aclose()
         yield gr.skip()  # Gradio sends the last update of a stream again when it ends
 
-    def finish(self, request: gr.Request) -> Any:
-        session = self._find(request)
-        update = PageUpdate(busy=False) if session is None else self.parts.controller.answers.finish(session)
-        return self._whole(update)
+    def finish(self, request: gr.Request, box: Any) -> Any:
+        session, answers = self._find(request), self.parts.controller.answers
+        return self._whole(PageUpdate(busy=False) if session is None else answers.finish(session, _draft(box)))
 
     def stop(self, request: gr.Request) -> Any:
         session = self._find(request)
         return self._whole(PageUpdate(busy=False) if session is None else self.parts.controller.stop(session))
 
-    def undo(self, request: gr.Request, saved: str) -> Any:
-        return self._whole(self.parts.controller.undo(self._open(request, saved)))
+    def undo(self, request: gr.Request, box: Any, saved: str) -> Any:
+        return self._whole(self.parts.controller.undo(self._open(request, saved), _draft(box)))
 
     def clear(self, request: gr.Request, box: Any) -> Any:
         """An empty chat. Its files are deleted, but for those that stand in the composer."""
@@ -168,7 +167,8 @@ class PageEvents:
         files = session.files()
         update = parts.controller.clear(session)
         parts.store.forget(files, parts.sessions.files(), began)
-        parts.uploads.release(request.session_hash or "", keep={Path(path) for path in _draft(box).files})
+        standing = update.draft or _draft(box)
+        parts.uploads.release(request.session_hash or "", keep={Path(path) for path in standing.files})
         session.delete_exports()
         return self._whole(update)
 
@@ -295,8 +295,10 @@ class PageEvents:
             changed[chat.chatbot] = update.messages
         if update.notice is not None:
             changed[chat.notice] = _notice(update.notice)
-        if update.numbers is not None:
-            changed[chat.numbers] = _line(update.numbers)
+        if update.rows is not None:
+            changed[chat.rows] = update.rows
+        if update.editing is not None:
+            changed[chat.editing] = _editing(update.editing)
         if update.prompt_sent:
             changed[page.prompt_sent] = secrets.token_hex(8)  # any other value will do
         return changed
@@ -320,5 +322,9 @@ def _notice(sentence: str) -> str:
     return f'<p role="alert">{html.escape(sentence)}</p>' if sentence else ""
 
 
-def _line(numbers: str) -> str:
-    return f'<p role="status">{html.escape(numbers)}</p>' if numbers else ""
+def _editing(question: int) -> str:
+    """The line above the composer while it holds a question that was asked; message-rows.js hears its button."""
+    if not question:
+        return ""
+    said = f"Editing question {question}. It is asked anew, and the old one stays as another version."
+    return f'<p role="status">{said}</p> <button type="button">Cancel</button>'

@@ -28,7 +28,10 @@ def head() -> str:
 
     launch(css=...) would prefix each rule with Gradio's container, so that it could not style what is outside it.
     """
-    sheet = "\n".join((STATIC / name).read_text(encoding="utf-8") for name in ("page.css", "costs.css", "learn.css"))
+    sheet = "\n".join(
+        (STATIC / name).read_text(encoding="utf-8")
+        for name in ("page.css", "costs.css", "learn.css", "message-rows.css")
+    )
     return (
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n<style>{sheet}</style>\n'
         f'<style id="lens-style">{lens.style()}</style>\n'
@@ -47,6 +50,7 @@ def js() -> str:
             "follow.js",
             "drop.js",
             "lightbox.js",
+            "message-rows.js",
             "keep-tab.js",
             "keep-figures.js",
         )
