@@ -212,7 +212,7 @@ class PageEvents:
     async def _save(self, request: gr.Request, saved: str, name: str, write: Callable[[Conversation], str]) -> Any:
         """Writes the chat to a file that only this visitor can name; it is deleted when the tab closes."""
         page, session = self.page, await self._opened(request, saved)
-        if not session.conversation.turns:
+        if not session.conversation.turns or not request.session_hash:  # of no tab, with whose end it would go
             return {page.download: None, page.chat.notice: _notice("There is nothing to save yet.")}
         folder = Path(page.download.GRADIO_CACHE) / f"chat-{secrets.token_hex(16)}"
         try:
