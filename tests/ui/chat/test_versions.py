@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from qwen2vl_demo.errors import UserError
-from qwen2vl_demo.ui.chat.conversation import Answer, Conversation, Medium, Turn
+from qwen2vl_demo.ui.chat.bubbles import show
+from qwen2vl_demo.ui.chat.conversation import ENDINGS, Answer, Conversation, Medium, Turn
 from qwen2vl_demo.ui.chat.export import export_html, export_json, import_json
 from qwen2vl_demo.ui.chat.message_rows import rows
 from qwen2vl_demo.ui.chat.saved_chat import MAX_CHAT_MEDIA, MAX_TURNS, dumps, from_record, loads
@@ -171,6 +172,15 @@ def test_a_file_holds_the_media_of_all_versions_and_the_page_those_that_are_show
     assert all(elsewhere.path(m) for t in again.all_turns for m in t.media)
     page = export_html(chat, store, "nano", "")
     assert "dog.jpg" in page and "cat.png" not in page
+
+
+def test_every_ending_can_be_shown_without_a_word(store: MediaStore) -> None:
+    """Boxes are no words, and a file may hold any text with any ending."""
+    for ending in ENDINGS:
+        for text in ("", "<|box_start|>(1,2),(3,4)<|box_end|>"):
+            chat = Conversation((Turn("a", answer=Answer(text, ending)),))
+            assert len(show(chat, store)) == 2 and "Answer" in export_html(chat, store, "nano", "")
+            assert json.loads(rows(chat, resumes=True))
 
 
 def test_the_row_under_a_message_offers_what_is_possible_there() -> None:
