@@ -148,14 +148,15 @@
     c.fillText(letter, left, top);
   };
 
-  // The boxes of tokens A and B, either of which may be missing.
+  // The boxes of tokens A and B, either of which may be missing. If they are close, both letters stand at B.
   variants.outlineTwo = (c, [a, b], font) => {
-    const same = a && b && a.every((value, i) => Math.abs(value - b[i]) < 1);
-    if (a) variants.outline(c, a, "#fff", same ? "A B" : "A", font);
-    if (b && !same) variants.outline(c, b, "#fff", "B", font);
+    const close = a && b && Math.abs(a[0] - b[0]) < 11 && Math.abs(a[1] - b[1]) < 11;
+    if (a) variants.outline(c, a, "#fff", close ? "" : "A", font);
+    if (b) variants.outline(c, b, "#fff", close ? "A B" : "B", font);
   };
 
-  // The prompt in miniature on a canvas: {paint(state), under(x, y)}. state: {axis, first, second, at, place, variant}
+  // The prompt in miniature on a canvas: {paint(state), under(x, y)}. state: {width, axis, first,
+  // second, at, place, variant}
   variants.miniature = (canvas, prompt, variant) => {
     let laid = { shapes: [], height: 0 };
     let base = null;
@@ -193,8 +194,7 @@
     return {
       paint(state) {
         const { lens } = window.qwen2vl;
-        const width = canvas.parentElement.clientWidth;
-        if (width < 40) return;
+        const { width } = state;
         const colours = lens.colours();
         const steps = [state.first, state.second].map(token => variants.cell(prompt, token)?.k);
         const key = [width, state.axis, colours.soft, window.devicePixelRatio, ...steps].join();
@@ -235,35 +235,39 @@
   const BANDS = 13; // px, height of the row of axes
   const BARS = 34; // px, height of the cosines
 
-  // The frequency pairs on a canvas: {paint(angles, pair), under(x)}.
-  variants.strip = (canvas, variant) => ({
-    paint(angles, pair) {
-      const { lens } = window.qwen2vl;
-      const width = canvas.parentElement.clientWidth;
-      if (width < 40) return;
-      const colours = lens.colours();
-      const c = lens.sharp(canvas, width, BANDS + BARS + 6);
-      const each = width / variant.axes.length;
-      const middle = BANDS + 4 + BARS / 2;
-      c.clearRect(0, 0, width, BANDS + BARS + 6);
-      c.fillStyle = colours.line;
-      c.fillRect(0, middle - 0.5, width, 1);
-      variant.axes.forEach((axis, i) => {
-        const [x, w] = [i * each + 0.5, Math.max(1, each - 1)];
-        c.fillStyle = axis < 0 ? colours.soft : colours[lens.AXES[axis]];
-        c.fillRect(x, 0, w, BANDS);
-        if (!angles) return;
-        const bar = (Math.cos(angles[i]) * BARS) / 2;
-        c.fillRect(x, bar > 0 ? middle - bar : middle, w, Math.max(1, Math.abs(bar)));
-      });
-      if (pair === null) return;
-      c.strokeStyle = colours.ink;
-      c.lineWidth = 1.5;
-      c.strokeRect(pair * each - 0.5, 0.75, each + 1, BANDS + BARS + 4);
-    },
-    under(x) {
-      const count = variant.axes.length;
-      return Math.max(0, Math.min(count - 1, Math.floor((x / canvas.clientWidth) * count)));
-    },
-  });
+  // The frequency pairs on a canvas: {paint(state, angles), under(x)}.
+  variants.strip = (canvas, variant) => {
+    let drawn = "";
+    return {
+      paint({ width, pair, first, second }, angles) {
+        const { lens } = window.qwen2vl;
+        const colours = lens.colours();
+        const key = [width, pair, first, second, colours.soft, window.devicePixelRatio].join();
+        if (key === drawn) return;
+        drawn = key;
+        const c = lens.sharp(canvas, width, BANDS + BARS + 6);
+        const each = width / variant.axes.length;
+        const middle = BANDS + 4 + BARS / 2;
+        c.clearRect(0, 0, width, BANDS + BARS + 6);
+        c.fillStyle = colours.line;
+        c.fillRect(0, middle - 0.5, width, 1);
+        variant.axes.forEach((axis, i) => {
+          const [x, w] = [i * each + 0.5, Math.max(1, each - 1)];
+          c.fillStyle = axis < 0 ? colours.soft : colours[lens.AXES[axis]];
+          c.fillRect(x, 0, w, BANDS);
+          if (!angles) return;
+          const bar = (Math.cos(angles[i]) * BARS) / 2;
+          c.fillRect(x, bar > 0 ? middle - bar : middle, w, Math.max(1, Math.abs(bar)));
+        });
+        if (pair === null) return;
+        c.strokeStyle = colours.ink;
+        c.lineWidth = 1.5;
+        c.strokeRect(pair * each - 0.5, 0.75, each + 1, BANDS + BARS + 4);
+      },
+      under(x) {
+        const count = variant.axes.length;
+        return Math.max(0, Math.min(count - 1, Math.floor((x / canvas.clientWidth) * count)));
+      },
+    };
+  };
 })();

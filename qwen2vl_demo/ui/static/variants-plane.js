@@ -122,8 +122,7 @@
     return {
       paint(state) {
         const { lens } = window.qwen2vl;
-        const width = canvas.parentElement.clientWidth;
-        if (width < 40) return;
+        const { width } = state;
         const colours = lens.colours();
         const key = [width, state.axis, colours.soft, window.devicePixelRatio].join();
         if (key !== drawn) paintBase(width, state.axis);

@@ -17,7 +17,7 @@
     const exact = value => minus(variants.short(value));
     // One number where the scheme has no axes, or (t, h, w).
     const written = (variant, position) =>
-      variant.axes[0] < 0 ? exact(position[0]) : `(${position.map(exact).join(", ")})`;
+      variant.axes[0] < 0 ? exact(position[0]) : `(${position.map(exact).join(",\u00a0")})`;
     const degrees = angle => {
       const value = Math.abs((angle * 180) / Math.PI);
       if (value >= 360) return `${(value / 360).toLocaleString("en", { maximumSignificantDigits: 3 })} turns`;
@@ -94,7 +94,7 @@
       el(
         "p",
         { class: "lens-hint" },
-        "Plain 1-D and silenced h and w can be tried with it all the same, although it was trained for neither:",
+        "Plain 1-D and silenced h and w can be tried with this model all the same; it was trained for neither:",
       ),
       el("button", { type: "button", class: "lens-quiet", onclick: openLearn }, "Try them in Learn"),
     );
@@ -140,7 +140,7 @@
         { class: "lens-hint" },
         "The mean cosine over all pairs is what a query keeps of its product with an equal key: 1 where the two are " +
           "not turned apart. It says how far apart two tokens seem, not how well a model would answer: a model must " +
-          "be trained with its scheme, and this one was trained with M-RoPE.",
+          "be trained with its scheme, and Qwen2-VL was trained with M-RoPE.",
       ),
       live,
     );
@@ -185,7 +185,7 @@
       const pointed = part("variants-pointed");
       const legend = part("variants-legend");
       const turned = part("variants-turned");
-      const tag = variant.key === "mrope" ? "what runs here" : variant.live && shown.live && "can be tried here";
+      const tag = variant.key !== "mrope" && variant.live && shown.live && "can be tried here";
       const root = el(
         "article",
         { class: `variants-card${variant.key === "mrope" ? " variants-own" : ""}`, "data-key": variant.key },
@@ -230,22 +230,15 @@
       const found = variants.compare(shown, variant, state.first, state.second);
       const range = variants.range(variant, state.axis);
       card.views[Number(state.plane)].paint(state);
-      card.strip.paint(found && found.angles, state.pair);
+      card.strip.paint(state, found && found.angles);
       const own = state.variant === variant ? state.place : null;
       const place = own || (state.at === null ? null : variants.place(shown, variant, state.at));
       lens.write(card.pointed, place ? `pointed at ${written(variant, variants.position(place))}` : "\u00a0");
-      lens.write(card.places, found ? `A ${written(variant, found.from)}  B ${written(variant, found.to)}` : "");
-      const axis = lens.AXES[state.axis];
-      card.legend.hidden = !range;
-      if (range) {
-        const [low, high] = range.map(exact);
-        lens.fill(
-          card.legend,
-          low === high
-            ? `${axis} is ${low} everywhere`
-            : [`${axis} ${low}`, el("i", { style: { background: gradient() }, "aria-hidden": "true" }), high],
-        );
-      }
+      const [a, b, apart] = found ? [found.from, found.to, found.apart].map(at => written(variant, at)) : [];
+      lens.write(card.places, found ? `A ${a}  B ${b}  apart ${apart}` : "");
+      const legend = [state.axis, range].join();
+      if (card.shownLegend !== legend) drawLegend(card.legend, range);
+      card.shownLegend = legend;
       if (!found) return lens.write(card.turned, "");
       const mean = found.same ? "A and B are one token here" : `mean cosine ${minus(found.cosine.toFixed(2))}`;
       const turns = variant.axes[state.pair];
@@ -254,6 +247,20 @@
         state.pair === null
           ? mean
           : `${mean}; pair ${state.pair} turns with ${turnsWith(turns)}, by ${degrees(found.angles[state.pair])}`,
+      );
+    }
+
+    // The colours of the pictures: a bar from the lowest position to the highest.
+    function drawLegend(legend, range) {
+      legend.hidden = !range;
+      if (!range) return;
+      const axis = lens.AXES[state.axis];
+      const [low, high] = range.map(exact);
+      lens.fill(
+        legend,
+        low === high
+          ? `${axis} is ${low} everywhere`
+          : [`${axis} ${low}`, el("i", { style: { background: gradient() }, "aria-hidden": "true" }), high],
       );
     }
 
@@ -266,7 +273,8 @@
       due = true;
       requestAnimationFrame(() => {
         due = false;
-        if (!shown || !root.offsetParent) return;
+        const width = cards.length ? cards[0].root.querySelector(".variants-mini").clientWidth : 0;
+        if (!shown || width < 40) return;
         axes.choose(lens.AXES[state.axis]);
         views.choose(state.plane ? "plane" : "prompt");
         for (const [input, token] of [
@@ -277,6 +285,7 @@
             input.value = token;
             input.removeAttribute("aria-invalid");
           }
+        if (![first, second].some(input => input.getAttribute("aria-invalid") === "true")) problem.textContent = "";
         const named = shown.pairs.findIndex(([, a, b]) => a === state.first && b === state.second);
         pairs.value = named < 0 ? "" : String(named);
         lens.write(
@@ -286,6 +295,8 @@
         );
         pair.value = state.pair ?? 0;
         pairWords.textContent = state.pair === null ? "" : String(state.pair);
+        // Read once, before anything is written, so that the page is not laid out again for each card.
+        state.width = width;
         cards.forEach(drawCard);
         drawTable();
       });
