@@ -182,6 +182,35 @@ def test_pictures_and_a_clip_beside_each_other_on_a_phone(
     ]
 
 
+def test_in_the_plane_a_token_is_found_where_its_h_and_w_are(nano: Tab, nano_app: App, photo: Path) -> None:
+    """A square of 190 px at (15, 15), in which one position is `unit` px and the picture has a margin of a fifth."""
+    nano.attach(photo)
+    nano.quiet()
+    view = open_variants(nano)
+    view.get_by_role("radio", name="in the plane").click()
+    nano.quiet()
+    medium = shown_trace(nano_app).media[0]
+    ids = shown_trace(nano_app).position_ids[:, slice(*medium.span)]
+    low, high = int(ids.min()), int(ids[1:].max())
+    around = max(2, -(-(high - low) // 5))
+    unit = 190 / (high - low + 2 * around + 1)
+    t, h, w = ids[:, medium.merged_grid[2] + 3].tolist()  # of row 1, column 3
+    x, y = (15 + (value - (low - around - 0.5)) * unit for value in (w, h))
+    view.locator("[data-key=mrope] .variants-mini canvas").hover(position={"x": x, "y": y})
+    expect(view.locator("[data-key=mrope] .variants-pointed")).to_have_text(f"pointed at ({t}, {h}, {w})")
+    columns = medium.merged_grid[2]
+    expect(view.locator("[data-key='1d'] .variants-pointed")).to_have_text(f"pointed at {medium.span[0] + columns + 3}")
+
+
+def test_on_words_all_schemes_agree(nano: Tab, nano_app: App) -> None:
+    nano.ask("What is a star?")
+    view = open_variants(nano)
+    expect(view.locator(".variants-chosen")).to_contain_text("on words all schemes agree")
+    nano.quiet()
+    length = len(shown_trace(nano_app))
+    assert {tuple(row[1:]) for row in cells(view)} == {(*[str(length - 1)] * 3, cells(view)[0][4], str(length))}
+
+
 def test_it_leads_to_the_experiment_that_can_be_run(nano: Tab, photo: Path) -> None:
     nano.attach(photo)
     nano.quiet()

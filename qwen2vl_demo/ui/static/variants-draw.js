@@ -57,7 +57,8 @@
         if (run.token !== null && count > 3) endLine();
         if (count > MOST_DOTS) {
           dots(run, 0, MOST_DOTS / 2);
-          put(46, 11, { kind: "word", text: `+${(count - MOST_DOTS).toLocaleString("en")}` });
+          const text = `+${(count - MOST_DOTS).toLocaleString("en")}`;
+          put(7 * text.length, 11, { kind: "word", text });
           dots(run, count - MOST_DOTS / 2, count);
         } else dots(run, 0, count);
         if (run.token !== null && count > 3) endLine();

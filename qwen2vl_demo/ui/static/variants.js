@@ -291,7 +291,8 @@
         lens.write(
           chosen,
           `A is token ${number(state.first)}: ${words(state.first)}. ` +
-            `B is token ${number(state.second)}: ${words(state.second)}.`,
+            `B is token ${number(state.second)}: ${words(state.second)}.` +
+            (shown.media.length ? "" : " This prompt has no picture, and on words all schemes agree."),
         );
         pair.value = state.pair ?? 0;
         pairWords.textContent = state.pair === null ? "" : String(state.pair);
