@@ -200,6 +200,7 @@ def test_in_the_plane_a_token_is_found_where_its_h_and_w_are(nano: Tab, nano_app
     expect(view.locator("[data-key=mrope] .variants-pointed")).to_have_text(f"pointed at ({t}, {h}, {w})")
     columns = medium.merged_grid[2]
     expect(view.locator("[data-key='1d'] .variants-pointed")).to_have_text(f"pointed at {medium.span[0] + columns + 3}")
+    view.get_by_role("radio", name="in order").click()  # for the next test in this tab
 
 
 def test_on_words_all_schemes_agree(nano: Tab, nano_app: App) -> None:
