@@ -114,8 +114,8 @@
     }
     if (!question && row.retry) {
       const hint =
-        "Ask again, and keep this answer as a version: with a new seed and a temperature of at least 0.8, or with the " +
-        "settings as they are if you have changed them";
+        "Ask again, and keep this answer as a version: with a new seed and a temperature of at least 0.8, or with " +
+        "the settings as they are if you have changed them";
       group.append(button("retry", "Retry", hint, () => act("retry", row.number)));
     }
     if (!question && row.statistics) {
