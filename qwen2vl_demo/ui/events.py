@@ -8,7 +8,9 @@ what a visitor starts, since only there a lost session has to be restored; what 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import html
+import json
 import mimetypes
 import secrets
 import shutil
@@ -22,7 +24,10 @@ import gradio as gr
 from gradio.components import Component
 from gradio.events import Dependency
 
-from qwen2vl_demo.errors import UserError
+from qwen2vl_demo.errors import Cancelled, UserError
+from qwen2vl_demo.ui.attached_files import as_json, looked_at, make_view, named
+from qwen2vl_demo.ui.chat.answers import NOTHING_TO_SEND
+from qwen2vl_demo.ui.chat.attachments import MAX_FILES
 from qwen2vl_demo.ui.chat.conversation import Conversation
 from qwen2vl_demo.ui.chat.export import export_html, export_json
 from qwen2vl_demo.ui.chat.page_update import FAILED, PageUpdate, report
@@ -92,22 +97,52 @@ class PageEvents:
         page.settings_button.click(None, None, None, js=TOGGLE_SETTINGS, **AT_ONCE)
         page.theme.click(None, None, None, js=TOGGLE_THEME, **AT_ONCE)
         page.wide.click(None, None, None, js=TOGGLE_WIDE, **AT_ONCE)
+        self._wire_settings(loaded)
         ask = page.ask
         ask.button.click(self.ask, [ask.file, ask.question], [ask.answer], api_name="ask", concurrency_limit=4)
         demo.unload(self.close)
+
+    def _wire_settings(self, loaded: Dependency) -> None:
+        """The browser keeps them (settings.js). They come back once the chat has, which has its own system prompt."""
+        page, fields = self.page, list(self.page.settings.values())
+        keys = json.dumps(list(page.settings))
+        restored = loaded.then(
+            self.restore_settings,
+            [page.kept_settings],
+            fields,
+            js=f"(_, ...values) => [window.qwen2vl.settings.recall({keys}, values)]",
+            **AT_ONCE,
+        )
+        restored.then(None, None, None, js="() => { window.qwen2vl.settings.begin(); return []; }", **AT_ONCE)
+        changed = [field.change for field in fields]  # type: ignore[attr-defined]
+        keep = f"(...values) => {{ window.qwen2vl.settings.keep({keys}, values); return []; }}"
+        gr.on(changed, None, fields, None, js=keep, **AT_ONCE)
+        page.settings_reset.click(self.reset_settings, None, fields, **AT_ONCE)
+
+    def restore_settings(self, request: gr.Request, kept: str) -> Any:
+        session = self._find(request)
+        shown = self.parts.form.restored(kept or "")
+        if session is not None and session.conversation.turns:
+            shown["system"] = session.conversation.system
+        return [shown[key] for key in self.page.settings]
+
+    def reset_settings(self) -> Any:
+        shown = self.parts.form.shown_at_first()
+        return [shown[key] for key in self.page.settings]
 
     def _wire_panel(self, events: Sequence[Dependency], finished: Sequence[Dependency]) -> None:
         """The panel is refreshed when files come or go, when a question has entered the conversation (in a call of its
         own, so that pictures do not travel with the words of an answer), behind `events`, and when a setting that
         changes the prompt does."""
         page, chat = self.page, self.page.chat
-        outputs = [chat.cost, *self.panel.outputs()]
+        outputs = [chat.cost, chat.read, *self.panel.outputs()]
         changed = [page.settings[key].change for key in MEDIA_FIELDS]  # type: ignore[attr-defined]
         left = [page.settings[key].blur for key in TEXT_FIELDS]  # type: ignore[attr-defined]
         started = [*left, *changed]
         restoring: dict[str, Any] = {"inputs_kwargs": {"saved": page.saved, **page.settings}, **QUEUED}
         plain: dict[str, Any] = {"inputs_kwargs": page.settings, **QUEUED}
         latest: dict[str, Any] = {"trigger_mode": "always_last"}
+        chat.cost.input(self.describe, [chat.composer], [chat.attached], trigger_mode="multiple", **QUEUED)
         refreshed = [
             # Files that come or go are told at once, so that those that went are no longer opened.
             chat.cost.input(self.refresh, [chat.composer], outputs, **restoring, trigger_mode="multiple"),
@@ -193,10 +228,25 @@ class PageEvents:
 
         def draw() -> Updates:
             update = self.parts.preview.refresh(session, draft, settings, begun)
-            updates: Updates = {} if update.cost is None else {self.page.chat.cost: html.escape(update.cost)}
+            updates: Updates = {}
+            if update.cost is not None:
+                updates = {self.page.chat.cost: html.escape(update.cost), self.page.chat.read: json.dumps(draft.files)}
             return updates if update.panel is None else updates | self.panel.update(update.panel)
 
         return await self.parts.threads.run_for(session, draw) or gr.skip()
+
+    async def describe(self, request: gr.Request, box: Any) -> AsyncGenerator[Any, None]:
+        """What the composer shows of its files: their names at once, then what each of them is."""
+        session, store, threads = self._find(request) or Session(), self.parts.store, self.parts.threads
+        cancel, turn = session.begin_description(), (session, "description")
+        files = [named(path, session.names) for path in _draft(box).files[:MAX_FILES]]
+        yield {self.page.chat.attached: as_json(files)}
+        with contextlib.suppress(Cancelled):  # other files stand there now
+            for place, file in enumerate(files):
+                files[place] = await threads.run_for(turn, looked_at, file, store, cancel)
+                yield {self.page.chat.attached: as_json(files)}
+            for file in files:  # what was sent meanwhile is about to be shown
+                await threads.run_for(turn, make_view, file, store, session.closed)
 
     async def save_json(self, request: gr.Request, saved: str) -> Any:
         return await self._save(
@@ -302,7 +352,9 @@ class PageEvents:
         return changed
 
     def _system(self, session: Session) -> Updates:
-        return {self.page.settings["system"]: session.conversation.system}
+        """The system prompt of a chat; that of an empty one is whatever stands in the settings."""
+        chat = session.conversation
+        return {self.page.settings["system"]: chat.system} if chat.turns else {}
 
 
 def _draft(box: Any) -> Draft:
@@ -317,6 +369,8 @@ def _file(path: str) -> dict[str, Any]:
 
 
 def _notice(sentence: str) -> str:
+    if sentence == NOTHING_TO_SEND:  # attached.js takes it away; new each time, so that the page draws it once more
+        return f'<p role="alert" class="until-there-is" data-new="{secrets.token_hex(4)}">{html.escape(sentence)}</p>'
     return f'<p role="alert">{html.escape(sentence)}</p>' if sentence else ""
 
 

@@ -22,13 +22,22 @@ POLICY = (
 )
 
 
+SHEETS = (
+    "page.css",
+    "costs.css",
+    "learn.css",
+    "attached.css",
+    "keys.css",
+)
+
+
 @cache
 def head() -> str:
     """The policy, the style sheets and the scripts of the lens, for <head>.
 
     launch(css=...) would prefix each rule with Gradio's container, so that it could not style what is outside it.
     """
-    sheet = "\n".join((STATIC / name).read_text(encoding="utf-8") for name in ("page.css", "costs.css", "learn.css"))
+    sheet = "\n".join((STATIC / name).read_text(encoding="utf-8") for name in SHEETS)
     return (
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n<style>{sheet}</style>\n'
         f'<style id="lens-style">{lens.style()}</style>\n'
@@ -46,6 +55,9 @@ def js() -> str:
             "page.js",
             "follow.js",
             "drop.js",
+            "attached.js",
+            "settings.js",
+            "keys.js",
             "lightbox.js",
             "keep-tab.js",
             "keep-figures.js",
