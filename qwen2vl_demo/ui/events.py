@@ -105,18 +105,12 @@ class PageEvents:
     def _wire_settings(self, loaded: Dependency) -> None:
         """The browser keeps them (settings.js). They come back once the chat has, which has its own system prompt."""
         page, fields = self.page, list(self.page.settings.values())
-        keys = json.dumps(list(page.settings))
-        restored = loaded.then(
-            self.restore_settings,
-            [page.kept_settings],
-            fields,
-            js=f"(_, ...values) => [window.qwen2vl.settings.recall({keys}, values)]",
-            **AT_ONCE,
-        )
+        defaults = json.dumps(self.parts.form.shown_at_first())
+        recall = "() => [window.qwen2vl.settings.recall()]"
+        keep = f"(...values) => {{ window.qwen2vl.settings.keep({defaults}, values); return []; }}"
+        restored = loaded.then(self.restore_settings, [page.kept_settings], fields, js=recall, **AT_ONCE)
         restored.then(None, None, None, js="() => { window.qwen2vl.settings.begin(); return []; }", **AT_ONCE)
-        changed = [field.change for field in fields]  # type: ignore[attr-defined]
-        keep = f"(...values) => {{ window.qwen2vl.settings.keep({keys}, values); return []; }}"
-        gr.on(changed, None, fields, None, js=keep, **AT_ONCE)
+        gr.on([field.change for field in fields], None, fields, None, js=keep, **AT_ONCE)  # type: ignore[attr-defined]
         page.settings_reset.click(self.reset_settings, None, fields, **AT_ONCE)
 
     def restore_settings(self, request: gr.Request, kept: str) -> Any:

@@ -28,6 +28,7 @@ SHEETS = (
     "learn.css",
     "attached.css",
     "keys.css",
+    "fit.css",
 )
 
 

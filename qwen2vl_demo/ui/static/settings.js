@@ -1,14 +1,12 @@
 // Keeps the settings in this browser: those that differ from what the page starts with.
 (() => {
   const KEPT = "qwen2vl.settings";
-  let defaults = null; // by key, as the page was drawn
   let restored = false; // before that, what the page shows is not what was chosen
 
   const same = (a, b) => JSON.stringify(a ?? "") === JSON.stringify(b ?? "");
 
-  // What was kept, as JSON; `values` are those of `keys` before it comes back.
-  function recall(keys, values) {
-    defaults = Object.fromEntries(keys.map((key, i) => [key, values[i]]));
+  // What was kept, as JSON.
+  function recall() {
     try {
       return localStorage.getItem(KEPT) || "";
     } catch {
@@ -20,11 +18,13 @@
     restored = true;
   }
 
-  function keep(keys, values) {
+  // `values` are in the order of the keys of `defaults`.
+  function keep(defaults, values) {
     if (!restored) return;
-    const chosen = keys.map((key, i) => [key, values[i]]).filter(([key, value]) => !same(value, defaults[key]));
+    const chosen = Object.keys(defaults).map((key, i) => [key, values[i]]);
+    const changed = chosen.filter(([key, value]) => !same(value, defaults[key]));
     try {
-      if (chosen.length) localStorage.setItem(KEPT, JSON.stringify(Object.fromEntries(chosen)));
+      if (changed.length) localStorage.setItem(KEPT, JSON.stringify(Object.fromEntries(changed)));
       else localStorage.removeItem(KEPT);
     } catch {} // storage is blocked: they last as long as the page
   }
