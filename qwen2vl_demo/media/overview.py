@@ -19,6 +19,7 @@ from qwen2vl_demo.media.documents import open_document
 from qwen2vl_demo.media.file_type import Kind, decoder_options, identify, image_format, open_container, video_stream
 from qwen2vl_demo.media.frame_filters import Crop
 from qwen2vl_demo.media.frames import FrameWriter, View
+from qwen2vl_demo.media.pages import PageChoice
 from qwen2vl_demo.media.source import DEFAULT_LIMITS, MediaFile, MediaLimits, open_source
 from qwen2vl_demo.media.timeline import shown_ms
 from qwen2vl_demo.media.video_colour import Colour
@@ -51,6 +52,14 @@ def look_over(path: Path, limits: MediaLimits = DEFAULT_LIMITS, label: str = "")
 def _document(path: Path, limits: MediaLimits, label: str) -> Overview:
     document = open_document(path, replace(limits, max_pdf_pages=1, pdf_dpi=POSTER_DPI), label)
     return Overview("pdf", pages=document.count, poster=_poster(document.pages[0]))
+
+
+def page_posters(path: Path, first: int, count: int, limits: MediaLimits, label: str = "") -> tuple[bytes, ...]:
+    """Posters of up to `count` pages of a document from page `first` (from 1) on; none behind its end. Raises UserError
+    as `open_document` does."""
+    few = replace(limits, max_pdf_pages=count, pdf_dpi=POSTER_DPI)
+    document = open_document(path, few, label, PageChoice(((first, first + count - 1),)))
+    return tuple(map(_poster, document.pages))
 
 
 def _clip(media: MediaFile, limits: MediaLimits) -> Overview:

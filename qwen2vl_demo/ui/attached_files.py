@@ -6,6 +6,7 @@ import base64
 import contextlib
 import io
 import json
+import secrets
 import threading
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -20,6 +21,8 @@ from qwen2vl_demo.ui.chat.conversation import count, duration
 from qwen2vl_demo.ui.chat.saved_chat import MAX_NAME, clean
 from qwen2vl_demo.ui.media_store import SHOWABLE, MediaStore
 
+PAGES_AT_ONCE = 12  # of a document whose pages are being chosen
+
 
 @dataclass(frozen=True)
 class AttachedFile:
@@ -31,6 +34,7 @@ class AttachedFile:
     poster: str = ""  # a data URI; "" where the browser shows the file itself or nothing can be shown
     problem: str = ""  # the sentence that says why it cannot be sent
     kind: Literal["", "image", "video", "pdf"] = ""  # "" while it is not known
+    pages: int = 0  # of a document
 
 
 def named(path: str, names: dict[str, str]) -> AttachedFile:
@@ -55,8 +59,17 @@ def looked_at(file: AttachedFile, store: MediaStore, cancel: threading.Event) ->
         return AttachedFile(file.id, file.name, "cannot be opened", problem=str(problem))
     except OSError:  # it was taken away meanwhile
         return file
-    uri = f"data:image/webp;base64,{base64.b64encode(poster).decode('ascii')}" if poster else ""
-    return AttachedFile(file.id, file.name, _detail(seen), uri, kind=seen.kind)
+    return AttachedFile(file.id, file.name, _detail(seen), _uri(poster), kind=seen.kind, pages=seen.pages)
+
+
+def pages_as_json(path: str, name: str, first: int, store: MediaStore, cancel: threading.Event) -> str:
+    """The posters of PAGES_AT_ONCE pages of a document from `first` on, for ui/static/pages.js. Raises Cancelled."""
+    try:
+        posters = store.page_posters(Path(path), name, first, PAGES_AT_ONCE, cancel)
+    except (UserError, OSError):  # why was said when the file was attached
+        posters = ()
+    # `new` makes it another value each time: the page is told of nothing else.
+    return json.dumps({"id": path, "first": first, "posters": [*map(_uri, posters)], "new": secrets.token_hex(4)})
 
 
 def make_view(file: AttachedFile, store: MediaStore, cancel: threading.Event) -> None:
@@ -77,6 +90,10 @@ def _picture(store: MediaStore, path: Path, name: str, cancel: threading.Event) 
         buffer = io.BytesIO()
         picture.save(buffer, "WEBP")
     return buffer.getvalue()
+
+
+def _uri(poster: bytes) -> str:
+    return f"data:image/webp;base64,{base64.b64encode(poster).decode('ascii')}" if poster else ""
 
 
 def _detail(seen: Overview) -> str:

@@ -25,7 +25,7 @@ from gradio.components import Component
 from gradio.events import Dependency
 
 from qwen2vl_demo.errors import Cancelled, UserError
-from qwen2vl_demo.ui.attached_files import as_json, looked_at, make_view, named
+from qwen2vl_demo.ui.attached_files import as_json, looked_at, make_view, named, pages_as_json
 from qwen2vl_demo.ui.chat.answers import NOTHING_TO_SEND
 from qwen2vl_demo.ui.chat.attachments import MAX_FILES
 from qwen2vl_demo.ui.chat.conversation import Conversation
@@ -38,12 +38,13 @@ from qwen2vl_demo.ui.panel.panel import Panel
 from qwen2vl_demo.ui.panel.tab import AT_ONCE, QUEUED, PageContext, Updates
 from qwen2vl_demo.ui.parts import Parts
 from qwen2vl_demo.ui.sessions import Draft, Session
-from qwen2vl_demo.ui.settings_form import MEDIA_FIELDS, TEXT_FIELDS
+from qwen2vl_demo.ui.settings_form import KEPT_FIELDS, MEDIA_FIELDS, TEXT_FIELDS
 
 RECALL = """async () => {
   for (let i = 0; i < 100 && !window.qwen2vl?.recall; i++) await new Promise(done => setTimeout(done, 20));
   return [window.qwen2vl?.recall ? await window.qwen2vl.recall() : ""];
 }"""
+MAX_PAGE = 10**9  # the largest number of a page, as in the setting
 DOWNLOAD = "(file) => { if (file) window.qwen2vl.download(file); return []; }"
 TOGGLE_SETTINGS = "() => { document.querySelector('#settings .toggle-button').click(); return []; }"
 TOGGLE_WIDE = "() => { window.qwen2vl.toggleWide(); return []; }"
@@ -104,25 +105,26 @@ class PageEvents:
 
     def _wire_settings(self, loaded: Dependency) -> None:
         """The browser keeps them (settings.js). They come back once the chat has, which has its own system prompt."""
-        page, fields = self.page, list(self.page.settings.values())
-        defaults = json.dumps(self.parts.form.shown_at_first())
+        page, at_first = self.page, self.parts.form.shown_at_first()
+        kept = [page.settings[key] for key in KEPT_FIELDS]
+        defaults = json.dumps({key: at_first[key] for key in KEPT_FIELDS})
         recall = "() => [window.qwen2vl.settings.recall()]"
         keep = f"(...values) => {{ window.qwen2vl.settings.keep({defaults}, values); return []; }}"
-        restored = loaded.then(self.restore_settings, [page.kept_settings], fields, js=recall, **AT_ONCE)
+        restored = loaded.then(self.restore_settings, [page.kept_settings], kept, js=recall, **AT_ONCE)
         restored.then(None, None, None, js="() => { window.qwen2vl.settings.begin(); return []; }", **AT_ONCE)
-        gr.on([field.change for field in fields], None, fields, None, js=keep, **AT_ONCE)  # type: ignore[attr-defined]
-        page.settings_reset.click(self.reset_settings, None, fields, **AT_ONCE)
+        gr.on([field.change for field in kept], None, kept, None, js=keep, **AT_ONCE)  # type: ignore[attr-defined]
+        page.settings_reset.click(self.reset_settings, None, list(page.settings.values()), **AT_ONCE)
 
     def restore_settings(self, request: gr.Request, kept: str) -> Any:
         session = self._find(request)
         shown = self.parts.form.restored(kept or "")
         if session is not None and session.conversation.turns:
             shown["system"] = session.conversation.system
-        return [shown[key] for key in self.page.settings]
+        return [shown[key] for key in KEPT_FIELDS]
 
     def reset_settings(self) -> Any:
-        shown = self.parts.form.shown_at_first()
-        return [shown[key] for key in self.page.settings]
+        at_first = self.parts.form.shown_at_first()
+        return [at_first[key] for key in self.page.settings]
 
     def _wire_panel(self, events: Sequence[Dependency], finished: Sequence[Dependency]) -> None:
         """The panel is refreshed when files come or go, when a question has entered the conversation (in a call of its
@@ -137,6 +139,7 @@ class PageEvents:
         plain: dict[str, Any] = {"inputs_kwargs": page.settings, **QUEUED}
         latest: dict[str, Any] = {"trigger_mode": "always_last"}
         chat.cost.input(self.describe, [chat.composer], [chat.attached], trigger_mode="multiple", **QUEUED)
+        chat.pages.select(self.show_pages, [chat.composer], [chat.pages], trigger_mode="multiple", **QUEUED)
         refreshed = [
             # Files that come or go are told at once, so that those that went are no longer opened.
             chat.cost.input(self.refresh, [chat.composer], outputs, **restoring, trigger_mode="multiple"),
@@ -224,7 +227,10 @@ class PageEvents:
             update = self.parts.preview.refresh(session, draft, settings, begun)
             updates: Updates = {}
             if update.cost is not None:
-                updates = {self.page.chat.cost: html.escape(update.cost), self.page.chat.read: json.dumps(draft.files)}
+                read = json.dumps(
+                    {"files": draft.files, "new": secrets.token_hex(4)}
+                )  # the same files may be read again
+                updates = {self.page.chat.cost: html.escape(update.cost), self.page.chat.read: read}
             return updates if update.panel is None else updates | self.panel.update(update.panel)
 
         return await self.parts.threads.run_for(session, draw) or gr.skip()
@@ -241,6 +247,20 @@ class PageEvents:
                 yield {self.page.chat.attached: as_json(files)}
             for file in files:  # what was sent meanwhile is about to be shown
                 await threads.run_for(turn, make_view, file, store, session.closed)
+
+    async def show_pages(self, request: gr.Request, event: gr.SelectData, box: Any) -> Any:
+        """Small pictures of the pages of a document in the composer, from the page that the event names on."""
+        session, path, first = self._find(request), event.value, event.index
+        known = isinstance(path, str) and path in _draft(box).files
+        if session is None or not known or not isinstance(first, int) or not 1 <= first <= MAX_PAGE:
+            return gr.skip()
+        name, store = named(path, session.names).name, self.parts.store
+        try:
+            return await self.parts.threads.run_for(
+                (session, "description"), pages_as_json, path, name, first, store, session.description
+            )
+        except Cancelled:  # other files stand there now
+            return gr.skip()
 
     async def save_json(self, request: gr.Request, saved: str) -> Any:
         return await self._save(

@@ -45,7 +45,12 @@ new MutationObserver(() => { const now = count(); if (now !== last) { last = now
   .observe(document.body, {childList: true, subtree: true});
 """
 SHOW_ATTACHED = "watch('value', () => window.qwen2vl?.attached?.describe(props.value || '[]'));"
-SHOW_READ = "watch('value', () => window.qwen2vl?.attached?.read(props.value || '[]'));"
+SHOW_READ = "watch('value', () => window.qwen2vl?.attached?.read(props.value || '{}'));"
+# pages.js asks for pages here, and gets them here.
+PAGES = """
+watch('value', () => window.qwen2vl?.pages?.show(props.value || '{}'));
+(window.qwen2vl ||= {}).askPages = (file, first) => trigger('select', {index: first, value: file});
+"""
 TELL = "watch('value', () => trigger('input'));"
 
 
@@ -69,6 +74,7 @@ class ChatComponents:
     cost: gr.HTML  # what the attached files will take
     attached: gr.HTML  # unseen: what each attached file is, for attached.js
     read: gr.HTML  # unseen: the attached files that have been read
+    pages: gr.HTML  # unseen: pages of a document that are to be chosen from
     composer: gr.MultimodalTextbox
     webcam: gr.Group
     camera: gr.Image
@@ -167,6 +173,7 @@ def _draw_chat(cards: Sequence[Example], max_file_mb: int) -> ChatComponents:
     cost = gr.HTML("", elem_id="cost", js_on_load=WATCH_FILES)
     attached = gr.HTML("", js_on_load=SHOW_ATTACHED, elem_id="attached", **UNSEEN)
     read = gr.HTML("", js_on_load=SHOW_READ, elem_id="attached-read", **UNSEEN)
+    pages = gr.HTML("", js_on_load=PAGES, elem_id="pages-shown", **UNSEEN)
     composer = gr.MultimodalTextbox(
         elem_id="composer",
         label="Message",
@@ -188,6 +195,7 @@ def _draw_chat(cards: Sequence[Example], max_file_mb: int) -> ChatComponents:
             cost=cost,
             attached=attached,
             read=read,
+            pages=pages,
             composer=composer,
             webcam=webcam,
             camera=camera,

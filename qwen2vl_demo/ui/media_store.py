@@ -151,6 +151,11 @@ class MediaStore:
         """What an uploaded file is at a glance; stores nothing. Raises UserError, and Cancelled like `upload`."""
         return self._decoding.run(overview.look_over, path, self.limits, name, label=name, cancel=cancel)
 
+    def page_posters(self, path: Path, name: str, first: int, count: int, cancel: threading.Event) -> tuple[bytes, ...]:
+        """Small pictures of the pages of an uploaded document. Raises UserError, and Cancelled like `upload`."""
+        arguments = (path, first, count, self.limits, name)
+        return self._decoding.run(overview.page_posters, *arguments, label=name, cancel=cancel)
+
     def add_bytes(self, data: bytes, expected: Medium) -> Medium:
         """Stores a medium of an imported chat. Raises UserError unless it has the digest and the kind of `expected` and
         can be opened. The ending of `expected.file` is not considered; the result has the right one."""

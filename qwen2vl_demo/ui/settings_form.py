@@ -24,6 +24,10 @@ RETRY_TEMPERATURE = 0.8  # greedy decoding would write the same answer again
 MEDIA_FIELDS = ("min_tokens", "max_tokens", "fps", "max_frames", "add_vision_id")  # those that change the prompt
 
 TEXT_FIELDS = ("system", "pages")  # those that change the prompt once they are left
+KEPT_FIELDS = (  # those that a browser keeps; the pages of one document would be the wrong ones of the next
+    *("system", "max_new_tokens", "temperature", "top_p", "top_k", "repetition_penalty", "seed"),
+    *("max_tokens", "min_tokens", "add_vision_id", "fps", "max_frames"),
+)
 MAX_PAGES_TEXT = 1000  # characters
 MAX_KEPT = MAX_TEXT + 10_000  # characters of the settings that a browser kept
 
@@ -181,7 +185,7 @@ class SettingsForm:
         except (ValueError, RecursionError):
             read = None
         shown = self.shown_at_first()
-        wanted = {key: read[key] for key in shown if read.get(key) is not None} if isinstance(read, dict) else {}
+        wanted = {key: read[key] for key in KEPT_FIELDS if read.get(key) is not None} if isinstance(read, dict) else {}
         for key, value in [*wanted.items()] * 2:  # twice: a limit may only fit once the other has changed
             try:
                 self.read({**shown, key: value})

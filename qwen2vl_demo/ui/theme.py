@@ -27,6 +27,7 @@ SHEETS = (
     "costs.css",
     "learn.css",
     "attached.css",
+    "pages.css",
     "keys.css",
     "fit.css",
 )
@@ -57,6 +58,7 @@ def js() -> str:
             "follow.js",
             "drop.js",
             "attached.js",
+            "pages.js",
             "settings.js",
             "keys.js",
             "lightbox.js",

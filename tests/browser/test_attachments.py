@@ -21,6 +21,12 @@ PASTE = """
   document.querySelector("#composer textarea").dispatchEvent(event);
 }
 """
+GREY = """async picture => {
+  await picture.decode();
+  const pixel = Object.assign(document.createElement("canvas"), {width: 1, height: 1}).getContext("2d");
+  pixel.drawImage(picture, 0, 0, 1, 1);
+  return pixel.getImageData(0, 0, 1, 1).data[0];
+}"""
 READY = "() => !document.querySelector('#composer .reading') && document.querySelectorAll('#composer .about').length"
 
 
@@ -96,6 +102,35 @@ def test_one_bad_file_is_named_and_nothing_else_is_lost(fake: Tab, material: Pat
     fake.send()
     fake.idle()
     expect(fake.answers.last).to_contain_text("I see 1 files")
+
+
+def test_pages_are_chosen_by_sight(fake: Tab, tmp_path: Path) -> None:
+    """20 pages, each with a grey of its own; their pictures come 12 at a time."""
+    pages = [PIL.Image.new("RGB", (200, 280), (12 * n, 12 * n, 12 * n)) for n in range(1, 21)]
+    pages[0].save(tmp_path / "long.pdf", save_all=True, append_images=pages[1:])
+    fake.attach(tmp_path / "long.pdf")
+    fake.page.wait_for_function(READY, polling=50)
+    fake.button("Choose pages of long.pdf").click()
+    dialog = fake.page.get_by_role("dialog", name="Pages of long.pdf")
+    dialog.locator("li").nth(11).scroll_into_view_if_needed()
+    expect(dialog.locator("li")).to_have_count(20)
+    for number in (3, 19, 18):
+        dialog.get_by_role("button", name=f"Page {number}", exact=True).click()
+    expect(dialog).to_contain_text("Chosen: 3, 18-19 (3 of 20)")
+    assert abs(dialog.locator("li").nth(17).locator("img").evaluate(GREY) - 12 * 18) <= 4
+    dialog.get_by_role("button", name="Cancel").click()
+    fake.button("Choose pages of long.pdf").click()  # begins anew
+    for number in (3, 12):
+        dialog.get_by_role("button", name=f"Page {number}", exact=True).click()
+    dialog.get_by_role("button", name="Page 12", exact=True).click()
+    dialog.locator("li").nth(11).scroll_into_view_if_needed()
+    for number in (19, 18):
+        dialog.get_by_role("button", name=f"Page {number}", exact=True).click()
+    dialog.get_by_role("button", name="Read these pages").click()
+    expect(fake.page.locator("#cost")).to_contain_text("3 pictures")
+    fake.page.wait_for_function(READY, polling=50)
+    assert fake.ask("What is in them?").startswith("In turn 1 I see 3 files")
+    fake.choose_pages("")
 
 
 def test_any_file_can_be_pasted(fake: Tab, material: Path) -> None:

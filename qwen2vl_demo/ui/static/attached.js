@@ -20,7 +20,9 @@
   // Draws what has changed only: the observer below is told of every change.
   function decorate(tile, file) {
     const reading = !file.problem && !done.has(file.id);
-    const detail = [file.detail, reading && "reading…"].filter(Boolean).join(", ");
+    const detail = [file.detail, reading && "reading…", file.pages > 1 && !reading && "choose"]
+      .filter(Boolean)
+      .join(", ");
     const state = JSON.stringify([file.name, detail, file.poster.length, file.problem]);
     if (tile.dataset.state === state) return;
     tile.dataset.state = state;
@@ -36,6 +38,12 @@
       poster.src = file.poster;
       poster.alt = file.name;
     }
+    if (file.pages > 1) {
+      const choose = part(tile, ".choose", () => element("button", "choose", tile));
+      choose.type = "button";
+      choose.setAttribute("aria-label", `Choose pages of ${file.name}`);
+      choose.onclick = () => window.qwen2vl.pages.open(file, choose);
+    } else tile.querySelector(".choose")?.remove();
     tile.title = file.problem || `${file.name}\n${detail}`;
     tile.parentElement.setAttribute("aria-label", [file.name, detail, file.problem].filter(Boolean).join(", "));
     remove?.setAttribute("aria-label", `Remove ${file.name}`);
@@ -73,7 +81,13 @@
   }
 
   function read(text) {
-    done = new Set(JSON.parse(text));
+    done = new Set(JSON.parse(text).files);
+    draw();
+  }
+
+  // A file is being read once more.
+  function again(id) {
+    done.delete(id);
     draw();
   }
 
@@ -100,5 +114,5 @@
     new MutationObserver(draw).observe(composer, { childList: true, subtree: true });
   };
   watch();
-  Object.assign((window.qwen2vl ||= {}), { attached: { describe, read } });
+  Object.assign((window.qwen2vl ||= {}), { attached: { describe, read, again } });
 })();
