@@ -26,6 +26,7 @@ SHEETS = (
     "page.css",
     "costs.css",
     "learn.css",
+    "variants.css",
     "attached.css",
     "pages.css",
     "keys.css",
