@@ -53,6 +53,7 @@ MAX_MEDIA_NUMBERS = 64  # pictures of a turn whose sizes are kept with its answe
 LOOK_UP = 0.25  # seconds without news from the engine until the session is checked again
 KEEP_INTERVAL = 1.0  # seconds between two copies of a growing answer in the browser's memory
 QUEUE_FULL = "Too many visitors are asking at once. Try again in a moment."
+NOTHING_TO_SEND = "Type a question or attach a file first."
 BUSY = "An answer is still being written. Wait for its end, or press Stop."
 
 
@@ -79,7 +80,7 @@ class Answers:
         another version of it, and what stood in the composer before comes back there."""
         draft = replace(draft, text=clean(draft.text))
         if not draft.text.strip() and not draft.files:
-            return PageUpdate(notice="Type a question or attach a file first.")
+            return PageUpdate(notice=NOTHING_TO_SEND)
         with session.lock:
             editing = session.editing
             index = session.conversation.index(editing.number) if editing else None

@@ -221,6 +221,7 @@
   });
 
   Object.assign((window.qwen2vl ||= {}), { drawRows, copyFrom, edits });
+  (window.qwen2vl.keys ||= []).push({ keys: ["↑"], does: "In the empty line: edit the last question" });
   let due = false;
   const later = () => {
     if (due) return;
