@@ -10,6 +10,7 @@ from importlib.resources import files
 
 import gradio as gr
 
+from qwen2vl_demo.ui.lesson import scripts as lesson
 from qwen2vl_demo.viz import lens_page as lens
 
 STATIC = files("qwen2vl_demo.ui") / "static"
@@ -28,12 +29,15 @@ def head() -> str:
 
     launch(css=...) would prefix each rule with Gradio's container, so that it could not style what is outside it.
     """
-    sheet = "\n".join((STATIC / name).read_text(encoding="utf-8") for name in ("page.css", "costs.css", "learn.css"))
+    sheet = "\n".join(
+        (STATIC / name).read_text(encoding="utf-8") for name in ("page.css", "costs.css", "learn.css", "lesson.css")
+    )
     return (
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n<style>{sheet}</style>\n'
         f'<style id="lens-style">{lens.style()}</style>\n'
         f'<script type="application/json" id="lens-page">{lens.page_source()}</script>\n'
-        f'<script id="lens-script">{lens.script()}</script>'
+        f'<script id="lens-script">{lens.script()}</script>\n'
+        f'<script id="lesson-script">{lesson.script()}</script>'
     )
 
 
