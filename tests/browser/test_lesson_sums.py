@@ -92,8 +92,9 @@ def test_pixels_sides_patches_and_tokens_of_a_picture(lesson: Page, size: tuple[
     ]
     assert steps["merge"]["truth"] == tokens
     assert steps["merge"]["sum"] == [f"{patches:,} / 4 = {tokens:,} = {w // 28:,} x {h // 28:,}"]
-    twice = math.prod(grid_thw(1, *smart_resize(2 * height, 2 * width)))
-    assert f"{twice:,} patches, " in steps["patches"]["reveal"]
+    twice = math.prod(grid_thw(1, *smart_resize(2 * h, 2 * w)))
+    times = "four times as many" if twice == 4 * patches else f"only {twice / patches:.2f} times as many"
+    assert f"{twice:,} patches, {times}" in steps["patches"]["reveal"]
     for step in steps.values():
         assert step["truth"] not in step["wrong"] or step["truth"] in (width, w)
 

@@ -33,7 +33,7 @@ class Prepared:
 
 
 SUBJECTS = (
-    Prepared("animals", "Animals and things", EXAMPLES / "lesson.png", "Where is the cat?"),
+    Prepared("animals", "Animals and things", EXAMPLES / "lesson.png", "Where is the lock?"),
     Prepared("chart", "A chart", EXAMPLES / "chart.png", "Which bar is the highest?"),
     Prepared("receipt", "A receipt", EXAMPLES / "receipt.png", "What is the total?"),
     Prepared("clip", "A clip", EXAMPLES / "clip.mp4", "What happens in this clip?"),

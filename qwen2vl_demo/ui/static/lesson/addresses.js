@@ -19,7 +19,7 @@
     const c = lens.sharp(canvas, size.width, size.height);
     c.clearRect(0, 0, size.width, size.height);
     draw.picture(c, s.still, 0, 0, size.width, size.height);
-    c.globalAlpha = 0.8;
+    c.globalAlpha = 0.85;
     c.fillStyle = colours.card;
     c.fillRect(0, 0, size.width, size.height);
     c.globalAlpha = 1;
@@ -59,7 +59,7 @@
   };
   // Size of a grid in a room; never so small that an address cannot be read.
   lesson.gridSize = (p, roomHeight, roomWidth) => {
-    const size = draw.fitted(p.height, p.width, roomHeight, roomWidth, 40);
+    const size = draw.fitted(p.height, p.width, roomHeight, roomWidth, 40, 0);
     return {
       width: Math.max(size.width, Math.min(roomWidth, p.columns * CELL.width)),
       height: Math.max(size.height, p.rows * CELL.height),
@@ -115,7 +115,7 @@
         at = [Math.min(at[0], p.rows - 1), Math.min(at[1], p.columns - 1)];
         const stacked = root.clientWidth < 560;
         const room = stacked ? root.clientWidth : (root.clientWidth - 24) / 2;
-        const size = lesson.gridSize(p, root.clientHeight / (stacked ? 2 : 1) - 2 * LINE - 34, room);
+        const size = lesson.gridSize(p, draw.room(root).height / (stacked ? 2 : 1) - 2 * LINE - 34, room);
         const marked = [at, [at[0], at[1] + 1], [at[0] + 1, at[1]]];
         lesson.addressGrid(mrope.canvas, s, p, size, (row, column) => lesson.inColours(of(row, column)), marked);
         lesson.addressGrid(

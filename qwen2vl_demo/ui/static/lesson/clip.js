@@ -39,7 +39,7 @@
         const c = of(s);
         const { film } = s;
         const width = root.clientWidth;
-        const height = root.clientHeight - 64;
+        const height = draw.room(root).height - 64;
         const context = lens.sharp(canvas, width, height);
         const first = Math.max(0, Math.min(c.steps - PAIRS, t - Math.floor(PAIRS / 2)));
         pairs(context, film, c, t, first, width, height * 0.27);
@@ -67,7 +67,7 @@
             lens.el(
               "span",
               { class: `lesson-chip lesson-step ${first + i === t ? "here" : ""}` },
-              `${n(c.tokens)} x t ${START + first + i}`,
+              `${n(c.tokens)} tokens, t ${START + first + i}`,
             ),
           ),
           first + shown < c.steps ? " … " : null,

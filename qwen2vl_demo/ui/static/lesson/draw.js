@@ -3,12 +3,18 @@
   const lens = window.qwen2vl.lens;
   const lesson = window.qwen2vl.lesson;
   const draw = (lesson.draw = {});
-  const LEAST_SIDE = 84; // px on the screen, of the shorter side of a picture; a strip is scrolled
+  const LEAST_SIDE = 84; // px
+  const PHONE_HEIGHT = 400; // px, as in lesson.css
+  const phone = matchMedia("(max-width: 899px)");
 
-  // Size on the screen of a picture of `height` x `width` in a room; at most `most` times as large as it is.
-  draw.fitted = (height, width, roomHeight, roomWidth, most = 6) => {
+  // The room that a stage gives: on a phone it grows with what stands in it, and must not be measured for that.
+  draw.room = stage => ({ width: stage.clientWidth, height: phone.matches ? PHONE_HEIGHT : stage.clientHeight });
+
+  // Size on the screen of a picture of `height` x `width` in a room; at most `most` times as large as it is. A tall
+  // strip may be higher than the room, so that its shorter side has `least` px.
+  draw.fitted = (height, width, roomHeight, roomWidth, most = 6, least = LEAST_SIDE) => {
     const whole = Math.min(roomWidth / width, roomHeight / height, most);
-    const scale = Math.max(whole, Math.min(LEAST_SIDE / Math.min(height, width), Math.max(roomWidth / width, whole)));
+    const scale = Math.max(whole, Math.min(least / Math.min(height, width), Math.max(roomWidth / width, whole)));
     return { width: Math.round(width * scale), height: Math.round(height * scale), scale };
   };
 

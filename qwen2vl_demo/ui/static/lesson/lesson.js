@@ -230,6 +230,12 @@
     reading = field.files[0].name;
     parts.note.textContent = `Reading ${reading} …`;
     field.value = "";
+    new MutationObserver((_, watching) => {
+      // The line above the composer says what became of a file; where it became nothing, that is all that is told.
+      const said = document.querySelector("#cost").textContent.trim();
+      if (!reading || said) watching.disconnect();
+      if (reading && said) parts.note.textContent = said;
+    }).observe(document.querySelector("#cost"), { childList: true, characterData: true, subtree: true });
     target.files = taken.files;
     target.dispatchEvent(new Event("change", { bubbles: true }));
   }
@@ -241,11 +247,8 @@
     const own = (lesson.subjects.own = lesson.subjects.newest());
     const changed = own?.digest !== before;
     if (!state.open) return;
-    if (reading) {
-      parts.note.textContent = changed ? "" : document.querySelector("#cost")?.innerText.trim() || "";
-      if (changed || parts.note.textContent) reading = "";
-    }
     if (!changed) return;
+    reading = parts.note.textContent = "";
     if (own && lens.state.data.draft) lesson.choose("own");
     else if (state.subject === "own" || state.subject === null) lesson.refresh();
     else chooser(lesson.scene());

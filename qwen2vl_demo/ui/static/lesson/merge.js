@@ -63,10 +63,10 @@
 
       return s => {
         const p = sums.picture(s.height, s.width, s.budget);
-        const key = [root.clientWidth, root.clientHeight, p.rows, p.columns, s.key].join();
-        const roomHeight = root.clientHeight;
+        const key = [root.clientWidth, draw.room(root).height, p.rows, p.columns, s.key].join();
+        const roomHeight = draw.room(root).height;
         const strip = lines(p.tokens, root.clientWidth, Math.max(40, roomHeight * 0.26));
-        const size = draw.fitted(p.height, p.width, roomHeight - GAP - strip.height, root.clientWidth);
+        const size = draw.fitted(p.height, p.width, roomHeight - GAP - strip.height, root.clientWidth, 6, 0);
         canvas.parentElement.style.height = `${size.height + GAP + strip.height}px`;
         const c = lens.sharp(canvas, size.width, size.height);
         c.globalAlpha = 0.25;

@@ -5,12 +5,12 @@
   const { draw, sums } = lesson;
   const { PATCH } = lens.geometry;
   const n = lens.number;
-  const scaled = (s, percent) =>
-    sums.picture(
-      Math.max(1, Math.round((s.height * percent) / 100)),
-      Math.max(1, Math.round((s.width * percent) / 100)),
-      s.budget,
-    );
+  // The resized picture at another size, within the released budget.
+  const scaled = (s, percent) => {
+    const { height, width } = sums.picture(s.height, s.width, s.budget);
+    const at = side => Math.max(1, Math.round((side * percent) / 100));
+    return sums.picture(at(height), at(width));
+  };
 
   lesson.steps.push({
     key: "patches",
@@ -35,7 +35,7 @@
       move.append(slider.root);
       return s => {
         const p = scaled(s, percent);
-        const size = draw.fitted(p.height, p.width, root.clientHeight, root.clientWidth);
+        const size = draw.fitted(p.height, p.width, draw.room(root).height, root.clientWidth);
         const c = lens.sharp(canvas, size.width, size.height);
         draw.picture(c, s.still, 0, 0, size.width, size.height, [p.height, p.width]);
         const fine = size.width / p.patchColumns >= 3.5;
@@ -67,18 +67,10 @@
       const p = sums.picture(s.height, s.width, s.budget);
       const large = scaled(s, 200);
       const times = large.patches / p.patches;
-      const about = Math.abs(times - 4) < 0.005 ? "four times" : `${times.toFixed(2)} times`;
-      const why =
-        large.acted === "max"
-          ? ", because the budget holds it back"
-          : p.acted === "min"
-            ? ", because the small one had to be enlarged first"
-            : about === "four times"
-              ? ""
-              : ", four times but for the rounding to 28";
+      const about = times === 4 ? "four times as many" : `only ${times.toFixed(2)} times as many: its budget is full`;
       return [
         `Drag the size. Twice as wide and twice as high, it would be ${lens.count(large.patches, "patch")}, ` +
-          `${about} as many${why}.`,
+          `${about}.`,
         "A patch is 14 x 14 x 3 = 588 numbers. The model reads frames in pairs, as the seventh step shows, and a " +
           "still picture is given to it twice; hence 1,176 numbers for each patch.",
       ];

@@ -35,7 +35,7 @@
       return s => {
         const stacked = root.clientWidth < 560;
         const roomWidth = stacked ? root.clientWidth : root.clientWidth * 0.6;
-        const size = draw.fitted(s.height, s.width, root.clientHeight * (stacked ? 0.5 : 1), roomWidth);
+        const size = draw.fitted(s.height, s.width, draw.room(root).height * (stacked ? 0.5 : 1), roomWidth);
         const c = lens.sharp(picture, size.width, size.height);
         if (!draw.picture(c, s.still, 0, 0, size.width, size.height)) return;
         const [row, column] = at.map((value, axis) => {
@@ -55,7 +55,7 @@
         }
         const side = Math.min(
           stacked ? root.clientWidth * 0.72 : root.clientWidth - size.width - 24,
-          stacked ? root.clientHeight * 0.47 : root.clientHeight,
+          stacked ? draw.room(root).height * 0.47 : draw.room(root).height - 4,
         );
         said.textContent = magnify(close, s, row, column, Math.max(120, side));
         close.setAttribute("aria-label", said.textContent);

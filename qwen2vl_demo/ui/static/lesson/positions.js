@@ -2,7 +2,7 @@
 (() => {
   const lens = window.qwen2vl.lens;
   const lesson = window.qwen2vl.lesson;
-  const { sums } = lesson;
+  const { draw, sums } = lesson;
   const n = lens.number;
   const SCHEMES = [
     ["mrope", "t, h, w", "As trained"],
@@ -80,7 +80,7 @@
       move.append(choice, ...(scene.model.positions ? [form] : []));
       return s => {
         const p = lesson.smallGrid(s);
-        const room = root.clientHeight * (s.model.positions ? 0.58 : 1);
+        const room = draw.room(root).height * (s.model.positions ? 0.58 : 1);
         const size = lesson.gridSize(p, room, root.clientWidth);
         lesson.addressGrid(canvas, s, p, size, (row, column) => lesson.inColours(address(scheme, p, row, column)), []);
         canvas.setAttribute("aria-label", `Addresses of ${p.columns} by ${p.rows} tokens: ${scheme}`);

@@ -50,7 +50,7 @@
       move.append(slider.root, said);
       return s => {
         const p = sums.picture(s.height, s.width, s.budget);
-        const size = draw.fitted(s.height, s.width, root.clientHeight, root.clientWidth);
+        const size = draw.fitted(s.height, s.width, draw.room(root).height, root.clientWidth);
         const c = lens.sharp(canvas, size.width, size.height);
         draw.picture(c, s.still, 0, 0, size.width, size.height, [p.height, p.width]);
         if (size.width / p.columns >= 5) draw.grid(c, 0, 0, size.width, size.height, p.rows, p.columns);

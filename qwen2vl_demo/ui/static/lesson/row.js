@@ -39,7 +39,7 @@
       return s => {
         const words = sums.QUESTION;
         const p = sums.picture(s.height, s.width, s.budget);
-        const room = 0.5 * root.clientWidth * root.clientHeight; // for the picture's tokens and the gaps between them
+        const room = 0.5 * root.clientWidth * draw.room(root).height; // for the picture's tokens and the gaps between them
         const side = Math.floor(Math.sqrt(room / Math.min(p.tokens, DRAWN))) - 3;
         const fitting = Math.max(SIDES[0], Math.min(SIDES[1], side));
         lens.fill(
