@@ -1,6 +1,6 @@
 """How long each step of the lesson takes to be drawn: `python -m tests.browser.lesson_times [PICTURE ...]`.
 
-Prints the milliseconds from the step's being asked for until its picture has been painted, the median of five, with
+Prints the milliseconds from the step's being asked for until its picture has been painted, the median of three, with
 the prepared picture and with each one that is named, on the fake engine in a headless Chromium.
 """
 
@@ -16,7 +16,7 @@ from playwright.sync_api import Page, sync_playwright
 from tests.browser.conftest import ARGS, CHROMIUM, DESKTOP, PHONE, App
 from tests.fake_engine import FakeEngine
 
-TIMES = 5
+TIMES = 3
 DRAWN = """step => new Promise(done => {
   const began = performance.now();
   qwen2vl.lesson.go(step);

@@ -174,6 +174,31 @@ def test_a_photograph_of_the_learners_own(fake_app: App, visit: Visits, tmp_path
     tab.count("#composer .thumbnail-item", 1)  # it stands in the line, ready to be asked about
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("view", [DESKTOP, PHONE], ids=["desk", "phone"])
+@pytest.mark.parametrize("kind", ["photograph", "strip", "clip"])
+def test_the_whole_lesson_with_a_file_of_the_learners_own(
+    fake_app: App, visit: Visits, tmp_path: Path, material: Path, view: dict[str, int], kind: str
+) -> None:
+    """A photograph of 1600x1200 px, a strip of 120x1600 (4 x 57 tokens) and a clip of 20 frames in 2 s, four of which
+    make two pairs of 14 x 10 tokens: 112x84 px are enlarged to the 128 tokens that a pair has at least."""
+    if kind == "strip":
+        file = tmp_path / "strip.png"
+        PIL.Image.linear_gradient("L").resize((120, 1600)).convert("RGB").save(file)
+    else:
+        file = photograph(tmp_path / "photo.jpg") if kind == "photograph" else material / "clip.mp4"
+    tab = visit(fake_app, viewport=view)
+    tab.page.emulate_media(reduced_motion="reduce")
+    tab.button("Learn").click()
+    at(tab, 1)
+    tab.page.locator(".lesson-file").set_input_files(file)
+    expect(tab.page.locator(".lesson-subject select")).to_have_value("own")
+    tab.page.locator(".lesson-title").focus()
+    verdicts = walk(tab, view is DESKTOP)
+    tokens = {"photograph": "391 tokens", "strip": "228 tokens", "clip": "12 tokens"}[kind]
+    assert tokens in verdicts[3] and ("280 tokens" if kind == "clip" else "429 tokens") in verdicts[6], verdicts
+
+
 def places(tab: Tab) -> Any:
     """Where the first and the last cell of the picture are, in px from the top left of the stage."""
     return tab.page.evaluate(

@@ -40,6 +40,25 @@
     return true;
   };
 
+  // Gives `element` a source as the background image of its cells, which follows a moment later. As an address of its
+  // own, since hundreds of cells would each be told the whole picture otherwise.
+  const sheets = [];
+  draw.sheet = (element, source, width, height, pixels) => {
+    const sheet = document.createElement("canvas");
+    sheet.width = Math.ceil(width);
+    sheet.height = Math.ceil(height);
+    if (!draw.picture(sheet.getContext("2d"), source, 0, 0, sheet.width, sheet.height, pixels)) return;
+    sheet.toBlob(
+      blob => {
+        sheets.push(URL.createObjectURL(blob));
+        element.style.setProperty("--sheet", `url(${sheets.at(-1)})`);
+        if (sheets.length > 4) URL.revokeObjectURL(sheets.shift());
+      },
+      "image/jpeg",
+      0.9,
+    );
+  };
+
   // Lines between `rows` x `columns` cells of a rectangle, every `step`-th one stronger. White on dark is seen on any
   // picture.
   draw.grid = (context, x, y, width, height, rows, columns, step = 0) => {

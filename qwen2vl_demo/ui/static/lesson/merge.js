@@ -123,11 +123,7 @@
 
   // Lays the cells over the grid, each as a part of one picture, and prepares their flights into the row.
   function lay(root, s, p, size, strip, width) {
-    const sheet = document.createElement("canvas");
-    sheet.width = size.width;
-    sheet.height = size.height;
-    draw.picture(sheet.getContext("2d"), s.still, 0, 0, size.width, size.height, [p.height, p.width]);
-    const picture = `url(${sheet.toDataURL()})`;
+    draw.sheet(root, s.still, size.width, size.height, [p.height, p.width]);
     const w = size.width / p.columns;
     const h = size.height / p.rows;
     const left = (width - size.width) / 2;
@@ -141,7 +137,6 @@
       Object.assign(cell.style, {
         width: `${w}px`,
         height: `${h}px`,
-        backgroundImage: picture,
         backgroundPosition: `${-x}px ${-y}px`,
         backgroundSize: `${size.width}px ${size.height}px`,
       });

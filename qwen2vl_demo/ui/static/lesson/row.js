@@ -42,12 +42,14 @@
         const room = 0.5 * root.clientWidth * draw.room(root).height; // for the picture's tokens and the gaps between them
         const side = Math.floor(Math.sqrt(room / Math.min(p.tokens, DRAWN))) - 3;
         const fitting = Math.max(SIDES[0], Math.min(SIDES[1], side));
+        const sheet = [Math.min(2048, p.columns * fitting), Math.min(2048, p.rows * fitting)];
+        draw.sheet(row, s.still, ...sheet);
         lens.fill(
           row,
           sums.OPENING.map(chip),
           words.slice(0, s.place).map(word => chip(word, "lesson-asked")),
           chip("<|vision_start|>"),
-          cells(s, p, fitting),
+          cells(p, fitting),
           chip("<|vision_end|>"),
           words.slice(s.place).map(word => chip(word, "lesson-asked")),
           sums.CLOSING.map(chip),
@@ -87,18 +89,12 @@
   }
 
   // The tokens of the picture, each showing its square; of very many the first and the last ones.
-  function cells(s, p, side) {
-    const sheet = document.createElement("canvas");
-    sheet.width = Math.min(2048, p.columns * side);
-    sheet.height = Math.min(2048, p.rows * side);
-    draw.picture(sheet.getContext("2d"), s.still, 0, 0, sheet.width, sheet.height);
-    const picture = `url(${sheet.toDataURL()})`;
+  function cells(p, side) {
     const cell = index => {
       const made = lens.el("i", { class: "lesson-cell" });
       Object.assign(made.style, {
         width: `${side}px`,
         height: `${side}px`,
-        backgroundImage: picture,
         backgroundSize: `${p.columns * side}px ${p.rows * side}px`,
         backgroundPosition: `${-(index % p.columns) * side}px ${-Math.floor(index / p.columns) * side}px`,
       });
