@@ -17,6 +17,7 @@ from tests.browser.conftest import ARGS, CHROMIUM, DESKTOP, PHONE, App
 from tests.fake_engine import FakeEngine
 
 TIMES = 3
+SETTLED = 4_000  # ms until a new page has restored its chat
 DRAWN = """step => new Promise(done => {
   const began = performance.now();
   qwen2vl.lesson.go(step);
@@ -48,6 +49,7 @@ def main() -> None:
                 page = browser.new_page(viewport=view)  # type: ignore[arg-type]
                 page.goto(f"{app.url}/?learn=1&example=animals")
                 page.locator(".lesson-title").wait_for()
+                page.wait_for_timeout(SETTLED)
                 if picture:
                     page.locator(".lesson-file").set_input_files(picture)
                     page.wait_for_function("() => qwen2vl.lesson.subject().key === 'own'")

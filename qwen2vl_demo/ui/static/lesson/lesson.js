@@ -17,6 +17,7 @@
   const lens = window.qwen2vl.lens;
   const lesson = window.qwen2vl.lesson;
   const { state } = lesson;
+  const PATIENCE = 20_000; // ms until it is said that a file has not come
   const parts = {};
   let drawn = () => {};
   let due = false;
@@ -229,6 +230,10 @@
     taken.items.add(field.files[0]);
     reading = field.files[0].name;
     parts.note.textContent = `Reading ${reading} …`;
+    const name = reading;
+    setTimeout(() => {
+      if (reading === name) parts.note.textContent = `${name} is not here yet. If it does not come, choose it again.`;
+    }, PATIENCE);
     field.value = "";
     new MutationObserver((_, watching) => {
       // The line above the composer says what became of a file; where it became nothing, that is all that is told.
