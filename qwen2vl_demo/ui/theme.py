@@ -29,9 +29,8 @@ def head() -> str:
 
     launch(css=...) would prefix each rule with Gradio's container, so that it could not style what is outside it.
     """
-    sheet = "\n".join(
-        (STATIC / name).read_text(encoding="utf-8") for name in ("page.css", "costs.css", "learn.css", "lesson.css")
-    )
+    sheets = ("page.css", "costs.css", "learn.css", "variants.css", "lesson.css")
+    sheet = "\n".join((STATIC / name).read_text(encoding="utf-8") for name in sheets)
     return (
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n<style>{sheet}</style>\n'
         f'<style id="lens-style">{lens.style()}</style>\n'
