@@ -39,7 +39,8 @@
       return s => {
         const words = sums.QUESTION;
         const p = sums.picture(s.height, s.width, s.budget);
-        const room = 0.5 * root.clientWidth * draw.room(root).height; // for the picture's tokens and the gaps between them
+        const { width, height } = draw.room(root);
+        const room = 0.5 * width * height; // for the picture's tokens and the gaps between them
         const side = Math.floor(Math.sqrt(room / Math.min(p.tokens, DRAWN))) - 3;
         const fitting = Math.max(SIDES[0], Math.min(SIDES[1], side));
         const sheet = [Math.min(2048, p.columns * fitting), Math.min(2048, p.rows * fitting)];
