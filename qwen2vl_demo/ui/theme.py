@@ -23,14 +23,26 @@ POLICY = (
 )
 
 
+SHEETS = (
+    "page.css",
+    "costs.css",
+    "learn.css",
+    "variants.css",
+    "lesson.css",
+    "attached.css",
+    "pages.css",
+    "keys.css",
+    "fit.css",
+)
+
+
 @cache
 def head() -> str:
     """The policy, the style sheets and the scripts of the lens, for <head>.
 
     launch(css=...) would prefix each rule with Gradio's container, so that it could not style what is outside it.
     """
-    sheets = ("page.css", "costs.css", "learn.css", "variants.css", "lesson.css")
-    sheet = "\n".join((STATIC / name).read_text(encoding="utf-8") for name in sheets)
+    sheet = "\n".join((STATIC / name).read_text(encoding="utf-8") for name in SHEETS)
     return (
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n<style>{sheet}</style>\n'
         f'<style id="lens-style">{lens.style()}</style>\n'
@@ -49,6 +61,10 @@ def js() -> str:
             "page.js",
             "follow.js",
             "drop.js",
+            "attached.js",
+            "pages.js",
+            "settings.js",
+            "keys.js",
             "lightbox.js",
             "keep-tab.js",
             "keep-figures.js",

@@ -72,7 +72,8 @@ class Lesson:
         self.components = LessonComponents(self._button, data)
 
     def wire(self, page: PageContext) -> None:
-        async def ask(
+        # Not "ask": that is the name of the endpoint of programs.
+        async def ask_live(
             request: gr.Request, event: gr.SelectData, saved: str, **settings: Any
         ) -> AsyncGenerator[Any, None]:
             asked = LiveQuestion.read(event.value)
@@ -88,7 +89,7 @@ class Lesson:
 
         # No limit: the engine's own queue takes one at a time, and a newer question cancels the one before.
         self.components.data.select(
-            ask, None, [self.components.data], inputs_kwargs=page.inputs, trigger_mode="multiple", **QUEUED
+            ask_live, None, [self.components.data], inputs_kwargs=page.inputs, trigger_mode="multiple", **QUEUED
         )
         self.components.button.click(
             None, None, None, js=TOGGLE, api_visibility="private", show_progress="hidden", queue=False
