@@ -275,11 +275,19 @@
     event.preventDefault();
   }
 
-  addEventListener("keydown", event => {
-    if (event.key !== "Escape" || !state.open || document.querySelector("dialog[open]")) return;
-    event.preventDefault();
-    lesson.close();
-  });
+  // What is open in front of the lesson is closed before it.
+  const IN_FRONT = "dialog[open], .sidebar#settings.open";
+  addEventListener(
+    "keydown",
+    event => {
+      if (event.key !== "Escape" || !state.open || document.querySelector(IN_FRONT)) return;
+      event.preventDefault();
+      event.stopPropagation();
+      lesson.close();
+    },
+    true,
+  );
+  (window.qwen2vl.keys ||= []).push({ keys: ["←", "→"], does: "In the lesson: the step before, the next step" });
   // The invitation in the empty chat is a link.
   addEventListener(
     "click",
