@@ -208,10 +208,8 @@ class FakeEngine:
     def _medium(
         piece: object, options: GenerationOptions, message: int, part: int, start: int
     ) -> tuple[MediaTrace, VisionInput]:
-        limits = {
-            "min_pixels": options.media.min_pixels or MIN_PIXELS,
-            "max_pixels": options.media.max_pixels or MAX_PIXELS,
-        }
+        least, most = options.media.picture_limits or (MIN_PIXELS, MAX_PIXELS)
+        limits = {"min_pixels": options.media.min_pixels or least, "max_pixels": options.media.max_pixels or most}
         times: tuple[float, ...] = ()
         indices: tuple[int, ...] = ()
         frames = total = 1

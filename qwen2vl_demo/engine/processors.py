@@ -70,7 +70,7 @@ def prepare_prompt(
     """The prompt of messages. `max_pixels` is that of a picture where the options leave it open, by default the
     processor's; the rest is as for `Processor.process`."""
     media = options.media
-    if media.max_pixels is None and max_pixels is not None:
+    if media.max_pixels is None and max_pixels is not None and media.picture_limits is None:
         media = replace(media, max_pixels=max(max_pixels, media.min_pixels or 0))
     return processor.process(
         messages,

@@ -67,6 +67,8 @@ class MediaOptions:
     fps: float = VIDEO_FPS  # frames sampled per second of video
     min_frames: int = VIDEO_MIN_FRAMES
     max_frames: int = VIDEO_MAX_FRAMES
+    # (min_pixels, max_pixels) of a picture in place of the checkpoint's own: to see what another one would be given.
+    picture_limits: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         if self.fps <= 0:

@@ -34,6 +34,7 @@ from qwen2vl_demo.ui.layout import draw_page
 from qwen2vl_demo.ui.media_store import DAY, MediaStore
 from qwen2vl_demo.ui.panel.comparisons import Comparisons
 from qwen2vl_demo.ui.panel.cost_tab import CostTab
+from qwen2vl_demo.ui.panel.eyes_switch import EyesSwitch
 from qwen2vl_demo.ui.panel.learn_tab import LearnTab
 from qwen2vl_demo.ui.panel.numbers_tab import NumbersTab
 from qwen2vl_demo.ui.panel.panel import Panel
@@ -92,7 +93,8 @@ def build_demo(
             CostTab(Comparisons()),
             LearnTab(parts.experiments),
             NumbersTab(),
-        ]
+        ],
+        EyesSwitch(engine.name, engine.pixel_limits),
     )
     engine.warm_up()
     cards = load_examples() if examples is None else tuple(examples)

@@ -18,6 +18,7 @@ from qwen2vl_demo.engine.cost.estimate import Estimate
 from qwen2vl_demo.engine.protocol import GenerationOptions, Outcome
 from qwen2vl_demo.trace import PromptTrace
 from qwen2vl_demo.ui.chat.conversation import Conversation
+from qwen2vl_demo.ui.eyes import Eyes
 from qwen2vl_demo.ui.forgetting import LAST_STEP, RELOAD, Forgetting
 
 MAX_SESSIONS = 2000  # held at once
@@ -63,6 +64,13 @@ class ShownPrompt:
     options: GenerationOptions
     trace: PromptTrace
     draft: bool = False  # the last turn has not been sent yet
+    eyes: Eyes = "model"
+    seen: PromptTrace | None = None  # the same prompt through other eyes; None: they are this model's
+
+    @property
+    def drawn(self) -> PromptTrace:
+        """What is drawn and counted. `trace` is what ran, or will."""
+        return self.trace if self.seen is None else self.seen
 
 
 @dataclass(frozen=True)
@@ -156,8 +164,8 @@ class Session:
         held = sum(sys.getsizeof(text) for text in texts if text)
         held += 512 * sum(len(turn.media) for turn in self.conversation.turns) + 1024 * len(self.conversation.turns)
         if self.shown is not None:
-            trace = self.shown.trace
-            held += trace.input_ids.nbytes + trace.position_ids.nbytes + TOKEN_BYTES * len(trace)
+            for trace in filter(None, (self.shown.trace, self.shown.seen)):
+                held += trace.input_ids.nbytes + trace.position_ids.nbytes + TOKEN_BYTES * len(trace)
         return held + 4096
 
     def delete_exports(self) -> None:

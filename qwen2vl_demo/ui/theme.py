@@ -14,6 +14,7 @@ from qwen2vl_demo.viz import lens_page as lens
 
 STATIC = files("qwen2vl_demo.ui") / "static"
 
+STYLES = ("page.css", "costs.css", "learn.css", "eyes.css")
 # Pictures, clips and connections from this server only, so that an address in an answer is never requested. Gradio
 # needs inline styles and evaluated scripts, so these are not restricted.
 POLICY = (
@@ -28,7 +29,7 @@ def head() -> str:
 
     launch(css=...) would prefix each rule with Gradio's container, so that it could not style what is outside it.
     """
-    sheet = "\n".join((STATIC / name).read_text(encoding="utf-8") for name in ("page.css", "costs.css", "learn.css"))
+    sheet = "\n".join((STATIC / name).read_text(encoding="utf-8") for name in STYLES)
     return (
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n<style>{sheet}</style>\n'
         f'<style id="lens-style">{lens.style()}</style>\n'

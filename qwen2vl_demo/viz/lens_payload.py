@@ -7,6 +7,7 @@ Every number is taken from the trace; nothing is computed again. Long sequences 
     {"version": 1, "key": str, "draft": bool, "context_length": int | null, "length": int, "rope_delta": int,
      "input_ids": runs, "position_ids": [runs of t, runs of h, runs of w],
      "tokens": [piece or [piece, times], ...],          equal neighbours are grouped
+     "eyes": "model" | "released",                       as whose the files were resized and cut
      "turns": [{"role", "start", "end"}, ...],          from one <|im_start|> to the next
      "limits": [min_pixels, max_pixels],                 of a picture, unless the settings say otherwise
      "media": [{... the fields of MediaTrace ..., "merged_tokens", "shown": image, "original": image or null}, ...]}
@@ -57,6 +58,7 @@ def payload(
     *,
     draft: bool = False,
     limits: tuple[int, int] | None = None,
+    eyes: str = "model",
     images: ImageCache | None = None,
 ) -> dict[str, Any]:
     """The payload of a prompt.
@@ -66,6 +68,7 @@ def payload(
         originals: each medium before resizing, (H, W, 3) uint8, or None.
         draft: whether the last turn has not been sent yet.
         limits: the checkpoint's (min_pixels, max_pixels) of a picture; by default the released ones.
+        eyes: "released" where the prompt is drawn as the released checkpoints would see it, and not as it was sent.
         images: keeps encoded images, because a prompt is drawn before it is sent and again afterwards.
     """
     if images is None:
@@ -81,6 +84,7 @@ def payload(
         "input_ids": to_runs(trace.input_ids),
         "position_ids": [to_runs(axis) for axis in trace.position_ids],
         "tokens": _grouped(trace.tokens),
+        "eyes": eyes,
         "turns": role_spans(trace.tokens),
         "limits": list(limits or (MIN_PIXELS, MAX_PIXELS)),
     }

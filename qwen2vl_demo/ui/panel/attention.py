@@ -27,6 +27,10 @@ from qwen2vl_demo.viz.attention_maps import CAVEAT, WHOSE, attention_payload, pa
 MAX_WORDS = 2000  # offered at most
 MAX_GAP = 1000  # characters between two words; a word that is not found so soon is not looked for any further
 WRITING = "The answer is being written. When it is finished, pick one of its words here to see where it looked."
+OTHER_EYES = (
+    "Attention is that of {0}, which saw the picture with its own eyes. Switch “Whose eyes” to this model, and pick a "
+    "word of the answer to see where it looked."
+)
 
 NO_WORDS: dict[str, Any] = {"answer": "", "words": [], "note": "", "map": None}
 
@@ -45,6 +49,8 @@ class AnswerAttention:
             return NO_WORDS
         if not _shows_the_last_question(shown, conversation):
             return NO_WORDS
+        if shown is not None and shown.eyes != "model":
+            return {**NO_WORDS, "note": OTHER_EYES.format(self._engine.name)}
         if writing or conversation.last is None or conversation.last.answer is None:
             return {**NO_WORDS, "note": WRITING}
         if shown is None or not conversation.last.has_words:

@@ -13,6 +13,7 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
+from qwen2vl_demo.ui.eyes import RELEASED_LIMITS
 from qwen2vl_demo.ui.panel.attention import AnswerAttention
 from qwen2vl_demo.ui.panel.lens_view import draw_lens_view
 from qwen2vl_demo.ui.panel.preview import Preview
@@ -83,7 +84,8 @@ class PictureTab:
             state.frames,
             state.thumbnails,
             draft=state.draft,
-            limits=self._pixel_limits,
+            limits=self._pixel_limits if state.eyes == "model" else RELEASED_LIMITS,
+            eyes=state.eyes,
             images=self._images,
         )
         return {self.components.data: drawn}

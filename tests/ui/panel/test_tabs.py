@@ -7,6 +7,7 @@ import pytest
 
 from qwen2vl_demo.ui.panel.comparisons import Comparisons
 from qwen2vl_demo.ui.panel.cost_tab import CostTab
+from qwen2vl_demo.ui.panel.eyes_switch import EyesSwitch
 from qwen2vl_demo.ui.panel.learn_tab import LearnTab
 from qwen2vl_demo.ui.panel.numbers_tab import NumbersTab
 from qwen2vl_demo.ui.panel.panel import Panel
@@ -33,7 +34,7 @@ def tabs(parts: Parts) -> Iterator[list[Tab]]:
         NumbersTab(),
     ]
     with gr.Blocks():
-        Panel(made).draw()
+        Panel(made, EyesSwitch("fake", parts.engine.pixel_limits)).draw()
         yield made
 
 

@@ -82,7 +82,11 @@
     state.data = payload ? lens.decode(payload) : null;
     const media = state.data?.media || [];
     const newest = media.length - 1; // the one that was just attached or asked about
-    const again = old && media.length === old.media.length ? media.findIndex(m => m.digest === kept) : -1;
+    let again = old && media.length === old.media.length ? media.findIndex(m => m.digest === kept) : -1;
+    // Through other eyes, or with another budget, it is the same file with other pixels.
+    const place = state.medium;
+    if (old && again < 0 && media.length === old.media.length && media[place]?.name === old.media[place]?.name)
+      again = place;
     Object.assign(state, { medium: Math.max(0, again >= 0 ? again : newest), at: null, held: false });
     if (again < 0) state.t = 0;
     if (state.overlay && !fits(state.overlay, media)) state.overlay = null;
@@ -128,6 +132,7 @@
     return {
       key: data.key,
       draft: data.draft,
+      eyes: data.eyes,
       rope_delta: data.rope_delta,
       context_length: data.context_length,
       input_ids: [...data.input_ids],

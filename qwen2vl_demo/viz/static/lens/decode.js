@@ -18,6 +18,7 @@
     const data = {
       key: payload.key,
       draft: payload.draft,
+      eyes: payload.eyes || "model",
       payload,
       length: payload.length,
       rope_delta: payload.rope_delta,

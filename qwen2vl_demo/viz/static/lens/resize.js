@@ -163,7 +163,7 @@
       hint.textContent = real
         ? account(medium, { ...guess, height: rh, width: rw })
         : `A preview. ${account(medium, guess)}`;
-      apply.hidden = real || !lens.actions.apply;
+      apply.hidden = real || !lens.actions.apply || lens.state.data.eyes === "released"; // whose budget is fixed
       reset.hidden = real;
       const change = 100 * (rw / rh / (w / h) - 1);
       const area = (rh * rw) / (h * w);
