@@ -171,6 +171,9 @@ class FakeEngine:
         """One token a word and the spaces behind it."""
         return split_words([piece.encode() for piece in _tokens(answer)])
 
+    def answer_tokens(self, trace: PromptTrace, answer: str) -> tuple[str, ...]:
+        return tuple(_tokens(answer))
+
     def word_attention(
         self,
         prompt: Prompt,

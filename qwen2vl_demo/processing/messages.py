@@ -72,6 +72,6 @@ class MediaOptions:
 
     def __post_init__(self) -> None:
         if self.fps <= 0:
-            raise UserError(f"Frames a second must be above 0, not {self.fps}; change fps.")
+            raise UserError(f"Frames per second must be above 0, not {self.fps}; change fps.")
         if self.max_frames < 2:
             raise UserError(f"A clip needs at least 2 frames, not {self.max_frames}; raise max_frames.")

@@ -36,7 +36,6 @@ from qwen2vl_demo.ui.panel.comparisons import Comparisons
 from qwen2vl_demo.ui.panel.cost_tab import CostTab
 from qwen2vl_demo.ui.panel.eyes_switch import EyesSwitch
 from qwen2vl_demo.ui.panel.learn_tab import LearnTab
-from qwen2vl_demo.ui.panel.numbers_tab import NumbersTab
 from qwen2vl_demo.ui.panel.panel import Panel
 from qwen2vl_demo.ui.panel.picture_tab import PictureTab
 from qwen2vl_demo.ui.panel.prompt_tab import PromptTab
@@ -92,7 +91,6 @@ def build_demo(
             RotationTab(engine.config),
             CostTab(Comparisons()),
             LearnTab(parts.experiments),
-            NumbersTab(),
         ],
         EyesSwitch(engine.name, engine.pixel_limits),
     )

@@ -106,7 +106,7 @@ def draw_page(engine: Engine, form: SettingsForm, panel: Panel, cards: Sequence[
         header = render("header.html", sentence=SENTENCE, name=engine.name, description=engine.description)
         gr.HTML(header, elem_id="title")
         settings_button = gr.Button("Settings", elem_id="settings-button", scale=0, **SMALL)
-        theme = gr.Button("Dark or light", elem_id="theme", scale=0, **SMALL)
+        theme = gr.Button("Colours", elem_id="theme", scale=0, **SMALL)
     with gr.Row(elem_id="main"):
         with gr.Column(scale=5, min_width=320, elem_id="talk"):
             chat = _draw_chat(cards, max_file_mb)

@@ -17,13 +17,14 @@ from pathlib import Path
 from qwen2vl_demo.engine.cost.estimate import Estimate
 from qwen2vl_demo.engine.protocol import GenerationOptions, Outcome
 from qwen2vl_demo.trace import PromptTrace
-from qwen2vl_demo.ui.chat.conversation import Conversation
+from qwen2vl_demo.ui.chat.conversation import Conversation, Turn
 from qwen2vl_demo.ui.eyes import Eyes
 from qwen2vl_demo.ui.forgetting import LAST_STEP, RELOAD, Forgetting
 
 MAX_SESSIONS = 2000  # held at once
 MAX_BYTES = 256 * 2**20  # that they hold together
 TOKEN_BYTES = 64  # of the text of one token of a prompt that is shown
+MAX_RAN = 64  # questions of a session whose options are remembered
 MAX_OUTCOMES = 6  # answers of a session whose cost is remembered
 
 
@@ -81,6 +82,14 @@ class Prediction:
     estimate: Estimate
 
 
+@dataclass(frozen=True)
+class Ran:
+    """With what a question was answered."""
+
+    system: str
+    options: GenerationOptions
+
+
 @dataclass(eq=False)
 class Session:
     """The state of one tab. Read and change it under `lock`."""
@@ -94,6 +103,7 @@ class Session:
     preview: Preparation = field(default_factory=Preparation)  # what the latest preview opens
     prediction: Prediction | None = None  # for the latest question that was sent
     outcomes: deque[Outcome] = field(default_factory=lambda: deque(maxlen=MAX_OUTCOMES))  # newest last
+    ran: dict[tuple[Turn, ...], Ran] = field(default_factory=dict)  # by the turns up to a question; oldest first
     side_task: threading.Event | None = None  # cancels the experiment or attention map that is being computed
     names: dict[str, str] = field(default_factory=dict)  # stored file -> what the visitor called it, for Undo
     exports: list[Path] = field(default_factory=list)  # files written for this visitor to download
@@ -124,6 +134,14 @@ class Session:
                 self.preview = Preparation(files)
             self.preview_number += 1
             return self.preview_number, self.preview.cancel
+
+    def note_run(self, question: Conversation, options: GenerationOptions) -> None:
+        """Remembers with what a question is answered, since the settings may change afterwards."""
+        with self.lock:
+            self.ran.pop(question.answered(None).turns, None)
+            self.ran[question.answered(None).turns] = Ran(question.system, options)
+            while len(self.ran) > MAX_RAN:
+                self.ran.pop(next(iter(self.ran)))
 
     def cancel_side_task(self) -> None:
         with self.lock:

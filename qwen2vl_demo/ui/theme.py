@@ -50,6 +50,8 @@ def js() -> str:
             "lightbox.js",
             "keep-tab.js",
             "keep-figures.js",
+            "chat-words.js",
+            "log-sliders.js",
         )
     )
     return f"() => {{\n{script}\n}}"

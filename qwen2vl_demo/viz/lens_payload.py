@@ -8,6 +8,7 @@ Every number is taken from the trace; nothing is computed again. Long sequences 
      "input_ids": runs, "position_ids": [runs of t, runs of h, runs of w],
      "tokens": [piece or [piece, times], ...],          equal neighbours are grouped
      "eyes": "model" | "released",                       as whose the files were resized and cut
+     "answered": int,                                    the answer that it was sent for; 0: it is the present prompt
      "turns": [{"role", "start", "end"}, ...],          from one <|im_start|> to the next
      "limits": [min_pixels, max_pixels],                 of a picture, unless the settings say otherwise
      "media": [{... the fields of MediaTrace ..., "merged_tokens", "shown": image, "original": image or null}, ...]}
@@ -59,6 +60,7 @@ def payload(
     draft: bool = False,
     limits: tuple[int, int] | None = None,
     eyes: str = "model",
+    answered: int = 0,
     images: ImageCache | None = None,
 ) -> dict[str, Any]:
     """The payload of a prompt.
@@ -69,6 +71,7 @@ def payload(
         draft: whether the last turn has not been sent yet.
         limits: the checkpoint's (min_pixels, max_pixels) of a picture; by default the released ones.
         eyes: "released" where the prompt is drawn as the released checkpoints would see it, and not as it was sent.
+        answered: the number of an answer, from 1, where this is what was sent for it and not the present prompt.
         images: keeps encoded images, because a prompt is drawn before it is sent and again afterwards.
     """
     if images is None:
@@ -76,7 +79,7 @@ def payload(
     known = originals or [None] * len(trace.media)
     record = {
         "version": VERSION,
-        "key": _key(trace),
+        "key": payload_key(trace),
         "draft": draft,
         "context_length": trace.context_length,
         "length": len(trace),
@@ -85,6 +88,7 @@ def payload(
         "position_ids": [to_runs(axis) for axis in trace.position_ids],
         "tokens": _grouped(trace.tokens),
         "eyes": eyes,
+        "answered": answered,
         "turns": role_spans(trace.tokens),
         "limits": list(limits or (MIN_PIXELS, MAX_PIXELS)),
     }
@@ -126,7 +130,7 @@ def _grouped(tokens: Sequence[str]) -> list[Any]:
     return [piece if times == 1 else [piece, times] for piece, times in runs]
 
 
-def _key(trace: PromptTrace) -> str:
+def payload_key(trace: PromptTrace) -> str:
     """Identifies a prompt and its pixels."""
     digest = hashlib.sha256(trace.input_ids.tobytes())
     digest.update(trace.position_ids.tobytes())

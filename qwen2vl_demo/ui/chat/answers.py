@@ -180,6 +180,7 @@ class Answers:
                     raise _Stopped
                 session.conversation, session.prediction = question, Prediction(question, estimate)
                 run.committed = True
+                session.note_run(question, settings.options)
             shown = await self._threads.run_for(session, bubbles.show, question, self._store)
             thinking = [*shown, bubbles.status("Thinking")]
             yield PageUpdate(thinking, saved=dumps(question), prompt_sent=True, notice=left_out or None)

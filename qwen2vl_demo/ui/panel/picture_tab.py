@@ -30,7 +30,8 @@ const show = () => {
   const lens = window.qwen2vl && window.qwen2vl.lens;
   if (!lens || !lens.views.prompt) return setTimeout(show, 30);
   lens.actions.apply = tokens => trigger('select', {index: 0, value: tokens});
-  lens.show(props.value && props.value.version ? props.value : null);
+  lens.actions.back = () => lens.show(props.value && props.value.version ? props.value : null);
+  lens.actions.back();
 };
 show();
 watch('value', show);
@@ -65,8 +66,8 @@ class PictureTab:
         self._images = new_image_cache()
 
     def draw(self) -> None:
-        self._words.draw()
         draw_lens_view("picture")
+        self._words.draw()
         unseen: dict[str, Any] = {"html_template": "<i></i>", "visible": "hidden"}
         self.components = PictureComponents(
             data=gr.HTML({}, js_on_load=SHOW, elem_id="lens-data", **unseen),

@@ -84,9 +84,6 @@ class RotationTab:
         plain: dict[str, Any] = {"apply_default_css": False}
         plot: dict[str, Any] = {"show_label": False, "container": False, "elem_classes": "panel-plot"}
         self._lazy = LazyDrawing("rotation-lazy")
-        gr.HTML(explanation_html(rope, loaded=self._loaded), js_on_load=CLICKED, **plain)
-        waves = gr.HTML(waves_html(rope), elem_id="rotation-waves", **plain)
-        wave_plot = gr.Plot(wave_figure(rope), elem_id="rotation-wave-plot", **plot)
         title = gr.HTML(tokens_html(prompt=False), elem_id="rotation-title", **plain)
         with gr.Group(visible=False, elem_id="rotation-choice") as choice:
             pair = gr.Dropdown(
@@ -101,9 +98,13 @@ class RotationTab:
                 second = gr.Number(0, label="Second token", elem_id="rotation-second", **number)
                 clicked = gr.Button("Last two clicked", size="sm", min_width=120, elem_id="rotation-clicked")
         angles = gr.HTML("", elem_id="rotation-angles", **plain)
-        angle_plot = gr.Plot(visible=False, elem_id="rotation-angle-plot", **plot)
-        vision = gr.HTML(vision_html(rope, None), elem_id="rotation-vision", **plain)
-        vision_plot = gr.Plot(vision_figure(rope), elem_id="rotation-vision-plot", **plot)
+        gr.HTML(explanation_html(rope, loaded=self._loaded), js_on_load=CLICKED, **plain)
+        with gr.Accordion("Plots: angles, wavelengths, the vision transformer", open=False, elem_classes="panel-fold"):
+            angle_plot = gr.Plot(visible=False, elem_id="rotation-angle-plot", **plot)
+            waves = gr.HTML(waves_html(rope), elem_id="rotation-waves", **plain)
+            wave_plot = gr.Plot(wave_figure(rope), elem_id="rotation-wave-plot", **plot)
+            vision = gr.HTML(vision_html(rope, None), elem_id="rotation-vision", **plain)
+            vision_plot = gr.Plot(vision_figure(rope), elem_id="rotation-vision-plot", **plot)
         draw_download_buttons(self.name)
         self.components = RotationComponents(
             waves=waves,

@@ -47,9 +47,11 @@
       const side = document.querySelector("#side");
       if (!side || getComputedStyle(side).overflowY !== "auto") return window.innerHeight * 0.6;
       const top = root.getBoundingClientRect().top - side.getBoundingClientRect().top + side.scrollTop;
-      const clip = lens.medium().kind === "video";
-      const wide = lens.isWide();
-      return side.clientHeight - top - (wide ? 80 : clip ? 260 : 200);
+      if (lens.isWide()) return side.clientHeight - top - 80;
+      const clip = lens.medium().kind === "video" ? 70 : 0;
+      const others = [...root.closest(".lens-columns").querySelectorAll(".lens-bar, .lens-readout, .lens-strip")];
+      const taken = others.reduce((sum, other) => sum + (other.offsetHeight ? other.offsetHeight + 12 : 0), 0);
+      return side.clientHeight - top - Math.max(200, taken) - clip;
     }
 
     function draw(names) {
