@@ -1,7 +1,7 @@
 // The words of the field, explained where they stand: on hover and on focus, in one box that the whole page shares.
 //
-// lens.glossed(text)       the text as nodes, in which the first occurrence of each word of the glossary can be pointed at
-//                          and reached by Tab
+// lens.glossed(text)       the text as nodes, in which the first occurrence of each word of the glossary can be pointed
+//                          at and reached by Tab
 // Elsewhere on the page any element with data-term="patch" does the same.
 (() => {
   const lens = window.qwen2vl.lens;

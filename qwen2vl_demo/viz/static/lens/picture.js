@@ -169,7 +169,8 @@
           ? [
               [
                 "Frames",
-                `${medium.frame_indices.length} of ${lens.number(medium.total_frames)}, in pairs: ${lens.count(T, "step")} of time`,
+                `${medium.frame_indices.length} of ${lens.number(medium.total_frames)}, in pairs: ` +
+                  `${lens.count(T, "step")} of time`,
               ],
               ["Taken at", `${medium.timestamps.map(second => second.toFixed(1)).join(", ")} s`],
             ]

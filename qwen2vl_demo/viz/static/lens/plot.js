@@ -308,7 +308,8 @@
         const next = lens.number(at.token + data.rope_delta);
         lens.write(
           readout,
-          `Token ${lens.number(at.token)}, “${lens.visible(written)}” of the answer: t ${next}, h ${next}, w ${next}; ` +
+          `Token ${lens.number(at.token)}, “${lens.visible(written)}” of the answer: ` +
+            `t ${next}, h ${next}, w ${next}; ` +
             `plain 1-D would be ${lens.number(at.token)}.`,
         );
         return;

@@ -118,7 +118,8 @@
         saved > 0
           ? `These ${lens.count(data.length, "token")} use only positions 0 to ${largest}: M-RoPE saves ` +
               `${lens.number(saved)} of them, because the tokens of a picture share theirs. The answer goes on at ` +
-              `position ${lens.number(used)} and not at ${lens.number(data.length)}. The difference, ${delta}, is what ` +
+              `position ${lens.number(used)} and not at ${lens.number(data.length)}. ` +
+              `The difference, ${delta}, is what ` +
               "the model keeps as rope_delta: while it writes, the position of a token is its number in the sequence " +
               "plus rope_delta."
           : "For words t, h and w are equal, and so this is plain 1-D counting: " +
