@@ -20,7 +20,7 @@ def test_two_pictures_a_clip_and_a_follow_up(nano: Tab, material: Path) -> None:
         re.compile(r"^[\d,]+ prompt tokens \([\d,]+ visual\) · \d+ new tokens? · first token [\d.]+ s.* · stopped: \w+")
     )
     expect(nano.panel.locator(".lens-chooser button")).to_have_count(2)
-    expect(nano.panel).to_contain_text(re.compile(r"320x240 → \d+x\d+ px"))
+    expect(nano.panel).to_contain_text(re.compile(r"200x300 → \d+x\d+ px"))
     assert is_an_answer(nano.ask("And what colour is it?"))
     assert is_an_answer(nano.ask("What moves?", material / "clip.mp4"))
     expect(nano.panel.locator(".lens-chooser button")).to_have_count(3)

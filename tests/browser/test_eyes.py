@@ -118,7 +118,7 @@ def test_a_word_picked_after_the_budget_was_changed_lies_over_what_was_answered(
     expect(fake.page.locator("#where [data-part=sentence]")).to_contain_text("The word “turn” was produced while")
     shown = snapshot(fake) or {}
     assert [len(values) for values in shown["overlay"]] == [99] and shown["media"][0]["merged_grid"] == [1, 9, 11]
-    expect(fake.page.locator("#lens-picture .lens-remark")).to_contain_text("the settings, or the question, are others")
+    expect(fake.page.locator("#lens-picture .lens-remark")).to_contain_text("the settings, the question or whose")
     fake.setting("Maximum tokens per picture", 1280)
     wait_for_tokens(fake, 99)
     expect(fake.page.locator("#lens-picture .lens-remark")).to_be_hidden()

@@ -127,11 +127,8 @@
       if (caption.textContent !== sentence) lens.fill(caption, lens.glossed(sentence));
       then.hidden = !data.answered;
       back.hidden = !lens.actions.back;
-      lens.fill(
-        then,
-        `As it was when answer ${data.answered} was written: the settings, or the question, are others by now. `,
-        back,
-      );
+      const since = "the settings, the question or whose eyes you look through are others by now. ";
+      if (data.answered) lens.fill(then, `As it was when answer ${data.answered} was written: ${since}`, back);
       notices.hidden = !medium.notices?.length;
       notices.textContent = (medium.notices || []).join(" ");
       lens.fill(
