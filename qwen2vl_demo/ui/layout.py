@@ -52,16 +52,6 @@ TELL = "watch('value', () => trigger('input'));"
 
 
 @dataclass(frozen=True)
-class AskComponents:
-    """The unseen components behind the API endpoint "ask"."""
-
-    file: gr.File
-    question: gr.Textbox
-    answer: gr.Textbox
-    button: gr.Button
-
-
-@dataclass(frozen=True)
 class ChatComponents:
     """The chat and what stands around it."""
 
@@ -94,7 +84,6 @@ class Page:
     prompt_sent: gr.HTML  # unseen: another value whenever a question has entered the conversation
     saved: gr.HTML  # unseen: the conversation as JSON, for the browser to keep
     download: gr.DownloadButton  # unseen: carries a file to the browser
-    ask: AskComponents
 
 
 def draw_page(engine: Engine, form: SettingsForm, panel: Panel, cards: Sequence[Example], max_file_mb: int) -> Page:
@@ -117,13 +106,6 @@ def draw_page(engine: Engine, form: SettingsForm, panel: Panel, cards: Sequence[
     saved = gr.HTML("", js_on_load=REMEMBER, elem_id="saved", **unseen)
     prompt_sent = gr.HTML("", js_on_load=TELL, elem_id="prompt-sent", **unseen)
     download = gr.DownloadButton("Download", visible=False)
-    with gr.Group(visible=False):
-        ask = AskComponents(
-            file=gr.File(label="file"),
-            question=gr.Textbox(label="question"),
-            answer=gr.Textbox(label="answer"),
-            button=gr.Button("Ask"),
-        )
     return Page(
         settings=settings,
         chat=chat,
@@ -133,7 +115,6 @@ def draw_page(engine: Engine, form: SettingsForm, panel: Panel, cards: Sequence[
         prompt_sent=prompt_sent,
         saved=saved,
         download=download,
-        ask=ask,
     )
 
 
