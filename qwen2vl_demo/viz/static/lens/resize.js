@@ -146,7 +146,8 @@
       const T = medium.merged_grid[0];
       const [h, w] = medium.original_size;
       const frame = medium.kind === "video" ? 2 * lens.state.t : 0;
-      const exact = { image: medium.picture, rect: lens.frameRect(medium.shown, frame) };
+      const source = lens.source(medium, frame); // at full resolution, once that has come
+      const exact = { image: source.picture, rect: lens.frameRect(source.image, source.frame) };
       const came =
         medium.original && frame === 0 ? { image: medium.base, rect: lens.frameRect(medium.original, 0) } : exact;
       const room = panes.clientWidth;
@@ -156,6 +157,7 @@
       before.caption.textContent = `${size(medium.original_size)}, ${millions} million pixels`;
       before.canvas.setAttribute("aria-label", `${medium.name} as it came`);
       paint(after.canvas, medium, real ? exact : came, [rh, rw], half);
+      lens.wantDetail({ medium, width: after.canvas.clientWidth });
       after.caption.textContent =
         `${size([rh, rw])} = ${lens.number(rw / FACTOR)} x ${lens.number(rh / FACTOR)} = ` +
         `${lens.count(cells, "token")}${T > 1 ? ` per pair of frames, ${lens.number(cells * T)} in all` : ""}`;
