@@ -101,6 +101,7 @@ class Session:
     shown: ShownPrompt | None = None  # what the panel shows; None: nothing
     preview_number: int = 0  # of the latest preview that was asked for; older ones are dropped
     preview: Preparation = field(default_factory=Preparation)  # what the latest preview opens
+    description: threading.Event = field(default_factory=threading.Event)  # cancels the looks at the composer's files
     prediction: Prediction | None = None  # for the latest question that was sent
     outcomes: deque[Outcome] = field(default_factory=lambda: deque(maxlen=MAX_OUTCOMES))  # newest last
     ran: dict[tuple[Turn, ...], Ran] = field(default_factory=dict)  # by the turns up to a question; oldest first
@@ -108,6 +109,7 @@ class Session:
     names: dict[str, str] = field(default_factory=dict)  # stored file -> what the visitor called it, for Undo
     exports: list[Path] = field(default_factory=list)  # files written for this visitor to download
     lock: threading.RLock = field(default_factory=threading.RLock)
+    closed: threading.Event = field(default_factory=threading.Event)  # set once the tab is
     forgetting: Forgetting | None = None  # of what was computed for conversations that are over
 
     def cancel_run(self) -> Run | None:
@@ -143,6 +145,13 @@ class Session:
             while len(self.ran) > MAX_RAN:
                 self.ran.pop(next(iter(self.ran)))
 
+    def begin_description(self) -> threading.Event:
+        """Cancels the looks at files that stood in the composer before, and returns the event that cancels new ones."""
+        with self.lock:
+            self.description.set()
+            self.description = threading.Event()
+            return self.description
+
     def cancel_side_task(self) -> None:
         with self.lock:
             if self.side_task is not None:
@@ -175,6 +184,8 @@ class Session:
         with self.lock:
             self.cancel_run()
             self.preview.cancel.set()
+            self.description.set()
+            self.closed.set()
 
     def nbytes(self) -> int:
         """About how much memory it takes."""

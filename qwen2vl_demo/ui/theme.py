@@ -14,12 +14,24 @@ from qwen2vl_demo.viz import lens_page as lens
 
 STATIC = files("qwen2vl_demo.ui") / "static"
 
-STYLES = ("page.css", "costs.css", "learn.css", "eyes.css")
 # Pictures, clips and connections from this server only, so that an address in an answer is never requested. Gradio
 # needs inline styles and evaluated scripts, so these are not restricted.
 POLICY = (
     "img-src 'self' data: blob:; media-src 'self' data: blob:; font-src 'self' data:; connect-src 'self' data: blob:; "
     "frame-src 'self'; object-src 'none'; form-action 'self'"
+)
+
+
+SHEETS = (
+    "page.css",
+    "costs.css",
+    "learn.css",
+    "variants.css",
+    "attached.css",
+    "pages.css",
+    "keys.css",
+    "fit.css",
+    "eyes.css",
 )
 
 
@@ -29,7 +41,7 @@ def head() -> str:
 
     launch(css=...) would prefix each rule with Gradio's container, so that it could not style what is outside it.
     """
-    sheet = "\n".join((STATIC / name).read_text(encoding="utf-8") for name in STYLES)
+    sheet = "\n".join((STATIC / name).read_text(encoding="utf-8") for name in SHEETS)
     return (
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n<style>{sheet}</style>\n'
         f'<style id="lens-style">{lens.style()}</style>\n'
@@ -47,6 +59,10 @@ def js() -> str:
             "page.js",
             "follow.js",
             "drop.js",
+            "attached.js",
+            "pages.js",
+            "settings.js",
+            "keys.js",
             "lightbox.js",
             "keep-tab.js",
             "keep-figures.js",
