@@ -7,6 +7,7 @@
     t: "fff3e8 ffc799 f58b3c d55e00 7a3300",
     h: "eafaf4 9fdcc5 3dba92 009e73 00523b",
     w: "e9f4fb 9cc8ea 4a9fd6 0072b2 003a5c",
+    viridis: "440154 482878 3e4989 31688e 26828e 1f9e89 35b779 6ece58 b5de2b fde725", // of matplotlib (CC0)
     shade: "0a0b10 f5f2ec",
     night: "0a0b10 0a0b10",
   };
