@@ -176,6 +176,9 @@ class FakeEngine:
         """One token a word and the spaces behind it."""
         return split_words([piece.encode() for piece in _tokens(answer)])
 
+    def answer_tokens(self, trace: PromptTrace, answer: str) -> tuple[str, ...]:
+        return tuple(_tokens(answer))
+
     def word_attention(
         self,
         prompt: Prompt,
@@ -212,10 +215,8 @@ class FakeEngine:
     def _medium(
         self, piece: object, options: GenerationOptions, message: int, part: int, start: int
     ) -> tuple[MediaTrace, VisionInput]:
-        limits = {
-            "min_pixels": options.media.min_pixels or MIN_PIXELS,
-            "max_pixels": options.media.max_pixels or MAX_PIXELS,
-        }
+        least, most = options.media.picture_limits or (MIN_PIXELS, MAX_PIXELS)
+        limits = {"min_pixels": options.media.min_pixels or least, "max_pixels": options.media.max_pixels or most}
         times: tuple[float, ...] = ()
         indices: tuple[int, ...] = ()
         frames = total = 1

@@ -81,6 +81,9 @@ class ProcessorOnlyEngine:
     def answer_words(self, trace: PromptTrace, answer: str) -> tuple[Word, ...]:
         raise UserError(NO_MODEL_ATTENTION)
 
+    def answer_tokens(self, trace: PromptTrace, answer: str) -> tuple[str, ...]:
+        raise UserError(NO_MODEL_ATTENTION)
+
     def word_attention(
         self,
         prompt: Prompt,

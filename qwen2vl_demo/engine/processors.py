@@ -73,7 +73,7 @@ def prepare_prompt(
     `Processor.process`.
     """
     media = options.media
-    if media.max_pixels is None and max_pixels is not None:
+    if media.max_pixels is None and max_pixels is not None and media.picture_limits is None:
         media = replace(media, max_pixels=max(max_pixels, media.min_pixels or 0))
     return processor.process(
         without_unfinished(messages)[0],

@@ -77,7 +77,7 @@ class Result:
 class Abilities:
     """What an engine can do beside answering; the page does not offer the rest."""
 
-    attention: bool = True  # `answer_words` and `word_attention`
+    attention: bool = True  # `answer_words`, `answer_tokens` and `word_attention`
     positions: bool = True  # GenerationOptions.positions other than "mrope"
     resumes: bool = True  # `stream` of messages that end in an unfinished answer
 
@@ -192,6 +192,10 @@ class Engine(Protocol):
 
         Raises UserError, with the reason, where the engine has no access to its model's attention.
         """
+        ...
+
+    def answer_tokens(self, trace: PromptTrace, answer: str) -> tuple[str, ...]:
+        """The readable tokens of an answer to a prompt. Cheap, and never waits. Raises UserError as `answer_words`."""
         ...
 
     def word_attention(

@@ -76,7 +76,7 @@ def read_video(
     if isinstance(source, PIL.Image.Image):
         raise UserError("A PIL image is a picture, not a video; send it as a picture.")
     if fps <= 0:
-        raise UserError(f"Frames a second must be above 0, not {fps}; change fps.")
+        raise UserError(f"Frames per second must be above 0, not {fps}; change fps.")
     with open_source(source, limits, label) as media:
         reader = open_reader(media, limits)
         timeline = reader.timeline

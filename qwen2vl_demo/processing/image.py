@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -149,6 +149,7 @@ def load_image(
 
     With `thumbnail` the result has one, made from the same decoded picture.
     """
+    image = _with_limits(image, options)
     picture = open_image(part.source, limits, part.name)
     original, found = original_size(picture), notices(picture)
     ceiling = image.max_pixels if options.max_pixels is None else options.max_pixels
@@ -179,6 +180,7 @@ def load_video(
     that a frame otherwise gets at least, the checkpoint's minimum for a picture applies, and no frame is enlarged.
     With `thumbnail` the result has one of the first frame, from the same decoding pass.
     """
+    image = _with_limits(image, options)
     cap = min(image.max_pixels, options.max_pixels or image.max_pixels)
     least = options.min_pixels or geometry.VIDEO_FRAME_MIN_PIXELS
     budget = (0, 0)
@@ -226,6 +228,12 @@ def _about_frames(clip: Clip, trained: int, options: MediaOptions) -> tuple[str,
         clip.total_frames, clip.source_fps, fps=options.fps, min_frames=options.min_frames
     )
     return (f"{taken} frames are taken of it, as many as this model was trained for.",) if wanted > taken else ()
+
+
+def _with_limits(image: ImageConfig, options: MediaOptions) -> ImageConfig:
+    if options.picture_limits is None:
+        return image
+    return replace(image, min_pixels=options.picture_limits[0], max_pixels=options.picture_limits[1])
 
 
 def _fit(size: Size, vision: VisionConfig, floor: int, ceiling: int, *, strict: bool) -> Size:

@@ -76,9 +76,11 @@ class MediaOptions:
     fps: float = VIDEO_FPS  # frames sampled per second of video
     min_frames: int = VIDEO_MIN_FRAMES
     max_frames: int | None = None  # of a clip
+    # (min_pixels, max_pixels) of a picture in place of the checkpoint's own: to see what another one would be given.
+    picture_limits: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         if self.fps <= 0:
-            raise UserError(f"Frames a second must be above 0, not {self.fps}; change fps.")
+            raise UserError(f"Frames per second must be above 0, not {self.fps}; change fps.")
         if self.max_frames is not None and self.max_frames < 2:
             raise UserError(f"A clip needs at least 2 frames, not {self.max_frames}; raise max_frames.")

@@ -36,8 +36,8 @@ from qwen2vl_demo.ui.lesson.lesson import Lesson
 from qwen2vl_demo.ui.media_store import DAY, MediaStore
 from qwen2vl_demo.ui.panel.comparisons import Comparisons
 from qwen2vl_demo.ui.panel.cost_tab import CostTab
+from qwen2vl_demo.ui.panel.eyes_switch import EyesSwitch
 from qwen2vl_demo.ui.panel.learn_tab import LearnTab
-from qwen2vl_demo.ui.panel.numbers_tab import NumbersTab
 from qwen2vl_demo.ui.panel.panel import Panel
 from qwen2vl_demo.ui.panel.picture_tab import PictureTab
 from qwen2vl_demo.ui.panel.prompt_tab import PromptTab
@@ -95,8 +95,8 @@ def build_demo(
             VariantsTab(engine.config, live="positions" in parts.experiments.offered),
             CostTab(Comparisons()),
             LearnTab(parts.experiments),
-            NumbersTab(),
-        ]
+        ],
+        EyesSwitch(engine.name, engine.pixel_limits),
     )
     lesson = Lesson(engine, parts)
     engine.warm_up()

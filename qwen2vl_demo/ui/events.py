@@ -32,6 +32,7 @@ from qwen2vl_demo.ui.chat.conversation import Conversation
 from qwen2vl_demo.ui.chat.export import export_html, export_json
 from qwen2vl_demo.ui.chat.page_update import FAILED, PageUpdate, report
 from qwen2vl_demo.ui.example_cards import Example
+from qwen2vl_demo.ui.eyes import Eyes
 from qwen2vl_demo.ui.layout import Page
 from qwen2vl_demo.ui.lesson.lesson import Lesson
 from qwen2vl_demo.ui.media_store import DISK_FULL, NO_SPACE
@@ -89,7 +90,7 @@ class PageEvents:
         opened = chat.load.upload(
             self.open_file, [chat.load, *saved], [*whole, system], trigger_mode="multiple", **QUEUED
         )
-        self._wire_panel([undone, cleared, loaded, opened], finished)
+        self._wire_panel(demo, [undone, cleared, loaded, opened], finished)
         for button, write in ((chat.save_json, self.save_json), (chat.save_html, self.save_html)):
             written = button.click(write, saved, [page.download, chat.notice], trigger_mode="multiple", **QUEUED)
             written.success(None, [page.download], None, js=DOWNLOAD, **AT_ONCE)
@@ -126,17 +127,19 @@ class PageEvents:
         at_first = self.parts.form.shown_at_first()
         return [at_first[key] for key in self.page.settings]
 
-    def _wire_panel(self, events: Sequence[Dependency], finished: Sequence[Dependency]) -> None:
+    def _wire_panel(self, demo: gr.Blocks, events: Sequence[Dependency], finished: Sequence[Dependency]) -> None:
         """The panel is refreshed when files come or go, when a question has entered the conversation (in a call of its
         own, so that pictures do not travel with the words of an answer), behind `events`, and when a setting that
         changes the prompt does."""
         page, chat = self.page, self.page.chat
         outputs = [chat.cost, chat.read, *self.panel.outputs()]
-        changed = [page.settings[key].change for key in MEDIA_FIELDS]  # type: ignore[attr-defined]
+        eyes = self.panel.choices
+        switches = [*(page.settings[key] for key in MEDIA_FIELDS), *eyes.values()]
+        changed = [switch.change for switch in switches]  # type: ignore[attr-defined]
         left = [page.settings[key].blur for key in TEXT_FIELDS]  # type: ignore[attr-defined]
         started = [*left, *changed]
-        restoring: dict[str, Any] = {"inputs_kwargs": {"saved": page.saved, **page.settings}, **QUEUED}
-        plain: dict[str, Any] = {"inputs_kwargs": page.settings, **QUEUED}
+        restoring: dict[str, Any] = {"inputs_kwargs": {"saved": page.saved, **eyes, **page.settings}, **QUEUED}
+        plain: dict[str, Any] = {"inputs_kwargs": {**eyes, **page.settings}, **QUEUED}
         latest: dict[str, Any] = {"trigger_mode": "always_last"}
         chat.cost.input(self.describe, [chat.composer], [chat.attached], trigger_mode="multiple", **QUEUED)
         chat.pages.select(self.show_pages, [chat.composer], [chat.pages], trigger_mode="multiple", **QUEUED)
@@ -155,7 +158,7 @@ class PageEvents:
             settings=page.settings,
             refreshed=[*refreshed, *finished],
         )
-        self.panel.wire(context)
+        self.panel.wire(context, demo)
         self.lesson.wire(context)
 
     def begin(self, request: gr.Request, box: Any, saved: str) -> Any:
@@ -217,14 +220,17 @@ class PageEvents:
         update = await self.parts.threads.run_for(session, read)
         return self._whole(update) | ({} if update.messages is None else self._system(session))
 
-    async def refresh(self, request: gr.Request, box: Any, saved: str | None = None, **settings: Any) -> Any:
+    async def refresh(
+        self, request: gr.Request, box: Any, saved: str | None = None, eyes: Any = "model", **settings: Any
+    ) -> Any:
         """The line of cost, and all tabs of the panel. Without `saved` a session that is gone stays gone."""
         session = (self._find(request) or Session()) if saved is None else await self._opened(request, saved)
         draft = _draft(box)
         begun = session.begin_preview(draft.files)  # at once, so that the draft before is no longer opened
 
         def draw() -> Updates:
-            update = self.parts.preview.refresh(session, draft, settings, begun)
+            seen: Eyes = "released" if eyes == "released" else "model"
+            update = self.parts.preview.refresh(session, draft, settings, begun, seen)
             updates: Updates = {}
             if update.cost is not None:
                 read = json.dumps(

@@ -118,7 +118,7 @@ def draw_page(
         gr.HTML(render("header.html", sentence=SENTENCE, **about), elem_id="title")
         lesson.draw_button()
         settings_button = gr.Button("Settings", elem_id="settings-button", scale=0, **SMALL)
-        theme = gr.Button("Dark or light", elem_id="theme", scale=0, **SMALL)
+        theme = gr.Button("Colours", elem_id="theme", scale=0, **SMALL)
     lesson.draw()
     with gr.Row(elem_id="main"):
         with gr.Column(scale=5, min_width=320, elem_id="talk"):

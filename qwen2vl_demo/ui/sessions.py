@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 from qwen2vl_demo.engine.cost.estimate import Estimate
 from qwen2vl_demo.engine.protocol import GenerationOptions, Outcome
 from qwen2vl_demo.trace import PromptTrace
-from qwen2vl_demo.ui.chat.conversation import Conversation
+from qwen2vl_demo.ui.chat.conversation import Conversation, Turn
+from qwen2vl_demo.ui.eyes import Eyes
 from qwen2vl_demo.ui.forgetting import LAST_STEP, RELOAD, Forgetting
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 MAX_SESSIONS = 2000  # held at once
 MAX_BYTES = 256 * 2**20  # that they hold together
 TOKEN_BYTES = 64  # of the text of one token of a prompt that is shown
+MAX_RAN = 64  # questions of a session whose options are remembered
 MAX_OUTCOMES = 6  # answers of a session whose cost is remembered
 
 
@@ -82,6 +84,13 @@ class ShownPrompt:
     options: GenerationOptions
     trace: PromptTrace
     draft: bool = False  # the last turn has not been sent yet
+    eyes: Eyes = "model"
+    seen: PromptTrace | None = None  # the same prompt through other eyes; None: they are this model's
+
+    @property
+    def drawn(self) -> PromptTrace:
+        """What is drawn and counted. `trace` is what ran, or will."""
+        return self.trace if self.seen is None else self.seen
 
 
 @dataclass(frozen=True)
@@ -90,6 +99,14 @@ class Prediction:
 
     conversation: Conversation
     estimate: Estimate
+
+
+@dataclass(frozen=True)
+class Ran:
+    """With what a question was answered."""
+
+    system: str
+    options: GenerationOptions
 
 
 @dataclass(eq=False)
@@ -108,6 +125,7 @@ class Session:
     description: threading.Event = field(default_factory=threading.Event)  # cancels the looks at the composer's files
     prediction: Prediction | None = None  # for the latest question that was sent
     outcomes: deque[Outcome] = field(default_factory=lambda: deque(maxlen=MAX_OUTCOMES))  # newest last
+    ran: dict[tuple[Turn, ...], Ran] = field(default_factory=dict)  # by the turns up to a question; oldest first
     side_task: threading.Event | None = None  # cancels the experiment or attention map that is being computed
     names: dict[str, str] = field(default_factory=dict)  # stored file -> what the visitor called it, for Undo
     exports: list[Path] = field(default_factory=list)  # files written for this visitor to download
@@ -139,6 +157,14 @@ class Session:
                 self.preview = Preparation(files)
             self.preview_number += 1
             return self.preview_number, self.preview.cancel
+
+    def note_run(self, question: Conversation, options: GenerationOptions) -> None:
+        """Remembers with what a question is answered, since the settings may change afterwards."""
+        with self.lock:
+            self.ran.pop(question.answered(None).turns, None)
+            self.ran[question.answered(None).turns] = Ran(question.system, options)
+            while len(self.ran) > MAX_RAN:
+                self.ran.pop(next(iter(self.ran)))
 
     def begin_description(self) -> threading.Event:
         """Cancels the looks at files that stood in the composer before, and returns the event that cancels new ones."""
@@ -189,8 +215,8 @@ class Session:
         held = sum(sys.getsizeof(text) for text in texts if text)
         held += 512 * sum(len(turn.media) for turn in turns) + 1024 * len(turns)
         if self.shown is not None:
-            trace = self.shown.trace
-            held += trace.input_ids.nbytes + trace.position_ids.nbytes + TOKEN_BYTES * len(trace)
+            for trace in filter(None, (self.shown.trace, self.shown.seen)):
+                held += trace.input_ids.nbytes + trace.position_ids.nbytes + TOKEN_BYTES * len(trace)
         return held + 4096
 
     def delete_exports(self) -> None:

@@ -342,8 +342,8 @@ def _fields(
         ),
         Field(
             "max_tokens",
-            "Most tokens a picture",
-            "The most tokens a picture",
+            "Maximum tokens per picture",
+            "The maximum of tokens per picture",
             "integer",
             upper,
             "A token stands for 28x28 pixels. Larger pictures are made smaller to fit; more tokens show finer detail "
@@ -355,8 +355,8 @@ def _fields(
         ),
         Field(
             "min_tokens",
-            "Fewest tokens a picture",
-            "The fewest tokens a picture",
+            "Minimum tokens per picture",
+            "The minimum of tokens per picture",
             "integer",
             lower,
             "Smaller pictures are enlarged to this.",
@@ -385,8 +385,8 @@ def _fields(
         ),
         Field(
             "fps",
-            "Frames a second",
-            "Frames a second",
+            "Frames per second",
+            "Frames per second",
             "number",
             media.fps,
             "How many frames are taken from each second of a clip.",
@@ -397,8 +397,8 @@ def _fields(
         ),
         Field(
             "max_frames",
-            "Most frames",
-            "The most frames",
+            "Maximum frames",
+            "The maximum of frames",
             "integer",
             most_frames,
             f"A longer clip gets its frames further apart.{trained}",

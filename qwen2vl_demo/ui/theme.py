@@ -34,6 +34,7 @@ SHEETS = (
     "keys.css",
     "message-rows.css",
     "fit.css",
+    "eyes.css",
 )
 
 
@@ -70,6 +71,8 @@ def js() -> str:
             "message-rows.js",
             "keep-tab.js",
             "keep-figures.js",
+            "chat-words.js",
+            "log-sliders.js",
         )
     )
     return f"() => {{\n{script}\n}}"

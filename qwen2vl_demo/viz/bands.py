@@ -238,13 +238,14 @@ def angle_words(rope: Rope, first: Sequence[int], second: Sequence[int], plain: 
             turns = f" ({angles[start] / 360:.1f} turns)" if angles[start] >= 360 else ""
             moved.append(f"{_short(angles[start])}°{turns} on the fastest {axis} pair")
         start += count
-    distances = ", ".join(f"{d:,} in {axis}" for axis, d in zip(AXES, apart, strict=True))
+    first_two = ", ".join(f"{d:,} in {axis}" for axis, d in zip(AXES[:2], apart[:2], strict=True))
+    distances = f"{first_two} and {apart[2]:,} in {AXES[2]}"
     how = f"turned apart by {' and '.join(moved)}" if moved else "turned alike on every pair"
     kept, flat = mean_cosine(np.radians(angles)), mean_cosine(rotated_1d(rope, plain))
     return (
-        f"The two tokens stand {distances} apart, and are {how}. Plain 1-D positions would put {abs(plain):,} between "
-        f"them. The mean cosine over all pairs, which is what a query keeps of its product with an equal key, is "
-        f"{kept:.2f}, with 1-D positions {flat:.2f}."
+        f"The tokens differ by {distances}, and are {how}. With plain 1-D positions they would differ by "
+        f"{abs(plain):,}. The mean cosine over all pairs, which is what a query keeps of its product with an equal "
+        f"key, is {kept:.2f}, with 1-D positions {flat:.2f}."
     )
 
 

@@ -7,6 +7,8 @@ Every number is taken from the trace; nothing is computed again. Long sequences 
     {"version": 1, "key": str, "draft": bool, "context_length": int | null, "length": int, "rope_delta": int,
      "input_ids": runs, "position_ids": [runs of t, runs of h, runs of w],
      "tokens": [piece or [piece, times], ...],          equal neighbours are grouped
+     "eyes": "model" | "released",                       as whose the files were resized and cut
+     "answered": int,                                    the answer that it was sent for; 0: it is the present prompt
      "turns": [{"role", "start", "end"}, ...],          from one <|im_start|> to the next
      "limits": [min_pixels, max_pixels],                 of a picture, unless the settings say otherwise
      "media": [{... the fields of MediaTrace ..., "merged_tokens", "shown": image, "original": image or null}, ...]}
@@ -57,6 +59,8 @@ def payload(
     *,
     draft: bool = False,
     limits: tuple[int, int] | None = None,
+    eyes: str = "model",
+    answered: int = 0,
     images: ImageCache | None = None,
 ) -> dict[str, Any]:
     """The payload of a prompt.
@@ -66,6 +70,8 @@ def payload(
         originals: each medium before resizing, (H, W, 3) uint8, or None.
         draft: whether the last turn has not been sent yet.
         limits: the checkpoint's (min_pixels, max_pixels) of a picture; by default the released ones.
+        eyes: "released" where the prompt is drawn as the released checkpoints would see it, and not as it was sent.
+        answered: the number of an answer, from 1, where this is what was sent for it and not the present prompt.
         images: keeps encoded images, because a prompt is drawn before it is sent and again afterwards.
     """
     if images is None:
@@ -73,7 +79,7 @@ def payload(
     known = originals or [None] * len(trace.media)
     record = {
         "version": VERSION,
-        "key": _key(trace),
+        "key": payload_key(trace),
         "draft": draft,
         "context_length": trace.context_length,
         "length": len(trace),
@@ -81,6 +87,8 @@ def payload(
         "input_ids": to_runs(trace.input_ids),
         "position_ids": [to_runs(axis) for axis in trace.position_ids],
         "tokens": grouped(trace.tokens),
+        "eyes": eyes,
+        "answered": answered,
         "turns": role_spans(trace.tokens),
         "limits": list(limits or (MIN_PIXELS, MAX_PIXELS)),
     }
@@ -123,7 +131,7 @@ def grouped(tokens: Sequence[str]) -> list[Any]:
     return [piece if times == 1 else [piece, times] for piece, times in runs]
 
 
-def _key(trace: PromptTrace) -> str:
+def payload_key(trace: PromptTrace) -> str:
     """Identifies a prompt and its pixels."""
     digest = hashlib.sha256(trace.input_ids.tobytes())
     digest.update(trace.position_ids.tobytes())

@@ -168,10 +168,11 @@ class Tab:
 
     @property
     def panel(self) -> Locator:
-        tab = self.page.get_by_role("tab", name="Numbers", exact=True)
+        """The tab "Picture", with the numbers of the picture or clip that it shows."""
+        tab = self.page.get_by_role("tab", name="Picture", exact=True)
         if tab.is_visible():
             tab.click()
-        return self.page.locator("#numbers-tab")
+        return self.page.locator("#lens-picture")
 
     def count(self, selector: str, number: int) -> None:
         """Until so many elements are there; `expect` would look less and less often."""
@@ -232,6 +233,14 @@ class Tab:
         field.fill(pages)
         field.blur()
         self.button("Settings").click()
+
+    def unfold(self, name: str) -> None:
+        """Opens what is folded in a tab of the panel."""
+        inside = self.page.locator(f"#tab-{name.lower()}")
+        inside.locator("details:not([open]) > summary").evaluate_all("all => all.forEach(fold => fold.click())")
+        for fold in inside.locator(".panel-fold > button").all():
+            if "open" not in (fold.get_attribute("class") or ""):
+                fold.click()
 
     def width(self) -> int:
         return int(self.page.evaluate("document.documentElement.scrollWidth"))

@@ -58,6 +58,7 @@ def layer(tab: Tab, name: str) -> None:
     open_tab(tab, "Picture")
     tab.page.locator(f"#lens-picture [data-value={name}]").first.click()
     tab.page.wait_for_function(f"() => window.qwen2vl.lens.state.layer === '{name}'")
+    tab.page.evaluate(FRAMES % "true")  # it is drawn
 
 
 def stage(tab: Tab) -> Locator:

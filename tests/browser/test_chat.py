@@ -19,11 +19,11 @@ def test_two_pictures_a_clip_and_a_follow_up(nano: Tab, material: Path) -> None:
     expect(nano.numbers).to_have_text(
         re.compile(r"^[\d,]+ prompt tokens \([\d,]+ visual\) · \d+ new tokens? · first token [\d.]+ s")
     )
-    expect(nano.panel.locator("li")).to_have_count(2)
-    expect(nano.panel).to_contain_text(re.compile(r"320x240 → \d+x\d+ px"))
+    expect(nano.panel.locator(".lens-chooser button")).to_have_count(2)
+    expect(nano.panel).to_contain_text(re.compile(r"200x300 → \d+x\d+ px"))
     assert is_an_answer(nano.ask("And what colour is it?"))
     assert is_an_answer(nano.ask("What moves?", material / "clip.mp4"))
-    expect(nano.panel.locator("li")).to_have_count(3)
+    expect(nano.panel.locator(".lens-chooser button")).to_have_count(3)
     expect(nano.panel).to_contain_text("Taken at")
     expect(nano.questions).to_have_count(3)
 
@@ -167,7 +167,7 @@ def test_undo_puts_everything_back_into_the_composer(fake: Tab, material: Path) 
     fake.send()
     fake.idle()
     expect(fake.questions.last.locator("img")).to_have_count(2)
-    expect(fake.panel).to_contain_text("cat.png")  # not the name it has in the store
+    expect(fake.panel.get_by_role("radio", name="picture 1: cat.png")).to_be_visible()  # not its name in the store
 
 
 def test_clear_empties_the_chat(fake: Tab, material: Path) -> None:
@@ -175,7 +175,7 @@ def test_clear_empties_the_chat(fake: Tab, material: Path) -> None:
     fake.button("Clear").click()
     expect(fake.questions).to_have_count(0)
     expect(fake.chat).to_contain_text("What shall it look at?")
-    expect(fake.panel).to_contain_text("Nothing yet")
+    expect(fake.panel.locator(".lens-nothing").first).to_contain_text("Nothing to see yet")
     fake.reload()
     expect(fake.questions).to_have_count(0)
 

@@ -13,11 +13,11 @@ from tests.browser.conftest import PHONE, App, Visits
 from tests.browser.driver import Tab
 from tests.browser.lens_driver import equals, expected, fact, layer, open_tab, point, seen, snapshot, user
 
-LAYERS = ("original", "resized", "patches", "merged", "t", "h", "w")
+LAYERS = ("resized", "patches", "merged", "t", "h", "w")
 # Each plot, canvas and comparison that is seen in a tab, with the words that stand before it there.
 FIGURES = """id => [...document.querySelectorAll(`#${id} :is(.js-plotly-plot, .lens-stage, .lens-panes, .lens-plot,
   .lens-chips, .lens-ruler, .cost-views, .bands-angles, .cost-bar)`)].filter(e => e.checkVisibility()).map(figure => {
-    const says = [...document.querySelectorAll(`#${id} :is(.lens-says, .panel .big)`)].filter(e => e.checkVisibility());
+    const says = [...document.querySelectorAll(`#${id} :is(.lens-says)`)].filter(e => e.checkVisibility());
     const near = says.filter(p => p.compareDocumentPosition(figure) & Node.DOCUMENT_POSITION_FOLLOWING);
     return [figure.className.baseVal ?? figure.className, near.length ? near.at(-1).innerText : ''];
   })"""
@@ -32,8 +32,9 @@ def look_everywhere(tab: Tab, check: Any) -> None:
     for name in LAYERS:
         layer(tab, name)
         check("tab-picture", name)
-    for name in ("Prompt", "Rotation", "Cost", "Numbers"):
+    for name in ("Prompt", "Rotation", "Cost"):
         open_tab(tab, name)
+        tab.unfold(name)
         plots = {"Rotation": 3, "Cost": 1}.get(name, 0)
         inside = tab.page.locator(f"#tab-{name.lower()}")
         expect(inside.locator(".js-plotly-plot .main-svg:first-child")).to_have_count(plots)
@@ -52,7 +53,7 @@ def test_the_whole_panel_works_without_weights(none: Tab, none_app: App, materia
 
     def says(inside: str, name: str) -> None:
         figures = none.page.evaluate(FIGURES, inside)
-        assert figures or name == "Numbers"
+        assert figures
         for figure, sentence in figures:
             assert re.search(r"\w+ \w+.*[.?:]$", sentence, re.S), (name, figure, sentence)
 
@@ -61,10 +62,11 @@ def test_the_whole_panel_works_without_weights(none: Tab, none_app: App, materia
     expect(none.page.locator("#cost-now")).to_contain_text("No model is loaded, so there is neither time nor memory")
     turn = len(trace) - int(trace.input_ids.tolist().index(trace.input_ids[0], 1))  # from the second <|im_start|> on
     expect(none.page.locator("#cost-now")).to_contain_text(f"This turn will take {turn:,} tokens")
-    for medium in trace.media:
+    for number, medium in enumerate(trace.media):
         (_, h, w), (rows, columns) = medium.grid_thw, medium.merged_grid[1:]
-        expect(none.page.locator("#numbers-tab")).to_contain_text(f"{w}x{h} of 14x14 px")
-        expect(none.page.locator("#numbers-tab")).to_contain_text(f"{columns}x{rows} = {medium.merged_tokens:,}")
+        none.panel.locator(".lens-chooser button").nth(number).click()
+        expect(none.panel.locator(".lens-numbers")).to_contain_text(f"{w}x{h} of 14x14 px")
+        expect(none.panel.locator(".lens-numbers")).to_contain_text(f"{columns}x{rows} = {medium.merged_tokens:,}")
 
 
 def test_a_question_is_answered_by_a_sentence_and_the_panel_stays(none: Tab, material: Path) -> None:
@@ -98,6 +100,9 @@ def test_the_keys_are_enough_for_the_panel(none: Tab, material: Path) -> None:
     press("ArrowRight")
     assert (snapshot(none) or {})["layer"] == "t"
     press("Tab")
+    expect(none.page.locator("#lens-glossary")).to_be_visible()  # of the first word of the field in the sentence
+    while none.page.evaluate("document.activeElement.matches('[data-term]')"):
+        press("Tab")
     expect(none.page.locator("#lens-picture .lens-stage")).to_be_focused()
     press("ArrowDown")
     press("ArrowRight")

@@ -49,11 +49,14 @@ def test_words_and_pictures_stand_in_order_and_a_picture_unfolds(nano: Tab, nano
     trace = nano_app.engine.prepare(messages, GenerationOptions())
     start, end = trace.media[0].span
     open_tab(nano, "Prompt")
-    expect(nano.page.locator("#lens-prompt .lens-says").first).to_contain_text(f"{len(trace)} tokens: {end - start} of")
+    expect(nano.page.locator("#lens-prompt .lens-says").first).to_contain_text(
+        f"{len(trace)} tokens, {len(trace) / 40.96:.1f} % of the 4,096 that the model has room for: {end - start} of"
+    )
     folded = places(nano)
-    assert [c["i"] for c in folded] == [*range(start + 1), *range(end, len(trace))]
+    length = len(trace) + nano.page.evaluate("window.qwen2vl.lens.state.answer.tokens.length")
+    assert [c["i"] for c in folded] == [*range(start + 1), *range(end, length)]
     unfold(nano, start)
-    assert [c["i"] for c in places(nano) if not c["fold"]] == list(range(len(trace)))
+    assert [c["i"] for c in places(nano) if not c["fold"]] == list(range(length))
     hover(nano, start + 7)
     assert (snapshot(nano) or {})["at"]["token"] == start + 7
     expect(nano.page.locator("#lens-prompt .lens-hint")).to_contain_text(
@@ -104,7 +107,8 @@ def test_what_m_rope_saves_is_the_traces(nano: Tab, nano_app: App, material: Pat
     account = nano.page.locator("#lens-prompt .lens-says").nth(1)
     largest = int(trace.position_ids.max())
     expect(account).to_contain_text(f"positions 0 to {largest}: M-RoPE saves {len(trace) - largest - 1} of them")
-    expect(account).to_contain_text(f"rope_delta is {trace.rope_delta}: the answer goes on at position {largest + 1}")
+    expect(account).to_contain_text(f"goes on at position {largest + 1} and not at {len(trace)}. The difference, −")
+    expect(account).to_contain_text(f"−{-trace.rope_delta}, is what the model keeps as rope_delta")
     start, end = trace.media[0].span
     behind = int(trace.position_ids[0][end])
     expect(nano.page.locator("#lens-prompt .lens-jumps li")).to_contain_text(
@@ -144,5 +148,5 @@ def test_what_was_typed_stays_words(nano: Tab) -> None:
     shown = seen(nano, 0, draft=False)
     assert sum(piece == "<|im_start|>" for piece in shown["tokens"]) == 3  # system, user, assistant
     open_tab(nano, "Prompt")
-    expect(nano.page.locator("#lens-prompt .lens-says").first).to_contain_text("spoken by system, user, assistant")
+    expect(nano.page.locator("#lens-prompt .lens-says").first).to_contain_text("from system, user, assistant")
     assert nano.page.evaluate("window.hacked") is None

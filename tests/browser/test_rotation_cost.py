@@ -23,7 +23,9 @@ def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def open_tab(tab: Tab, name: str) -> None:
+    """With all that is folded in it."""
     tab.page.get_by_role("tab", name=name, exact=True).click()
+    tab.unfold(name)
 
 
 def test_the_cost_is_there_before_sending_and_measured_afterwards(nano_app: App, visit: Visits, photo: Path) -> None:
@@ -94,13 +96,13 @@ def test_two_tokens_are_compared_by_name_by_number_and_by_click(nano: Tab, photo
     nano.ask("What is this?", photo)
     open_tab(nano, "Rotation")
     angles = page.locator("#rotation-angles")
-    expect(angles).to_contain_text("0 in t, 0 in h, 1 in w apart")
+    expect(angles).to_contain_text("The tokens differ by 0 in t, 0 in h and 1 in w")
     expect(page.locator(".bands-angles circle")).to_have_count(32)
     expect(page.locator("#rotation-wave-plot .js-plotly-plot")).to_be_visible()
     expect(page.locator("#rotation-angle-plot .js-plotly-plot")).to_be_visible()
     page.locator("#rotation-pair input").click()
     page.get_by_role("option", name="photo.png: neighbours in a column").click()
-    expect(angles).to_contain_text("0 in t, 1 in h, 0 in w apart")
+    expect(angles).to_contain_text("The tokens differ by 0 in t, 1 in h and 0 in w")
 
     ids = page.evaluate("window.qwen2vl.lens.snapshot().position_ids")
     first, second = page.locator("#rotation-first input"), page.locator("#rotation-second input")
@@ -108,9 +110,9 @@ def test_two_tokens_are_compared_by_name_by_number_and_by_click(nano: Tab, photo
     first.press("Enter")
     b = int(second.input_value())
     apart = [abs(axis[b] - axis[3]) for axis in ids]
-    expect(angles).to_contain_text("{} in t, {} in h, {} in w apart".format(*apart))
+    expect(angles).to_contain_text("{} in t, {} in h and {} in w".format(*apart))
     expect(angles).to_contain_text("token 3:")
-    expect(angles).to_contain_text(f"{b - 3} between them")
+    expect(angles).to_contain_text(f"they would differ by {b - 3}.")
 
     open_tab(nano, "Picture")
     place = page.evaluate("window.qwen2vl.lens.snapshot().media[0].span[0]")

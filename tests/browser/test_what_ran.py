@@ -126,7 +126,7 @@ def test_what_is_shown_is_what_went_into_the_model_and_what_the_rules_say(
     }
     tab = visit(app)
     if tokens:
-        tab.setting("Most tokens a picture", tokens)
+        tab.setting("Maximum tokens per picture", tokens)
         tab.quiet()
 
     tab.ask("What is in these?", *[file.path for file in first])

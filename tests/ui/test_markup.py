@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from qwen2vl_demo.engine.protocol import GenerationOptions, Outcome
-from qwen2vl_demo.ui.chat.conversation import Answer, Conversation, Numbers, Turn
+from qwen2vl_demo.ui.chat.conversation import Answer, Conversation, Turn
 from qwen2vl_demo.ui.chat.export import export_html
 from qwen2vl_demo.ui.markup import environment, render, section_html
 from qwen2vl_demo.ui.media_store import MediaStore
@@ -17,8 +17,9 @@ from qwen2vl_demo.ui.panel.comparison_html import comparison_html, comparison_ta
 from qwen2vl_demo.ui.panel.cost_html import estimate_html, outcomes_html, released_html
 from qwen2vl_demo.ui.panel.experiment_html import guesses_html, trials_html
 from qwen2vl_demo.ui.panel.experiments import Trial, Variation
-from qwen2vl_demo.ui.panel.numbers_html import numbers_html
+from qwen2vl_demo.ui.panel.eyes_switch import eyes_html
 from qwen2vl_demo.ui.panel.rotation_html import pair_html
+from qwen2vl_demo.ui.panel.state import PanelState
 from qwen2vl_demo.viz.bands import Rope
 from tests.ui.panel.test_cost_html import ESTIMATE, medium, trace_of
 
@@ -27,9 +28,6 @@ MEDIUM = medium((300, 300), name=HOSTILE)
 TRACE = trace_of(MEDIUM, replace(MEDIUM, span=(300, 421)))
 PIXELS = np.zeros((*MEDIUM.resized_size, 3), np.uint8)
 TRIAL = Trial(Variation(HOSTILE, HOSTILE, GenerationOptions()), MEDIUM, PIXELS, HOSTILE, HOSTILE, 1.0, 5)
-REMARKED = Conversation(
-    (Turn("?", (), True, Answer("!", "end", Numbers(1, 1, 1, None, None, 0.0, None, remark=HOSTILE))),)
-)
 
 # Each template that shows words from outside: names of files, words of the model and of the visitor, an engine's name.
 WITH_WORDS: dict[str, Callable[[], str]] = {
@@ -39,7 +37,7 @@ WITH_WORDS: dict[str, Callable[[], str]] = {
     "comparison_table.html": lambda: comparison_table_html(TRACE),
     "guesses.html": lambda: guesses_html(TRACE),
     "trials.html": lambda: trials_html(HOSTILE, [TRIAL, replace(TRIAL, seconds=None, answer="")], note=HOSTILE),
-    "numbers.html": lambda: numbers_html(REMARKED, TRACE),
+    "eyes.html": lambda: eyes_html(HOSTILE, PanelState(eyes="released")),
     "rotation_pair.html": lambda: pair_html(Rope(), replace(TRACE, tokens=(HOSTILE,) * len(TRACE)), 0, 5),
     "rotation_why.html": lambda: render("rotation_why.html", paragraphs=[HOSTILE]),
     "header.html": lambda: render("header.html", sentence=HOSTILE, name=HOSTILE, description=HOSTILE),
@@ -55,7 +53,6 @@ WITHOUT_WORDS: dict[str, Callable[[], str]] = {
     "cost_outcomes.html": lambda: outcomes_html([Outcome(ESTIMATE, {"first_token": 1.0, "decode": 1.0}, 5, 5, 0)]),
     "cost_released.html": lambda: released_html(TRACE),
     "guesses_empty.html": lambda: guesses_html(None),
-    "numbers_empty.html": lambda: numbers_html(Conversation(), None),
 }
 
 

@@ -127,7 +127,7 @@ def test_sentences_say_this_prompt_s_numbers():
     assert "Across the picture," in words and "Across the clip," in wave_words(RELEASED, 500, (3, 9, 11))
     assert "fastest h pair" not in wave_words(Rope((2, 0, 2), 10.0, 16), 50, (3, 9, 11))  # it has none
     apart = angle_words(RELEASED, (15, 15, 15), (15, 17, 20), 27)
-    assert "0 in t, 2 in h, 5 in w apart" in apart and "3.62° on the fastest h pair" in apart
+    assert "The tokens differ by 0 in t, 2 in h and 5 in w" in apart and "3.62° on the fastest h pair" in apart
     assert "alike on every pair" in angle_words(RELEASED, (1, 1, 1), (1, 1, 1), 3)
     assert "18 rows and 22 columns" in vision_words(RELEASED, (18, 22))
 

@@ -204,6 +204,9 @@ class RemoteEngine:
     def answer_words(self, trace: PromptTrace, answer: str) -> tuple[Word, ...]:
         raise UserError(NO_ATTENTION)
 
+    def answer_tokens(self, trace: PromptTrace, answer: str) -> tuple[str, ...]:
+        raise UserError(NO_ATTENTION)
+
     def word_attention(
         self,
         prompt: Prompt,

@@ -132,8 +132,8 @@ def _too_large(server: Server, lower: str, said: str, reason: str, sent: frozens
         return None
     return failure(
         "too large",
-        "This is larger than the model's server takes at once. Lower the most tokens a picture in the settings, or "
-        "send fewer pictures or frames.",
+        "This is larger than the model's server takes at once. Lower the maximum of tokens per picture in the "
+        "settings, or send fewer pictures or frames.",
         f"{server.shown} refuses a request of this size ({said}); start vLLM with a larger --max-num-batched-tokens "
         "for its encoder, or let the proxy before it pass larger bodies.",
     )
@@ -144,8 +144,8 @@ def _too_long(server: Server, lower: str, said: str, reason: str, sent: frozense
         return None
     return failure(
         "too long",
-        f"The conversation is too long for the model's server: {for_visitors(reason)}. Clear the chat, lower the most "
-        "tokens a picture, or ask for a shorter answer.",
+        f"The conversation is too long for the model's server: {for_visitors(reason)}. Clear the chat, lower the "
+        "maximum of tokens per picture, or ask for a shorter answer.",
         f"The conversation is too long for {server.model} on {server.shown} ({said}); lower max_pixels or the length "
         "of the answer, or start the server with a longer context, as in docs/servers.md.",
     )
@@ -177,7 +177,7 @@ def _memory(server: Server, lower: str, said: str, reason: str, sent: frozenset[
         return None
     return failure(
         "memory",
-        "The model's server ran out of memory. Lower the most tokens a picture in the settings, or send fewer "
+        "The model's server ran out of memory. Lower the maximum of tokens per picture in the settings, or send fewer "
         "pictures or frames.",
         f"{server.shown} ran out of memory ({said}); give it less at once, or start it with a shorter context.",
     )

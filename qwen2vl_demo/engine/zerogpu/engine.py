@@ -256,6 +256,10 @@ class ZeroGpuEngine:
         tokenizer = self.processor.tokenizer
         return words_of(self._answers.ids(prompt_key(trace), answer, tokenizer)[0], tokenizer)
 
+    def answer_tokens(self, trace: PromptTrace, answer: str) -> tuple[str, ...]:
+        tokenizer = self.processor.tokenizer
+        return tuple(map(tokenizer.token_text, self._answers.ids(prompt_key(trace), answer, tokenizer)[0].tolist()))
+
     def word_attention(
         self,
         prompt: Prompt,

@@ -187,6 +187,7 @@ class Answers:
                 run.text = "" if written is None else written.text
                 run.committed = True
                 saved, under = dumps(session.conversation), self._rows(question)
+                session.note_run(question, settings.options)
             shown = await self._threads.run_for(session, bubbles.show, question, self._store)
             begun = bubbles.status("Thinking")
             if written is not None:

@@ -325,7 +325,7 @@ def cost_line(numbers: Numbers) -> str:
     """`214 prompt tokens (64 of the picture) · 12 new tokens · first token 0.2 s · 31 tokens/s`"""
     media = f" ({numbers.media_tokens:,} visual)" if numbers.media_tokens else ""
     if numbers.remark:  # then a server counted the one and this page the other
-        media = " (not as shown: see Numbers)"
+        media = " (not as shown: see Prompt)"
     elif len(numbers.media) == 1 and numbers.media_tokens == numbers.media[0].merged_tokens:
         media = f" ({numbers.media_tokens:,} of the {MEDIA_NOUN[numbers.media[0].kind]})"
     parts = [count(numbers.prompt_tokens, "prompt token") + media, count(numbers.new_tokens, "new token")]

@@ -85,7 +85,7 @@ class Calls:
             return _is_number(value)
         if isinstance(block, gr.Checkbox):
             return isinstance(value, bool)
-        if isinstance(block, gr.Textbox | gr.HTML | gr.Dropdown):
+        if isinstance(block, gr.Textbox | gr.HTML | gr.Dropdown | gr.Radio):
             return isinstance(value, str)
         if isinstance(block, gr.MultimodalTextbox):
             if not isinstance(value, dict) or not isinstance(value.get("text", 0), str | None):

@@ -1,4 +1,7 @@
-"""Where the words of the last answer looked: which words there are, and the maps of one of them when it is picked.
+"""Where the words of the answers looked: which words there are, and the maps of one of them when it is picked.
+
+Attention belongs to the prompt that was answered. If the panel draws another one by now, because a setting was changed,
+an older answer is looked at, or the panel sees with other eyes, the prompt as it was comes along with the map.
 
 The page gets plain JSON-ready values, and what it sends is checked. No map is kept: each request runs the model's step
 again, which is as much work as writing the word was. Nothing is raised for what a visitor did.
@@ -8,27 +11,42 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 from qwen2vl_demo.attention_trace import AttentionTrace, Word
-from qwen2vl_demo.engine.protocol import Engine
+from qwen2vl_demo.engine.protocol import Engine, GenerationOptions
 from qwen2vl_demo.errors import Cancelled, UserError
 from qwen2vl_demo.trace import PromptTrace
 from qwen2vl_demo.ui.chat.conversation import Conversation
 from qwen2vl_demo.ui.chat.page_update import FAILED, report
-from qwen2vl_demo.ui.chat.prompts import Prompts
+from qwen2vl_demo.ui.chat.prompts import PreparedPrompt, Prompts
 from qwen2vl_demo.ui.chat.streaming import in_turn
 from qwen2vl_demo.ui.sessions import Session, ShownPrompt
 from qwen2vl_demo.ui.worker_threads import WorkerThreads
 from qwen2vl_demo.viz.attention_maps import CAVEAT, WHOSE, attention_payload, parse_selection
+from qwen2vl_demo.viz.lens_payload import new_image_cache, payload, payload_key
 
 MAX_WORDS = 2000  # offered at most
+MAX_TOKENS = 8192  # of an answer that are shown behind its prompt
 MAX_GAP = 1000  # characters between two words; a word that is not found so soon is not looked for any further
+MAX_CLICKED = 200  # characters of a word that was clicked
 WRITING = "The answer is being written. When it is finished, pick one of its words here to see where it looked."
+NO_WORD = "This is no word of the answer; pick one of those that are shown."
 
 NO_WORDS: dict[str, Any] = {"answer": "", "words": [], "note": "", "map": None}
+
+
+@dataclass(frozen=True)
+class Answered:
+    """An answer of the chat, with the question as it was asked."""
+
+    turn: int
+    question: Conversation  # up to this turn, without the answer
+    options: GenerationOptions  # those that it ran with; the present ones where a chat was restored
+    text: str
 
 
 class AnswerAttention:
@@ -36,61 +54,63 @@ class AnswerAttention:
 
     def __init__(self, engine: Engine, prompts: Prompts, threads: WorkerThreads) -> None:
         self._engine, self._prompts, self._threads = engine, prompts, threads
+        self._images = new_image_cache()
 
     def words(self, session: Session) -> dict[str, Any]:
-        """The words of the last answer, while the panel shows the prompt that it was given to."""
+        """The words of the last answer, while the panel shows the question that it was given to."""
         with session.lock:
             conversation, shown, writing = session.conversation, session.shown, session.run is not None
+        if shown is None or not _shows_the_last_question(shown, conversation):
+            return NO_WORDS
+        answer = conversation.last.answer if conversation.last else None
+        remark = answer.numbers.remark if answer is not None and answer.numbers is not None else ""
+        told = {"key": payload_key(shown.drawn), "remark": remark} if remark and not writing else {}
         if not self._engine.abilities.attention:
-            return NO_WORDS
-        if not _shows_the_last_question(shown, conversation):
-            return NO_WORDS
-        if writing or conversation.last is None or conversation.last.answer is None:
+            return NO_WORDS | told
+        if writing or answer is None:
             return {**NO_WORDS, "note": WRITING}
-        if shown is None or not conversation.last.has_words:
-            return NO_WORDS
-        text = conversation.last.answer.text
-        try:
-            words = self._engine.answer_words(shown.trace, text)[:MAX_WORDS]
-        except UserError as problem:
-            return {**NO_WORDS, "note": str(problem)}
-        except Exception as problem:
-            report(problem, "splitting an answer into words")
-            return NO_WORDS
-        return {
-            **NO_WORDS,
-            "answer": _answer_id(shown.trace, text),
-            "words": [word.text for word in words],
-            "spaces": _spaces(words, text),
-            "caveat": f"{WHOSE} {CAVEAT}",
-        }
+        answered = _answered(session, len(conversation.turns) - 1)
+        return NO_WORDS if answered is None else self._offered(session, answered) | told
 
     async def map_word(self, session: Session, request: Any) -> dict[str, Any] | None:
-        """The same with the maps of one word. None if something newer was asked meanwhile.
+        """The words of an answer with the maps of one of them. None if something newer was asked meanwhile.
 
-        `request` is what the page sent: {"answer": its id, "word": index, "choice": which layer and head}.
+        `request` is what the page sent: {"turn": which, "key": of the prompt that the lens shows, "choice": which layer
+        and head}, and {"answer": its id, "word": index} or, for a click in the chat, {"text": the word, "nth": which of
+        the equal ones}, or {"words": True} for the words alone. Without "turn" it is the last answer.
         """
-        offered = self.words(session)
+        request = request if isinstance(request, Mapping) else {}
+        with session.lock:
+            writing, last = session.run is not None, len(session.conversation.turns) - 1
+        if not self._engine.abilities.attention:
+            return NO_WORDS
+        if writing:
+            return {**NO_WORDS, "note": WRITING}
+        turn = request.get("turn", last)
+        answered = _answered(session, turn) if isinstance(turn, int) else None
+        if answered is None:
+            return {**self.words(session), "note": NO_WORD}
+        offered = await self._threads.run_for(session, self._offered, session, answered)
+        if "words" in request:
+            return offered  # nothing was picked yet
         try:
-            answer_id, word, selection = (
-                request["answer"],
-                int(request["word"]),
-                parse_selection(str(request["choice"])),
-            )
+            word, selection = _chosen_word(request, offered), parse_selection(str(request["choice"]))
         except (KeyError, OverflowError, TypeError, ValueError):
-            return {**offered, "note": "This is no word of the answer; pick one of those that are shown."}
-        if not offered["answer"] or answer_id != offered["answer"]:
-            return offered  # another answer is shown by now, or none
+            return {**offered, "note": NO_WORD}
+        if word is None:
+            return offered  # another answer stands there by now
         with session.lock:
             cancel = session.begin_side_task()
-            conversation, shown = session.conversation, session.shown
         try:
-            trace = await self._attention(session, conversation, shown, word, cancel)
+            prepared = await self._prepared(session, answered, cancel)
+            trace = await self._attention(prepared, answered.text, word, cancel)
             if trace is None:
                 return None
             if selection[0] is not None and not (selection[0] < trace.layers and (selection[1] or 0) < trace.heads):
                 raise UserError(f"This model has {trace.layers} layers of {trace.heads} heads; choose one of them.")
-            return {**offered, "map": {"of": word, **attention_payload(trace, selection)}}
+            map_ = {"of": word, "key": offered["key"], **attention_payload(trace, selection)}
+            shown = request.get("key") == offered["key"]
+            return {**offered, "map": map_, "prompt": None if shown else self._as_it_was(prepared, answered)}
         except Cancelled:
             return None
         except UserError as problem:
@@ -101,23 +121,101 @@ class AnswerAttention:
         finally:
             session.end_side_task(cancel)
 
+    def _offered(self, session: Session, answered: Answered) -> dict[str, Any]:
+        """The words of an answer."""
+        with session.lock:
+            turns = session.conversation.turns
+        try:
+            trace = self._trace(session, answered)
+            words = self._engine.answer_words(trace, answered.text)[:MAX_WORDS]
+            tokens = self._engine.answer_tokens(trace, answered.text)[:MAX_TOKENS]
+        except UserError as problem:
+            return {**NO_WORDS, "note": str(problem)}
+        except Exception as problem:
+            report(problem, "splitting an answer into words")
+            return NO_WORDS
+        return {
+            **NO_WORDS,
+            "answer": _answer_id(trace, answered.text),
+            "turn": answered.turn,
+            "answers": [index for index, turn in enumerate(turns) if turn.has_words],
+            "key": payload_key(trace),
+            "tokens": list(tokens),
+            "words": [word.text for word in words],
+            "spaces": _spaces(words, answered.text),
+            "caveat": f"{WHOSE} {CAVEAT}",
+        }
+
+    def _trace(self, session: Session, answered: Answered) -> PromptTrace:
+        """The trace that was answered: the one that the panel has, if it was prepared alike. Raises UserError."""
+        with session.lock:
+            shown = session.shown
+        if (
+            shown is not None
+            and not shown.draft
+            and _alike(shown.options, answered.options)
+            and shown.conversation.answered(None) == answered.question
+        ):
+            return shown.trace
+        return self._prompts.prepare(answered.question, answered.options).trace
+
+    async def _prepared(self, session: Session, answered: Answered, cancel: threading.Event) -> PreparedPrompt:
+        return await self._threads.run_for(session, self._prompts.prepare, answered.question, answered.options, cancel)
+
     async def _attention(
-        self,
-        session: Session,
-        conversation: Conversation,
-        shown: ShownPrompt | None,
-        word: int,
-        cancel: threading.Event,
+        self, prepared: PreparedPrompt, text: str, word: int, cancel: threading.Event
     ) -> AttentionTrace | None:
-        assert shown is not None and conversation.last is not None and conversation.last.answer is not None
-        prepared = await self._threads.run_for(
-            session, self._prompts.prepare, shown.conversation, shown.options, cancel
-        )
         ticket = self._engine.queue.join()
-        compute = partial(
-            self._engine.word_attention, prepared.prompt, conversation.last.answer.text, word, cancel, ticket=ticket
-        )
+        compute = partial(self._engine.word_attention, prepared.prompt, text, word, cancel, ticket=ticket)
         return await in_turn(ticket, cancel, compute, self._threads)
+
+    def _as_it_was(self, prepared: PreparedPrompt, answered: Answered) -> dict[str, Any]:
+        """What the lens draws for the prompt that was answered."""
+        media = prepared.prompt.media
+        return payload(
+            prepared.trace,
+            [medium.frames for medium in media],
+            [medium.thumbnail for medium in media],
+            limits=self._engine.pixel_limits,
+            answered=answered.turn + 1,
+            images=self._images,
+        )
+
+
+def _answered(session: Session, turn: int) -> Answered | None:
+    """The answer of a turn; None if there is none, or no word in it."""
+    with session.lock:
+        conversation, shown = session.conversation, session.shown
+        if not 0 <= turn < len(conversation.turns):
+            return None
+        asked = replace(conversation, turns=conversation.turns[: turn + 1])
+        ran = session.ran.get(asked.answered(None).turns)
+    last = asked.last
+    if last is None or last.answer is None or not last.has_words:
+        return None
+    question = asked.answered(None)
+    if ran is not None:
+        return Answered(turn, replace(question, system=ran.system), ran.options, last.answer.text)
+    return Answered(turn, question, shown.options if shown else GenerationOptions(), last.answer.text)
+
+
+def _alike(one: GenerationOptions, other: GenerationOptions) -> bool:
+    """Whether prompts are prepared alike with these."""
+    return (one.media, one.add_vision_id, one.positions) == (other.media, other.add_vision_id, other.positions)
+
+
+def _chosen_word(request: Mapping[str, Any], offered: Mapping[str, Any]) -> int | None:
+    """The index of the word that a request names; None if it is of another answer. Raises ValueError and the like."""
+    words: Sequence[str] = offered["words"]
+    if "text" not in request:
+        word = int(request["word"])
+        return word if offered["answer"] and request["answer"] == offered["answer"] else None
+    text, nth = str(request["text"])[:MAX_CLICKED], int(request["nth"])
+    equal = [index for index, word in enumerate(words) if word == text]
+    equal = equal or [index for index, word in enumerate(words) if text in word]
+    if not equal or nth < 0:
+        raise ValueError("there is no such word")
+    return equal[min(nth, len(equal) - 1)]
 
 
 def _shows_the_last_question(shown: ShownPrompt | None, conversation: Conversation) -> bool:

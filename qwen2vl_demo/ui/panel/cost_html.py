@@ -100,12 +100,12 @@ def released_html(trace: PromptTrace | None) -> str:
 
 
 def _token_values(estimate: Estimate) -> dict[str, object]:
-    turn, before = estimate.turn_tokens, estimate.prompt_tokens - estimate.turn_tokens
+    media, text = estimate.media_tokens, estimate.prompt_tokens - estimate.media_tokens
     parts = [
-        Part("before", before, f"{before:,} before"),
-        Part("turn", turn, f"{turn:,} in this turn"),
+        Part("pictures", media, f"{media:,} of pictures and clips"),
+        Part("text", text, f"{text:,} of text and markers"),
     ]
-    label = f"{before:,} tokens of what stood before, {turn:,} of this turn"
+    label = f"{media:,} tokens of pictures and clips, {text:,} of text and markers"
     if estimate.room is not None:
         parts.append(Part("rest", estimate.room, f"{estimate.room:,} free"))
         label += f", of {estimate.context_length:,}"

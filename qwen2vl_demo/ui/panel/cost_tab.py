@@ -48,10 +48,11 @@ class CostTab:
         self._lazy = LazyDrawing("cost-lazy")
         now = gr.HTML(estimate_html(None, draft=False), elem_id="cost-now", **plain)
         past = gr.HTML("", elem_id="cost-past", **plain)
-        comparison = gr.HTML("", elem_id="cost-views", js_on_load=SCRIPT.read_text(encoding="utf-8"), **plain)
-        words = gr.HTML("", elem_id="cost-growth-words", **plain)
-        plot: dict[str, Any] = {"visible": False, "show_label": False, "container": False}
-        growth = gr.Plot(elem_id="cost-growth", elem_classes="panel-plot", **plot)
+        with gr.Accordion("Other models, and how tokens grow with the picture", open=False, elem_classes="panel-fold"):
+            comparison = gr.HTML("", elem_id="cost-views", js_on_load=SCRIPT.read_text(encoding="utf-8"), **plain)
+            words = gr.HTML("", elem_id="cost-growth-words", **plain)
+            plot: dict[str, Any] = {"visible": False, "show_label": False, "container": False}
+            growth = gr.Plot(elem_id="cost-growth", elem_classes="panel-plot", **plot)
         released = gr.HTML("", elem_id="cost-released", **plain)
         draw_download_buttons(self.name)
         self.components = CostComponents(now, past, released, comparison, words, growth)

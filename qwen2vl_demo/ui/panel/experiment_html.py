@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import PIL.Image
 
-from qwen2vl_demo.geometry import FACTOR, grid_thw, merged_tokens, smart_resize
+from qwen2vl_demo.geometry import FACTOR, MAX_PIXELS, grid_thw, merged_tokens, smart_resize
 from qwen2vl_demo.trace import MEDIA_NOUN, MediaTrace, PromptTrace
 from qwen2vl_demo.ui.chat.conversation import count
 from qwen2vl_demo.ui.markup import render
@@ -32,33 +31,62 @@ def guesses_html(trace: PromptTrace | None) -> str:
     instead = "as many as now" if doubled == now else f"instead of {now:,}"
     larger = f"{count(doubled, 'token')}, {instead}. {_why(medium)}"
     side = f"{count(rotated, 'token')}, " + (
-        "as many" if rotated == now else f"and not {now:,}: the sides round otherwise"
+        "as many as now" if rotated == now else f"and not {now:,}: its sides are rounded differently"
     )
     side += ". Rows become columns; nothing is cropped and nothing is padded to a square."
     far = max(t, h, w)
     steps = f"{count(t, 'step')} of time, " if t > 1 else ""
     on = (
-        f"By {far:,}, the longest of {steps}{count(h, 'row')} and {count(w, 'column')}, though it takes "
-        f"{count(now, 'token')}. Plain 1-D positions would go on by {now:,}, so that words far behind a large picture "
-        "could stand at positions that the model never saw in training."
+        f"By {far:,}, the longest of {steps}{count(h, 'row')} and {count(w, 'column')}, although it takes "
+        f"{count(now, 'token')}. Plain 1-D positions would move on by {now:,}, so that words after a large picture "
+        "could get positions that the model never saw in training."
     )
     guesses = (
         (f"How many tokens would it take if this {what} were twice as wide and twice as high?", larger),
         ("And if it were turned on its side?", side),
-        (f"By how much do the positions of the words behind this {what} go on?", on),
+        (f"How far does the position counter move on after this {what}?", on),
     )
     return render("guesses.html", medium=medium, guesses=guesses)
 
 
 def _why(medium: MediaTrace) -> str:
     """Why a medium of twice its sides takes what it takes."""
-    pixels, frame = math.prod(medium.original_size), "frame" if medium.kind == "video" else "picture"
+    (height, width), frame = medium.original_size, "frame" if medium.kind == "video" else "picture"
     most, least = (count(budget // FACTOR**2, "token") for budget in (medium.max_pixels, medium.min_pixels))
-    if 4 * pixels > medium.max_pixels:
-        return f"Its budget, at most {most} a {frame}, holds it back: it is shrunk until it fits."
-    if pixels < medium.min_pixels:
-        return f"It came with fewer pixels than the budget asks for, at least {least} a {frame}, and was enlarged."
-    return "Four times the pixels are four times the tokens: the resolution is the picture's own, not the model's."
+    now, doubled = medium.merged_tokens, _tokens(medium, 2 * height, 2 * width)
+    if _rounded_area(2 * height, 2 * width) > medium.max_pixels:
+        return f"The budget, at most {most} per {frame}, limits it: it is shrunk until it fits.{_with_released(medium)}"
+    if _rounded_area(height, width) < medium.min_pixels:
+        return (
+            f"As it came, it has fewer pixels than the budget asks for, at least {least} per {frame}, and is enlarged "
+            "to that."
+        )
+    if doubled == 4 * now:
+        return "Four times the pixels are four times the tokens: the resolution is the picture's own, not the model's."
+    sides = ", ".join(
+        f"{side:,} to {_rounded(side):,} and {2 * side:,} to {_rounded(2 * side):,}" for side in (width, height)
+    )
+    return (
+        f"Four times the pixels are about four times the tokens. Exactly that would be {4 * now:,}, but each side is "
+        f"rounded to a multiple of {FACTOR} pixels: {sides}."
+    )
+
+
+def _with_released(medium: MediaTrace) -> str:
+    """What the released checkpoints would spend on it and on its double, where their budget is larger."""
+    if medium.kind != "image" or medium.max_pixels >= MAX_PIXELS:
+        return ""
+    height, width = medium.original_size
+    now, doubled = (merged_tokens(grid_thw(1, *smart_resize(k * height, k * width))) for k in (1, 2))
+    return f" With the released checkpoints' budget it would go from {now:,} to {doubled:,}."
+
+
+def _rounded(side: int) -> int:
+    return round(side / FACTOR) * FACTOR
+
+
+def _rounded_area(height: int, width: int) -> int:
+    return _rounded(height) * _rounded(width)
 
 
 def _tokens(medium: MediaTrace, height: int, width: int) -> int:

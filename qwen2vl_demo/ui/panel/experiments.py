@@ -36,11 +36,11 @@ WRITING = "An answer is being written; try again when it is finished."
 STOPPED = "Stopped, since something else was asked."
 NOTHING_SMALLER = (
     "This picture takes no more tokens than the model asks for at least, so there is no smaller budget to try. Use a "
-    "larger picture, or raise the most tokens a picture in the settings."
+    "larger picture, or raise the maximum of tokens per picture in the settings."
 )
 SCHEMES: dict[PositionScheme, tuple[str, str]] = {
     "mrope": ("M-RoPE, as trained", "each merged token at its time, row and column"),
-    "silenced": ("one address a picture", "h and w are set to t, so rows and columns are gone"),
+    "silenced": ("the same position for the whole picture", "h and w are set to t, so rows and columns are gone"),
     "1d": ("plain 1-D positions", "one running number for every token"),
 }
 

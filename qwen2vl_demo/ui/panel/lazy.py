@@ -15,6 +15,7 @@ from gradio.components import Component
 
 from qwen2vl_demo.trace import PromptTrace
 from qwen2vl_demo.ui.panel.tab import AT_ONCE, PageContext, Updates
+from qwen2vl_demo.ui.sessions import ShownPrompt
 
 OPEN = "open "  # stands before the key while the tab is open
 
@@ -50,18 +51,24 @@ class LazyDrawing:
     def wire(
         self, page: PageContext, outputs: Sequence[Component], draw: Callable[[PromptTrace | None], Updates]
     ) -> None:
-        """`draw` gives new values of `outputs` for the trace that the panel shows."""
+        """`draw` gives new values of `outputs` for the trace that the panel draws."""
+        self.wire_shown(page, outputs, lambda shown: draw(shown.drawn if shown else None))
+
+    def wire_shown(
+        self, page: PageContext, outputs: Sequence[Component], draw: Callable[[ShownPrompt | None], Updates]
+    ) -> None:
+        """The same for drawings that also depend on whose eyes it is drawn through."""
 
         def refresh(request: gr.Request, drawn: Any) -> Any:
             session = page.find_session(request)
             if session is None or not isinstance(drawn, str) or not drawn.startswith(OPEN):
                 return gr.skip()
             with session.lock:
-                trace = session.shown.trace if session.shown else None
-            key = trace_key(trace)
+                shown = session.shown
+            key = trace_key(shown.drawn) + shown.eyes if shown else trace_key(None)
             if drawn == OPEN + key:
                 return gr.skip()
-            return {self._key: key, **draw(trace)}
+            return {self._key: key, **draw(shown)}
 
         event: dict[str, Any] = {
             "fn": refresh,

@@ -13,6 +13,7 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
+from qwen2vl_demo.ui.eyes import RELEASED_LIMITS
 from qwen2vl_demo.ui.panel.attention import AnswerAttention
 from qwen2vl_demo.ui.panel.lens_view import draw_lens_view
 from qwen2vl_demo.ui.panel.preview import Preview
@@ -29,7 +30,8 @@ const show = () => {
   const lens = window.qwen2vl && window.qwen2vl.lens;
   if (!lens || !lens.views.prompt) return setTimeout(show, 30);
   lens.actions.apply = tokens => trigger('select', {index: 0, value: tokens});
-  lens.show(props.value && props.value.version ? props.value : null);
+  lens.actions.back = () => lens.show(props.value && props.value.version ? props.value : null);
+  lens.actions.back();
 };
 show();
 watch('value', show);
@@ -64,8 +66,8 @@ class PictureTab:
         self._images = new_image_cache()
 
     def draw(self) -> None:
-        self._words.draw()
         draw_lens_view("picture")
+        self._words.draw()
         unseen: dict[str, Any] = {"html_template": "<i></i>", "visible": "hidden"}
         self.components = PictureComponents(
             data=gr.HTML({}, js_on_load=SHOW, elem_id="lens-data", **unseen),
@@ -83,7 +85,8 @@ class PictureTab:
             state.frames,
             state.thumbnails,
             draft=state.draft,
-            limits=self._pixel_limits,
+            limits=self._pixel_limits if state.eyes == "model" else RELEASED_LIMITS,
+            eyes=state.eyes,
             images=self._images,
         )
         return {self.components.data: drawn}

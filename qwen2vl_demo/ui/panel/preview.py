@@ -31,6 +31,7 @@ from qwen2vl_demo.ui.chat.conversation import (
 from qwen2vl_demo.ui.chat.page_update import report
 from qwen2vl_demo.ui.chat.prompts import Prompts
 from qwen2vl_demo.ui.chat.saved_chat import clean
+from qwen2vl_demo.ui.eyes import Eyes, as_released, through
 from qwen2vl_demo.ui.media_store import MediaStore
 from qwen2vl_demo.ui.panel.state import PanelState
 from qwen2vl_demo.ui.sessions import Draft, Session, ShownPrompt
@@ -59,10 +60,12 @@ class Preview:
         draft: Draft,
         values: Mapping[str, Any],
         begun: tuple[int, threading.Event] | None = None,
+        eyes: Eyes = "model",
     ) -> PreviewUpdate:
         """The prompt with the draft's files, if there are any; else that of the last question of the chat.
 
-        `begun` is what `session.begin_preview` returned for the draft's files, where that was called before.
+        `eyes` says as whose it is drawn; what it costs is always this model's. `begun` is what `session.begin_preview`
+        returned for the draft's files, where that was called before.
         """
         number, cancel = begun or session.begin_preview(draft.files)
         with session.lock:
@@ -71,7 +74,7 @@ class Preview:
                 return PreviewUpdate()  # a later one is on its way
             if run is not None and not run.committed and not draft.files:
                 return PreviewUpdate(cost="")  # the question will be shown once it is part of the conversation
-        panel, shown, cost = PanelState(conversation), None, ""
+        panel, shown, cost = PanelState(conversation, eyes=eyes), None, ""
         try:
             settings = self._settings.read(values)
             media: tuple[Medium, ...] = ()
@@ -83,7 +86,9 @@ class Preview:
                 before = conversation if index is None else conversation.before(index)
                 conversation = replace(before.adding(turn), system=settings.system)
             if conversation.turns:
-                panel, shown = self._prepared(session, conversation, settings.options, cancel, draft=bool(media))
+                panel, shown = self._prepared(
+                    session, conversation, settings.options, cancel, eyes=eyes, draft=bool(media)
+                )
                 cost = " ".join(filter(None, [_cost(media, shown.trace, panel.estimate), left_out])) if media else ""
         except Cancelled:
             cost = STOPPED if draft.files else ""
@@ -104,7 +109,7 @@ class Preview:
             shown = session.shown
         try:
             if shown is not None:
-                prompt = self._prompts.prepare(shown.conversation, shown.options).prompt
+                prompt = self._prompts.prepare(shown.conversation, through(shown.options, shown.eyes)).prompt
                 return next((medium.frames for medium in prompt.media if medium.digest == digest), None)
         except (Cancelled, UserError):
             pass  # it was said when the prompt was prepared
@@ -119,6 +124,7 @@ class Preview:
         options: GenerationOptions,
         cancel: threading.Event,
         *,
+        eyes: Eyes,
         draft: bool,
     ) -> tuple[PanelState, ShownPrompt]:
         """Raises UserError where the conversation cannot become a prompt."""
@@ -130,8 +136,13 @@ class Preview:
             # What was predicted before the question was sent stays what it was.
             same_prompt = predicted.estimate.prompt_tokens == estimate.prompt_tokens
             estimate = predicted.estimate if same_prompt else estimate
-        panel = PanelState(conversation, prompt, draft, estimate)
-        return panel, ShownPrompt(conversation, options, prompt.trace, draft)
+        trace, seen = prompt.trace, None
+        if eyes == "released":
+            prompt = self._prompts.prepare(conversation, through(options, eyes), cancel).prompt
+            prompt = replace(prompt, trace=as_released(prompt.trace))
+            seen = prompt.trace
+        panel = PanelState(conversation, prompt, eyes, trace, draft, estimate)
+        return panel, ShownPrompt(conversation, options, trace, draft, eyes, seen)
 
 
 def _cost(media: Sequence[Medium], trace: PromptTrace, estimate: Estimate | None) -> str:

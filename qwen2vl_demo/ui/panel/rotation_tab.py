@@ -14,6 +14,7 @@ from gradio.components import Component
 from qwen2vl_demo.config import Qwen2VLConfig
 from qwen2vl_demo.released import REFERENCE, RELEASED
 from qwen2vl_demo.trace import PromptTrace
+from qwen2vl_demo.ui.eyes import Eyes
 from qwen2vl_demo.ui.panel.download_buttons import draw_download_buttons
 from qwen2vl_demo.ui.panel.lazy import LazyDrawing
 from qwen2vl_demo.ui.panel.rotation_html import (
@@ -27,6 +28,7 @@ from qwen2vl_demo.ui.panel.rotation_html import (
 from qwen2vl_demo.ui.panel.state import PanelState
 from qwen2vl_demo.ui.panel.tab import AT_ONCE, PageContext, Updates
 from qwen2vl_demo.ui.panel.token_pairs import Pair, pairs_of
+from qwen2vl_demo.ui.sessions import ShownPrompt
 from qwen2vl_demo.viz.bands import Rope, angle_figure, vision_figure, wave_figure
 
 # The last two tokens that were clicked in the lens, oldest first; the button below asks for them.
@@ -74,18 +76,14 @@ class RotationTab:
     def __init__(self, config: Qwen2VLConfig | None) -> None:
         """`config` is that of the loaded checkpoint; None shows the released ones, whose rotary embeddings agree."""
         self._loaded = config is not None
-        shown = config or RELEASED[REFERENCE]
-        text = shown.text
-        self._rope = Rope(text.mrope_section, text.rope_theta, shown.vision.head_dim, yarn=text.yarn)
+        released = _rope(RELEASED[REFERENCE])
+        self._ropes: dict[Eyes, Rope] = {"model": _rope(config) if config else released, "released": released}
 
     def draw(self) -> None:
-        rope = self._rope
+        rope = self._ropes["model"]
         plain: dict[str, Any] = {"apply_default_css": False}
         plot: dict[str, Any] = {"show_label": False, "container": False, "elem_classes": "panel-plot"}
         self._lazy = LazyDrawing("rotation-lazy")
-        gr.HTML(explanation_html(rope, loaded=self._loaded), js_on_load=CLICKED, **plain)
-        waves = gr.HTML(waves_html(rope), elem_id="rotation-waves", **plain)
-        wave_plot = gr.Plot(wave_figure(rope), elem_id="rotation-wave-plot", **plot)
         title = gr.HTML(tokens_html(prompt=False), elem_id="rotation-title", **plain)
         with gr.Group(visible=False, elem_id="rotation-choice") as choice:
             pair = gr.Dropdown(
@@ -100,9 +98,13 @@ class RotationTab:
                 second = gr.Number(0, label="Second token", elem_id="rotation-second", **number)
                 clicked = gr.Button("Last two clicked", size="sm", min_width=120, elem_id="rotation-clicked")
         angles = gr.HTML("", elem_id="rotation-angles", **plain)
-        angle_plot = gr.Plot(visible=False, elem_id="rotation-angle-plot", **plot)
-        vision = gr.HTML(vision_html(rope, None), elem_id="rotation-vision", **plain)
-        vision_plot = gr.Plot(vision_figure(rope), elem_id="rotation-vision-plot", **plot)
+        gr.HTML(explanation_html(rope, loaded=self._loaded), js_on_load=CLICKED, **plain)
+        with gr.Accordion("Plots: angles, wavelengths, the vision transformer", open=False, elem_classes="panel-fold"):
+            angle_plot = gr.Plot(visible=False, elem_id="rotation-angle-plot", **plot)
+            waves = gr.HTML(waves_html(rope), elem_id="rotation-waves", **plain)
+            wave_plot = gr.Plot(wave_figure(rope), elem_id="rotation-wave-plot", **plot)
+            vision = gr.HTML(vision_html(rope, None), elem_id="rotation-vision", **plain)
+            vision_plot = gr.Plot(vision_figure(rope), elem_id="rotation-vision-plot", **plot)
         draw_download_buttons(self.name)
         self.components = RotationComponents(
             waves=waves,
@@ -129,36 +131,39 @@ class RotationTab:
     def wire(self, page: PageContext) -> None:
         """Two other tokens can be chosen by name, by number or by a click in the lens."""
         drawn = self.components
-        self._lazy.wire(page, list(vars(drawn).values()), self._draw_all)
+        self._lazy.wire_shown(page, list(vars(drawn).values()), self._draw_shown)
 
-        def shown_trace(request: gr.Request) -> PromptTrace | None:
+        def shown_prompt(request: gr.Request) -> ShownPrompt | None:
             session = page.find_session(request)
-            return session.shown.trace if session is not None and session.shown is not None else None
+            return session.shown if session is not None else None
 
         def by_name(request: gr.Request, key: Any) -> Any:
-            trace, chosen = shown_trace(request), Pair.read(key)
-            if trace is None or chosen is None:
+            shown, chosen = shown_prompt(request), Pair.read(key)
+            if shown is None or chosen is None:
                 return gr.skip()
             numbers: Updates = {drawn.first: chosen.first, drawn.second: chosen.second}
-            return numbers | self._compare(trace, chosen.first, chosen.second)
+            return numbers | self._compare(shown.drawn, chosen.first, chosen.second, shown.eyes)
 
         def by_number(request: gr.Request, first: Any, second: Any) -> Any:
-            trace = shown_trace(request)
-            return gr.skip() if trace is None else self._compare(trace, first, second)
+            shown = shown_prompt(request)
+            return gr.skip() if shown is None else self._compare(shown.drawn, first, second, shown.eyes)
 
         def by_click(request: gr.Request, first: Any, second: Any) -> Any:
-            trace = shown_trace(request)
+            shown = shown_prompt(request)
             numbers: Updates = {drawn.first: first, drawn.second: second, drawn.pair: None}
-            return numbers | ({} if trace is None else self._compare(trace, first, second))
+            return numbers | ({} if shown is None else self._compare(shown.drawn, first, second, shown.eyes))
 
         numbers, angles = [drawn.first, drawn.second], [drawn.angles, drawn.angle_plot]
         drawn.pair.input(by_name, [drawn.pair], [*numbers, *angles], **AT_ONCE)
         gr.on([drawn.first.input, drawn.second.input], by_number, numbers, angles, **AT_ONCE)
         drawn.clicked.click(by_click, numbers, [*numbers, drawn.pair, *angles], js=TAKE_CLICKED, **AT_ONCE)
 
-    def _draw_all(self, trace: PromptTrace | None) -> Updates:
-        """Everything in the tab, for the prompt that the panel shows."""
-        rope, drawn = self._rope, self.components
+    def _draw_shown(self, shown: ShownPrompt | None) -> Updates:
+        return self._draw_all(shown.drawn, shown.eyes) if shown is not None else self._draw_all(None)
+
+    def _draw_all(self, trace: PromptTrace | None, eyes: Eyes = "model") -> Updates:
+        """Everything in the tab, for a prompt as it is drawn through some eyes."""
+        rope, drawn = self._ropes[eyes], self.components
         if trace is None or len(trace) < 2:
             return {
                 drawn.waves: waves_html(rope),
@@ -185,19 +190,24 @@ class RotationTab:
             drawn.pair: gr.Dropdown([(pair.words, pair.key) for pair in offered], value=chosen.key),
             drawn.first: gr.Number(chosen.first, maximum=len(trace) - 1),
             drawn.second: gr.Number(chosen.second, maximum=len(trace) - 1),
-            **self._compare(trace, chosen.first, chosen.second),
+            **self._compare(trace, chosen.first, chosen.second, eyes),
             drawn.vision: vision_html(rope, patches),
             drawn.vision_plot: vision_figure(rope, patches),
         }
 
-    def _compare(self, trace: PromptTrace, first: Any, second: Any) -> Updates:
+    def _compare(self, trace: PromptTrace, first: Any, second: Any, eyes: Eyes = "model") -> Updates:
         """The words, the clocks and the figure of two tokens, by their numbers in the prompt."""
-        drawn = self.components
+        rope, drawn = self._ropes[eyes], self.components
         if not all(isinstance(n, int | float) and 0 <= n < len(trace) for n in (first, second)):
             return {drawn.angles: no_pair_html(trace), drawn.angle_plot: gr.Plot(None, visible=False)}
         a, b = int(first), int(second)
         positions = trace.position_ids[:, a].tolist(), trace.position_ids[:, b].tolist()
         return {
-            drawn.angles: pair_html(self._rope, trace, a, b),
-            drawn.angle_plot: gr.Plot(angle_figure(self._rope, *positions, b - a), visible=True),
+            drawn.angles: pair_html(rope, trace, a, b),
+            drawn.angle_plot: gr.Plot(angle_figure(rope, *positions, b - a), visible=True),
         }
+
+
+def _rope(config: Qwen2VLConfig) -> Rope:
+    text = config.text
+    return Rope(text.mrope_section, text.rope_theta, config.vision.head_dim, yarn=text.yarn)

@@ -12,6 +12,7 @@ from qwen2vl_demo.engine.cost.estimate import Estimate
 from qwen2vl_demo.engine.protocol import Outcome
 from qwen2vl_demo.trace import PromptTrace
 from qwen2vl_demo.ui.chat.conversation import Conversation
+from qwen2vl_demo.ui.eyes import Eyes
 
 if TYPE_CHECKING:
     from qwen2vl_demo.engine.protocol import Prompt
@@ -22,7 +23,9 @@ class PanelState:
     """A conversation, the prompt it became, and what that costs."""
 
     conversation: Conversation = field(default_factory=Conversation)
-    prompt: Prompt | None = None  # None: nothing was asked yet, or its media are gone
+    prompt: Prompt | None = None  # as it is drawn; None: nothing was asked yet, or its media are gone
+    eyes: Eyes = "model"
+    own: PromptTrace | None = None  # of the model that answers, through whatever eyes the prompt is drawn
     draft: bool = False  # the last turn still stands in the composer
     estimate: Estimate | None = None  # what its answer costs; for a prompt that was sent, as predicted before
     outcomes: Sequence[Outcome] = ()  # what the last answers of this tab took, newest last

@@ -18,14 +18,15 @@ TEMPLATE = """
 <section class="where" aria-label="Where the answer looked" hidden>
   <p class="quiet" data-part="note" role="status"></p>
   <div class="pick" data-part="pick" hidden>
-    <p><b>Where it looked:</b> <span class="quiet">pick a word of the answer.</span></p>
+    <p><b>Where it looked:</b> <span class="quiet">pick a word of the answer, here or in the chat.</span>
+      <label class="which" data-part="which" hidden>Answer <select data-part="turn"></select></label></p>
     <div class="words" data-part="words" role="group" aria-label="Words of the answer"></div>
   </div>
   <div class="found" data-part="found" hidden>
     <div class="choosers" data-part="choosers">
       <label>Layer <select data-part="layer"></select></label>
-      <label>Head <select data-part="head"></select></label>
-      <label><input type="checkbox" data-part="lift"> Lift faint cells</label>
+      <label><span data-term="head">Head</span> <select data-part="head"></select></label>
+      <label><input type="checkbox" data-part="lift"> Brighten faint cells</label>
     </div>
     <p class="quiet" data-part="status" role="status"></p>
     <div class="numbers" data-part="numbers">

@@ -101,7 +101,7 @@
     const whole = el(
       "div",
       { class: "lens-whole", hidden: true },
-      el("h4", {}, "One prompt, eight ways to give it positions"),
+      el("h2", {}, "One prompt, eight ways to give it positions"),
       el(
         "p",
         { class: "lens-says" },
@@ -133,7 +133,7 @@
           "the angle between A and B: 1 at the top, 0 on the line, −1 at the bottom.",
       ),
       list,
-      el("h4", {}, "The distance from A to B"),
+      el("h2", {}, "The distance from A to B"),
       table,
       el(
         "p",
@@ -189,7 +189,7 @@
       const root = el(
         "article",
         { class: `variants-card${variant.key === "mrope" ? " variants-own" : ""}`, "data-key": variant.key },
-        el("h5", {}, variant.name, tag && el("span", {}, tag)),
+        el("h3", {}, variant.name, tag && el("span", {}, tag)),
         el("p", { class: "variants-rule" }, el("b", {}, "Layout. "), variant.layout),
         el("div", { class: "variants-mini" }, miniature),
         el("div", { class: "variants-numbers" }, legend, places, pointed),

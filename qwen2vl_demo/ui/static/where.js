@@ -1,9 +1,11 @@
 // "Where it looked": the words of the answer, and the attention of the selected one, drawn by the lens as the layer
 // "Attention".
 //
-// props.value (ui/panel/attention.py): {answer, words: [text], spaces: [bool], note, caveat,
-// map: {of, ...attention_payload} | null}. The maps of a word, with all layers and heads that came with them, are
-// cached, so selecting it again makes no request. Words come from the model and are only inserted as text nodes.
+// props.value (ui/panel/attention.py): {answer, turn, answers: [turn], key, tokens: [text], remark, words: [text],
+// spaces: [bool], note, caveat, map: {of, key, ...attention_payload} | null, prompt: payload of the lens | null}. The
+// maps of a word, with all layers and heads that came with them, are cached, so selecting it again makes no request.
+// `prompt` comes along where the panel draws another prompt than the one that was answered. Words come from the model
+// and are only inserted as text nodes.
 const $ = name => element.querySelector(`[data-part=${name}]`);
 const percent = share => `${(100 * share).toFixed(share < 0.0995 ? 1 : 0)} %`;
 const number = value => Math.round(value).toLocaleString("en");
@@ -24,14 +26,26 @@ let lifted = false;
 let waiting = false;
 let bringToFront = false;
 let buttons = [];
+let turn = 0;
+let asWas = null; // the prompt that was answered, if the panel had another one
+let pending = false; // a word was clicked in the chat, and its map is on its way
+
+// What the model wrote, for the view of the whole prompt.
+function tell() {
+  const { key, tokens = [], remark = "" } = props.value || {};
+  if (lens()?.setAnswer && key) lens().setAnswer({ key, tokens, remark });
+}
 
 function load() {
   const value = props.value || {};
+  tell();
   $("note").textContent = value.note || "";
   $("note").hidden = !value.note;
   if (value.answer !== answer) begin(value);
   element.querySelector(".where").hidden = !answer && !value.note;
+  if (value.prompt) asWas = value.prompt;
   if (value.map && value.answer === answer) {
+    if (pending) clicked(value.map.of);
     const old = cached.get(value.map.of);
     cached.set(value.map.of, { ...value.map, maps: { ...(old ? old.maps : {}), ...value.map.maps } });
   }
@@ -43,6 +57,8 @@ function load() {
 function begin(value) {
   if (cached.size && lens()) lens().setOverlay(null);
   answer = value.answer || "";
+  turn = value.turn || 0;
+  asWas = null;
   cached = new Map();
   word = -1;
   selection = "all";
@@ -59,7 +75,26 @@ function begin(value) {
   line.scrollTop = 0;
   $("pick").hidden = !buttons.length;
   $("caveat").textContent = value.caveat || "";
+  const turns = value.answers || [];
+  $("which").hidden = turns.length < 2;
+  options(
+    $("turn"),
+    turns.map((at, i) => [String(at), `${i + 1} of ${turns.length}`]),
+    String(turn),
+  );
   show();
+}
+
+// The map of a word that was clicked in the chat has come: here it is picked as well.
+function clicked(i) {
+  pending = false;
+  word = i;
+  selection = "all";
+  bringToFront = true;
+}
+function pickInChat(at, text, nth) {
+  pending = true;
+  trigger("select", { index: at, value: { turn: at, text, nth, choice: "all", key: lens()?.state.data?.key } });
 }
 
 function pick(i) {
@@ -68,6 +103,7 @@ function pick(i) {
   if (word < 0) {
     waiting = false;
     if (lens()) lens().setOverlay(null);
+    if (lens()?.state.data?.answered) lens().actions.back?.();
   }
   update();
 }
@@ -77,7 +113,8 @@ function update() {
   const data = cached.get(word);
   waiting = word >= 0 && !(data && data.maps[selection]);
   show();
-  if (waiting) trigger("select", { index: word, value: { answer, word, choice: selection } });
+  if (waiting)
+    trigger("select", { index: word, value: { answer, turn, word, choice: selection, key: lens()?.state.data?.key } });
 }
 
 function show() {
@@ -103,8 +140,10 @@ function show() {
   const strongest = brightestCell(data, best, top);
   describe(data);
   $("cost").textContent = cost(data);
+  if (lens() && asWas && asWas.key === data.key && lens().state.data?.key !== data.key) lens().show(asWas);
   if (lens() && media.length)
     lens().setOverlay({
+      key: data.key,
       caption:
         `Attention behind the word “${data.word}”, ${whose(data)}. ${strongest}` +
         (lifted ? " Colours follow the square root, so that faint cells show." : ""),
@@ -192,7 +231,7 @@ function brightestCell(data, { value, medium, index }, top) {
   const [t, , w] = data.grids[medium];
   const place = index % area(data, medium);
   const which = data.grids.length > 1 ? ` of ${pieces(data).media[medium][0]}` : "";
-  const when = t > 1 ? `, t step ${Math.floor(index / area(data, medium)) + 1}` : "";
+  const when = t > 1 ? `, step ${Math.floor(index / area(data, medium))}` : "";
   const cell = `row ${Math.floor(place / w)}, column ${place % w}${when}`;
   return `The brightest cell${which} is ${cell}: ${percent(top)} of all attention.`;
 }
@@ -262,6 +301,26 @@ $("words").addEventListener("keydown", event => {
   });
   next.focus();
 });
+
+// The words of another answer of the chat.
+$("turn").addEventListener("change", event => {
+  trigger("select", { index: Number(event.target.value), value: { turn: Number(event.target.value), words: true } });
+});
+
+// When the panel goes over to another prompt, what is picked here no longer lies over it.
+function follow() {
+  if (!lens() || !lens().on) return setTimeout(follow, 50);
+  lens().on("data", data => {
+    tell();
+    const of = cached.get(word)?.key;
+    if (word < 0 || !of || data?.key === of) return;
+    word = -1;
+    waiting = false;
+    show();
+  });
+  Object.assign(window.qwen2vl, { pickInChat });
+}
+follow();
 
 load();
 watch("value", load);

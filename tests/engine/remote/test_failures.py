@@ -159,7 +159,7 @@ def test_a_refusal_says_to_each_what_they_can_do(
             400,
             "The image item with length 16384, which exceeds the pre-allocated encoder cache size 8192.",
             "too large",
-            "Lower the most tokens a picture",
+            "Lower the maximum of tokens per picture",
         ),
     ],
 )

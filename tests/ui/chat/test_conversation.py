@@ -96,7 +96,7 @@ def test_the_line_below_an_answer() -> None:
 def test_counts_that_do_not_belong_together_are_not_put_together() -> None:
     """A server counted 81 tokens where the panel shows 300 of a picture alone."""
     numbers = replace(NUMBERS, prompt_tokens=81, media_tokens=300, remark="It shrinks pictures.")
-    assert cost_line(numbers).startswith("81 prompt tokens (not as shown: see Numbers) · ")
+    assert cost_line(numbers).startswith("81 prompt tokens (not as shown: see Prompt) · ")
 
 
 def test_a_record_comes_back_as_it_was() -> None:

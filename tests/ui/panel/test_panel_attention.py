@@ -15,6 +15,7 @@ from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.ui.panel.attention import NO_WORDS, WRITING
 from qwen2vl_demo.ui.parts import Parts
 from qwen2vl_demo.ui.sessions import Draft, Session
+from qwen2vl_demo.viz.lens_payload import payload_key
 from tests import asynchronous
 from tests.ui.conftest import VALUES, ask, respond
 
@@ -194,3 +195,75 @@ def test_what_an_engine_cannot_explain_is_not_offered(
     assert parts.attention.words(session) == NO_WORDS
     asked = {"answer": "x", "word": 0, "choice": "all"}
     assert asynchronous.run(parts.attention.map_word(session, asked)) == NO_WORDS
+
+
+def look(parts: Parts, session: Session, **asked: object) -> dict[str, Any]:
+    found = asynchronous.run(parts.attention.map_word(session, {"choice": "all", **asked}))
+    assert found is not None
+    return json.loads(json.dumps(found))
+
+
+@pytest.mark.parametrize("change", ["a smaller budget", "other eyes"])
+def test_attention_belongs_to_the_prompt_that_was_answered(
+    parts: Parts, session: Session, files: Files, change: str
+) -> None:
+    """cat.png, 320x240 px, was answered as 9x11 tokens, or with a budget of 50 as 6x8. Whatever the panel draws by now,
+    the map is of these, and the prompt as it was comes along and says of which answer it is; once the lens shows it, it
+    does not come again."""
+    other = change == "other eyes"
+    before: dict[str, object] = {"max_tokens": 50} if other else {}
+    parts.controller.begin(session, Draft("What is here?", (files("cat.png"),)))
+    list(respond(parts, session, before))
+    parts.controller.answers.finish(session)
+    now = before if other else {"max_tokens": 20}
+    parts.preview.refresh(session, Draft(), now, eyes="released" if other else "model")
+    assert session.shown is not None
+    drawn = session.shown.drawn.media[0].merged_grid
+    offered = parts.attention.words(session)
+    assert offered["words"][0] == "In"
+    found = look(parts, session, answer=offered["answer"], word=0, key=payload_key(session.shown.drawn))
+    (grid,) = found["map"]["grids"]
+    assert grid == ([1, 6, 8] if other else [1, 9, 11]) and tuple(grid) != drawn
+    assert found["prompt"]["answered"] == 1 and found["prompt"]["key"] == found["map"]["key"]
+    assert found["prompt"]["media"][0]["grid_thw"] == [1, 2 * grid[1], 2 * grid[2]]
+    again = look(parts, session, answer=offered["answer"], word=1, key=found["map"]["key"])
+    assert again["prompt"] is None and again["map"]["grids"] == [grid]
+
+
+def test_words_of_an_older_answer_are_looked_at_where_they_stand(parts: Parts, session: Session, files: Files) -> None:
+    """The first answer was given to one picture, the second to the same and a clip."""
+    first = ask(parts, session, "First?", files("cat.png"))
+    ask(parts, session, "Second?", files("clip.mp4"))
+    offered = parts.attention.words(session)
+    assert (offered["turn"], offered["answers"]) == (1, [0, 1])
+    found = look(parts, session, turn=0, words=True)
+    assert (found["turn"], found["map"]) == (0, None) and found["words"][0] == first.split()[0]
+    clicked = look(parts, session, turn=0, text=found["words"][3], nth=0, key=offered["key"])
+    equal = [index for index, word in enumerate(found["words"]) if word == found["words"][3]]
+    assert clicked["map"]["of"] == equal[0] and len(clicked["map"]["grids"]) == 1
+    assert clicked["prompt"]["answered"] == 1 and len(clicked["prompt"]["media"]) == 1
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"turn": 5, "text": "In", "nth": 0},
+        {"turn": -1, "text": "In", "nth": 0},
+        {"turn": "0", "text": "In", "nth": 0},
+        {"turn": 0, "text": "notaword", "nth": 0},
+        {"turn": 0, "text": "In", "nth": -1},
+        {"turn": 0, "text": "In", "nth": None},
+        {"turn": 0, "text": {}, "nth": 1e400},
+    ],
+)
+def test_a_click_on_what_is_no_word_gets_a_sentence(parts: Parts, session: Session, asked: dict[str, object]) -> None:
+    ask(parts, session, "What?")
+    found = look(parts, session, **asked)
+    assert found["map"] is None and found["note"].startswith("This is no word")
+
+
+def test_the_tokens_of_an_answer_come_with_its_words(parts: Parts, session: Session) -> None:
+    text = ask(parts, session, "What?")
+    offered = parts.attention.words(session)
+    assert "".join(offered["tokens"]) == text
+    assert session.shown is not None and offered["key"] == payload_key(session.shown.trace)

@@ -1,11 +1,13 @@
 // All tokens of the prompt in order, as chips: a new line for each turn, a chip for each token of text, and one chip
-// for a picture, which unfolds into all its tokens. One canvas over a scrolled area, of which only the visible rows are
+// for a picture, which unfolds into all its tokens, row by row as they lie in it. The tokens of the answer follow, once
+// it is known. One canvas over a scrolled area, of which only the visible rows are
 // drawn, so that thousands of tokens scroll smoothly.
 (() => {
   const lens = window.qwen2vl.lens;
   const ROW = 30;
   const CHIP = 24;
-  const CELL = 24;
+  const CELL = 24; // px of a token of a picture, unless its rows are too long for that
+  const SMALLEST = 3;
   const GAP = 3;
   const THUMB = 22;
   const PAD = 10; // px, like those above
@@ -51,6 +53,30 @@
         items.push({ ...item, x, y, w });
         x += w + GAP;
       };
+      // The tokens of a medium below its chip, in rows as wide as the medium.
+      const unfolded = (medium, index) => {
+        const [T, h, w] = medium.merged_grid;
+        const room = width - left - PAD;
+        const pitch = Math.max(SMALLEST, Math.min(CELL + GAP, Math.floor(room / w)));
+        const side = pitch > 10 ? pitch - GAP : pitch;
+        x = left;
+        y += ROW;
+        for (let t = 0; t < T; t++) {
+          for (let row = 0; row < h; row++, y += pitch)
+            for (let column = 0; column < w; column++)
+              items.push({
+                i: data.tokenAt(index, t, row, column),
+                cell: true,
+                index,
+                x: left + column * pitch,
+                y,
+                w: side,
+              });
+          y += 8;
+        }
+      };
+      const word = (i, text, more) =>
+        place(Math.min(width - left - PAD, Math.max(14, c.measureText(text).width + 11)), { i, text, ...more });
       const turns =
         data.turns.length && data.turns[0].start === 0
           ? data.turns
@@ -66,19 +92,14 @@
         for (let i = turn.start; i < turn.end; i++) {
           const index = data.mediumOf[i];
           if (index < 0) {
-            const text = lens.visible(data.tokens[i]);
-            place(Math.min(width - left - PAD, Math.max(14, c.measureText(text).width + 11)), {
-              i,
-              text,
-              special: data.special[i],
-            });
+            word(i, lens.visible(data.tokens[i]), { special: data.special[i] });
             continue;
           }
           const medium = data.media[index];
           const end = medium.span[1];
-          const unfolded = open.has(medium.digest);
+          const isOpen = open.has(medium.digest);
           const tokens = lens.count(medium.merged_tokens, "token");
-          const label = `${unfolded ? "▾" : "▸"} ${medium.name || lens.word(medium)}  ${tokens}`;
+          const label = `${isOpen ? "▾" : "▸"} ${medium.name || lens.word(medium)}  ${tokens}`;
           place(Math.min(width - left - PAD, c.measureText(label).width + THUMB + 26), {
             i,
             medium,
@@ -86,9 +107,11 @@
             text: label,
             fold: true,
           });
-          if (unfolded) for (let k = i; k < end; k++) place(CELL, { i: k, cell: true, index });
+          if (isOpen) unfolded(medium, index);
           i = end - 1;
         }
+        if (turn === turns.at(-1))
+          lens.state.answer?.tokens.forEach((piece, k) => word(data.length + k, lens.visible(piece), { answer: true }));
         labels[labels.length - 1].bottom = y + CHIP;
       }
       height = y + ROW + PAD;
@@ -145,7 +168,7 @@
         if (item.cell) cell(c, data, item, colours);
         else chip(c, item, colours);
         if (on && !(item.fold && open.has(item.medium?.digest))) {
-          const [w, h] = item.cell ? [CELL, CELL] : [item.w, CHIP];
+          const [w, h] = item.cell ? [item.w, item.w] : [item.w, CHIP];
           c.strokeStyle = "rgba(10,10,14,.85)";
           c.lineWidth = 4.5;
           c.strokeRect(item.x, item.y, w, h);
@@ -167,15 +190,15 @@
           place.column,
           item.x,
           item.y,
-          CELL,
+          item.w,
         )
       )
         return;
       c.fillStyle = colours.wash;
-      c.fillRect(item.x, item.y, CELL, CELL);
+      c.fillRect(item.x, item.y, item.w, item.w);
     }
     function chip(c, item, colours) {
-      c.fillStyle = item.fold ? colours.vision : item.special ? colours.special : colours.text;
+      c.fillStyle = colours[item.fold ? "vision" : item.special ? "special" : item.answer ? "answer" : "text"];
       c.beginPath();
       c.roundRect(item.x, item.y, item.w, CHIP, 6);
       c.fill();
@@ -200,7 +223,7 @@
       const y = event.clientY - r.top + root.scrollTop;
       for (let k = from(y - ROW); k < items.length && items[k].y <= y; k++) {
         const item = items[k];
-        if (x >= item.x && x < item.x + item.w + GAP && y < item.y + CHIP) return item;
+        if (x >= item.x && x < item.x + item.w + GAP && y < item.y + (item.cell ? item.w + GAP : CHIP)) return item;
       }
       return null;
     }
@@ -258,7 +281,7 @@
       root.scrollTop = 0;
     });
     lens.on("change", names => {
-      if (names.has("theme")) laid = 0;
+      if (names.has("theme") || names.has("answer")) laid = 0;
       draw();
       if (names.has("at") && !hovering) reveal();
     });

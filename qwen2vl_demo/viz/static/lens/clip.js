@@ -135,7 +135,7 @@
 
     lens.on("change", names => {
       const medium = lens.medium();
-      const clip = medium?.kind === "video" && lens.state.layer !== "original";
+      const clip = medium?.kind === "video";
       root.hidden = !clip;
       if (!clip) {
         if (timer) stop();
@@ -160,7 +160,7 @@
       range.disabled = play.disabled = T < 2;
       lens.fill(play, timer ? "❚❚" : "▶");
       play.setAttribute("aria-label", timer ? "Pause" : "Play the pairs of frames");
-      now.textContent = `t step ${t + 1} of ${T}`;
+      now.textContent = `step ${t} of 0–${T - 1}`;
       frame.choose(lens.state.frame || 0);
       words.textContent = lens.sampled(medium);
       lens.timeline(ruler, medium, root.clientWidth, firstT(medium));

@@ -1,10 +1,15 @@
 // Colours: scales that are safe for colour-blind readers, and the page's own colours, read from its style sheet.
 (() => {
   const lens = window.qwen2vl.lens;
-  // Ten colours of matplotlib's viridis and inferno (CC0), from low to high, with linear interpolation between them.
+  // From low to high, with linear interpolation between them: each position in its own colour, from pale to deep, and
+  // darkness that is lifted.
   const STOPS = {
-    viridis: "440154 482878 3e4989 31688e 26828e 1f9e89 35b779 6ece58 b5de2b fde725",
-    inferno: "000004 1b0c41 4a0c6b 781c6d a52c60 cf4446 ed6925 fb9b06 f7d13d fcffa4",
+    t: "fff3e8 ffc799 f58b3c d55e00 7a3300",
+    h: "eafaf4 9fdcc5 3dba92 009e73 00523b",
+    w: "e9f4fb 9cc8ea 4a9fd6 0072b2 003a5c",
+    viridis: "440154 482878 3e4989 31688e 26828e 1f9e89 35b779 6ece58 b5de2b fde725", // of matplotlib (CC0)
+    shade: "0a0b10 f5f2ec",
+    night: "0a0b10 0a0b10",
   };
   const scales = {};
   for (const [name, text] of Object.entries(STOPS)) {
@@ -24,9 +29,12 @@
     return scales[name].subarray(3 * i, 3 * i + 3);
   };
   lens.css = rgb => `rgb(${rgb[0]},${rgb[1]},${rgb[2]})`;
+  // What a colour looks like that lies with this opacity over a grey picture.
+  lens.veiled = (rgb, opacity) => [...rgb].map(value => value * opacity + 205 * (1 - opacity));
   lens.inkOn = rgb => (0.299 * rgb[0] + 0.587 * rgb[1] + 0.114 * rgb[2] > 140 ? "#14161b" : "#ffffff");
 
   lens.AXES = ["t", "h", "w"];
+  lens.AXIS_NAMES = { t: "time", h: "row", w: "column" };
   const NAMES = [
     "ink",
     "soft",
@@ -35,6 +43,7 @@
     "wash",
     "accent",
     "text",
+    "answer",
     "vision",
     "special",
     "t",

@@ -10,10 +10,12 @@
 //   snapshot()                  plain copies of what is shown: {input_ids, position_ids, tokens, media, medium, layer,
 //                               t, at, overlay}; tests compare them with the trace
 //   set({medium, layer, t, at, held})
-//                               changes the state. layer: "original" | "resized" | "patches" | "merged" | "t" | "h" |
-//                               "w" | "attention"; t: which temporal patch of a clip; at: null or {token, patch}, token
+//                               changes the state. layer: "resized" | "patches" | "merged" | "t" | "h" | "w" |
+//                               "attention"; t: which temporal patch of a clip; at: null or {token, patch}, token
 //                               the index in input_ids, patch 0..3 inside its cell or -1
 //   on(event, listener)         "data": another prompt; "change": (set of changed names) => ...
+//   setAnswer(answer | null)    what the model wrote behind this prompt, {key, tokens: [text], remark}, where `key` is
+//                               that of the payload; the view of the prompt shows its tokens
 //   setOverlay(overlay | null)  values over the merged tokens, drawn as the layer "Attention":
 //        {caption: string,                 one sentence that describes the overlay; shown as text, never as HTML
 //         media: [bytes | null, ...]}      for each medium of the payload, in its order: a Uint8Array of its merged
@@ -26,8 +28,9 @@
 (() => {
   const qwen2vl = (window.qwen2vl ||= {});
   const lens = (qwen2vl.lens = { actions: {}, views: {} });
-  const LAYERS = ["original", "resized", "patches", "merged", "t", "h", "w", "attention"];
-  const state = (lens.state = { data: null, medium: 0, layer: "merged", t: 0, at: null, held: false, overlay: null });
+  const LAYERS = ["resized", "patches", "merged", "t", "h", "w", "attention"];
+  const state = (lens.state = { data: null, medium: 0, layer: "resized", t: 0, at: null, held: false });
+  Object.assign(state, { overlay: null, answer: null });
   const listeners = { data: [], change: [] };
   let changed = new Set();
   let due = false;
@@ -82,14 +85,24 @@
     state.data = payload ? lens.decode(payload) : null;
     const media = state.data?.media || [];
     const newest = media.length - 1; // the one that was just attached or asked about
-    const again = old && media.length === old.media.length ? media.findIndex(m => m.digest === kept) : -1;
+    let again = old && media.length === old.media.length ? media.findIndex(m => m.digest === kept) : -1;
+    // Through other eyes, or with another budget, it is the same file with other pixels.
+    const place = state.medium;
+    if (old && again < 0 && media.length === old.media.length && media[place]?.name === old.media[place]?.name)
+      again = place;
     Object.assign(state, { medium: Math.max(0, again >= 0 ? again : newest), at: null, held: false });
     if (again < 0) state.t = 0;
     if (state.overlay && !fits(state.overlay, media)) state.overlay = null;
     if (!state.overlay && state.layer === "attention") state.layer = "merged";
+    if (state.answer?.key !== state.data?.key) state.answer = null;
     tell("data", state.data);
     changed.add("data");
     soon();
+  };
+
+  lens.setAnswer = answer => {
+    state.answer = answer && answer.key === state.data?.key ? answer : null;
+    lens.redraw("answer");
   };
 
   const bytes = values => (typeof values === "string" ? Uint8Array.from(atob(values), c => c.charCodeAt(0)) : values);
@@ -128,6 +141,7 @@
     return {
       key: data.key,
       draft: data.draft,
+      eyes: data.eyes,
       rope_delta: data.rope_delta,
       context_length: data.context_length,
       input_ids: [...data.input_ids],

@@ -18,6 +18,8 @@
     const data = {
       key: payload.key,
       draft: payload.draft,
+      eyes: payload.eyes || "model",
+      answered: payload.answered || 0,
       payload,
       length: payload.length,
       rope_delta: payload.rope_delta,

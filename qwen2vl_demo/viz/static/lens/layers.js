@@ -4,7 +4,9 @@
   const lens = window.qwen2vl.lens;
   const { FACTOR, PATCH } = lens.geometry;
   const layers = (lens.layers = {});
+  const VEIL = 0.78; // opacity of the colours of a position
 
+  // A grey picture lies below colours that stand for numbers.
   function picture(c, box, grey) {
     const { medium } = box;
     const frame = medium.kind === "video" ? 2 * lens.state.t + (lens.state.frame || 0) : 0;
@@ -132,7 +134,7 @@
         const start = medium.span[0] + lens.state.t * h * w;
         const share = i => (range.high > range.low ? (values[start + i] - range.low) / (range.high - range.low) : 0);
         picture(c, box, true);
-        heat(c, box, share, "viridis", 0.72);
+        heat(c, box, share, name, VEIL);
         lines(c, box, FACTOR, 0.35);
         const side = FACTOR * scale;
         if (side < 21) return;
@@ -140,7 +142,7 @@
         c.textAlign = "center";
         c.textBaseline = "middle";
         for (let i = 0; i < h * w; i++) {
-          c.fillStyle = lens.inkOn(lens.scaled("viridis", share(i)));
+          c.fillStyle = lens.inkOn(lens.veiled(lens.scaled(name, share(i)), VEIL));
           c.fillText(values[start + i], ((i % w) + 0.5) * side, (Math.floor(i / w) + 0.5) * side, side - 2);
         }
       },
@@ -165,7 +167,7 @@
       },
       bar(medium) {
         const { low, high } = lens.positionRange(medium);
-        return { scale: "viridis", low: String(low), high: String(high), title: `position ${name}` };
+        return { scale: name, low: String(low), high: String(high), title: `position ${name}` };
       },
       share(medium, token) {
         const { low, high } = lens.positionRange(medium);
@@ -178,15 +180,15 @@
     paint(c, box) {
       const values = lens.state.overlay?.media[lens.state.medium];
       const [, h, w] = box.medium.merged_grid;
-      picture(c, box, true);
+      picture(c, box);
       if (!values) return;
       const start = lens.state.t * h * w;
       heat(
         c,
         box,
         i => values[start + i] / 255,
-        "inferno",
-        share => 0.8 - 0.38 * share, // cells with high attention are more transparent, so that the picture shows
+        "night",
+        share => 0.86 * (1 - share), // what was looked at keeps its colours, the rest lies in the dark
       );
       lines(c, box, FACTOR, 0.2);
     },
@@ -196,7 +198,7 @@
     },
     bar() {
       const [low, high] = lens.state.overlay?.labels || [];
-      return { scale: "inferno", low, high, title: "attention" };
+      return { scale: "shade", low, high, title: "attention" };
     },
     share(medium, token) {
       const values = lens.state.overlay?.media[lens.state.medium];

@@ -116,14 +116,20 @@
         type: "button",
         class: "lens-round",
         title: "One patch back",
-        "aria-label": "One patch back",
+        "aria-label": "−1: one patch back",
         onclick: step(-1),
       },
       "−1",
     );
     const on = lens.el(
       "button",
-      { type: "button", class: "lens-round", title: "One patch on", "aria-label": "One patch on", onclick: step(1) },
+      {
+        type: "button",
+        class: "lens-round",
+        title: "One patch on",
+        "aria-label": "+1: one patch on",
+        onclick: step(1),
+      },
       "+1",
     );
     const off = lens.el(

@@ -2,19 +2,27 @@
 (() => {
   const lens = window.qwen2vl.lens;
   const LAYERS = [
-    ["original", "Original", "The picture as it came"],
-    ["resized", "Resized", "Rounded to multiples of 28 and fitted to the budget"],
+    ["resized", "Resized", "As it came, and rounded to multiples of 28 within the budget"],
     ["patches", "Patches", "14 x 14 pixels each"],
     ["merged", "Tokens", "Four patches each: 28 x 28 pixels"],
-    ["t", "t", "M-RoPE position: time"],
-    ["h", "h", "M-RoPE position: row"],
-    ["w", "w", "M-RoPE position: column"],
+    ["t", "time t", "M-RoPE position t, of every token"],
+    ["h", "row h", "M-RoPE position h, of every token"],
+    ["w", "column w", "M-RoPE position w, of every token"],
     ["attention", "Attention", "Where a word of the answer looked"],
   ];
 
   lens.views.picture = root => {
     const chooser = lens.el("div", { class: "lens-chooser", role: "radiogroup", "aria-label": "Picture or clip" });
     const title = lens.el("p", { class: "lens-title" });
+    const then = lens.el("p", { class: "lens-remark", role: "status" });
+    const back = lens.el(
+      "button",
+      { type: "button", class: "lens-quiet", onclick: () => lens.actions.back?.() },
+      "Back to the present",
+    );
+    const notices = lens.el("p", { class: "lens-hint" });
+    const list = lens.el("dl", { class: "lens-facts" });
+    const numbers = lens.el("details", { class: "lens-numbers" }, lens.el("summary", {}, "Its numbers"), list);
     const layers = lens.segmented("What is shown", LAYERS, layer => lens.set({ layer }));
     const caption = lens.el("p", { class: "lens-says", "aria-live": "polite" });
     const stage = lens.stage({
@@ -38,9 +46,12 @@
       { class: "lens-whole" },
       chooser,
       title,
+      then,
+      notices,
       layers,
       caption,
       lens.el("div", { class: "lens-columns" }, main, clip, aside),
+      numbers,
       keep,
     );
     const empty = lens.el(
@@ -50,7 +61,7 @@
         "p",
         {},
         "Nothing to see yet. Attach a picture or a clip, and this shows at once what it becomes: its resized pixels, " +
-          "its patches, its tokens and the position of each. It need not be sent for that.",
+          "its patches, its tokens and the position of each. You don't have to send it.",
       ),
     );
     const words = lens.el(
@@ -110,9 +121,22 @@
       );
       layers.choose(layer);
       layers.button("attention").hidden = !overlay;
-      const pane = layer === "original" || layer === "resized";
+      const pane = layer === "resized";
       stage.root.hidden = pane;
-      caption.textContent = lens.layers[layer].caption(medium);
+      const sentence = lens.layers[layer].caption(medium);
+      if (caption.textContent !== sentence) lens.fill(caption, lens.glossed(sentence));
+      then.hidden = !data.answered;
+      back.hidden = !lens.actions.back;
+      const since = "the settings, the question or whose eyes you look through are others by now. ";
+      if (data.answered) lens.fill(then, `As it was when answer ${data.answered} was written: ${since}`, back);
+      notices.hidden = !medium.notices?.length;
+      notices.textContent = (medium.notices || []).join(" ");
+      lens.fill(
+        list,
+        numbersOf(medium)
+          .map(([name, value]) => [lens.el("dt", {}, name), lens.el("dd", {}, value)])
+          .flat(),
+      );
       bar.update(lens.layers[layer].bar?.(medium));
       aside.hidden = pane;
       whole.classList.toggle("lens-pane", pane);
@@ -120,6 +144,36 @@
     lens.on("change", names => {
       if (names.has("at") || names.has("layer")) bar.mark();
     });
+
+    // What became of a medium, as numbers.
+    function numbersOf(medium) {
+      const size = ([h, w]) => `${w}x${h}`;
+      const [T, h, w] = medium.grid_thw;
+      const [, mh, mw] = medium.merged_grid;
+      const clip = medium.kind === "video";
+      const steps = clip ? `${T} x ` : "";
+      const same = String(medium.original_size) === String(medium.resized_size);
+      const pixels = same
+        ? `${size(medium.original_size)} px, as it came`
+        : `${size(medium.original_size)} → ${size(medium.resized_size)} px`;
+      const product = `${steps}${mw}x${mh} = ${lens.number(medium.merged_tokens)}`;
+      return [
+        ["Pixels", pixels],
+        ["Patches", `${steps}${w}x${h} of 14x14 px`],
+        ["Merged tokens", product],
+        ["In the prompt", `tokens ${lens.number(medium.span[0])} to ${lens.number(medium.span[1] - 1)}`],
+        ...(clip
+          ? [
+              [
+                "Frames",
+                `${medium.frame_indices.length} of ${lens.number(medium.total_frames)}, in pairs: ` +
+                  `${lens.count(T, "step")} of time`,
+              ],
+              ["Taken at", `${medium.timestamps.map(second => second.toFixed(1)).join(", ")} s`],
+            ]
+          : []),
+      ];
+    }
 
     // The colour bar of a heatmap, with a mark at the value of the cell pointed at.
     function colourBar() {

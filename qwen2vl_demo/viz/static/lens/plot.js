@@ -58,7 +58,9 @@
     const tools = lens.el(
       "div",
       { class: "lens-player lens-plot-tools" },
-      lens.AXES.map(name => lens.el("span", { class: `lens-axis lens-axis-${name}` }, name)),
+      lens.AXES.map(name =>
+        lens.el("span", { class: `lens-axis lens-axis-${name}` }, `${lens.AXIS_NAMES[name]} ${name}`),
+      ),
       lens.el("span", { class: "lens-dashed" }, "plain 1-D"),
       lens.el("label", { class: "lens-check" }, whole, "show all of it"),
       lens.el("span", { class: "lens-space" }),
@@ -301,6 +303,17 @@
       c.clearRect(0, 0, canvas.width, canvas.height);
       c.drawImage(back, 0, 0);
       c.restore();
+      const written = at && lens.state.answer?.tokens[at.token - data.length];
+      if (written !== undefined && written !== null) {
+        const next = lens.number(at.token + data.rope_delta);
+        lens.write(
+          readout,
+          `Token ${lens.number(at.token)}, “${lens.visible(written)}” of the answer: ` +
+            `t ${next}, h ${next}, w ${next}; ` +
+            `plain 1-D would be ${lens.number(at.token)}.`,
+        );
+        return;
+      }
       if (!at || at.token >= data.length) {
         lens.write(readout, "Drag to move, pinch or + and − to zoom. Point at a line to read it.");
         return;

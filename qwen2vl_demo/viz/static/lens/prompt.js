@@ -1,6 +1,7 @@
 // The tab "Prompt": the chat as one sequence of tokens, and the positions below it.
 (() => {
   const lens = window.qwen2vl.lens;
+  const glossed = (element, text) => lens.fill(element, lens.glossed(text));
 
   lens.views.prompt = root => {
     const empty = lens.el(
@@ -13,6 +14,9 @@
       ),
     );
     const summary = lens.el("p", { class: "lens-says" });
+    const remark = lens.el("p", { class: "lens-remark", role: "status", hidden: true });
+    const bar = lens.el("div", { class: "lens-share", role: "img" });
+    const legend = lens.el("p", { class: "lens-legend" });
     const chips = lens.views.chips();
     const plot = lens.views.plot();
     const account = lens.el("p", { class: "lens-says" });
@@ -21,10 +25,13 @@
     const whole = lens.el(
       "div",
       { class: "lens-whole" },
-      lens.el("h4", {}, "Tokens"),
+      lens.el("h2", {}, "Tokens"),
       summary,
+      remark,
+      bar,
+      legend,
       chips,
-      lens.el("h4", {}, "Positions"),
+      lens.el("h2", {}, "Positions"),
       account,
       plot,
       list,
@@ -44,42 +51,81 @@
           return most;
         }),
       );
-      const name = { [t]: "t", [h]: "rows", [w]: "columns" }[Math.max(t, h, w)];
+      const name = { [t]: "steps of time", [h]: "rows", [w]: "columns" }[Math.max(t, h, w)];
       const next =
         end < data.length
-          ? ` The word behind it stands at ${lens.number(data.position_ids[0][end])}; ` +
-            `counted plainly it would be ${lens.number(end)}.`
+          ? ` The next word is at position ${lens.number(data.position_ids[0][end])}; ` +
+            `counted plainly it would be at ${lens.number(end)}.`
           : "";
       return (
         `${medium.name}: ${lens.count(end - start, "token")} lie in ${lens.count(used - first + 1, "position")}, ` +
-        `${lens.number(first)} to ${lens.number(used)}, as many as it has ${name === "t" ? "steps of t" : name}.${next}`
+        `${lens.number(first)} to ${lens.number(used)}, as many as it has ${name}.${next}`
+      );
+    }
+
+    // How much of the context the prompt takes: pictures, text, and what is left.
+    function fill(data, visual, textual) {
+      const whole = Math.max(data.context_length || data.length, data.length);
+      const parts = [
+        ["pictures", visual, `${lens.number(visual)} of pictures and clips`],
+        ["text", textual, `${lens.number(textual)} of text and markers`],
+        ...(data.context_length ? [["rest", whole - data.length, `${lens.number(whole - data.length)} free`]] : []),
+      ].filter(([, tokens]) => tokens > 0);
+      lens.fill(
+        bar,
+        parts.map(([key, tokens]) =>
+          lens.el("i", { class: `lens-${key}`, style: { width: `${(100 * tokens) / whole}%` } }),
+        ),
+      );
+      bar.setAttribute("aria-label", parts.map(([, , words]) => words).join(", "));
+      lens.fill(
+        legend,
+        parts.map(([key, , words]) => lens.el("span", { class: `lens-${key}` }, words)),
       );
     }
 
     lens.on("change", names => {
-      const { data } = lens.state;
+      const { data, answer } = lens.state;
       empty.hidden = Boolean(data);
       whole.hidden = !data;
-      if (!data || !(names.has("data") || names.has("size"))) return;
+      if (!data || !(names.has("data") || names.has("size") || names.has("answer"))) return;
       const visual = data.media.reduce((sum, m) => sum + m.merged_tokens, 0);
       const used = data.largest + 1;
       const speakers = data.turns.map(turn => turn.role).filter((role, i, all) => all.indexOf(role) === i);
-      const textual = lens.number(data.length - visual);
-      summary.textContent =
-        `${lens.count(data.length, "token")}: ${lens.number(visual)} of pictures and clips, ` +
-        `${textual} of words and markers${speakers.length ? `, spoken by ${speakers.join(", ")}` : ""}. ` +
-        "Grey chips are markers that only the model reads" +
-        `${data.media.length ? "; a picture unfolds when you click it" : ""}.`;
+      const context = data.context_length
+        ? `, ${((100 * data.length) / data.context_length).toFixed(1)} % of the ` +
+          `${lens.number(data.context_length)} that the model has room for`
+        : "";
+      const written = answer?.tokens.length
+        ? ` The answer has ${lens.number(answer.tokens.length)} more, the darker chips at the end.`
+        : "";
+      glossed(
+        summary,
+        `${lens.count(data.length, "token")}${context}: ${lens.number(visual)} of pictures and clips, ` +
+          `${lens.number(data.length - visual)} of words and markers` +
+          `${speakers.length ? `, from ${speakers.join(", ")}` : ""}. ` +
+          "Dark chips are markers that only the model reads" +
+          `${data.media.length ? "; a picture unfolds when you click it" : ""}.${written}`,
+      );
+      remark.hidden = !answer?.remark;
+      lens.fill(remark, lens.el("b", {}, "Not what the model read: "), answer?.remark || "");
+      fill(data, visual, data.length - visual);
       const saved = data.length - used;
       const largest = lens.number(data.largest);
-      const delta = lens.number(data.rope_delta);
-      account.textContent =
+      const delta = lens.number(data.rope_delta).replace("-", "−");
+      glossed(
+        account,
         saved > 0
           ? `These ${lens.count(data.length, "token")} use only positions 0 to ${largest}: M-RoPE saves ` +
-            `${lens.number(saved)} of them, because the tokens of a picture share theirs. rope_delta is ${delta}: ` +
-            `the answer goes on at position ${lens.number(used)} and not at ${lens.number(data.length)}.`
+              `${lens.number(saved)} of them, because the tokens of a picture share theirs. The answer goes on at ` +
+              `position ${lens.number(used)} and not at ${lens.number(data.length)}. ` +
+              `The difference, ${delta}, is what ` +
+              "the model keeps as rope_delta: while it writes, the position of a token is its number in the sequence " +
+              "plus rope_delta."
           : "For words t, h and w are equal, and so this is plain 1-D counting: " +
-            `positions 0 to ${largest}, rope_delta ${delta}.`;
+              `positions 0 to ${largest}. Number and position of a token are the same, so rope_delta, the difference ` +
+              `between the two, is ${delta}.`,
+      );
       lens.fill(
         list,
         data.media.map(medium => lens.el("li", {}, jump(data, medium))),

@@ -3,6 +3,8 @@
 (() => {
   const lens = window.qwen2vl.lens;
   const { FACTOR, PATCH, blockPlace } = lens.geometry;
+  const EXAMPLE = "The one in the middle, as an example. Point at another, tap it, or use the arrow keys.";
+  const COUNTED = "Tokens, steps, rows and columns count from 0, as positions do.";
 
   // Everything about a token of a medium, as numbers.
   lens.facts = at => {
@@ -33,16 +35,12 @@
     const loupe = lens.el("canvas", { class: "lens-loupe", "aria-hidden": "true" });
     const list = lens.el("dl", { class: "lens-facts" });
     const live = lens.el("p", { class: "lens-live", role: "status", "aria-live": "polite" });
-    const hint = lens.el(
-      "p",
-      { class: "lens-hint" },
-      "Point at the picture, tap it, or move through it with the arrow keys. Tokens, rows and columns count from 0.",
-    );
+    const hint = lens.el("p", { class: "lens-hint" });
     const root = lens.el(
       "div",
       { class: "lens-readout" },
       loupe,
-      lens.el("div", { class: "lens-details" }, hint, list),
+      lens.el("div", { class: "lens-details" }, list, hint),
       live,
     );
     const rows = new Map();
@@ -56,6 +54,13 @@
     rows.get("Position").dd.append(...axes.flatMap(axis => [axis, " "]));
     let announcement = null;
 
+    // The token that is shown until one is pointed at.
+    function middle(medium) {
+      const [, h, w] = medium.merged_grid;
+      const { medium: index, t, data } = lens.state;
+      return { token: data.tokenAt(index, t, h >> 1, w >> 1), patch: -1 };
+    }
+
     function put(name, text) {
       const { dt, dd } = rows.get(name);
       if (dt.hidden !== !text) dt.hidden = dd.hidden = !text;
@@ -64,13 +69,13 @@
 
     function draw() {
       const { at, layer, overlay } = lens.state;
-      const facts = lens.facts(at);
       const medium = lens.medium();
-      root.hidden = !medium || layer === "original" || layer === "resized";
+      root.hidden = !medium || layer === "resized";
       if (root.hidden) return;
-      hint.hidden = Boolean(facts);
-      list.hidden = !facts;
-      root.classList.toggle("lens-empty", !facts);
+      const pointed = lens.facts(at);
+      const facts = pointed || lens.facts(middle(medium));
+      lens.write(hint, pointed ? COUNTED : EXAMPLE);
+      root.classList.toggle("lens-example", !pointed);
       if (facts) {
         const span = medium.span;
         const [, h, w] = medium.merged_grid;
@@ -94,14 +99,16 @@
           put("Patches", `${places("block")} in block order, ${places("raster")} in raster order`);
         }
         put("Position", true);
-        axes.forEach((span, i) => lens.write(span, `${lens.AXES[i]} ${facts.position[i]}`));
+        axes.forEach((span, i) =>
+          lens.write(span, `${lens.AXIS_NAMES[lens.AXES[i]]} ${lens.AXES[i]} ${facts.position[i]}`),
+        );
         const share = layer === "attention" && overlay ? lens.layers.attention.share(medium, facts.token) : null;
         put("Value", share === null ? "" : `${Math.round(share * 100)} % of the most`);
       }
       paint(facts, medium);
       clearTimeout(announcement);
       announcement = setTimeout(() => {
-        lens.write(live, facts ? spoken(facts) : "");
+        lens.write(live, pointed ? spoken(pointed) : "");
       }, 180);
     }
 

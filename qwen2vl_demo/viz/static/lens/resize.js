@@ -1,4 +1,4 @@
-// Original and resized picture side by side, and a slider that previews another budget of tokens.
+// The picture as it came and as the model gets it, below a slider that previews another budget of tokens.
 (() => {
   const lens = window.qwen2vl.lens;
   const { FACTOR } = lens.geometry;
@@ -10,6 +10,8 @@
     `${value > 0 ? "+" : value < 0 ? "−" : ""}${Math.abs(value).toFixed(Math.abs(value) < 1 ? 2 : 1)} %`;
   const toSlider = tokens => Math.log2(tokens / MIN_TOKENS) / Math.log2(MAX_TOKENS / MIN_TOKENS);
   const fromSlider = value => Math.round(MIN_TOKENS * (MAX_TOKENS / MIN_TOKENS) ** value);
+  const limited = acted =>
+    ({ max: "limited by the maximum", min: "raised to the minimum" })[acted] || "within the budget";
 
   // The size of a picture, or of a frame of a clip, within a budget of at most `tokens`.
   lens.preview = (medium, tokens) => {
@@ -31,20 +33,20 @@
     const [h, w] = medium.original_size;
     const round = side => lens.geometry.roundHalfEven(side / FACTOR) * FACTOR;
     const rounded = `${lens.number(round(w))} x ${lens.number(round(h))}`;
-    const of = medium.kind === "video" ? "a frame" : "a picture";
+    const of = medium.kind === "video" ? "per frame" : "per picture";
     if (height === h && width === w)
       return "Both sides are multiples of 28 already and within the budget, so not a pixel changes.";
     if (acted === "max")
       return (
-        `Rounded to multiples of 28 it would be ${rounded} px, more than the budget of ` +
+        `Rounded to multiples of 28 it would be ${rounded} px, more than the maximum of ` +
         `${lens.count(tokens, "token")} ${of}, so it is made smaller.`
       );
     if (acted === "min")
       return (
-        `Rounded to multiples of 28 it would be ${rounded} px, less than the ` +
-        `${lens.count(fewest, "token")} ${of} must have, so it is enlarged.`
+        `Rounded to multiples of 28 it would be ${rounded} px, less than the minimum of ` +
+        `${lens.count(fewest, "token")} ${of}, so it is enlarged.`
       );
-    return "Each side goes to the nearest multiple of 28; the budget does not act.";
+    return "Each side goes to the nearest multiple of 28; that is within the budget.";
   }
 
   lens.views.resize = () => {
@@ -55,7 +57,7 @@
       min: 0,
       max: 1,
       step: 0.002,
-      "aria-label": "Budget: most tokens a picture",
+      "aria-label": "Budget: maximum tokens per picture",
       oninput: event => {
         tried = fromSlider(Number(event.target.value));
         draw();
@@ -81,12 +83,19 @@
       "Back",
     );
     const facts = lens.el("dl", { class: "lens-facts" });
+    const panes = lens.el("div", { class: "lens-panes" }, before.root, after.root);
     const root = lens.el(
       "div",
       { class: "lens-resize" },
-      lens.el("div", { class: "lens-panes" }, before.root, after.root),
-      lens.el("div", { class: "lens-player" }, lens.el("span", { class: "lens-label" }, "Budget"), slider, budget),
+      lens.el(
+        "div",
+        { class: "lens-player" },
+        lens.el("span", { class: "lens-label" }, lens.glossed("Budget")),
+        slider,
+        budget,
+      ),
       lens.el("div", { class: "lens-apply" }, hint, apply, reset),
+      panes,
       facts,
     );
     let tried = null; // budget being previewed, in tokens; null: the real one
@@ -95,7 +104,11 @@
     function pane(title) {
       const canvas = lens.el("canvas", { role: "img" });
       const caption = lens.el("figcaption");
-      return { root: lens.el("figure", {}, lens.el("h4", {}, title), canvas, caption), canvas, caption };
+      return {
+        root: lens.el("figure", {}, lens.el("p", { class: "lens-pane-title" }, title), canvas, caption),
+        canvas,
+        caption,
+      };
     }
 
     // Draws the picture at (w, h) px and scales that to the pane, so that the loss of detail shows.
@@ -122,11 +135,9 @@
 
     function draw() {
       const medium = lens.medium();
-      const shown = medium && (lens.state.layer === "original" || lens.state.layer === "resized");
-      root.hidden = !shown;
-      if (!shown || !root.offsetParent) return;
+      root.hidden = !medium || lens.state.layer !== "resized";
+      if (root.hidden || !root.offsetParent) return;
       const real = tried === null;
-      const both = lens.state.layer === "resized";
       const now = Math.floor(medium.max_pixels / TOKEN);
       const tokens = real ? now : tried;
       const guess = lens.preview(medium, tokens);
@@ -135,67 +146,51 @@
       const T = medium.merged_grid[0];
       const [h, w] = medium.original_size;
       const frame = medium.kind === "video" ? 2 * lens.state.t : 0;
-      const exact = { image: medium.picture, rect: lens.frameRect(medium.shown, frame) };
+      const source = lens.source(medium, frame); // at full resolution, once that has come
+      const exact = { image: source.picture, rect: lens.frameRect(source.image, source.frame) };
       const came =
         medium.original && frame === 0 ? { image: medium.base, rect: lens.frameRect(medium.original, 0) } : exact;
-      const panes = root.querySelector(".lens-panes");
       const room = panes.clientWidth;
-      panes.classList.toggle("lens-one", !both);
-      after.root.hidden = !both;
-      const half = both && room > 520 ? (room - 16) / 2 : room;
+      const half = room > 520 ? (room - 16) / 2 : room;
       paint(before.canvas, medium, came, medium.original_size, half);
       const millions = ((h * w) / 1e6).toFixed(h * w < 1e5 ? 3 : 2);
       before.caption.textContent = `${size(medium.original_size)}, ${millions} million pixels`;
       before.canvas.setAttribute("aria-label", `${medium.name} as it came`);
-      if (both) {
-        paint(after.canvas, medium, real ? exact : came, [rh, rw], half);
-        after.caption.textContent =
-          `${size([rh, rw])} = ${lens.number(rw / FACTOR)} x ${lens.number(rh / FACTOR)} = ` +
-          `${lens.count(cells, "token")}${T > 1 ? ` a pair of frames, ${lens.number(cells * T)} in all` : ""}`;
-        after.canvas.setAttribute("aria-label", `${medium.name} resized to ${rw} by ${rh} pixels`);
-      }
-      root.querySelectorAll(".lens-player, .lens-apply").forEach(part => {
-        part.hidden = !both;
-      });
+      paint(after.canvas, medium, real ? exact : came, [rh, rw], half);
+      lens.wantDetail({ medium, width: after.canvas.clientWidth });
+      after.caption.textContent =
+        `${size([rh, rw])} = ${lens.number(rw / FACTOR)} x ${lens.number(rh / FACTOR)} = ` +
+        `${lens.count(cells, "token")}${T > 1 ? ` per pair of frames, ${lens.number(cells * T)} in all` : ""}`;
+      after.canvas.setAttribute("aria-label", `${medium.name} resized to ${rw} by ${rh} pixels`);
       slider.value = toSlider(Math.min(MAX_TOKENS, Math.max(MIN_TOKENS, tokens)));
       slider.setAttribute("aria-valuetext", lens.count(tokens, "token"));
       budget.textContent = lens.count(tokens, "token");
       hint.textContent = real
         ? account(medium, { ...guess, height: rh, width: rw })
         : `A preview. ${account(medium, guess)}`;
-      apply.hidden = real || !lens.actions.apply;
+      // The released budget is fixed; what is set is this model's.
+      apply.hidden = real || !lens.actions.apply || lens.state.data.eyes === "released";
       reset.hidden = real;
       const change = 100 * (rw / rh / (w / h) - 1);
       const area = (rh * rw) / (h * w);
-      lens.fill(
-        facts,
-        both
-          ? [
-              [
-                "Sides",
-                `${lens.number(w)} → ${lens.number(rw)} px wide, ${lens.number(h)} → ${lens.number(rh)} px high`,
-              ],
-              [
-                "Pixels kept",
-                area > 1.0001
-                  ? `${(area * 100).toFixed(0)} %: it is enlarged`
-                  : `${(area * 100).toFixed(area < 0.1 ? 1 : 0)} %`,
-              ],
-              [
-                "Aspect ratio",
-                change === 0 ? "unchanged" : `${(w / h).toFixed(3)} → ${(rw / rh).toFixed(3)} (${percent(change)})`,
-              ],
-              [
-                "Budget",
-                `${lens.number(Math.ceil(guess.min / TOKEN))} to ${lens.number(Math.floor(guess.max / TOKEN))} ` +
-                  "tokens; " +
-                  ({ max: "the upper end acted", min: "the lower end acted" }[guess.acted] || "neither end acted"),
-              ],
-            ]
-              .map(([name, value]) => [lens.el("dt", {}, name), lens.el("dd", {}, value)])
-              .flat()
-          : [],
-      );
+      const enlarged = area > 1.0001;
+      const rows = [
+        ["Sides", `${lens.number(w)} → ${lens.number(rw)} px wide, ${lens.number(h)} → ${lens.number(rh)} px high`],
+        [
+          "Pixels kept",
+          enlarged ? `${(area * 100).toFixed(0)} %: it is enlarged` : `${(area * 100).toFixed(area < 0.1 ? 1 : 0)} %`,
+        ],
+        [
+          "Aspect ratio",
+          change === 0 ? "unchanged" : `${(w / h).toFixed(3)} → ${(rw / rh).toFixed(3)} (${percent(change)})`,
+        ],
+        [
+          "Budget",
+          `${lens.number(Math.ceil(guess.min / TOKEN))} to ${lens.number(Math.floor(guess.max / TOKEN))} tokens: ` +
+            limited(guess.acted),
+        ],
+      ];
+      lens.fill(facts, rows.map(([name, value]) => [lens.el("dt", {}, name), lens.el("dd", {}, value)]).flat());
     }
     lens.on("data", () => {
       tried = null;
@@ -208,22 +203,15 @@
     return root;
   };
   const unchanged = ({ original_size: [h, w], resized_size }) => resized_size[0] === h && resized_size[1] === w;
-  lens.layers.original = {
-    caption: medium => {
-      const [h, w] = medium.original_size;
-      const came = `${medium.name} came with ${lens.number(w)} x ${lens.number(h)} pixels`;
-      return unchanged(medium)
-        ? `${came}, and the model gets them all.`
-        : `${came}. The model never sees it like this.`;
-    },
-  };
   lens.layers.resized = {
     caption: medium => {
+      const [oh, ow] = medium.original_size;
       const [h, w] = medium.resized_size;
+      const came = `${medium.name} came with ${lens.number(ow)} x ${lens.number(oh)} pixels`;
       return unchanged(medium)
-        ? `It stays ${lens.number(w)} x ${lens.number(h)} pixels: what came is what the model gets.`
-        : `Before anything else it is resized to ${lens.number(w)} x ${lens.number(h)} pixels, ` +
-            "both multiples of 28, the side of a token.";
+        ? `${came} and stays as it is: what came is what the model gets.`
+        : `${came}. The model never sees it like this: before anything else it is resized to ` +
+            `${lens.number(w)} x ${lens.number(h)} pixels, both multiples of 28, the side of a token.`;
     },
   };
 })();

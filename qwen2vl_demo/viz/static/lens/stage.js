@@ -8,6 +8,12 @@
   const { FACTOR, PATCH } = lens.geometry;
   const WIDE = 980; // px from which there are two columns, as in lens.css
   const ASIDE = 388; // px that the second column takes
+  // Heights in px of what stands below the picture: the readout and the strip; a colour bar; one more line of the
+  // readout; the player of a clip. They are not measured, so that the picture has its size from the beginning.
+  const READOUT = 232;
+  const BAR = 32;
+  const FACT = 22;
+  const PLAYER = 70;
 
   // options: {paint(context, box) draws the picture and its layer, patches() tells whether patches can be pointed at}
   // box: {width, height: CSS px of the picture on the screen, scale: CSS px per pixel of the resized picture, medium}
@@ -47,9 +53,10 @@
       const side = document.querySelector("#side");
       if (!side || getComputedStyle(side).overflowY !== "auto") return window.innerHeight * 0.6;
       const top = root.getBoundingClientRect().top - side.getBoundingClientRect().top + side.scrollTop;
-      const clip = lens.medium().kind === "video";
-      const wide = lens.isWide();
-      return side.clientHeight - top - (wide ? 80 : clip ? 260 : 200);
+      if (lens.isWide()) return side.clientHeight - top - 80;
+      const { layer } = lens.state;
+      const more = (lens.layers[layer].bar ? BAR : 0) + (layer === "attention" ? FACT : 0);
+      return side.clientHeight - top - READOUT - more - (lens.medium().kind === "video" ? PLAYER : 0);
     }
 
     function draw(names) {

@@ -18,7 +18,7 @@
     function draw(names) {
       const { data, at } = lens.state;
       const medium = lens.medium();
-      root.hidden = !medium || lens.state.layer === "original" || lens.state.layer === "resized";
+      root.hidden = !medium || lens.state.layer === "resized";
       if (root.hidden || !root.offsetParent) return;
       const width = root.clientWidth;
       const c = lens.sharp(canvas, width, HEIGHT);

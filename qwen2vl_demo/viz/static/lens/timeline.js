@@ -56,7 +56,7 @@
     for (let t = 0; t < medium.merged_grid[0]; t++) {
       const [a, b] = [2 * t, 2 * t + 1].map(i => x(medium.timestamps[Math.min(i, medium.timestamps.length - 1)]));
       const chosen = t === lens.state.t;
-      c.strokeStyle = c.fillStyle = chosen ? colours.accent : colours.t;
+      c.strokeStyle = c.fillStyle = colours.t;
       c.lineWidth = chosen ? 3 : 1.5;
       c.beginPath();
       c.moveTo(a, FOOT);

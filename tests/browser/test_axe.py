@@ -1,0 +1,40 @@
+"""axe-core finds nothing on the page that is ours to mend: `npm ci` brings it, and without it the test is skipped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.browser.conftest import App, Visits
+from tests.browser.driver import Tab
+from tests.browser.lens_driver import layer, open_tab
+
+AXE = Path(__file__).resolve().parents[2] / "node_modules" / "axe-core" / "axe.min.js"
+RUN = """async () => (await axe.run(document, {resultTypes: ['violations']})).violations
+  .flatMap(v => v.nodes.map(n => [v.id, n.target.join(' '), n.html.slice(0, 160)]))"""
+GRADIOS = {("aria-required-children", ".examples")}  # what Gradio itself draws: the list of cards
+
+
+def findings(tab: Tab) -> list[Any]:
+    """What axe finds, but for what is Gradio's."""
+    found: list[Any] = tab.page.evaluate(RUN)
+    return [f for f in found if (f[0], f[1]) not in GRADIOS]
+
+
+@pytest.mark.skipif(not AXE.exists(), reason="npm ci brings axe-core")
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
+def test_axe_finds_nothing_that_is_ours(visit: Visits, nano_app: App, material: Path, scheme: str) -> None:
+    tab = visit(nano_app, color_scheme=scheme)
+    tab.page.add_script_tag(content=AXE.read_text("utf-8"))
+    assert findings(tab) == []
+    tab.ask("What is in this picture?", material / "cat.png")
+    for name in ("resized", "patches", "t"):
+        layer(tab, name)
+        assert findings(tab) == [], name
+    for name in ("Prompt", "Rotation", "Variants", "Cost", "Learn"):
+        open_tab(tab, name)
+        tab.unfold(name)
+        tab.quiet()
+        assert findings(tab) == [], name
