@@ -76,10 +76,22 @@ class ChatComponents:
     webcam_close: gr.Button
     retry: gr.Button
     undo: gr.Button
-    clear: gr.Button
+    new_chat: gr.Button
     save_json: gr.Button
     save_html: gr.Button
     load: gr.UploadButton
+
+
+@dataclass(frozen=True)
+class KeptComponents:
+    """The chats that the browser keeps (static/chats.js): the button of their list, and what the list asks of the
+    server, which is unseen."""
+
+    button: gr.Button
+    open: gr.Button
+    forget: gr.Button
+    chat: gr.HTML  # never holds anything: the page puts the chat in its place when it presses one of these buttons
+    files: gr.File  # the same for the files of the chat that are no longer here
 
 
 @dataclass(frozen=True)
@@ -94,6 +106,7 @@ class Page:
     prompt_sent: gr.HTML  # unseen: another value whenever a question has entered the conversation
     saved: gr.HTML  # unseen: the conversation as JSON, for the browser to keep
     download: gr.DownloadButton  # unseen: carries a file to the browser
+    kept: KeptComponents
     ask: AskComponents
 
 
@@ -103,6 +116,7 @@ def draw_page(engine: Engine, form: SettingsForm, panel: Panel, cards: Sequence[
         gr.Markdown("## Settings")
         settings = form.draw()
     with gr.Row(elem_id="header"):
+        chats_button = gr.Button("Chats", elem_id="chats-button", scale=0, **SMALL)
         header = render("header.html", sentence=SENTENCE, name=engine.name, description=engine.description)
         gr.HTML(header, elem_id="title")
         settings_button = gr.Button("Settings", elem_id="settings-button", scale=0, **SMALL)
@@ -117,6 +131,16 @@ def draw_page(engine: Engine, form: SettingsForm, panel: Panel, cards: Sequence[
     saved = gr.HTML("", js_on_load=REMEMBER, elem_id="saved", **unseen)
     prompt_sent = gr.HTML("", js_on_load=TELL, elem_id="prompt-sent", **unseen)
     download = gr.DownloadButton("Download", visible=False)
+    pressed: dict[str, Any] = {"visible": "hidden", **SMALL}
+    kept = KeptComponents(
+        button=chats_button,
+        open=gr.Button("Open the chat", elem_id="open-chat", **pressed),
+        forget=gr.Button("Forget the chat", elem_id="forget-chat", **pressed),
+        chat=gr.HTML("", visible=False),
+        files=gr.File(file_count="multiple", visible=False),
+    )
+    # Gradio's own would make an empty file for each.
+    kept.files.preprocess = lambda payload: [file.path for file in payload or ()]  # type: ignore
     with gr.Group(visible=False):
         ask = AskComponents(
             file=gr.File(label="file"),
@@ -133,6 +157,7 @@ def draw_page(engine: Engine, form: SettingsForm, panel: Panel, cards: Sequence[
         prompt_sent=prompt_sent,
         saved=saved,
         download=download,
+        kept=kept,
         ask=ask,
     )
 
@@ -184,7 +209,7 @@ def _draw_chat(cards: Sequence[Example], max_file_mb: int) -> ChatComponents:
             webcam_close=webcam_close,
             retry=gr.Button("Retry", elem_id="retry", **SMALL),
             undo=gr.Button("Undo", elem_id="undo", **SMALL),
-            clear=gr.Button("Clear", elem_id="clear", **SMALL),
+            new_chat=gr.Button("New chat", elem_id="new-chat", **SMALL),
             webcam_button=gr.Button("Webcam", elem_id="webcam-button", **SMALL),
             save_json=gr.Button("Save JSON", elem_id="save-json", **SMALL),
             save_html=gr.Button("Save HTML", elem_id="save-html", **SMALL),

@@ -14,6 +14,12 @@ from qwen2vl_demo.viz import lens_page as lens
 
 STATIC = files("qwen2vl_demo.ui") / "static"
 
+SHEETS = (
+    "page.css",
+    "chats.css",
+    "costs.css",
+    "learn.css",
+)
 # Pictures, clips and connections from this server only, so that an address in an answer is never requested. Gradio
 # needs inline styles and evaluated scripts, so these are not restricted.
 POLICY = (
@@ -28,7 +34,7 @@ def head() -> str:
 
     launch(css=...) would prefix each rule with Gradio's container, so that it could not style what is outside it.
     """
-    sheet = "\n".join((STATIC / name).read_text(encoding="utf-8") for name in ("page.css", "costs.css", "learn.css"))
+    sheet = "\n".join((STATIC / name).read_text(encoding="utf-8") for name in SHEETS)
     return (
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n<style>{sheet}</style>\n'
         f'<style id="lens-style">{lens.style()}</style>\n'
@@ -43,6 +49,12 @@ def js() -> str:
         (STATIC / name).read_text(encoding="utf-8")
         for name in (
             "event-stream.js",
+            "chat-storage.js",
+            "open-chats.js",
+            "chat-files.js",
+            "chats.js",
+            "chat-list.js",
+            "chat-archive.js",
             "page.js",
             "follow.js",
             "drop.js",

@@ -30,10 +30,11 @@ from qwen2vl_demo.ui.chat.conversation import (
     default_question,
     numbers_of,
 )
+from qwen2vl_demo.ui.chat.kept_chat import keep, with_words
 from qwen2vl_demo.ui.chat.markdown import GrowingMarkdown
 from qwen2vl_demo.ui.chat.page_update import FAILED, PageUpdate, report, settled
 from qwen2vl_demo.ui.chat.prompts import PreparedPrompt, Prompts
-from qwen2vl_demo.ui.chat.saved_chat import MAX_TEXT, check_size, clean, dumps
+from qwen2vl_demo.ui.chat.saved_chat import MAX_TEXT, check_size, clean
 from qwen2vl_demo.ui.chat.streaming import AnswerStream
 from qwen2vl_demo.ui.forgetting import LAST_STEP, Forgetting
 from qwen2vl_demo.ui.media_store import MediaStore
@@ -47,7 +48,6 @@ PAINT_SHARE = 3  # an update that took long is followed by a pause this many tim
 MAX_PAINT_INTERVAL = 5.0  # seconds between two updates when the machine is very busy
 MAX_MEDIA_NUMBERS = 64  # pictures of a turn whose sizes are kept with its answer
 LOOK_UP = 0.25  # seconds without news from the engine until the session is checked again
-KEEP_INTERVAL = 1.0  # seconds between two copies of a growing answer in the browser's memory
 QUEUE_FULL = "Too many visitors are asking at once. Try again in a moment."
 BUSY = "An answer is still being written. Wait for its end, or press Stop."
 
@@ -78,7 +78,10 @@ class Answers:
         question = {"role": "user", "content": "\n\n".join(filter(None, [files, bubbles.literal(draft.text)]))}
         opening = f"Opening {count(len(draft.files), 'file')}" if draft.files else "Thinking"
         shown = [*bubbles.show(session.conversation, self._store), question, bubbles.status(opening)]
-        return PageUpdate(shown, Draft(), busy=True, notice="", numbers="")
+        kept = None
+        if 0 < len(draft.text.strip()) <= MAX_TEXT:  # what is typed outlives an app that ends while files are opened
+            kept = keep(session.conversation.adding(Turn(draft.text.strip())), self._store)
+        return PageUpdate(shown, Draft(), busy=True, notice="", numbers="", saved=kept)
 
     def begin_retry(self, session: Session) -> PageUpdate:
         """The same for the last question, without its answer."""
@@ -182,8 +185,9 @@ class Answers:
                 run.committed = True
             shown = await self._threads.run_for(session, bubbles.show, question, self._store)
             thinking = [*shown, bubbles.status("Thinking")]
-            yield PageUpdate(thinking, saved=dumps(question), prompt_sent=True, notice=left_out or None)
-            async for update in self._stream(session, run, question, shown, prepared, settings.options):
+            kept = await self._threads.run_for(session, keep, question, self._store)
+            yield PageUpdate(thinking, saved=with_words(kept, ""), prompt_sent=True, notice=left_out or None)
+            async for update in self._stream(session, run, question, shown, kept, prepared, settings.options):
                 yield update
         except (_Stopped, _Released, Cancelled):
             yield await self._threads.run(self._bounce, session, run, before, "")
@@ -199,10 +203,13 @@ class Answers:
         run: Run,
         question: Conversation,
         shown: list[bubbles.Bubble],
+        kept: str,
         prepared: PreparedPrompt,
         options: GenerationOptions,
     ) -> AsyncGenerator[PageUpdate, None]:
-        started = painted = kept = time.monotonic()
+        """`kept` is what the browser keeps of the question. With each word that is shown it gets the answer so far, so
+        that none is lost when the app ends in the middle."""
+        started = painted = time.monotonic()
         interval, markdown = PAINT_INTERVAL, GrowingMarkdown()
         first: float | None = None
         result: Result | None = None
@@ -234,12 +241,10 @@ class Answers:
                 if not owned:
                     continue  # only the result is waited for
                 if result is None and new:
-                    painted, half = now, None
-                    if now - kept >= KEEP_INTERVAL:
-                        kept, half = now, dumps(question.answered(Answer(clean(run.text), "cancelled")))
+                    painted = now
                     # In a thread: a long answer takes a while to draw, and everybody's page waits for the event loop.
                     bubble = await asyncio.to_thread(bubbles.growing, run.text, markdown)
-                    yield PageUpdate([*shown, bubble], saved=half)
+                    yield PageUpdate([*shown, bubble], saved=with_words(kept, run.text))
                     taken = time.monotonic() - now
                     interval = min(max(PAINT_INTERVAL, PAINT_SHARE * taken), MAX_PAINT_INTERVAL)
                 elif result is None and statuses and not run.text:

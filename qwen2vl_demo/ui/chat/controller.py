@@ -1,4 +1,4 @@
-"""What a visitor can do in the chat: send, stop, retry, undo, clear, come back, open a saved chat.
+"""What a visitor can do in the chat: send, stop, retry, undo, begin a new chat, come back, open another chat.
 
 Each handler gets the Session of its tab and reads nothing from the page but the draft and the settings. PageUpdates
 out; no handler raises.
@@ -6,15 +6,16 @@ out; no handler raises.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from qwen2vl_demo.errors import UserError
-from qwen2vl_demo.memory import format_bytes
 from qwen2vl_demo.ui.chat.answers import BUSY, Answers
 from qwen2vl_demo.ui.chat.conversation import Answer, Conversation
 from qwen2vl_demo.ui.chat.export import import_json
+from qwen2vl_demo.ui.chat.kept_chat import finished, read_kept
 from qwen2vl_demo.ui.chat.page_update import FAILED, PageUpdate, log, report, settled
-from qwen2vl_demo.ui.chat.saved_chat import MAX_SAVED, clean, from_record, loads
+from qwen2vl_demo.ui.chat.saved_chat import clean
 from qwen2vl_demo.ui.media_store import MediaStore
 from qwen2vl_demo.ui.sessions import Draft, Session
 
@@ -69,13 +70,32 @@ class ChatController:
             settled(session, self._store, ""), draft=Draft(last.question if last.typed else "", tuple(map(str, stored)))
         )
 
-    def clear(self, session: Session) -> PageUpdate:
-        """Starts an empty chat; the system prompt stays."""
+    def clear(self, session: Session, keep: Collection[str] = ()) -> PageUpdate:
+        """Starts an empty chat; the system prompt stays, and so do the names of stored files in `keep`."""
         with session.lock:
             session.cancel_run()
             session.run = None
             session.replace_conversation(Conversation(system=session.conversation.system))
+            session.names = {file: name for file, name in session.names.items() if file in keep}
+        return settled(session, self._store, "")
+
+    def open_chat(self, session: Session, kept: str) -> PageUpdate:
+        """A chat that the browser kept takes the place of this one, or this one is shown anew where it is the same. If
+        it cannot be read, this one stays as it is."""
+        try:
+            conversation = read_kept(kept)
+        except UserError as problem:
+            return PageUpdate(notice=str(problem))
+        with session.lock:
+            if conversation.cache_salt == session.conversation.cache_salt:
+                return self.restore(session)
+            session.cancel_run()
+            session.run = None
+            session.replace_conversation(conversation)
+            if session.forgetting is not None:
+                session.forgetting.keep(conversation.cache_salt)  # it may have been left a moment ago
             session.names.clear()
+        self._store.touch(conversation)
         return settled(session, self._store, "")
 
     def restore(self, session: Session) -> PageUpdate:
@@ -87,7 +107,7 @@ class ChatController:
         if session.run is not None:
             return PageUpdate(notice=BUSY)
         try:
-            conversation = _finished(import_json(text, self._store))
+            conversation = finished(import_json(text, self._store))
         except UserError as problem:
             return PageUpdate(notice=str(problem))
         except Exception as problem:
@@ -99,19 +119,11 @@ class ChatController:
 
 
 def kept_conversation(saved: str, store: MediaStore) -> Conversation:
-    """The conversation that a browser kept as JSON; an empty one if it cannot be read."""
+    """The conversation that a browser kept (kept_chat.py); an empty one if it cannot be read."""
     try:
-        if len(saved) > MAX_SAVED:
-            raise UserError(f"This chat has more than {format_bytes(MAX_SAVED)}.")
-        conversation = _finished(from_record(loads(saved)))
+        conversation = read_kept(saved)
     except UserError:
         log.warning("what a browser kept could not be read")
         return Conversation()
     store.touch(conversation)
     return conversation
-
-
-def _finished(conversation: Conversation) -> Conversation:
-    """A question whose answer was cut off (the page was closed meanwhile) counts as stopped."""
-    last = conversation.last
-    return conversation.answered(Answer("", "cancelled")) if last and last.answer is None else conversation

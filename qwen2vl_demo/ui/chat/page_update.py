@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from qwen2vl_demo.ui.chat import bubbles
 from qwen2vl_demo.ui.chat.conversation import cost_line
-from qwen2vl_demo.ui.chat.saved_chat import dumps
+from qwen2vl_demo.ui.chat.kept_chat import keep
 from qwen2vl_demo.ui.media_store import MediaStore
 from qwen2vl_demo.ui.sessions import Draft, Session
 
@@ -27,7 +27,7 @@ class PageUpdate:
     busy: bool | None = None  # shows Stop instead of Send
     notice: str | None = None  # one sentence above the composer; "" takes it away
     numbers: str | None = None  # the line about the last answer
-    saved: str | None = None  # the conversation as JSON for the browser to keep; "" for none
+    saved: str | None = None  # the conversation for the browser to keep (kept_chat.py)
     prompt_sent: bool = False  # a question has entered the conversation, so the panel should be drawn again
 
 
@@ -41,7 +41,7 @@ def settled(session: Session, store: MediaStore, notice: str | None = None) -> P
         busy=False,
         notice=notice,
         numbers=cost_line(answer.numbers, answer.ending) if answer and answer.numbers else "",
-        saved=dumps(conversation) if conversation.turns else "",
+        saved=keep(conversation, store),
     )
 
 

@@ -92,7 +92,7 @@ def check_size(conversation: Conversation) -> None:
         (text, MAX_CHAT_TEXT, "characters"),
     ):
         if number > most:
-            raise UserError(f"This chat has {number:,} {what}, and {most:,} fit; press Clear to begin a new one.")
+            raise UserError(f"This chat has {number:,} {what}, and {most:,} fit; press New chat to begin another.")
 
 
 def clean(text: str) -> str:
