@@ -10,6 +10,7 @@
   let texts = new Map(); // id -> the words of a chat, in lower case, for the search
   let busy = false; // a name is being written, or a deletion confirmed: the list stays as it is
   let drawing = 0;
+  let bytes = 0; // of all kept files
 
   function element(tag, properties = {}, ...children) {
     const made = document.createElement(tag);
@@ -157,7 +158,7 @@
     keep.focus();
   }
 
-  function summary(chats, bytes, lasting) {
+  function summary(chats, lasting) {
     const count = `${chats.length} ${chats.length === 1 ? "chat" : "chats"}`;
     if (!lasting)
       return (
@@ -167,15 +168,15 @@
     return `${count}, in this browser only${bytes ? `; ${size(bytes)} of files` : ""}.`;
   }
 
-  // The rows, as they are now; what has the focus keeps it.
-  async function draw() {
+  // The rows, as they are now; what has the focus keeps it. With an event of the search nothing else has changed.
+  async function draw(event) {
     if (!drawer?.open || busy) return;
     const mine = ++drawing;
     const { chats, chatFiles, chatStorage, openChats } = window.qwen2vl;
     const all = await chats.list();
     const elsewhere = await openChats.elsewhere();
     const found = await matching(all, search.value.trim());
-    const bytes = await chatFiles.bytes();
+    if (!event) bytes = await chatFiles.bytes();
     const { lasting } = await chatStorage();
     if (mine !== drawing || busy) return;
     const focused = document.activeElement;
@@ -185,7 +186,7 @@
     if (at) list.querySelector(`[data-id="${at}"] .${which}`)?.focus();
     const none = all.length ? "No chat has these words." : "No chats yet. What you ask is kept here.";
     drawer.querySelector(".none").textContent = found.length ? "" : none;
-    drawer.querySelector(".summary").textContent = summary(all, bytes, lasting);
+    drawer.querySelector(".summary").textContent = summary(all, lasting);
     drawer.querySelector(".export").disabled = !all.length;
   }
 

@@ -5,7 +5,7 @@
 // the server's media store, which is the SHA-256 of the content and an ending).
 (() => {
   const STORES = ["chats", "texts", "files"];
-  const WAIT = 3000; // ms after which a database that does not open counts as blocked
+  const WAIT = 8000; // ms after which a database that does not open counts as blocked
 
   const result = request =>
     new Promise((done, failed) => {
