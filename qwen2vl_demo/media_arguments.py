@@ -6,13 +6,12 @@ only and never gets here. Nothing is ever fetched.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import os
 import stat
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from qwen2vl_demo import console
+from qwen2vl_demo.data_url import data_url_content
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.media import MediaLimits
 
@@ -29,7 +28,7 @@ def read_argument(argument: str, limits: MediaLimits) -> tuple[str | bytes, str]
     if argument == STANDARD_INPUT:
         return console.read_input(limits.max_file_bytes, "a picture or video"), "standard input"
     if lowered.startswith("data:"):
-        return _data_of(argument), "data: address"
+        return data_url_content(argument), "data: address"
     path = _path_of(argument) if lowered.startswith("file:") else argument
     own = os.path.basename(path)
     name = os.fsencode(own).decode("utf-8", errors="replace")  # a name on disk is bytes, which need not be UTF-8
@@ -43,20 +42,6 @@ def _path_of(address: str) -> str:
     if url.netloc.lower() not in ("", "localhost"):
         raise UserError(f"{address} is on another machine, {url.netloc}; copy the file here and give its path.")
     return os.fsdecode(unquote_to_bytes(os.fsencode(url.path)))
-
-
-def _data_of(address: str) -> bytes:
-    """The content of a data: address (RFC 2397), in base64 or percent-encoded."""
-    head, comma, content = address.partition(",")
-    if not comma:
-        raise UserError("A data: address needs a comma before its content, as in data:image/png;base64,iVBORw...")
-    data = unquote_to_bytes(os.fsencode(content))
-    if not head.lower().endswith(";base64"):
-        return data
-    try:
-        return base64.b64decode(b"".join(data.split()) + b"==")
-    except binascii.Error:
-        raise UserError("The data: address says base64, but its content is not; copy it again.") from None
 
 
 def _is_pipe(path: str) -> bool:

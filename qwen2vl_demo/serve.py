@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,6 +55,8 @@ def serve(settings: Settings) -> None:
     console.write(f"qwen2vl-demo {__version__}")
     limit_arenas()
     check_address(settings.host, settings.port)
+    if settings.mcp:
+        check_mcp(settings)
     decoding = decoding_for_strangers(settings.decode_seconds, settings.max_image_mp, DECODERS)
     workspace: Workspace | None = None
     try:
@@ -75,7 +78,7 @@ def serve(settings: Settings) -> None:
             share_cache=settings.share_cache,
         )
         _, url, public = demo.launch(
-            **launch_options(demo, max_file_mb=settings.max_file_mb),
+            **launch_options(demo, max_file_mb=settings.max_file_mb, mcp=settings.mcp),
             server_name=settings.host,  # None leaves it to GRADIO_SERVER_NAME and _PORT, as a Space sets them
             server_port=settings.port,
             auth=settings.credentials,
@@ -84,6 +87,8 @@ def serve(settings: Settings) -> None:
             prevent_thread_lock=True,
         )
         console.write(f"Open {public or url}")
+        if settings.mcp:
+            console.write(f"MCP server: {(public or url).rstrip('/')}/gradio_api/mcp/")
         settle()
         try:
             demo.block_thread()
@@ -112,6 +117,14 @@ def _zerogpu(environ: Mapping[str, str]) -> Lend | None:
 
 def _terminate(number: int, frame: object) -> None:
     raise SystemExit(128 + number)
+
+
+def check_mcp(settings: Settings) -> None:
+    """Raises UserError where there can be no MCP server."""
+    if settings.auth:
+        raise UserError("--mcp has no passwords, so it cannot be used with --auth; leave one of them out.")
+    if find_spec("mcp") is None:
+        raise UserError('--mcp needs the package mcp; install it with `pip install "mcp<2"`.')
 
 
 def check_address(host: str | None, port: int | None) -> None:

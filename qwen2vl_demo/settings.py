@@ -159,6 +159,9 @@ class Settings:
         "visitors share what was computed: faster if many ask the same, but one can find out what others ask",
         convert=_switch,
     )
+    mcp: bool = _flag(
+        False, "assistants can call the page as tools, at /gradio_api/mcp; needs the package mcp", convert=_switch
+    )
     max_image_mp: int = _flag(
         120,
         "largest picture that is decoded, in million pixels; larger JPEGs are decoded at reduced size",

@@ -16,6 +16,7 @@ PACKAGE = "qwen2vl_demo"
 LEAVES = {
     "errors",
     "config",
+    "data_url",
     "json_values",
     "yarn",
     "geometry",
@@ -87,7 +88,7 @@ ROOMS = {
         },
     ),
     "console": Room({"errors"}, set()),
-    "media_arguments": Room({"console", "errors", "media"}, set()),
+    "media_arguments": Room({"console", "data_url", "errors", "media"}, set()),
     "cli": Room(BELOW_UI | {"bench", "serve", "console", "media_arguments"}, set()),
     "__main__": Room({"cli"}, set()),
     "__init__": Room({"version"}, set()),

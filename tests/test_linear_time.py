@@ -28,6 +28,11 @@ from tests.linear_time import is_linear, processor_seconds
 
 BOX = "<|box_start|>(1,1),(2,2)<|box_end|>"
 NAME = "<|object_ref_start|>a<|object_ref_end|>"
+PLAIN_BOX, OBJECT = "a cat(1,2),(3,4)", '[{"bbox_2d": [1, 2, 3, 4], "label": "cat"}, '
+PLAIN_PIECES = (
+    *(PLAIN_BOX, OBJECT, "(1,2),(3,4),", "(1,", "(", "a", " ", "1", ",", '"bbox_2d": [', '"label": "'),
+    *('"label": "\\\\', "<point>1 ", "start_box='(1,2)'", "start_box='("),
+)
 BOX_PIECES = (
     *("<|box_start|>", "<|box_end|>", "<|quad_start|>", "<|quad_end|>", "<|object_ref_start|>", "<|object_ref_end|>"),
     *(BOX, NAME, "(1,2)", "(", "(1 ", "1", ",", ", ", " ", "\t", ";", ".", "\n", "<", "<|", "a"),
@@ -93,6 +98,7 @@ def no_json(text: str) -> None:
 def test_boxes_are_read_in_linear_time(function: Callable[[str], object]) -> None:
     texts = [repeated(piece, before=before) for before in ("", BOX, NAME) for piece in BOX_PIECES]
     texts += [repeated(*pair, before=BOX) for pair in itertools.permutations(BOX_PIECES[:9], 2)]
+    texts += [repeated(piece, before=before) for before in ("", PLAIN_BOX, OBJECT) for piece in PLAIN_PIECES]
     assert [make(60) for make in texts if not is_linear(function, make, 2000)] == []
 
 

@@ -46,6 +46,7 @@ def test_every_flag_and_every_variable_sets_its_field() -> None:
         "all_files_mb": ("900", 900),
         "max_pdf_pages": ("40", 40),
         "share_cache": ("1", True),
+        "mcp": ("1", True),
         "max_image_mp": ("40", 40),
         "decode_seconds": ("20", 20),
         "data_dir": ("/tmp/somewhere", "/tmp/somewhere"),
@@ -60,7 +61,7 @@ def test_every_flag_and_every_variable_sets_its_field() -> None:
     argv = [
         w
         for name, (text, _) in wanted.items()
-        for w in ([flag_name(name)] + [text] * (name not in ("share", "share_cache")))
+        for w in ([flag_name(name)] + [text] * (name not in ("share", "share_cache", "mcp")))
     ]
     environ = {variable_name(name): text for name, (text, _) in wanted.items()}
     expected = Settings(**{name: value for name, (_, value) in wanted.items()})

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,7 @@ def build_demo(
     with gr.Blocks(title="Qwen2-VL", fill_width=True, analytics_enabled=False, delete_cache=(3600, DAY)) as demo:
         page = draw_page(engine, parts.form, panel, cards, max_file_mb)
         PageEvents(page, parts, panel, cards).wire(demo)
+        parts.api.wire()
     demo.parts = parts
     shown = sorted({file.parent for card in cards for file in card.files})
     calls = Calls(demo, [uploads.folder, store.folder, *shown], uploads.named)
@@ -111,9 +113,11 @@ def build_demo(
     return demo.queue(max_size=64, default_concurrency_limit=8)
 
 
-def launch_options(demo: Any, *, max_file_mb: int = 50) -> dict[str, Any]:
+def launch_options(demo: Any, *, max_file_mb: int = 50, mcp: bool = False) -> dict[str, Any]:
     """Keyword arguments for `demo.launch()`, where `demo` is what `build_demo` made: looks, the gate before Gradio, the
-    task that frees what closed tabs left, limits, and everything that calls home switched off."""
+    task that frees what closed tabs left, limits, and everything that calls home switched off. With `mcp` the endpoints
+    are also tools of an MCP server."""
+    rules = replace(demo.gate_rules, mcp=mcp)
 
     @asynccontextmanager
     async def tidying(app: Any) -> AsyncIterator[None]:
@@ -131,7 +135,7 @@ def launch_options(demo: Any, *, max_file_mb: int = 50) -> dict[str, Any]:
         task.cancel()
 
     return {
-        "app_kwargs": {"middleware": [Middleware(Gate, rules=demo.gate_rules)], "lifespan": tidying},
+        "app_kwargs": {"middleware": [Middleware(Gate, rules=rules)], "lifespan": tidying},
         "auth_message": AUTH_MESSAGE,
         "theme": theme.theme(),
         "js": theme.js(),
@@ -144,6 +148,6 @@ def launch_options(demo: Any, *, max_file_mb: int = 50) -> dict[str, Any]:
         "enable_monitoring": False,
         "ssr_mode": False,
         "pwa": False,
-        "mcp_server": False,
+        "mcp_server": mcp,
         "show_error": True,
     }

@@ -114,8 +114,6 @@ class PageEvents:
         page.settings_button.click(None, None, None, js=TOGGLE_SETTINGS, **AT_ONCE)
         page.theme.click(None, None, None, js=TOGGLE_THEME, **AT_ONCE)
         page.wide.click(None, None, None, js=TOGGLE_WIDE, **AT_ONCE)
-        ask = page.ask
-        ask.button.click(self.ask, [ask.file, ask.question], [ask.answer], api_name="ask", concurrency_limit=4)
         demo.unload(self.close)
 
     def _wire_panel(self, events: Sequence[Dependency], finished: Sequence[Dependency]) -> None:
@@ -297,20 +295,6 @@ class PageEvents:
             return gr.skip()
         composer = {"text": draft.text, "files": [*draft.files, path]}
         return {chat.camera: None, chat.composer: composer, chat.webcam: self.close_webcam()}
-
-    async def ask(self, file: str | None, question: str) -> AsyncGenerator[str, None]:
-        """One question, with a picture, a clip or a PDF if you like; streams the answer. Keeps no conversation."""
-        answers = self.parts.controller.answers.ask_once(Draft(question or "", (file,) if file else ()))
-        try:
-            async for answer in answers:
-                yield answer
-        except UserError as problem:
-            raise gr.Error(str(problem), print_exception=False) from None
-        except Exception as problem:
-            report(problem, "answering a call")
-            raise gr.Error(FAILED.format(self.parts.engine.name), print_exception=False) from None
-        finally:
-            await answers.aclose()
 
     def close(self, request: gr.Request) -> None:
         """A tab was closed. Its media stay for a moment, as it may be loading again."""

@@ -52,16 +52,6 @@ TELL = "watch('value', () => trigger('input'));"
 
 
 @dataclass(frozen=True)
-class AskComponents:
-    """The unseen components behind the API endpoint "ask"."""
-
-    file: gr.File
-    question: gr.Textbox
-    answer: gr.Textbox
-    button: gr.Button
-
-
-@dataclass(frozen=True)
 class ChatComponents:
     """The chat and what stands around it."""
 
@@ -107,7 +97,6 @@ class Page:
     saved: gr.HTML  # unseen: the conversation as JSON, for the browser to keep
     download: gr.DownloadButton  # unseen: carries a file to the browser
     kept: KeptComponents
-    ask: AskComponents
 
 
 def draw_page(engine: Engine, form: SettingsForm, panel: Panel, cards: Sequence[Example], max_file_mb: int) -> Page:
@@ -141,13 +130,6 @@ def draw_page(engine: Engine, form: SettingsForm, panel: Panel, cards: Sequence[
     )
     # Gradio's own would make an empty file for each.
     kept.files.preprocess = lambda payload: [file.path for file in payload or ()]  # type: ignore
-    with gr.Group(visible=False):
-        ask = AskComponents(
-            file=gr.File(label="file"),
-            question=gr.Textbox(label="question"),
-            answer=gr.Textbox(label="answer"),
-            button=gr.Button("Ask"),
-        )
     return Page(
         settings=settings,
         chat=chat,
@@ -158,7 +140,6 @@ def draw_page(engine: Engine, form: SettingsForm, panel: Panel, cards: Sequence[
         saved=saved,
         download=download,
         kept=kept,
-        ask=ask,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from qwen2vl_demo.engine.protocol import Engine, GenerationOptions
+from qwen2vl_demo.ui.api import Api
 from qwen2vl_demo.ui.chat.answers import Answers
 from qwen2vl_demo.ui.chat.controller import ChatController, kept_conversation
 from qwen2vl_demo.ui.chat.prompts import Prompts
@@ -34,6 +35,7 @@ class Parts:
     attention: AnswerAttention
     experiments: Experiments
     threads: WorkerThreads
+    api: Api
 
     @classmethod
     def build(
@@ -48,20 +50,22 @@ class Parts:
         """`defaults` are the options that the settings start with; without `uploads` there are none; `share_cache` is
         as in Prompts."""
         form = SettingsForm(defaults or GenerationOptions(), engine.pixel_limits, store.limits.max_pdf_pages)
+        uploads = uploads or Uploads(store.folder.parent / "uploads")
         prompts, threads = Prompts(engine, store, share_cache=share_cache), WorkerThreads()
         forgetting = Forgetting(prompts.forget)
         return cls(
             engine=engine,
             store=store,
-            uploads=uploads or Uploads(store.folder.parent / "uploads"),
+            uploads=uploads,
             form=form,
             prompts=prompts,
             sessions=Sessions(lambda saved: kept_conversation(saved, store), forgetting),
-            controller=ChatController(answers=Answers(engine, store, prompts, form, threads, forgetting), store=store),
+            controller=ChatController(answers=Answers(engine, store, prompts, form, threads), store=store),
             preview=Preview(engine, store, prompts, form),
             attention=AnswerAttention(engine, prompts, threads),
             experiments=Experiments(engine, prompts, form, threads),
             threads=threads,
+            api=Api(engine, store, prompts, form, threads, forgetting, uploads),
         )
 
     def tidy(self) -> None:

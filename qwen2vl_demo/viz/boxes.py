@@ -1,7 +1,8 @@
-"""Boxes in an answer: parsed from its text and drawn on a picture.
+"""Boxes and points in an answer: parsed from its text and drawn on a picture.
 
 Qwen2-VL writes a box as `<|object_ref_start|>cat<|object_ref_end|><|box_start|>(x1,y1),(x2,y2)<|box_end|>`, with x and
-y in [0, 1000) of the picture's width and height, whatever its size. The markup is untrusted text: anything that is not
+y in [0, 1000) of the picture's width and height, whatever its size. Text without a single token of this markup is read
+in the other ways in which such models write boxes (`plain_boxes.py`). An answer is untrusted text: anything that is not
 exactly a box stays text. It may also be long and hostile, so every step here is linear in its length: no regular
 expression looks further than the token, point or run of spaces that it reads.
 """
@@ -15,6 +16,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from PIL import Image, ImageDraw, ImageFont
+
+from qwen2vl_demo.viz.plain_boxes import NamedPoints, plain_boxes, without_half_pair
 
 SCALE = 1000  # coordinates run over [0, 1000)
 MAX_BOXES = 100  # a model may repeat itself without end
@@ -35,13 +38,17 @@ COLOURS = ("#7c5cff", "#ff8a3d", "#12b886", "#e64980", "#228be6", "#f2b705", "#1
 
 @dataclass(frozen=True)
 class Box:
-    """A rectangle in thousandths of the picture's sides; x1 <= x2 and y1 <= y2."""
+    """A rectangle in thousandths of the picture's sides; x1 <= x2 and y1 <= y2. A point has its two corners in one."""
 
     label: str  # as the model named it; "" for none
     x1: float
     y1: float
     x2: float
     y2: float
+
+    @property
+    def is_point(self) -> bool:
+        return (self.x1, self.y1) == (self.x2, self.y2)
 
     def pixels(self, size: tuple[int, int]) -> tuple[int, int, int, int]:
         """(left, top, right, bottom) in pixels of a picture of `size` (height, width)."""
@@ -67,42 +74,57 @@ class _Region:
     corners: int  # points of one box
 
     @property
-    def boxes(self) -> int:
-        return len(self.points) // self.corners
+    def groups(self) -> list[tuple[tuple[float, float], ...]]:
+        """The points of each box; a single point between the tokens of a box is one by itself."""
+        if self.corners == 2 and len(self.points) == 1:
+            return [self.points]
+        ends = range(self.corners, len(self.points) + 1, self.corners)
+        return [self.points[end - self.corners : end] for end in ends]
 
 
-def parse_boxes(text: str) -> tuple[Box, ...]:
-    """Every complete box of an answer, in order. Corners may come in either order; values are clipped to the picture.
+def parse_boxes(text: str, resized: tuple[int, int] | None = None) -> tuple[Box, ...]:
+    """Every complete box or point of an answer, in order. Corners may come in either order; values are clipped to the
+    picture.
 
     A box takes the name before it, and several boxes may follow one name. A quad becomes its bounding rectangle.
+    `resized` is the (height, width) in px that the model saw the picture at: where an answer names a coordinate beyond
+    1000, which no thousandth is, its coordinates are pixels of that picture.
     """
-    boxes: list[Box] = []
-    for region in _regions(text)[0]:
-        for first in range(0, region.boxes * region.corners, region.corners):
-            xs, ys = zip(*region.points[first : first + region.corners], strict=True)
-            boxes.append(Box(region.label, min(xs), min(ys), max(xs), max(ys)))
-            if len(boxes) == MAX_BOXES:
-                return tuple(boxes)
-    return tuple(boxes)
+    named: list[NamedPoints] = []
+    if _MARKUP.search(text):
+        for region in _regions(text)[0]:
+            named += [NamedPoints(region.label, points) for points in region.groups]
+            if len(named) >= MAX_BOXES:
+                break
+    else:
+        named = plain_boxes(text, MAX_BOXES).named
+    return tuple(_box(item, _scale(named, resized)) for item in named[:MAX_BOXES])
 
 
-def text_without_boxes(text: str) -> str:
+def text_without_boxes(text: str, *, growing: bool = False) -> str:
     """The answer without box markup: names stay, coordinates go, a box without a name becomes "box 1".
 
-    A box that is still being written, at the end of half an answer, is left out.
+    Markup of a box that is still being written, at the end of half an answer, is left out; with `growing` so are
+    brackets that may become one.
     """
+    if not _MARKUP.search(text):
+        words = plain_boxes(text, MAX_BOXES).words
+        words = without_half_pair(words) if growing else words
+        return words[:-24] + _HALF_TOKEN.sub("", words[-24:]) if "<|" in words[-24:] else words
     regions, unfinished = _regions(text)
     pieces: list[str] = []
     number = at = 0
     for region in regions:
         pieces.append(text[at : region.start])
         at = region.end
-        if not region.boxes:
+        count = len(region.groups)
+        if not count:
             pieces.append(region.inside)
             continue
-        first, number = number + 1, number + region.boxes
+        first, number = number + 1, number + count
         if not region.named:
-            pieces.append(f"box {first}" if region.boxes == 1 else f"boxes {first} to {number}")
+            noun = "point" if len(region.groups[0]) == 1 else "box"
+            pieces.append(f"{noun} {first}" if count == 1 else f"boxes {first} to {number}")
     pieces.append(text[at:unfinished])
     clean = _MARKUP.sub("", "".join(pieces))
     clean = clean[:-24] + _HALF_TOKEN.sub("", clean[-24:]) if "<|" in clean[-24:] else clean
@@ -136,10 +158,10 @@ def _regions(text: str) -> tuple[list[_Region], int]:
             elif _MARKUP.sub("", before).strip(_SEPARATORS):
                 label = ""  # text in between: the earlier name no longer applies
             named = at + len(before.rstrip(_SEPARATORS)) == named_until
-            points = tuple((_clip(x), _clip(y)) for x, y in _POINT.findall(inside))
+            points = tuple((float(x), float(y)) for x, y in _POINT.findall(inside))
             at = tokens[end_index].end()
             regions.append(_Region(token.start(), at, label, named, inside, points, _CORNERS[kind]))
-            if named and regions[-1].boxes:
+            if named and regions[-1].groups:
                 named_until = at
             name, name_start, index = None, -1, end_index
         elif kind in _CORNERS and index > last_end:
@@ -184,8 +206,14 @@ def draw_boxes(picture: Image.Image, boxes: Sequence[Box]) -> Image.Image:
         left, top, right, bottom = box.pixels(size)
         right, bottom = min(right, size[1] - 1), min(bottom, size[0] - 1)
         left, top = min(left, right), min(top, bottom)
-        draw.rectangle((left, top, right, bottom), outline="white", width=line + 2)
-        draw.rectangle((left, top, right, bottom), outline=colour, width=line)
+        if box.is_point:
+            reach = 4 * line
+            around = (left - reach, top - reach, left + reach, top + reach)
+            draw.ellipse(around, fill=colour, outline="white", width=line)
+            left, top = left + reach, max(0, top - reach)  # the tag stands beside it
+        else:
+            draw.rectangle((left, top, right, bottom), outline="white", width=line + 2)
+            draw.rectangle((left, top, right, bottom), outline=colour, width=line)
         placed.append(_tag(draw, _writable(box.label) or str(number), (left, top), size, font, colour, placed))
     return canvas
 
@@ -239,5 +267,13 @@ def _ink(colour: str) -> str:
     return "black" if 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2] > 0.18 else "white"
 
 
-def _clip(number: str) -> float:
-    return min(max(float(number), 0.0), float(SCALE))
+def _scale(named: Sequence[NamedPoints], resized: tuple[int, int] | None) -> tuple[float, float]:
+    """What x and y are multiplied by to become thousandths."""
+    beyond = any(max(point) > SCALE for item in named for point in item.points)
+    return (SCALE / resized[1], SCALE / resized[0]) if resized and beyond else (1.0, 1.0)
+
+
+def _box(item: NamedPoints, scale: tuple[float, float]) -> Box:
+    xs = [min(x * scale[0], SCALE) for x, _ in item.points]
+    ys = [min(y * scale[1], SCALE) for _, y in item.points]
+    return Box(item.label, min(xs), min(ys), max(xs), max(ys))

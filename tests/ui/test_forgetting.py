@@ -5,13 +5,12 @@ from collections.abc import Callable
 
 import pytest
 
+from qwen2vl_demo.ui import api as api_module
 from qwen2vl_demo.ui import forgetting as module
 from qwen2vl_demo.ui import sessions as sessions_module
-from qwen2vl_demo.ui.chat import answers as answers_module
 from qwen2vl_demo.ui.chat.saved_chat import dumps
 from qwen2vl_demo.ui.forgetting import Forgetting
 from qwen2vl_demo.ui.parts import Parts
-from qwen2vl_demo.ui.sessions import Draft
 from tests import asynchronous
 from tests.fake_engine import FakeEngine
 from tests.ui.conftest import ask
@@ -23,7 +22,7 @@ Files = Callable[[str], str]
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "LOOK", 0.02)
     monkeypatch.setattr(sessions_module, "RELOAD", 0.1)
-    for place in (sessions_module, answers_module):
+    for place in (sessions_module, api_module):
         monkeypatch.setattr(place, "LAST_STEP", 0.02)
 
 
@@ -72,7 +71,7 @@ def test_a_tab_that_is_open_twice_is_forgotten_with_the_last_one(parts: Parts) -
 
 def test_a_call_of_the_api_leaves_nothing(parts: Parts, files: Files) -> None:
     async def call() -> None:
-        async for _ in parts.controller.answers.ask_once(Draft("What is it?", (files("cat.png"),))):
+        async for _ in parts.api.ask("What is it?", [{"path": files("cat.png")}]):
             pass
 
     asynchronous.run(call())

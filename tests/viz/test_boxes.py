@@ -35,15 +35,28 @@ def test_a_quad_becomes_the_rectangle_around_it():
     "text",
     [
         "<|box_start|>__import__('os').system('true')<|box_end|>",
-        "<|box_start|>(1,2)<|box_end|>",
         "<|box_start|>(1,2),(3,4)",
-        "(1,2),(3,4)",
         "<|box_start|>(-1,2),(3,99999)<|box_end|>",
         "",
     ],
 )
 def test_what_is_not_exactly_a_box_is_none(text):
     assert parse_boxes(text) == ()
+
+
+def test_a_single_corner_is_a_point():
+    assert parse_boxes("<|box_start|>(197,525)<|box_end|>") == (Box("", 197, 525, 197, 525),)
+    assert text_without_boxes("click <|box_start|>(197,525)<|box_end|>") == "click point 1"
+    drawn = np.asarray(draw_boxes(Image.new("RGB", (400, 200), "grey"), [Box("", 500, 500, 500, 500)]))
+    assert tuple(drawn[100, 200]) != (128, 128, 128) and tuple(drawn[100, 100]) == (128, 128, 128)
+
+
+def test_coordinates_beyond_a_thousand_are_pixels_of_the_resized_picture():
+    """Of 1,120x1,400 px (height, width): x = 700 is the middle, y = 1,120 the lower edge."""
+    text = '[{"bbox_2d": [0, 560, 700, 1120], "label": "cat"}]'
+    assert parse_boxes(text, (1120, 1400)) == (Box("cat", 0, 500, 500, 1000),)
+    assert parse_boxes(text) == (Box("cat", 0, 560, 700, 1000),)
+    assert parse_boxes(text.replace("1120", "900"), (1120, 1400)) == (Box("cat", 0, 560, 700, 900),)
 
 
 def test_a_model_that_repeats_itself_does_not_fill_the_page():

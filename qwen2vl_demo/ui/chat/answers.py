@@ -36,12 +36,10 @@ from qwen2vl_demo.ui.chat.page_update import FAILED, PageUpdate, report, settled
 from qwen2vl_demo.ui.chat.prompts import PreparedPrompt, Prompts
 from qwen2vl_demo.ui.chat.saved_chat import MAX_TEXT, check_size, clean
 from qwen2vl_demo.ui.chat.streaming import AnswerStream
-from qwen2vl_demo.ui.forgetting import LAST_STEP, Forgetting
 from qwen2vl_demo.ui.media_store import MediaStore
 from qwen2vl_demo.ui.sessions import Draft, Prediction, Run, Session
 from qwen2vl_demo.ui.settings_form import AnswerSettings, SettingsForm
 from qwen2vl_demo.ui.worker_threads import WorkerThreads
-from qwen2vl_demo.viz.boxes import text_without_boxes
 
 PAINT_INTERVAL = 0.06  # seconds: each update carries the whole chat, so the tokens of a fast model travel together
 PAINT_SHARE = 3  # an update that took long is followed by a pause this many times as long
@@ -62,9 +60,8 @@ class Answers:
         prompts: Prompts,
         settings: SettingsForm,
         threads: WorkerThreads,
-        forgetting: Forgetting,
     ) -> None:
-        self._engine, self._store, self._prompts, self._forgetting = engine, store, prompts, forgetting
+        self._engine, self._store, self._prompts = engine, store, prompts
         self._settings, self._threads = settings, threads
 
     def begin(self, session: Session, draft: Draft) -> PageUpdate:
@@ -133,37 +130,6 @@ class Answers:
                 return replace(settled(session, self._store, QUEUE_FULL), draft=run.draft)
             draft, session.returned_draft = session.returned_draft, None
             return PageUpdate(draft=draft, busy=run is not None)
-
-    async def ask_once(self, draft: Draft) -> AsyncGenerator[str, None]:
-        """One question outside any conversation: the answer so far, each time it grows. Raises UserError."""
-        text = clean(draft.text.strip())
-        if not text and not draft.files:
-            raise UserError("Give a question, a file or both.")
-        options = self._settings.read({}).options
-        cancel, visitor = threading.Event(), Session()
-
-        def prepare() -> PreparedPrompt:
-            media, _ = store_files(self._store, visitor, draft.files, cancel=cancel)
-            turn = Turn(text or default_question(media), media)
-            return self._prompts.prepare(visitor.conversation.adding(turn), options, cancel)
-
-        try:
-            prepared = await self._threads.run_for(visitor, prepare)
-            answer, stream = "", AnswerStream(self._engine, prepared, options, cancel)
-            try:
-                while not stream.ended:
-                    new = "".join(chunk.text for chunk in await stream.take(LOOK_UP, PAINT_INTERVAL))
-                    if new:
-                        answer = (answer + new)[:MAX_TEXT]
-                        yield text_without_boxes(answer)
-                    if len(answer) == MAX_TEXT:
-                        break
-            finally:
-                stream.close()
-        finally:
-            cancel.set()  # also when the caller has gone while the file was opened
-            self._forgetting.forget_in(visitor.conversation.cache_salt, LAST_STEP)
-        yield text_without_boxes(answer)
 
     async def _answer(
         self, session: Session, run: Run, before: Conversation, values: Mapping[str, Any]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from qwen2vl_demo.ui.chat.conversation import Answer, Conversation, Medium, Turn, boxed_picture, gone
+from qwen2vl_demo.ui.chat.conversation import Answer, Conversation, Medium, Turn, boxed_picture, gone, resized_size
 from qwen2vl_demo.ui.chat.markdown import GrowingMarkdown, literal, safe_markdown
 from qwen2vl_demo.ui.media_store import MediaStore
 from qwen2vl_demo.viz.boxes import parse_boxes, text_without_boxes
@@ -49,6 +49,8 @@ def answer(conversation: Conversation, index: int, given: Answer, store: MediaSt
     content = []
     boxes = parse_boxes(given.text)
     picture = boxed_picture(conversation, index) if boxes else None
+    if picture:
+        boxes = parse_boxes(given.text, resized_size(conversation, picture))
     drawn = store.boxed(picture, boxes) if picture else None
     if picture and drawn:
         names = ", ".join(dict.fromkeys(box.label for box in boxes if box.label)) or "boxes"
@@ -58,7 +60,7 @@ def answer(conversation: Conversation, index: int, given: Answer, store: MediaSt
 
 def growing(text: str, markdown: GrowingMarkdown) -> Bubble:
     """An answer that is still being written; `markdown` is the one of this answer, and remembers what is finished."""
-    return {"role": "assistant", "content": [_text(markdown.update(text_without_boxes(text)))]}
+    return {"role": "assistant", "content": [_text(markdown.update(text_without_boxes(text, growing=True)))]}
 
 
 def status(words: str) -> Bubble:

@@ -195,6 +195,14 @@ def boxed_picture(conversation: Conversation, index: int) -> Medium | None:
     return before[-1] if before else None
 
 
+def resized_size(conversation: Conversation, picture: Medium) -> tuple[int, int] | None:
+    """The (height, width) in px that the model last saw a picture at, where an answer tells."""
+    for turn in reversed(conversation.turns):
+        if picture in turn.media and turn.answer is not None and turn.answer.numbers is not None:
+            return next((m.resized_size for m in turn.answer.numbers.media if m.name == picture.name), None)
+    return None
+
+
 def numbers_of(trace: PromptTrace, media: int) -> tuple[MediumNumbers, ...]:
     """What the last `media` pictures and clips of the prompt became.
 

@@ -25,6 +25,7 @@ from qwen2vl_demo.ui.chat.conversation import (
     boxed_picture,
     cost_line,
     gone,
+    resized_size,
 )
 from qwen2vl_demo.ui.chat.saved_chat import from_record, loads, to_record
 from qwen2vl_demo.ui.markup import render
@@ -112,6 +113,8 @@ def _turn(conversation: Conversation, index: int, store: MediaStore) -> _Turn:
     if turn.answer is not None:
         boxes = parse_boxes(turn.answer.text)
         picture = boxed_picture(conversation, index) if boxes else None
+        if picture:
+            boxes = parse_boxes(turn.answer.text, resized_size(conversation, picture))
         drawn = store.boxed(picture, boxes) if picture else None
         numbers = turn.answer.numbers
         answer = _Answer(

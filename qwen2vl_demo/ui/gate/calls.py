@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import gradio as gr
+from gradio.components.api_component import Api
 
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.ui.chat.saved_chat import MAX_CHAT_MEDIA
@@ -22,6 +23,7 @@ SESSION = re.compile(r"[A-Za-z0-9_-]{1,64}")
 MAX_PATH = 4096
 MAX_FILES = 256  # in one argument
 MAX_NUMBER = 2.0**64
+MAX_DEPTH = 3  # of lists and objects in an argument of an endpoint
 EXAMPLE = "example_select"
 PAYLOAD_EVENTS = ("select", EXAMPLE)  # these come with an index and a value
 FORGED = "This call is not one of this page ({}); reload the page and try again."
@@ -93,9 +95,21 @@ class Calls:
             return isinstance(attached, list) and len(attached) <= MAX_FILES and self._are_files(attached, files)
         if isinstance(block, gr.File) and block.file_count == "multiple":
             return isinstance(value, list) and len(value) <= MAX_CHAT_MEDIA and self._are_files(value, files)
+        if isinstance(block, Api):
+            return self._fits_api(value, files)
         if isinstance(block, gr.File | gr.UploadButton | gr.Image | gr.DownloadButton):
             return self._are_files([value], files)
         return False
+
+    def _fits_api(self, value: Any, files: list[Path], depth: int = 0) -> bool:
+        """Whether an argument of an endpoint is not deep and names no other files than this page's; the endpoint itself
+        looks at its type."""
+        if isinstance(value, dict) and "path" in value:
+            return self._are_files([value], files) and len(files) <= MAX_FILES
+        if isinstance(value, dict | list):
+            inner = value.values() if isinstance(value, dict) else value
+            return depth < MAX_DEPTH and all(self._fits_api(item, files, depth + 1) for item in inner)
+        return not isinstance(value, int | float) or _is_number(value) or isinstance(value, bool)
 
     def _are_files(self, values: Sequence[Any], files: list[Path]) -> bool:
         """Whether these are files of this page; those that are gone are named in a sentence."""

@@ -43,6 +43,7 @@ USED = (
     *(f"{API}/{name}" for name in ("file=", "info", "openapi.json", "app_id", "user", "login_check", "theme.css")),
     *(f"{API}/startup-events",),
 )
+MCP = f"{API}/mcp"  # used where `GateRules.mcp` says so
 NOT_USED = (f"{API}/call/v2/", f"{API}/file=http:", f"{API}/file=https:")
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 NO_ROOM = "The disk of this server is full, so the file was not kept. Nothing else is lost; try again later."
@@ -56,6 +57,7 @@ class GateRules:
     uploads: Uploads
     logins: Logins
     names: Mapping[str, str]  # of folders whose files the page shows from the start: what visitors see in place of them
+    mcp: bool = False  # whether there is an MCP server
 
 
 class Gate:
@@ -70,11 +72,15 @@ class Gate:
             return
         path = scope["path"].removeprefix(scope.get("root_path", ""))
         try:
-            if not _is_used(path):
+            mcp = self._rules.mcp and path.rstrip("/") == MCP
+            if not mcp and not _is_used(path):
                 raise Refused(404, "This page has nothing at that address.")
             if path.rstrip("/") == "/logout" and _header(scope, b"sec-fetch-dest") not in ("", "document"):
                 raise Refused(403, "Only a visitor can log out, and no picture can.")
-            if path.startswith(CALLS):
+            if mcp:
+                body = await _body(receive, MAX_CALL)
+                await self._app(_with_length(scope, len(body)), _replay(body, receive), send)
+            elif path.startswith(CALLS):
                 await self._call(scope, receive, send, path)
             elif path.rstrip("/") == UPLOAD:
                 await self._upload(scope, receive, send)

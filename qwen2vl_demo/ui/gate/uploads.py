@@ -86,6 +86,11 @@ class Uploads:
                 upload.visitor, upload.size, upload.written = visitor, found.st_size, found.st_mtime_ns
                 upload.arrivals, upload.arrived = upload.arrivals + 1, time.time()
 
+    def at(self, path: str) -> Path | None:
+        """The upload of this path; None if it is none."""
+        with self._lock:
+            return Path(path) if Path(path) in self._files else None
+
     def named(self, tab: str, paths: Iterable[Path]) -> None:
         """A call of a tab uses these files."""
         with self._lock:

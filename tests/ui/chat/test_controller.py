@@ -26,7 +26,6 @@ from qwen2vl_demo.ui.parts import Parts
 from qwen2vl_demo.ui.sessions import Draft, Session
 from qwen2vl_demo.ui.worker_threads import MAX_THREADS
 from tests import asynchronous
-from tests.asynchronous import stepwise
 from tests.fake_engine import FakeEngine
 from tests.ui.conftest import VALUES, respond
 
@@ -588,11 +587,6 @@ def test_half_a_box_is_never_shown(store: MediaStore, files: Files) -> None:
     parts = Parts.build(FakeEngine(step=0.03, encode=0), store)
     views = ask(parts, parts.sessions.open("tab", None), "!boxes", files("cat.png"))
     assert not [text for v in views for text in words(v) if "<|" in text or "&lt;|" in text]
-
-
-def test_a_question_outside_any_conversation(parts: Parts, files: Files) -> None:
-    *_, last = stepwise(parts.controller.answers.ask_once(Draft("What?", (files("cat.png"),))))
-    assert last.startswith("In turn 1 I see 1 files") and len(parts.sessions) == 0
 
 
 def test_a_reader_gives_all_that_came_before_it_raises() -> None:

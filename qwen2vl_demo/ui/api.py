@@ -1,0 +1,304 @@
+"""What a program can ask of the page: `/ask` streams an answer, `/inspect` says what a prompt becomes.
+
+Gradio derives the documented types of both endpoints, and those of the tools that `--mcp` offers, from the signatures
+and the docstrings here, which therefore hold real types instead of strings. Nothing is kept after a call.
+"""
+
+import inspect
+import threading
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from functools import wraps
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Literal, NotRequired, TypedDict
+from urllib.parse import unquote
+
+import gradio as gr
+from gradio import FileData
+
+from qwen2vl_demo.data_url import data_url_content
+from qwen2vl_demo.engine.protocol import Engine
+from qwen2vl_demo.errors import UserError
+from qwen2vl_demo.ui.chat.attachments import store_files
+from qwen2vl_demo.ui.chat.conversation import Answer, Turn, default_question
+from qwen2vl_demo.ui.chat.page_update import FAILED, report
+from qwen2vl_demo.ui.chat.prompts import PreparedPrompt, Prompts
+from qwen2vl_demo.ui.chat.saved_chat import MAX_TEXT, MAX_TURNS, check_size, clean
+from qwen2vl_demo.ui.chat.streaming import AnswerStream
+from qwen2vl_demo.ui.forgetting import LAST_STEP, Forgetting
+from qwen2vl_demo.ui.gate.uploads import Uploads
+from qwen2vl_demo.ui.media_store import MediaStore
+from qwen2vl_demo.ui.sessions import Session
+from qwen2vl_demo.ui.settings_form import AnswerSettings, SettingsForm
+from qwen2vl_demo.ui.worker_threads import WorkerThreads
+
+FILES = "The files must be a list of uploads to this page, or of data: URLs; other addresses are not opened."
+UPLOADED = "/gradio_api/file="
+AT_ONCE = 4  # calls of an endpoint that run at the same time; the others wait in Gradio's queue
+GATHER = 0.1  # seconds of new words that are sent together
+
+
+class Message(TypedDict):
+    """One message of an earlier exchange."""
+
+    role: Literal["user", "assistant"]
+    content: str
+    files: NotRequired[list[FileData]]  # those of a user's message
+
+
+class Api:
+    """The two endpoints, for one engine. They are given to Gradio by `wire`."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        store: MediaStore,
+        prompts: Prompts,
+        form: SettingsForm,
+        threads: WorkerThreads,
+        forgetting: Forgetting,
+        uploads: Uploads,
+    ) -> None:
+        self._engine, self._store, self._prompts, self._form = engine, store, prompts, form
+        self._threads, self._forgetting, self._uploads = threads, forgetting, uploads
+
+    def wire(self) -> None:
+        """Offers both inside the open gr.Blocks."""
+        for endpoint, returned in ((self.ask, str), (self.inspect, dict[str, Any])):
+            gr.api(_returning(endpoint, returned), api_name=endpoint.__name__, concurrency_limit=AT_ONCE)
+
+    async def ask(
+        self,
+        question: str = "",
+        files: list[FileData] = [],  # noqa: B006
+        history: list[Message] = [],  # noqa: B006
+        system: str = "",
+        max_new_tokens: int | None = None,
+        temperature: float | None = None,
+        top_p: float | None = None,
+        top_k: int | None = None,
+        repetition_penalty: float | None = None,
+        seed: int | None = None,
+        max_tokens: int | None = None,
+        min_tokens: int | None = None,
+        pages: str = "",
+        add_vision_id: bool | None = None,
+        fps: float | None = None,
+        max_frames: int | None = None,
+    ) -> AsyncGenerator[str, None]:
+        """Asks Qwen2-VL about pictures, clips, PDFs, or nothing but words. Streams the whole answer so far each time it
+        grows, as the model wrote it: boxes stand in it as Qwen2-VL writes them, from 0 to 1000 of width and height.
+        What is not given is as the page's settings begin with. Nothing is kept after the call.
+
+        Parameters:
+            question: what is asked; empty for a description of the files
+            files: pictures, clips or PDFs of this question: uploads to this page, or data: URLs
+            history: earlier messages, oldest first, user and assistant in turn; those of a user may have files
+            system: the system prompt; empty for the sentence that the model was trained with
+            max_new_tokens: the most tokens that the answer may have
+            temperature: 0 always takes the likeliest token
+            top_p: chooses among the likeliest tokens that together reach this probability
+            top_k: chooses among this many likeliest tokens; 0 for all of them
+            repetition_penalty: above 1, words that were already used become less likely
+            seed: the same seed gives the same answer
+            max_tokens: the most tokens of a picture; one stands for 28x28 pixels
+            min_tokens: the fewest tokens of a picture
+            pages: of a PDF or TIFF, such as "1-3, 7"
+            add_vision_id: writes "Picture 1:" before each picture
+            fps: frames that are taken from each second of a clip
+            max_frames: the most frames of a clip
+        Returns:
+            the answer so far
+        """
+        cancel = threading.Event()
+        with self._visitor(cancel) as visitor:
+            settings = self._form.read(
+                {
+                    "system": system,
+                    "max_new_tokens": max_new_tokens,
+                    "temperature": temperature,
+                    "top_p": top_p,
+                    "top_k": top_k,
+                    "repetition_penalty": repetition_penalty,
+                    "seed": seed,
+                    "max_tokens": max_tokens,
+                    "min_tokens": min_tokens,
+                    "pages": pages,
+                    "add_vision_id": add_vision_id,
+                    "fps": fps,
+                    "max_frames": max_frames,
+                }
+            ).seeded()
+            prepared = await self._threads.run_for(
+                visitor, self._prepare, visitor, question, files, history, settings, cancel
+            )
+            answer, stream = "", AnswerStream(self._engine, prepared, settings.options, cancel)
+            try:
+                while not stream.ended and len(answer) < MAX_TEXT:
+                    new = "".join(chunk.text for chunk in await stream.take(GATHER, GATHER))
+                    if new:
+                        answer = (answer + new)[:MAX_TEXT]
+                        yield answer
+            finally:
+                stream.close()
+            yield answer
+
+    async def inspect(
+        self,
+        question: str = "",
+        files: list[FileData] = [],  # noqa: B006
+        history: list[Message] = [],  # noqa: B006
+        system: str = "",
+        max_tokens: int | None = None,
+        min_tokens: int | None = None,
+        pages: str = "",
+        add_vision_id: bool | None = None,
+        fps: float | None = None,
+        max_frames: int | None = None,
+    ) -> dict[str, Any]:
+        """Says what a prompt becomes in Qwen2-VL, without answering it: of each picture and clip its size, its size
+        after resizing, its grid of 14x14 patches (t, h, w) and its merged tokens; then all tokens of the prompt with
+        their M-RoPE positions (t, h, w).
+
+        Parameters:
+            question: what would be asked; empty for a description of the files
+            files: pictures, clips or PDFs of this question: uploads to this page, or data: URLs
+            history: earlier messages, oldest first, user and assistant in turn; those of a user may have files
+            system: the system prompt; empty for the sentence that the model was trained with
+            max_tokens: the most tokens of a picture; one stands for 28x28 pixels
+            min_tokens: the fewest tokens of a picture
+            pages: of a PDF or TIFF, such as "1-3, 7"
+            add_vision_id: writes "Picture 1:" before each picture
+            fps: frames that are taken from each second of a clip
+            max_frames: the most frames of a clip
+        Returns:
+            the same record that the command `inspect --json` prints
+        """
+        cancel = threading.Event()
+        with self._visitor(cancel) as visitor:
+            settings = self._form.read(
+                {
+                    "system": system,
+                    "max_tokens": max_tokens,
+                    "min_tokens": min_tokens,
+                    "pages": pages,
+                    "add_vision_id": add_vision_id,
+                    "fps": fps,
+                    "max_frames": max_frames,
+                }
+            )
+            prepared = await self._threads.run_for(
+                visitor, self._prepare, visitor, question, files, history, settings, cancel
+            )
+            return prepared.trace.to_dict()
+
+    @contextmanager
+    def _visitor(self, cancel: threading.Event) -> Iterator[Session]:
+        """A session for one call. What goes wrong becomes an error that Gradio shows, in one sentence."""
+        visitor = Session()
+        try:
+            yield visitor
+        except UserError as problem:
+            raise gr.Error(str(problem), print_exception=False) from None
+        except Exception as problem:
+            report(problem, "answering a call")
+            raise gr.Error(FAILED.format(self._engine.name), print_exception=False) from None
+        finally:
+            cancel.set()  # also when the caller has gone while a file was opened
+            self._forgetting.forget_in(visitor.conversation.cache_salt, LAST_STEP)
+
+    def _prepare(
+        self,
+        visitor: Session,
+        question: Any,
+        files: Any,
+        history: Any,
+        settings: AnswerSettings,
+        cancel: threading.Event,
+    ) -> PreparedPrompt:
+        """Raises UserError for arguments that are none."""
+        conversation = visitor.conversation
+        for asked, attached, answer in _exchanges(history):
+            turn = self._turn(visitor, asked, attached, settings, cancel)
+            conversation = conversation.adding(turn).answered(Answer(answer, "end"))
+        turn = self._turn(visitor, _text(question, "The question"), files, settings, cancel)
+        conversation = replace(conversation.adding(turn), system=settings.system)
+        check_size(conversation)
+        return self._prompts.prepare(conversation, settings.options, cancel)
+
+    def _turn(self, visitor: Session, text: str, files: Any, settings: AnswerSettings, cancel: threading.Event) -> Turn:
+        with ExitStack() as opened:
+            paths = self._paths(files, opened)
+            media, _ = store_files(self._store, visitor, paths, settings.pages, cancel)
+        if not text and not media:
+            raise UserError("Give a question, a file or both.")
+        return Turn(text or default_question(media), media)
+
+    def _paths(self, files: Any, opened: ExitStack) -> list[str]:
+        """Where the files lie: uploads of this page, which the gate has checked, their addresses, or data: URLs, whose
+        content lies in a folder until `opened` closes."""
+        if not isinstance(files, list):
+            raise UserError(FILES)
+        paths = []
+        for number, file in enumerate(files, 1):
+            if isinstance(file, dict) and "path" in file:
+                paths.append(file["path"])
+            elif isinstance(file, str) and file.startswith("data:"):
+                content = data_url_content(file)
+                opened.enter_context(self._uploads.arriving("", len(content)))
+                path = Path(opened.enter_context(TemporaryDirectory(dir=self._uploads.folder))) / f"file {number}"
+                path.write_bytes(content)
+                paths.append(str(path))
+            elif isinstance(file, str) and (upload := self._uploads.at(unquote(file.rpartition(UPLOADED)[2]))):
+                paths.append(str(upload))
+            else:
+                raise UserError(FILES)
+        return paths
+
+
+def _returning(function: Callable[..., Any], returned: Any) -> Callable[..., Any]:
+    """The same function for Gradio, which takes the type of what an endpoint answers from its signature: of a stream
+    that of one piece."""
+    if inspect.isasyncgenfunction(function):
+
+        @wraps(function)
+        async def typed(*arguments: Any) -> AsyncGenerator[Any, None]:
+            pieces = function(*arguments)
+            try:
+                async for piece in pieces:
+                    yield piece
+            finally:
+                await pieces.aclose()
+
+    else:
+
+        @wraps(function)
+        async def typed(*arguments: Any) -> Any:
+            return await function(*arguments)
+
+    typed.__signature__ = inspect.signature(function).replace(return_annotation=returned)  # type: ignore
+    return typed
+
+
+def _exchanges(history: Any) -> Iterator[tuple[str, Any, str]]:
+    """A question, its files and its answer, for each two messages. Raises UserError."""
+    order = "The history must be messages of a user and an assistant in turn, beginning with a user's."
+    if not isinstance(history, list) or len(history) % 2 or len(history) > 2 * MAX_TURNS:
+        raise UserError(order)
+    for asked, answered in zip(history[::2], history[1::2], strict=True):
+        for message, role in ((asked, "user"), (answered, "assistant")):
+            if not isinstance(message, dict) or message.get("role") != role:
+                raise UserError(order)
+        yield (
+            _text(asked.get("content"), "A question of the history"),
+            asked.get("files") or [],
+            _text(answered.get("content"), "An answer of the history"),
+        )
+
+
+def _text(value: Any, subject: str) -> str:
+    if not isinstance(value, str) or len(value) > MAX_TEXT:
+        raise UserError(f"{subject} must be text of at most {MAX_TEXT:,} characters.")
+    return clean(value.strip())

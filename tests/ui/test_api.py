@@ -1,0 +1,107 @@
+"""The endpoints for programs, called as Gradio calls them: with JSON of any type."""
+
+import base64
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import pytest
+
+from qwen2vl_demo.ui.parts import Parts
+from tests import asynchronous
+from tests.asynchronous import stepwise
+
+Files = Callable[[str], str]
+
+
+def asked(parts: Parts, *arguments: Any, **named: Any) -> list[str]:
+    return list(stepwise(parts.api.ask(*arguments, **named)))
+
+
+def inspected(parts: Parts, *arguments: Any, **named: Any) -> dict[str, Any]:
+    return asynchronous.run(parts.api.inspect(*arguments, **named))
+
+
+def file(path: str) -> dict[str, str]:
+    return {"path": path}
+
+
+def data_url(path: str) -> str:
+    return f"data:image/png;base64,{base64.b64encode(Path(path).read_bytes()).decode()}"
+
+
+def test_each_piece_of_an_answer_begins_with_the_one_before(parts: Parts, files: Files) -> None:
+    pieces = asked(parts, "What?", [file(files("cat.png"))])
+    assert pieces[-1].startswith("In turn 1 I see 1 files") and len(parts.sessions) == 0
+    assert all(later.startswith(earlier) for earlier, later in pairwise(pieces))
+
+
+def test_several_files_and_an_earlier_exchange_are_told_to_the_model(parts: Parts, files: Files) -> None:
+    history = [
+        {"role": "user", "content": "And this?", "files": [file(files("dog.jpg"))]},
+        {"role": "assistant", "content": "A rectangle."},
+    ]
+    answer = asked(parts, "Both?", [file(files("cat.png")), file(files("clip.mp4"))], history)[-1]
+    assert answer.startswith("In turn 2 I see 3 files")
+
+
+def test_a_file_may_come_in_its_address(parts: Parts, files: Files) -> None:
+    """And what was made of it in the folder of uploads is gone after the call."""
+    record = inspected(parts, "What?", [data_url(files("cat.png"))])
+    assert record["media"][0]["original_size"] == [240, 320] and record["media"][0]["name"] == "file 1"
+    assert not [path for path in parts.uploads.folder.iterdir() if path.is_dir()]
+
+
+def test_an_upload_may_be_given_by_the_address_that_it_was_answered_with(parts: Parts, files: Files) -> None:
+    upload = Path(files("cat.png")).rename(parts.uploads.folder / "a b.png")
+    parts.uploads.kept("somebody", [str(upload)])
+    address = f"http://localhost:7860/gradio_api/file={upload.as_posix().replace(' ', '%20')}"
+    assert inspected(parts, "", [address])["media"][0]["original_size"] == [240, 320]
+
+
+def test_the_record_is_that_of_the_prompt(parts: Parts, files: Files) -> None:
+    """320x240 px are 12x9 merged tokens at most 28 px wide: 308x224 px where at least 2 and at most 90 are allowed."""
+    record = inspected(parts, "What?", [file(files("cat.png"))], max_tokens=90, min_tokens=2)
+    medium = record["media"][0]
+    height, width = medium["resized_size"]
+    assert height * width <= 90 * 28 * 28 and medium["merged_tokens"] == height * width // 28**2
+    assert record["prompt_tokens"] == len(record["input_ids"])
+
+
+def test_settings_are_obeyed(parts: Parts) -> None:
+    assert len(asked(parts, "What?", max_new_tokens=2)[-1].split()) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"question": ""}, "Give a question"),
+        ({"question": 5}, "The question must be text"),
+        ({"question": "x" * 200_001}, "at most 200,000 characters"),
+        ({"question": "x", "temperature": 99}, "The temperature must be between"),
+        ({"question": "x", "seed": "one"}, "The seed must be a number"),
+        ({"question": "x", "pages": 5}, "The pages must be text"),
+        ({"question": "x", "history": "earlier"}, "a user and an assistant in turn"),
+        ({"question": "x", "history": [{"role": "user", "content": "q"}]}, "a user and an assistant in turn"),
+        ({"question": "x", "history": [{"role": "assistant", "content": "q"}] * 2}, "a user and an assistant in turn"),
+        ({"question": "x", "history": [{"role": "user"}, {"role": "assistant", "content": ""}]}, "must be text"),
+        ({"question": "x", "files": "cat.png"}, "other addresses are not opened"),
+        ({"question": "x", "files": [5]}, "other addresses are not opened"),
+        ({"question": "x", "files": ["/etc/passwd"]}, "other addresses are not opened"),
+        ({"question": "x", "files": ["https://example.com/cat.png"]}, "other addresses are not opened"),
+        ({"question": "x", "files": ["http://localhost/gradio_api/file=/etc/passwd"]}, "other addresses"),
+        ({"question": "x", "files": ["data:image/png;base64,A"]}, "says base64"),
+        ({"question": "x", "files": ["data:image/png"]}, "needs a comma"),
+        ({"question": "x", "files": ["data:text/plain,hello"]}, "file 1"),
+    ],
+)
+def test_wrong_arguments_are_one_sentence(parts: Parts, arguments: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(gr.Error, match=sentence):
+        asked(parts, **arguments)
+
+
+def test_a_file_that_cannot_be_opened_is_named(parts: Parts, files: Files) -> None:
+    with pytest.raises(gr.Error, match=r"broken\.png"):
+        inspected(parts, "x", [file(files("broken.png"))])
