@@ -139,13 +139,15 @@
       if (there.has(name) || isGone()) continue;
       const reply = await fetch(address(name), { priority: "low" });
       if (!reply.ok) continue; // it was deleted meanwhile
-      if (await makeRoom(Number(reply.headers.get("content-length")), id)) {
-        const blob = await reply.blob();
+      const told = Number(reply.headers.get("content-length")); // a proxy may not tell it
+      const blob = (await makeRoom(told, id)) ? await reply.blob() : null;
+      if (isGone()) return;
+      if (blob && (blob.size === told || (await makeRoom(blob.size, id)))) {
         const put = () => sizes?.set(name, blob.size);
         await kept.write([["files", name, blob]]).then(put, () => (lacking = true));
       } else {
         lacking = true;
-        await reply.body?.cancel();
+        if (!blob) await reply.body?.cancel();
       }
     }
     const before = await kept.get("chats", id);
@@ -174,11 +176,19 @@
     return names.filter(name => !needed.has(name)).map(name => ["files", name]);
   }
 
+  // Deletes the files that no chat has: a tab may have been closed between the two.
+  async function sweep() {
+    const kept = await storage();
+    const names = await kept.keys("files");
+    const gone = await deletions(names, null);
+    if (gone.length) await kept.write(gone);
+  }
+
   // How many bytes all kept files have.
   async function bytes() {
     sizes = await measure();
     return used();
   }
 
-  Object.assign((window.qwen2vl ||= {}), { chatFiles: { wanted, giveBack, keep, deletions, makeRoom, bytes } });
+  Object.assign((window.qwen2vl ||= {}), { chatFiles: { wanted, giveBack, keep, deletions, makeRoom, sweep, bytes } });
 })();

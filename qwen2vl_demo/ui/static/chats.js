@@ -224,6 +224,7 @@
       const chat = id && (await (await storage()).get("chats", id));
       const files = await window.qwen2vl.chatFiles.wanted(chat?.files).catch(() => []);
       turnTo(id, text);
+      loaded.then(() => window.qwen2vl.chatFiles.sweep()).catch(() => {});
       if (!files.length) return text;
       loaded.then(() => id === current && show(id, text, files)); // the chat comes when its files are there
     } catch {
@@ -268,9 +269,11 @@
     if (!current || document.hidden || Date.now() - looked < LOOK) return;
     looked = Date.now();
     const id = current;
-    const chat = await (await storage()).get("chats", id);
-    const files = await window.qwen2vl.chatFiles.wanted(chat?.files).catch(() => []);
-    if (files.length && id === current) await show(id, await textOf(id), files);
+    const { wanted } = window.qwen2vl.chatFiles;
+    const { files = [] } = (await (await storage()).get("chats", id)) || {};
+    const some = await wanted([...new Set([...files.slice(0, 1), ...files.slice(-1)])]).catch(() => []);
+    const lost = some.length ? await wanted(files).catch(() => []) : [];
+    if (lost.length && id === current) await show(id, await textOf(id), lost);
   }
 
   // "New chat" was pressed.
