@@ -45,6 +45,7 @@ ROOMS = {
     **{leaf: Room(LEAVES, {"numpy"}) for leaf in LEAVES},
     "lru_cache": Room(set(), {"cachetools"}),
     "memory": Room(set(), set()),
+    "positions": Room(LEAVES | {"positions"}, {"numpy"}),
     "media": Room(LEAVES | {"media"}, {"PIL", "av", "numpy", "pillow_heif", "pypdfium2"}),
     "decoding": Room({"errors", "decoding"}, set()),
     "processing": Room(LEAVES | {"decoding", "media", "processing"}, {"numpy", "torch", "tokenizers", "jinja2", "PIL"}),
@@ -58,7 +59,8 @@ ROOMS = {
         {"torch", "numpy", "PIL", "tokenizers", "safetensors", "huggingface_hub", "httpx", "av"},
     ),
     "viz": Room(
-        {"errors", "trace", "attention_trace", "geometry", "yarn", "lru_cache", "viz"}, {"numpy", "plotly", "PIL"}
+        {"errors", "trace", "attention_trace", "geometry", "yarn", "lru_cache", "positions", "viz"},
+        {"numpy", "plotly", "PIL"},
     ),
     "report": Room(LEAVES | {"viz"}, {"numpy"}),
     "ui": Room(

@@ -41,6 +41,7 @@ from qwen2vl_demo.ui.panel.panel import Panel
 from qwen2vl_demo.ui.panel.picture_tab import PictureTab
 from qwen2vl_demo.ui.panel.prompt_tab import PromptTab
 from qwen2vl_demo.ui.panel.rotation_tab import RotationTab
+from qwen2vl_demo.ui.panel.variants_tab import VariantsTab
 from qwen2vl_demo.ui.parts import Parts
 from qwen2vl_demo.ui.workspace import MEDIA
 
@@ -91,6 +92,7 @@ def build_demo(
             PictureTab(engine.pixel_limits, parts.preview, parts.attention, parts.threads),
             PromptTab(),
             RotationTab(engine.config),
+            VariantsTab(engine.config, live="positions" in parts.experiments.offered),
             CostTab(Comparisons()),
             LearnTab(parts.experiments),
             NumbersTab(),

@@ -19,6 +19,7 @@ SHEETS = (
     "chats.css",
     "costs.css",
     "learn.css",
+    "variants.css",
 )
 # Pictures, clips and connections from this server only, so that an address in an answer is never requested. Gradio
 # needs inline styles and evaluated scripts, so these are not restricted.

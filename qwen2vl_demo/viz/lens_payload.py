@@ -80,7 +80,7 @@ def payload(
         "rope_delta": int(trace.rope_delta),
         "input_ids": to_runs(trace.input_ids),
         "position_ids": [to_runs(axis) for axis in trace.position_ids],
-        "tokens": _grouped(trace.tokens),
+        "tokens": grouped(trace.tokens),
         "turns": role_spans(trace.tokens),
         "limits": list(limits or (MIN_PIXELS, MAX_PIXELS)),
     }
@@ -117,7 +117,8 @@ def _role(pieces: Sequence[str]) -> str:
     return line if newline else "".join(pieces[:1])
 
 
-def _grouped(tokens: Sequence[str]) -> list[Any]:
+def grouped(tokens: Sequence[str]) -> list[Any]:
+    """Pieces of text; a run of equal ones becomes [piece, times]."""
     runs = ((piece, sum(1 for _ in run)) for piece, run in itertools.groupby(tokens))
     return [piece if times == 1 else [piece, times] for piece, times in runs]
 

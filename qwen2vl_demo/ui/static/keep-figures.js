@@ -1,11 +1,11 @@
-// Saves the figures of a tab as one PNG: every plot, angle diagram and compared picture, each below the text that
+// Saves the figures of a tab as one PNG: every plot, diagram and compared picture, each below the text that
 // precedes it on the page. Drawn from the page's own elements, without a request to the server.
 (() => {
-  const KINDS = "h4, .lens-says, .bands-angles, .cost-views, .js-plotly-plot";
+  const KINDS = "h4, .lens-says, .bands-angles, .cost-views, .js-plotly-plot, .variants-card h5, .variants-card canvas";
   const SVG = ["fill", "fill-opacity", "stroke", "stroke-opacity", "stroke-width", "stroke-linecap", "font"];
   const SHARP = 2;
   const PAD = 16;
-  const WORDS = { H4: "700 15px", P: "14px" };
+  const WORDS = { H4: "700 15px", H5: "700 14px", P: "14px" };
 
   const loaded = source =>
     new Promise((done, failed) => {
@@ -75,7 +75,7 @@
 
   // One element of the tab: {height, draw(x, y)}.
   async function piece(c, element, width, lens) {
-    if (element.matches("h4, p")) {
+    if (element.matches("h4, h5, p")) {
       const colours = lens.colours();
       const font = `${WORDS[element.tagName]} ${colours.font}`;
       c.font = font;
@@ -91,7 +91,9 @@
     }
     const { width: wide, height } = boxOf(element);
     if (element.matches(".cost-views")) return { height, draw: (x, y) => compared(c, element, x, y, lens) };
-    const image = await (element.matches("svg") ? drawn(element) : plotted(element, wide, height));
+    const image = element.matches("canvas")
+      ? element
+      : await (element.matches("svg") ? drawn(element) : plotted(element, wide, height));
     return { height, draw: (x, y) => c.drawImage(image, x, y, wide, height) };
   }
 

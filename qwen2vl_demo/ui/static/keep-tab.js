@@ -23,6 +23,13 @@
   function keepTab(id, name) {
     const tab = document.getElementById(id);
     const copy = tab.cloneNode(true);
+    const canvases = tab.querySelectorAll("canvas"); // a copy of a canvas is empty
+    copy.querySelectorAll("canvas").forEach((canvas, i) => {
+      const image = new Image(canvases[i].clientWidth, canvases[i].clientHeight);
+      image.alt = "";
+      image.src = canvases[i].toDataURL();
+      canvas.replaceWith(image);
+    });
     copy.querySelectorAll(CONTROLS).forEach(element => element.remove());
     copy.querySelectorAll("details").forEach(element => {
       element.open = true;

@@ -15,6 +15,7 @@ from qwen2vl_demo.ui.panel.prompt_tab import PromptTab
 from qwen2vl_demo.ui.panel.rotation_tab import RotationTab
 from qwen2vl_demo.ui.panel.state import PanelState
 from qwen2vl_demo.ui.panel.tab import Tab
+from qwen2vl_demo.ui.panel.variants_tab import VariantsTab
 from qwen2vl_demo.ui.parts import Parts
 from qwen2vl_demo.ui.sessions import Draft
 from tests.ui.conftest import VALUES
@@ -28,6 +29,7 @@ def tabs(parts: Parts) -> Iterator[list[Tab]]:
         PictureTab(parts.engine.pixel_limits, parts.preview, parts.attention, parts.threads),
         PromptTab(),
         RotationTab(parts.engine.config),
+        VariantsTab(parts.engine.config, live=True),
         CostTab(Comparisons()),
         LearnTab(parts.experiments),
         NumbersTab(),
@@ -60,6 +62,9 @@ def test_everything_a_tab_draws_lazily_can_be_drawn_for_every_prompt(tabs: list[
         if isinstance(tab, RotationTab):
             drawn = tab._draw_all(state.trace)
             assert {tab.components.waves, tab.components.angles, tab.components.vision_plot} <= set(drawn)
+        if isinstance(tab, VariantsTab):
+            (payload,) = tab._draw(state.trace).values()
+            assert not payload if state.trace is None else payload["length"] == len(state.trace)
 
 
 @pytest.mark.parametrize("first", [None, -1, 10_000, "x", float("nan")])

@@ -1,0 +1,75 @@
+"""How likely the tokens of an answer remain when a region of a picture is hidden from the model.
+
+There are two ways to hide a region, and they ask different things. Its merged tokens can be left out of attention: then
+the language model cannot look at them, but their neighbours have seen their pixels in the vision transformer and still
+carry some of that. Or its pixels can be made grey before the vision transformer: then nothing of them is left, but
+there is a grey rectangle, which the picture did not have.
+
+Axes: L tokens of the prompt, A tokens of the answer, M merged tokens of all media, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from qwen2vl_demo.engine.attention import extend_prompt
+from qwen2vl_demo.engine.generate import prefill
+from qwen2vl_demo.geometry import TEMPORAL_PATCH_SIZE
+from qwen2vl_demo.model.kv_cache import KVCache
+from qwen2vl_demo.model.qwen2vl import Qwen2VL
+from qwen2vl_demo.processing.image import ImageConfig
+from qwen2vl_demo.processing.processor import Prompt
+
+
+@torch.inference_mode()
+def answer_log_probabilities(
+    model: Qwen2VL,
+    prompt: Prompt,
+    answer: np.ndarray,
+    vision: Tensor | None,
+    check_cancelled: Callable[[], None],
+    *,
+    hidden: Collection[int] = (),
+) -> np.ndarray:
+    """The log-probability of each token of an answer (A,), given the prompt and the tokens before it: (A,) float32.
+
+    `vision` are the merged tokens (M, C) of the prompt. `hidden` are indices in the prompt of merged tokens that are
+    left out of attention. They are taken out of the sequence, while all others keep their positions; this is the same
+    as masking them for every query of every layer, because nothing else passes between tokens.
+    """
+    sequence = extend_prompt(prompt, answer).trace
+    length, config = len(prompt.trace), model.config
+    ids = torch.from_numpy(sequence.input_ids).to(model.device)
+    positions = torch.from_numpy(sequence.position_ids).to(model.device)
+    places = (ids[:length] == config.image_token_id) | (ids[:length] == config.video_token_id)
+    kept = torch.ones(length, dtype=torch.bool, device=model.device)
+    kept[list(hidden)] = False
+    if not bool(places[~kept].all()):
+        raise ValueError("only merged tokens can be hidden; some of these are tokens of text")
+    seen = None if vision is None else vision[kept[places]]
+    capacity = int(kept.sum()) + len(answer)
+    cache = KVCache(config.text, capacity, device=model.layer_devices, dtype=model.dtype)
+    logits = [prefill(model, ids[:length][kept], seen, positions[:, :length][:, kept], cache, check_cancelled)[None]]
+    if len(answer) > 1:
+        rest = slice(length, -1)
+        states = model(model.embed(ids[rest][None]), positions[:, rest][:, None], cache, check_cancelled)
+        logits.append(model.logits(states[0]))
+    likely = torch.cat(logits).float().log_softmax(dim=-1)  # (A, V)
+    return likely.gather(1, ids[length:, None].to(likely.device))[:, 0].cpu().numpy()
+
+
+def greyed(frames: np.ndarray, cells: np.ndarray, image: ImageConfig) -> np.ndarray:
+    """Frames (n, H, W, 3) uint8 with the pixels of some merged tokens made grey; `cells` is (t, rows, columns) bool.
+
+    The grey is the mean colour of the normalisation, which the vision transformer sees as nearly zero.
+    """
+    _, rows, columns = cells.shape
+    _, height, width, _ = frames.shape
+    steps = np.minimum(np.arange(len(frames)) // TEMPORAL_PATCH_SIZE, len(cells) - 1)
+    covered = cells[steps].repeat(height // rows, axis=1).repeat(width // columns, axis=2)  # (n, H, W)
+    grey = np.round(np.asarray(image.image_mean) / image.rescale).astype(np.uint8)
+    return np.where(covered[..., None], grey, frames)
