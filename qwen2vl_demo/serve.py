@@ -21,7 +21,12 @@ if TYPE_CHECKING:
     from qwen2vl_demo.engine.zerogpu.messages import Lend
 
 # The modules whose functions open files.
-DECODERS = ("qwen2vl_demo.processing.image", "qwen2vl_demo.media.browser_files")
+DECODERS = (
+    "qwen2vl_demo.processing.image",
+    "qwen2vl_demo.media.browser_files",
+    "qwen2vl_demo.media.overview",
+    "qwen2vl_demo.media.playable_copy",
+)
 
 
 def main(argv: Sequence[str]) -> int:

@@ -14,6 +14,7 @@ from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.geometry import Size
 from qwen2vl_demo.media import webp
 from qwen2vl_demo.media.file_type import identify_image
+from qwen2vl_demo.media.frames import Frames
 from qwen2vl_demo.media.rgb import to_rgb
 from qwen2vl_demo.media.source import MediaFile, MediaLimits
 from qwen2vl_demo.media.timeline import Timeline, from_times, shown_ms
@@ -44,7 +45,7 @@ class AnimatedWebP:
         self.timeline = from_times(starts, Fraction(durations[-1], 1000), None, Fraction(1, 1000))
 
     def read(
-        self, timeline: Timeline, indices: Sequence[int], out: np.ndarray, first: np.ndarray | None = None
+        self, timeline: Timeline, indices: Sequence[int], out: Frames, first: np.ndarray | None = None
     ) -> Timeline:
         """See `VideoFile.read`. The frames of a WebP file are always those of its timeline."""
         with identify_image(self._media) as image:
@@ -52,12 +53,12 @@ class AnimatedWebP:
                 image.seek(index)
                 image.load()
                 frame = to_rgb(image)
-                out[slot] = _resized(frame, out)
+                out[slot][:] = _resized(frame, out[slot])
                 if slot == 0 and first is not None:
-                    first[0] = _resized(frame, first)
+                    first[0] = _resized(frame, first[0])
         return timeline
 
 
 def _resized(frame: PIL.Image.Image, out: np.ndarray) -> np.ndarray:
-    height, width = out.shape[1:3]
+    height, width = out.shape[:2]
     return np.asarray(frame.resize((width, height), Resampling.BICUBIC))

@@ -11,7 +11,7 @@ import re
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Literal
@@ -35,6 +35,7 @@ from PIL import (  # noqa: F401  (importing a plugin registers its format)
 
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.media import webp
+from qwen2vl_demo.media.browser_codecs import plays_in_browsers
 from qwen2vl_demo.media.coded_colours import BROADCAST_TRANSFERS, SRGB_TRANSFER, UNSPECIFIED, from_code_points
 from qwen2vl_demo.media.hdr_pictures import HDR, HdrColours, box_peak
 from qwen2vl_demo.media.jpeg import open_jpeg
@@ -119,6 +120,7 @@ class FileType:
     kind: Kind
     ending: str  # for a file name, without the dot: "jpg", "mkv"
     document: bool = False  # has pages that can be chosen: a PDF, or a TIFF of several pages
+    plays: bool = field(default=False, compare=False)  # of a clip: browsers play it as it is
 
 
 def kind_of(source: Source, limits: MediaLimits = DEFAULT_LIMITS, label: str = "") -> Kind:
@@ -143,7 +145,8 @@ def identify(media: MediaFile) -> FileType:
     if name := image_format(media):
         try:
             document = name == "TIFF" and len(tiff_pages(media.file, media.label)) > 1
-            return FileType("video" if _is_animated(media, name) else "image", IMAGE_ENDINGS[name], document)
+            animated = _is_animated(media, name)
+            return FileType("video" if animated else "image", IMAGE_ENDINGS[name], document, plays=animated)
         except UserError:
             raise
         except Exception as error:
@@ -153,11 +156,12 @@ def identify(media: MediaFile) -> FileType:
     try:
         with open_container(media, DEFAULT_LIMITS) as container:
             stream, ending = video_stream(container), _video_ending(container.format.name, media.head)
+            plays = stream is not None and plays_in_browsers(ending, stream)
     except Exception as error:
         raise _unknown(media) from error
     if stream is None:
         raise no_video_stream(media)
-    return FileType("video", ending)
+    return FileType("video", ending, plays=plays)
 
 
 def check_kind(media: MediaFile, expected: Kind) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import Any, Protocol
 
 import av
 import numpy as np
@@ -59,6 +59,12 @@ class View:
         return self.crop if (frame.height, frame.width) == self.coded else Crop()
 
 
+class Frames(Protocol):
+    """An array (n, h, w, 3) uint8 of frames, or what hands out a picture (h, w, 3) to write each of them into."""
+
+    def __getitem__(self, slot: int, /) -> np.ndarray: ...
+
+
 class FrameWriter:
     """Writes frames into an array `out` (n, h, w, 3) uint8, scaled to its size with swscale's bicubic filter.
 
@@ -66,7 +72,7 @@ class FrameWriter:
     own, between black bars, as in a player.
     """
 
-    def __init__(self, out: np.ndarray, view: View, size: Size) -> None:
+    def __init__(self, out: Frames, view: View, size: Size) -> None:
         self._out, self._view, self._size = out, view, size
         self._reformatter = VideoReformatter()  # caches its filter tables between frames
 

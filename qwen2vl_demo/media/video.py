@@ -18,6 +18,7 @@ from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.geometry import Size
 from qwen2vl_demo.media.animated_webp import AnimatedWebP
 from qwen2vl_demo.media.file_type import check_kind, image_format
+from qwen2vl_demo.media.frames import Frames
 from qwen2vl_demo.media.source import DEFAULT_LIMITS, MediaFile, MediaLimits, decode_errors, open_source
 from qwen2vl_demo.media.thumbnail import thumbnail_size
 from qwen2vl_demo.media.timeline import Timeline
@@ -40,7 +41,9 @@ class Clip:
     notices: tuple[str, ...] = ()  # sentences about what was not read exactly as the file says
 
 
-class _Reader(Protocol):
+class Reader(Protocol):
+    """See `video_decoding.VideoFile`."""
+
     timeline: Timeline
     original_size: Size
 
@@ -48,7 +51,7 @@ class _Reader(Protocol):
     def notices(self) -> tuple[str, ...]: ...
 
     def read(
-        self, timeline: Timeline, indices: Sequence[int], out: np.ndarray, first: np.ndarray | None = None
+        self, timeline: Timeline, indices: Sequence[int], out: Frames, first: np.ndarray | None = None
     ) -> Timeline: ...
 
 
@@ -75,10 +78,10 @@ def read_video(
     if fps <= 0:
         raise UserError(f"Frames a second must be above 0, not {fps}; change fps.")
     with open_source(source, limits, label) as media:
-        reader = _reader(media, limits)
+        reader = open_reader(media, limits)
         timeline = reader.timeline
         for _ in range(ATTEMPTS):
-            _check_length(media, timeline, limits)
+            check_length(media, timeline, limits)
             count = geometry.video_frame_count(
                 timeline.total, timeline.fps, fps=fps, min_frames=min_frames, max_frames=max_frames
             )
@@ -107,7 +110,8 @@ def read_video(
     raise UserError(f"{media.label} shows other frames each time it is decoded; convert it to MP4 (H.264).")
 
 
-def _reader(media: MediaFile, limits: MediaLimits) -> _Reader:
+def open_reader(media: MediaFile, limits: MediaLimits) -> Reader:
+    """What reads the frames of a clip. Raises UserError for anything that is no clip, and beyond the limits."""
     with decode_errors(media.label, "video"):
         try:
             return AnimatedWebP(media, limits) if image_format(media) == "WEBP" else VideoFile(media, limits)
@@ -118,7 +122,8 @@ def _reader(media: MediaFile, limits: MediaLimits) -> _Reader:
             raise
 
 
-def _check_length(media: MediaFile, timeline: Timeline, limits: MediaLimits) -> None:
+def check_length(media: MediaFile, timeline: Timeline, limits: MediaLimits) -> None:
+    """Raises UserError for a clip that lasts longer than the limit."""
     seconds = timeline.times[-1]
     if seconds > limits.max_video_seconds:
         raise UserError(

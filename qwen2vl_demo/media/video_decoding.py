@@ -24,7 +24,7 @@ from qwen2vl_demo.media.cropping import container_crop
 from qwen2vl_demo.media.file_end import last_packet_is_whole
 from qwen2vl_demo.media.file_type import decoder_options, no_video_stream, open_container, video_stream
 from qwen2vl_demo.media.frame_filters import deinterlaced
-from qwen2vl_demo.media.frames import FrameWriter, View
+from qwen2vl_demo.media.frames import Frames, FrameWriter, View
 from qwen2vl_demo.media.packets import Packet, PacketMismatch, decode_ranges, packets_in_range, whole_packets
 from qwen2vl_demo.media.source import MediaFile, MediaLimits
 from qwen2vl_demo.media.timeline import Timeline, from_rate, from_times, shown_ms
@@ -92,7 +92,7 @@ class VideoFile:
         return tuple(notice for notice in (self._matrix_notice, CLOCK_NOTICE if repaired else "") if notice)
 
     def read(
-        self, timeline: Timeline, indices: Sequence[int], out: np.ndarray, first: np.ndarray | None = None
+        self, timeline: Timeline, indices: Sequence[int], out: Frames, first: np.ndarray | None = None
     ) -> Timeline:
         """Decodes the frames `indices` (ascending, of `timeline`) into `out` (len(indices), h, w, 3) at its size.
 

@@ -8,7 +8,9 @@ what a visitor starts, since only there a lost session has to be restored; what 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import html
+import json
 import mimetypes
 import secrets
 import shutil
@@ -23,7 +25,10 @@ import gradio as gr
 from gradio.components import Component
 from gradio.events import Dependency
 
-from qwen2vl_demo.errors import UserError
+from qwen2vl_demo.errors import Cancelled, UserError
+from qwen2vl_demo.ui.attached_files import as_json, looked_at, make_view, named, pages_as_json
+from qwen2vl_demo.ui.chat.answers import NOTHING_TO_SEND
+from qwen2vl_demo.ui.chat.attachments import MAX_FILES
 from qwen2vl_demo.ui.chat.controller import kept_conversation
 from qwen2vl_demo.ui.chat.conversation import Conversation
 from qwen2vl_demo.ui.chat.export import export_html, export_json
@@ -35,12 +40,13 @@ from qwen2vl_demo.ui.panel.panel import Panel
 from qwen2vl_demo.ui.panel.tab import AT_ONCE, QUEUED, PageContext, Updates
 from qwen2vl_demo.ui.parts import Parts
 from qwen2vl_demo.ui.sessions import Draft, Session
-from qwen2vl_demo.ui.settings_form import MEDIA_FIELDS, TEXT_FIELDS
+from qwen2vl_demo.ui.settings_form import KEPT_FIELDS, MEDIA_FIELDS, TEXT_FIELDS
 
 RECALL = """async () => {
   for (let i = 0; i < 100 && !window.qwen2vl?.recall; i++) await new Promise(done => setTimeout(done, 20));
   return [window.qwen2vl?.recall ? await window.qwen2vl.recall() : ""];
 }"""
+MAX_PAGE = 10**9  # the largest number of a page, as in the setting
 DOWNLOAD = "(file) => { if (file) window.qwen2vl.download(file); return []; }"
 # With each of these static/chats.js says which chat is meant.
 NEW_CHAT = "(box) => { window.qwen2vl.chats.leave(); return [box]; }"
@@ -114,20 +120,46 @@ class PageEvents:
         page.settings_button.click(None, None, None, js=TOGGLE_SETTINGS, **AT_ONCE)
         page.theme.click(None, None, None, js=TOGGLE_THEME, **AT_ONCE)
         page.wide.click(None, None, None, js=TOGGLE_WIDE, **AT_ONCE)
+        self._wire_settings(loaded)
         demo.unload(self.close)
+
+    def _wire_settings(self, loaded: Dependency) -> None:
+        """The browser keeps them (settings.js). They come back once the chat has, which has its own system prompt."""
+        page, at_first = self.page, self.parts.form.shown_at_first()
+        kept = [page.settings[key] for key in KEPT_FIELDS]
+        defaults = json.dumps({key: at_first[key] for key in KEPT_FIELDS})
+        recall = "() => [window.qwen2vl.settings.recall()]"
+        keep = f"(...values) => {{ window.qwen2vl.settings.keep({defaults}, values); return []; }}"
+        restored = loaded.then(self.restore_settings, [page.kept_settings], kept, js=recall, **AT_ONCE)
+        restored.then(None, None, None, js="() => { window.qwen2vl.settings.begin(); return []; }", **AT_ONCE)
+        gr.on([field.change for field in kept], None, kept, None, js=keep, **AT_ONCE)  # type: ignore[attr-defined]
+        page.settings_reset.click(self.reset_settings, None, list(page.settings.values()), **AT_ONCE)
+
+    def restore_settings(self, request: gr.Request, kept: str) -> Any:
+        session = self._find(request)
+        shown = self.parts.form.restored(kept or "")
+        if session is not None and session.conversation.turns:
+            shown["system"] = session.conversation.system
+        return [shown[key] for key in KEPT_FIELDS]
+
+    def reset_settings(self) -> Any:
+        at_first = self.parts.form.shown_at_first()
+        return [at_first[key] for key in self.page.settings]
 
     def _wire_panel(self, events: Sequence[Dependency], finished: Sequence[Dependency]) -> None:
         """The panel is refreshed when files come or go, when a question has entered the conversation (in a call of its
         own, so that pictures do not travel with the words of an answer), behind `events`, and when a setting that
         changes the prompt does."""
         page, chat = self.page, self.page.chat
-        outputs = [chat.cost, *self.panel.outputs()]
+        outputs = [chat.cost, chat.read, *self.panel.outputs()]
         changed = [page.settings[key].change for key in MEDIA_FIELDS]  # type: ignore[attr-defined]
         left = [page.settings[key].blur for key in TEXT_FIELDS]  # type: ignore[attr-defined]
         started = [*left, *changed]
         restoring: dict[str, Any] = {"inputs_kwargs": {"saved": page.saved, **page.settings}, **QUEUED}
         plain: dict[str, Any] = {"inputs_kwargs": page.settings, **QUEUED}
         latest: dict[str, Any] = {"trigger_mode": "always_last"}
+        chat.cost.input(self.describe, [chat.composer], [chat.attached], trigger_mode="multiple", **QUEUED)
+        chat.pages.select(self.show_pages, [chat.composer], [chat.pages], trigger_mode="multiple", **QUEUED)
         refreshed = [
             # Files that come or go are told at once, so that those that went are no longer opened.
             chat.cost.input(self.refresh, [chat.composer], outputs, **restoring, trigger_mode="multiple"),
@@ -244,10 +276,42 @@ class PageEvents:
 
         def draw() -> Updates:
             update = self.parts.preview.refresh(session, draft, settings, begun)
-            updates: Updates = {} if update.cost is None else {self.page.chat.cost: html.escape(update.cost)}
+            updates: Updates = {}
+            if update.cost is not None:
+                read = json.dumps(
+                    {"files": draft.files, "new": secrets.token_hex(4)}
+                )  # the same files may be read again
+                updates = {self.page.chat.cost: html.escape(update.cost), self.page.chat.read: read}
             return updates if update.panel is None else updates | self.panel.update(update.panel)
 
         return await self.parts.threads.run_for(session, draw) or gr.skip()
+
+    async def describe(self, request: gr.Request, box: Any) -> AsyncGenerator[Any, None]:
+        """What the composer shows of its files: their names at once, then what each of them is."""
+        session, store, threads = self._find(request) or Session(), self.parts.store, self.parts.threads
+        cancel, turn = session.begin_description(), (session, "description")
+        files = [named(path, session.names) for path in _draft(box).files[:MAX_FILES]]
+        yield {self.page.chat.attached: as_json(files)}
+        with contextlib.suppress(Cancelled):  # other files stand there now
+            for place, file in enumerate(files):
+                files[place] = await threads.run_for(turn, looked_at, file, store, cancel)
+                yield {self.page.chat.attached: as_json(files)}
+            for file in files:  # what was sent meanwhile is about to be shown
+                await threads.run_for(turn, make_view, file, store, session.closed)
+
+    async def show_pages(self, request: gr.Request, event: gr.SelectData, box: Any) -> Any:
+        """Small pictures of the pages of a document in the composer, from the page that the event names on."""
+        session, path, first = self._find(request), event.value, event.index
+        known = isinstance(path, str) and path in _draft(box).files
+        if session is None or not known or not isinstance(first, int) or not 1 <= first <= MAX_PAGE:
+            return gr.skip()
+        name, store = named(path, session.names).name, self.parts.store
+        try:
+            return await self.parts.threads.run_for(
+                (session, "description"), pages_as_json, path, name, first, store, session.description
+            )
+        except Cancelled:  # other files stand there now
+            return gr.skip()
 
     async def save_json(self, request: gr.Request, saved: str) -> Any:
         return await self._save(
@@ -339,7 +403,9 @@ class PageEvents:
         return changed
 
     def _system(self, session: Session) -> Updates:
-        return {self.page.settings["system"]: session.conversation.system}
+        """The system prompt of a chat; that of an empty one is whatever stands in the settings."""
+        chat = session.conversation
+        return {self.page.settings["system"]: chat.system} if chat.turns else {}
 
 
 def _draft(box: Any) -> Draft:
@@ -358,6 +424,8 @@ def _file(path: str) -> dict[str, Any]:
 
 
 def _notice(sentence: str) -> str:
+    if sentence == NOTHING_TO_SEND:  # attached.js takes it away; new each time, so that the page draws it once more
+        return f'<p role="alert" class="until-there-is" data-new="{secrets.token_hex(4)}">{html.escape(sentence)}</p>'
     return f'<p role="alert">{html.escape(sentence)}</p>' if sentence else ""
 
 

@@ -14,6 +14,7 @@ from gradio.blocks import Block
 
 from qwen2vl_demo.engine.protocol import Engine
 from qwen2vl_demo.ui.example_cards import Example
+from qwen2vl_demo.ui.header import abilities
 from qwen2vl_demo.ui.markup import render
 from qwen2vl_demo.ui.panel.panel import Panel
 from qwen2vl_demo.ui.settings_form import SettingsForm
@@ -25,12 +26,6 @@ WELCOME = (
     "Then ask, or send them without a word.{}"
 )
 TRY = " Or try one of these:"
-FILE_TYPES = [
-    *("image", "video", ".pdf", ".heic", ".heif", ".avif", ".tif", ".tiff", ".bmp", ".webp", ".gif"),
-    *(".mkv", ".avi", ".mov", ".webm", ".m4v", ".mpg", ".mpeg", ".vob", ".ts", ".mts", ".m2ts"),
-    *(".flv", ".wmv", ".ogv", ".3gp", ".mxf", ".dv", ".ivf", ".y4m", ".mjpeg", ".mjpg", ".m2v"),
-    *(".h264", ".264", ".h265", ".265", ".hevc"),
-]
 # A single dollar sign stays one: answers are about prices more often than about formulas.
 LATEX: list[dict[str, str | bool]] = [
     {"left": "$$", "right": "$$", "display": True},
@@ -38,6 +33,7 @@ LATEX: list[dict[str, str | bool]] = [
     {"left": "\\(", "right": "\\)", "display": False},
 ]
 SMALL: dict[str, Any] = {"size": "sm", "min_width": 40}
+UNSEEN: dict[str, Any] = {"html_template": "<i></i>", "visible": "hidden"}
 
 # The browser keeps what this component holds (page.js says where).
 REMEMBER = "watch('value', () => window.qwen2vl?.remember?.(props.value || ''));"
@@ -47,6 +43,13 @@ const count = () => document.querySelectorAll('#composer .thumbnail-item').lengt
 let last = 0;
 new MutationObserver(() => { const now = count(); if (now !== last) { last = now; trigger('input'); } })
   .observe(document.body, {childList: true, subtree: true});
+"""
+SHOW_ATTACHED = "watch('value', () => window.qwen2vl?.attached?.describe(props.value || '[]'));"
+SHOW_READ = "watch('value', () => window.qwen2vl?.attached?.read(props.value || '{}'));"
+# pages.js asks for pages here, and gets them here.
+PAGES = """
+watch('value', () => window.qwen2vl?.pages?.show(props.value || '{}'));
+(window.qwen2vl ||= {}).askPages = (file, first) => trigger('select', {index: first, value: file});
 """
 TELL = "watch('value', () => trigger('input'));"
 
@@ -59,6 +62,9 @@ class ChatComponents:
     numbers: gr.HTML  # the line about the last answer
     notice: gr.HTML  # the sentence about what went wrong
     cost: gr.HTML  # what the attached files will take
+    attached: gr.HTML  # unseen: what each attached file is, for attached.js
+    read: gr.HTML  # unseen: the attached files that have been read
+    pages: gr.HTML  # unseen: pages of a document that are to be chosen from
     composer: gr.MultimodalTextbox
     webcam: gr.Group
     camera: gr.Image
@@ -89,6 +95,8 @@ class Page:
     """Every component that an event reads or changes."""
 
     settings: dict[str, Block]  # by the keys of the form's fields
+    settings_reset: gr.Button
+    kept_settings: gr.HTML  # unseen: the settings that the browser kept, as JSON
     chat: ChatComponents
     settings_button: gr.Button
     theme: gr.Button
@@ -104,10 +112,12 @@ def draw_page(engine: Engine, form: SettingsForm, panel: Panel, cards: Sequence[
     with gr.Sidebar(open=False, width=340, elem_id="settings"):
         gr.Markdown("## Settings")
         settings = form.draw()
+        reset = gr.Button("Back to the defaults", elem_id="settings-reset", **SMALL)
+        gr.HTML(render("runs_on.html", name=engine.name, description=engine.description), elem_id="runs-on")
     with gr.Row(elem_id="header"):
         chats_button = gr.Button("Chats", elem_id="chats-button", scale=0, **SMALL)
-        header = render("header.html", sentence=SENTENCE, name=engine.name, description=engine.description)
-        gr.HTML(header, elem_id="title")
+        about = {"name": engine.name, "description": engine.description, "abilities": abilities(engine)}
+        gr.HTML(render("header.html", sentence=SENTENCE, **about), elem_id="title")
         settings_button = gr.Button("Settings", elem_id="settings-button", scale=0, **SMALL)
         theme = gr.Button("Dark or light", elem_id="theme", scale=0, **SMALL)
     with gr.Row(elem_id="main"):
@@ -116,9 +126,9 @@ def draw_page(engine: Engine, form: SettingsForm, panel: Panel, cards: Sequence[
         with gr.Column(scale=5, min_width=320, elem_id="side"):
             wide = gr.Button("Wide", elem_id="wide", **SMALL)
             panel.draw()
-    unseen: dict[str, Any] = {"html_template": "<i></i>", "visible": "hidden"}
-    saved = gr.HTML("", js_on_load=REMEMBER, elem_id="saved", **unseen)
-    prompt_sent = gr.HTML("", js_on_load=TELL, elem_id="prompt-sent", **unseen)
+    saved = gr.HTML("", js_on_load=REMEMBER, elem_id="saved", **UNSEEN)
+    prompt_sent = gr.HTML("", js_on_load=TELL, elem_id="prompt-sent", **UNSEEN)
+    kept_settings = gr.HTML("", elem_id="kept-settings", **UNSEEN)
     download = gr.DownloadButton("Download", visible=False)
     pressed: dict[str, Any] = {"visible": "hidden", **SMALL}
     kept = KeptComponents(
@@ -132,6 +142,8 @@ def draw_page(engine: Engine, form: SettingsForm, panel: Panel, cards: Sequence[
     kept.files.preprocess = lambda payload: [file.path for file in payload or ()]  # type: ignore
     return Page(
         settings=settings,
+        settings_reset=reset,
+        kept_settings=kept_settings,
         chat=chat,
         settings_button=settings_button,
         theme=theme,
@@ -165,6 +177,9 @@ def _draw_chat(cards: Sequence[Example], max_file_mb: int) -> ChatComponents:
         camera.preprocess = lambda payload: payload and payload.path  # type: ignore
         webcam_close = gr.Button("Close the webcam", elem_id="webcam-close", **SMALL)
     cost = gr.HTML("", elem_id="cost", js_on_load=WATCH_FILES)
+    attached = gr.HTML("", js_on_load=SHOW_ATTACHED, elem_id="attached", **UNSEEN)
+    read = gr.HTML("", js_on_load=SHOW_READ, elem_id="attached-read", **UNSEEN)
+    pages = gr.HTML("", js_on_load=PAGES, elem_id="pages-shown", **UNSEEN)
     composer = gr.MultimodalTextbox(
         elem_id="composer",
         label="Message",
@@ -172,7 +187,7 @@ def _draw_chat(cards: Sequence[Example], max_file_mb: int) -> ChatComponents:
         container=False,
         placeholder="Ask something, or drop files here",
         file_count="multiple",
-        file_types=FILE_TYPES,
+        file_types=None,  # what may be sent is decided by content (media/file_type.py), not by names
         max_plain_text_length=100_000,
         max_lines=8,
         autofocus=True,
@@ -184,6 +199,9 @@ def _draw_chat(cards: Sequence[Example], max_file_mb: int) -> ChatComponents:
             numbers=numbers,
             notice=notice,
             cost=cost,
+            attached=attached,
+            read=read,
+            pages=pages,
             composer=composer,
             webcam=webcam,
             camera=camera,

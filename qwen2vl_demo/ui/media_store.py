@@ -19,7 +19,7 @@ import secrets
 import shutil
 import threading
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,7 +35,9 @@ from qwen2vl_demo.media import (
     PageChoice,
     browser_files,
     first_pages_only,
+    overview,
     page_name,
+    playable_copy,
 )
 from qwen2vl_demo.ui.chat.conversation import Conversation, Medium, MediumKind
 from qwen2vl_demo.ui.chat.saved_chat import FILE_NAME, MAX_NAME, clean
@@ -53,12 +55,30 @@ KEEP_AFTER_CLOSE = 30.0  # seconds that a file stays which no open tab shows; a 
 KEEP_AFTER_START = 600.0  # the same for what another run left: browsers ask for it when they find the page again
 PART_AGE = 3600.0  # seconds after which half a file belongs to nobody
 TOUCH_INTERVAL = 3600  # seconds; the time of last use is no more precise than this
-PLAYABLE = {"mp4", "webm", "mov", "m4v"}  # endings of what browsers play; of any other clip a frame is shown
+STILL, COPY, FRAMES = ".view.webp", ".copy.mp4", ".frames.webp"  # endings of views
 OLD_ENDINGS = ("bin", "tif", "mpeg", "m4v")  # given by earlier versions in place of those of media.ENDINGS
 DIGEST = re.compile(r"[0-9a-f]{64}")
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 NO_SPACE = "The disk of this server is full, so nothing new can be kept; try again later."
 SHOWABLE = {"png", "jpg", "gif", "webp"}
+# What stands for a clip that browsers do not play, the best one that can be made
+CLIP_VIEWS: tuple[tuple[str, Callable[..., bytes | None]], ...] = (
+    (COPY, playable_copy.playable_copy),
+    (FRAMES, playable_copy.sampled_frames),
+    (STILL, browser_files.still_webp),
+)
+REMARKS = {
+    COPY: "Browsers do not play this file, so a small copy without sound stands here. The model gets the file itself.",
+    FRAMES: "Browsers do not play this file, and a copy would take too long, so some of its frames stand here. "
+    "The model gets the file itself.",
+    STILL: "Browsers do not play this file, so one of its frames stands here. The model gets the file itself.",
+}
+
+
+def view_remark(medium: Medium, view: Path) -> str:
+    """The sentences that stand below a view of a clip that is not the clip itself; "" for any other."""
+    ending = view.name[len(_digest_in(view)) :]
+    return REMARKS.get(ending, "") if medium.kind == "video" else ""
 
 
 @dataclass(frozen=True)
@@ -98,7 +118,9 @@ class MediaStore:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._pages: LRUCache[tuple[str, PageChoice], _StoredPages] = LRUCache(MAX_DOCUMENTS)  # by a document's digest
         self._refused: LRUCache[tuple[str, PageChoice], str] = LRUCache(MAX_FAILURES)  # why it is too costly, likewise
-        self._without_view: LRUCache[str, bool] = LRUCache(MAX_FAILURES)  # files of which no view can be made
+        self._without_view: LRUCache[str, bool] = LRUCache(MAX_FAILURES)  # names of views that cannot be made
+        self._playing: LRUCache[str, bool] = LRUCache(MAX_FAILURES)  # whether browsers play a clip, by its digest
+        self._viewing = tuple(threading.Lock() for _ in range(16))
         self._last_sweep = 0.0
         self.sweep()
         self._storing = threading.Lock()
@@ -121,7 +143,18 @@ class MediaStore:
         if found.document:
             return self._add_pages(path, name, choice, cancel)
         assert found.kind != "pdf", "a PDF is a document"
-        return Upload((self._store(path, found.kind, found.ending, name),))
+        stored = self._store(path, found.kind, found.ending, name)
+        self._playing.put(_digest_of(stored), found.plays)
+        return Upload((stored,))
+
+    def overview(self, path: Path, name: str, cancel: threading.Event | None = None) -> overview.Overview:
+        """What an uploaded file is at a glance; stores nothing. Raises UserError, and Cancelled like `upload`."""
+        return self._decoding.run(overview.look_over, path, self.limits, name, label=name, cancel=cancel)
+
+    def page_posters(self, path: Path, name: str, first: int, count: int, cancel: threading.Event) -> tuple[bytes, ...]:
+        """Small pictures of the pages of an uploaded document. Raises UserError, and Cancelled like `upload`."""
+        arguments = (path, first, count, self.limits, name)
+        return self._decoding.run(overview.page_posters, *arguments, label=name, cancel=cancel)
 
     def add_bytes(self, data: bytes, expected: Medium) -> Medium:
         """Stores a medium of an imported chat. Raises UserError unless it has the digest and the kind of `expected` and
@@ -150,33 +183,70 @@ class MediaStore:
         path = self.folder / medium.file
         return path if path.is_file() else self._find(_digest_of(medium))
 
-    def view(self, medium: Medium) -> Path | None:
-        """A file that a browser can show for a medium, made once where the stored one is of another format."""
+    def view(self, medium: Medium, cancel: threading.Event | None = None) -> Path | None:
+        """A file that a browser can show for a medium, made once where the stored one is of another format; of a clip
+        that browsers do not play a small copy, or what `view_remark` says. None where nothing can be shown."""
         path = self.path(medium)
         if path is None:
             return None
-        ending = path.suffix[1:]
-        if medium.kind == "video" and ending in PLAYABLE | {"gif", "webp"}:
-            return path
         try:
-            small = medium.kind == "image" and ending in SHOWABLE and path.stat().st_size <= DIRECT_BYTES
+            if medium.kind == "video":
+                return path if self._plays(path, medium.name) else self._clip_view(path, medium.name, cancel)
+            small = path.suffix[1:] in SHOWABLE and path.stat().st_size <= DIRECT_BYTES
             if small and browser_files.is_turned_by_browsers(path):
                 return path
         except FileNotFoundError:  # the chat has been cleared meanwhile
             return None
-        view = self.folder / f"{path.stem}.view.webp"
-        if not view.is_file():
-            if path.stem in self._without_view:
-                return None
+        return self._made(path, STILL, browser_files.still_webp, medium.kind, medium.name, cancel)
+
+    def _plays(self, path: Path, name: str) -> bool:
+        """Whether browsers play a stored clip as it is."""
+        plays = self._playing.get(path.stem)
+        if plays is None:
             try:
-                arguments = (path, medium.kind, self.limits, VIEW_SIDE)
-                self._write(view, self._decoding.run(browser_files.still_webp, *arguments, label=medium.name))
-            except (UserError, OSError, Cancelled) as problem:
-                log.warning("no view of a stored %s (%s)", medium.kind, path.suffix)
-                if str(problem) != NO_SPACE:  # which may be over when it is asked for again
-                    self._without_view.put(path.stem, True)
-                return None
-        return view
+                plays = self._decoding.run(media.identify_file, path, self.limits, name, label=name).plays
+            except (UserError, Cancelled):
+                plays = False
+            self._playing.put(path.stem, plays)
+        return plays
+
+    def _clip_view(self, path: Path, name: str, cancel: threading.Event | None) -> Path | None:
+        with self._viewing[int(path.stem[:2], 16) % len(self._viewing)]:  # one copy is not made twice at a time
+            for ending, make in CLIP_VIEWS:
+                if view := self._made(path, ending, make, "video", name, cancel):
+                    return view
+        return None
+
+    def _made(
+        self,
+        path: Path,
+        ending: str,
+        make: Callable[..., bytes | None],
+        kind: MediumKind,
+        name: str,
+        cancel: threading.Event | None,
+    ) -> Path | None:
+        """The view with this ending, written unless it is there; None where it cannot be made."""
+        view = self.folder / f"{path.stem}{ending}"
+        if view.is_file():
+            return view
+        if view.name in self._without_view or (cancel is not None and cancel.is_set()):
+            return None
+        content, over = None, False  # over: when it is asked for again it may go well
+        try:
+            sides = (kind, self.limits, VIEW_SIDE) if ending == STILL else (self.limits, name)
+            content = self._decoding.run(make, path, *sides, label=name, cancel=cancel)
+            if content is not None:
+                self._write(view, content)
+                return view
+        except Cancelled:
+            over = True
+        except (UserError, OSError) as problem:
+            over = str(problem) == NO_SPACE
+            log.warning("no view %s of a stored %s (%s)", ending, kind, path.suffix)
+        if not over:
+            self._without_view.put(view.name, True)
+        return None
 
     def boxed(self, medium: Medium, boxes: Sequence[Box]) -> Path | None:
         """A picture with boxes drawn on it, made once."""

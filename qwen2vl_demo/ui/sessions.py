@@ -84,12 +84,14 @@ class Session:
     shown: ShownPrompt | None = None  # what the panel shows; None: nothing
     preview_number: int = 0  # of the latest preview that was asked for; older ones are dropped
     preview: Preparation = field(default_factory=Preparation)  # what the latest preview opens
+    description: threading.Event = field(default_factory=threading.Event)  # cancels the looks at the composer's files
     prediction: Prediction | None = None  # for the latest question that was sent
     outcomes: deque[Outcome] = field(default_factory=lambda: deque(maxlen=MAX_OUTCOMES))  # newest last
     side_task: threading.Event | None = None  # cancels the experiment or attention map that is being computed
     names: dict[str, str] = field(default_factory=dict)  # stored file -> what the visitor called it, for Undo
     exports: list[Path] = field(default_factory=list)  # files written for this visitor to download
     lock: threading.RLock = field(default_factory=threading.RLock)
+    closed: threading.Event = field(default_factory=threading.Event)  # set once the tab is
     forgetting: Forgetting | None = None  # of what was computed for conversations that are over
 
     def cancel_run(self) -> Run | None:
@@ -116,6 +118,13 @@ class Session:
                 self.preview = Preparation(files)
             self.preview_number += 1
             return self.preview_number, self.preview.cancel
+
+    def begin_description(self) -> threading.Event:
+        """Cancels the looks at files that stood in the composer before, and returns the event that cancels new ones."""
+        with self.lock:
+            self.description.set()
+            self.description = threading.Event()
+            return self.description
 
     def cancel_side_task(self) -> None:
         with self.lock:
@@ -149,6 +158,8 @@ class Session:
         with self.lock:
             self.cancel_run()
             self.preview.cancel.set()
+            self.description.set()
+            self.closed.set()
 
     def nbytes(self) -> int:
         """About how much memory it takes."""

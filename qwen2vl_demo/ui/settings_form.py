@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import secrets
 from collections.abc import Mapping, Sequence
@@ -23,7 +24,12 @@ RETRY_TEMPERATURE = 0.8  # greedy decoding would write the same answer again
 MEDIA_FIELDS = ("min_tokens", "max_tokens", "fps", "max_frames", "add_vision_id")  # those that change the prompt
 
 TEXT_FIELDS = ("system", "pages")  # those that change the prompt once they are left
+KEPT_FIELDS = (  # those that a browser keeps; the pages of one document would be the wrong ones of the next
+    *("system", "max_new_tokens", "temperature", "top_p", "top_k", "repetition_penalty", "seed"),
+    *("max_tokens", "min_tokens", "add_vision_id", "fps", "max_frames"),
+)
 MAX_PAGES_TEXT = 1000  # characters
+MAX_KEPT = MAX_TEXT + 10_000  # characters of the settings that a browser kept
 
 Kind = Literal["text", "pages", "integer", "number", "switch"]
 
@@ -96,6 +102,11 @@ class Field:
             elem_id=self.elem_id,
         )
 
+    @property
+    def shown_at_first(self) -> Any:
+        """`default` as its component takes it."""
+        return "" if self.kind in ("text", "pages") else self.default
+
     def read(self, value: Any) -> Any:
         """The value, checked; the default for an empty one. Raises UserError."""
         if self.kind == "text":
@@ -159,6 +170,29 @@ class SettingsForm:
         gr.Markdown("### Clips")
         draw("fps", "max_frames")
         return drawn
+
+    def shown_at_first(self) -> dict[str, Any]:
+        """What each setting shows at first, by key."""
+        return {key: field.shown_at_first for key, field in self._fields.items()}
+
+    def restored(self, kept: str) -> dict[str, Any]:
+        """What the settings show with those that a browser kept, by key; `kept` is a JSON object of some of them.
+
+        What is not a value of a setting counts as not kept, so that nothing that was kept can be in the way of asking.
+        """
+        try:
+            read = json.loads(kept) if len(kept) <= MAX_KEPT else None
+        except (ValueError, RecursionError):
+            read = None
+        shown = self.shown_at_first()
+        wanted = {key: read[key] for key in KEPT_FIELDS if read.get(key) is not None} if isinstance(read, dict) else {}
+        for key, value in [*wanted.items()] * 2:  # twice: a limit may only fit once the other has changed
+            try:
+                self.read({**shown, key: value})
+            except UserError:
+                continue
+            shown[key] = clean(value) if isinstance(value, str) else value
+        return shown
 
     def read(self, values: Mapping[str, Any]) -> AnswerSettings:
         """What the page sent, by key; a missing value stands for its default. Raises UserError naming the setting.

@@ -14,18 +14,24 @@ from qwen2vl_demo.viz import lens_page as lens
 
 STATIC = files("qwen2vl_demo.ui") / "static"
 
+# Pictures, clips and connections from this server only, so that an address in an answer is never requested. Gradio
+# needs inline styles and evaluated scripts, so these are not restricted.
+POLICY = (
+    "img-src 'self' data: blob:; media-src 'self' data: blob:; font-src 'self' data:; connect-src 'self' data: blob:; "
+    "frame-src 'self'; object-src 'none'; form-action 'self'"
+)
+
+
 SHEETS = (
     "page.css",
     "chats.css",
     "costs.css",
     "learn.css",
     "variants.css",
-)
-# Pictures, clips and connections from this server only, so that an address in an answer is never requested. Gradio
-# needs inline styles and evaluated scripts, so these are not restricted.
-POLICY = (
-    "img-src 'self' data: blob:; media-src 'self' data: blob:; font-src 'self' data:; connect-src 'self' data: blob:; "
-    "frame-src 'self'; object-src 'none'; form-action 'self'"
+    "attached.css",
+    "pages.css",
+    "keys.css",
+    "fit.css",
 )
 
 
@@ -59,6 +65,10 @@ def js() -> str:
             "page.js",
             "follow.js",
             "drop.js",
+            "attached.js",
+            "pages.js",
+            "settings.js",
+            "keys.js",
             "lightbox.js",
             "keep-tab.js",
             "keep-figures.js",

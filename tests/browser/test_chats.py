@@ -285,6 +285,7 @@ def test_the_list_is_used_by_keyboard(tab: Tab) -> None:
     tab.page.keyboard.press("Enter")
     search = drawer(tab).get_by_label("Search chats")
     expect(search).to_be_focused()
+    expect(drawer(tab).locator("li")).to_have_count(2)
     for key, words in (("ArrowDown", "Two"), ("ArrowDown", "One")):
         tab.page.keyboard.press(key)
         expect(row(tab, words).locator(".opener")).to_be_focused()

@@ -1,5 +1,7 @@
 """The settings as options, and which are refused."""
 
+import json
+
 import pytest
 
 from qwen2vl_demo.engine.protocol import GenerationOptions
@@ -82,3 +84,26 @@ def test_sampling_gets_a_seed_that_can_be_shown() -> None:
 def test_what_cannot_be_is_a_sentence(name: str, value: object) -> None:
     with pytest.raises(UserError):
         read(**{name: value})
+
+
+def test_settings_that_a_browser_kept_come_back() -> None:
+    """Those that are sent with the next question; a limit may only fit once the other one has changed."""
+    form = SettingsForm(GenerationOptions(), LIMITS)
+    kept = {"temperature": 0.5, "max_tokens": 3, "min_tokens": 2, "system": "Be brief.", "seed": 7}
+    shown = form.restored(json.dumps({**kept, "pages": "7"}))  # of another document
+    assert shown == {**form.shown_at_first(), **kept}
+    assert form.read(shown).options.temperature == 0.5
+    assert form.read(form.shown_at_first()) == form.read({})
+
+
+NO_SETTINGS = (
+    *("", "no JSON", "[" * 100_000, "[1]", '"x"', "{}", '{"nothing": 1}', '{"system": 3}', '{"pages": "x"}'),
+    *('{"temperature": 99}', '{"temperature": "hot"}', '{"temperature": NaN}', '{"temperature": true}'),
+    *('{"seed": {}}', '{"max_frames": 2.5}', '{"max_frames": 1e999}'),
+)
+
+
+@pytest.mark.parametrize("kept", NO_SETTINGS)
+def test_what_is_no_setting_is_as_if_it_had_not_been_kept(kept: str) -> None:
+    form = SettingsForm(GenerationOptions(), LIMITS)
+    assert form.restored(kept) == form.shown_at_first()

@@ -47,6 +47,7 @@ MAX_PAINT_INTERVAL = 5.0  # seconds between two updates when the machine is very
 MAX_MEDIA_NUMBERS = 64  # pictures of a turn whose sizes are kept with its answer
 LOOK_UP = 0.25  # seconds without news from the engine until the session is checked again
 QUEUE_FULL = "Too many visitors are asking at once. Try again in a moment."
+NOTHING_TO_SEND = "Type a question or attach a file first."
 BUSY = "An answer is still being written. Wait for its end, or press Stop."
 
 
@@ -68,7 +69,7 @@ class Answers:
         """Shows the question in the chat at once, before anything of it is opened."""
         draft = replace(draft, text=clean(draft.text))
         if not draft.text.strip() and not draft.files:
-            return PageUpdate(notice="Type a question or attach a file first.")
+            return PageUpdate(notice=NOTHING_TO_SEND)
         if not _begin(session, draft):
             return PageUpdate(notice=BUSY)
         files = f"*{count(len(draft.files), 'file')}*" if draft.files else ""

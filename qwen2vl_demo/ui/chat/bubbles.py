@@ -9,7 +9,7 @@ from typing import Any
 
 from qwen2vl_demo.ui.chat.conversation import Answer, Conversation, Medium, Turn, boxed_picture, gone, resized_size
 from qwen2vl_demo.ui.chat.markdown import GrowingMarkdown, literal, safe_markdown
-from qwen2vl_demo.ui.media_store import MediaStore
+from qwen2vl_demo.ui.media_store import MediaStore, view_remark
 from qwen2vl_demo.viz.boxes import parse_boxes, text_without_boxes
 
 Bubble = dict[str, Any]  # a message as gr.Chatbot takes it
@@ -34,7 +34,7 @@ def show(conversation: Conversation, store: MediaStore) -> list[Bubble]:
 
 def question(turn: Turn, store: MediaStore) -> Bubble:
     """Files first, then the words, as the model gets them."""
-    content = [medium_part(medium, store) for medium in turn.media]
+    content = [part for medium in turn.media for part in medium_parts(medium, store)]
     if turn.typed:
         content.append(_text(literal(turn.question)))
     else:
@@ -68,9 +68,14 @@ def status(words: str) -> Bubble:
     return {"role": "assistant", "content": "", "metadata": {"title": words, "status": "pending"}}
 
 
-def medium_part(medium: Medium, store: MediaStore) -> dict[str, Any]:
+def medium_parts(medium: Medium, store: MediaStore) -> list[dict[str, Any]]:
+    """What is shown of a medium, and a word where that is not the file itself."""
     view = store.view(medium)
-    return {"path": str(view), "alt_text": medium.name} if view else _text(f"*{literal(gone(medium))}*")
+    if view is None:
+        return [_text(f"*{literal(gone(medium))}*")]
+    remark = view_remark(medium, view)
+    shown = {"path": str(view), "alt_text": medium.name}
+    return [shown, _text(f"*{literal(medium.name)}: {remark}*")] if remark else [shown]
 
 
 def _text(text: str) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from qwen2vl_demo.ui.chat.conversation import (
 )
 from qwen2vl_demo.ui.chat.saved_chat import from_record, loads, to_record
 from qwen2vl_demo.ui.markup import render
-from qwen2vl_demo.ui.media_store import MediaStore
+from qwen2vl_demo.ui.media_store import MediaStore, view_remark
 from qwen2vl_demo.viz.boxes import parse_boxes, text_without_boxes
 
 MAX_IMPORT_BYTES = 256 * 2**20
@@ -131,7 +131,8 @@ def _figure(medium: Medium, store: MediaStore) -> _Figure:
     if path is None:
         return _Figure(gone(medium), None)
     uri = _data_uri(path.read_bytes(), path.name)
-    return _Figure(medium.name, uri, video=medium.kind == "video" and uri.startswith("data:video/"))
+    caption = f"{medium.name}. {remark}" if (remark := view_remark(medium, path)) else medium.name
+    return _Figure(caption, uri, video=medium.kind == "video" and uri.startswith("data:video/"))
 
 
 def _data_uri(data: bytes, name: str) -> str:

@@ -54,6 +54,12 @@ _BIDI_CONTROLS = dict.fromkeys(
 _SOURCE = {**_ODD_SPACES, **_BIDI_CONTROLS, ord(_OPEN): "\ufffd", ord(_CLOSE): "\ufffd"}
 _SPACES = {**_ODD_SPACES, ord("\t"): " ", ord("\n"): " ", ord("\r"): " "}
 
+# A server that only this machine or its network reaches: a private address, or a name without a dot
+_INSIDE_NETWORK = re.compile(
+    r"(?i)\b(https?):(?=//(?:localhost|0\.0\.0\.0|10\.|127\.|169\.254\.|192\.168\.|172\.(?:1[6-9]|2\d|3[01])\.|"
+    r"[\w-]+(?![\w.-])))"
+)
+
 _SPECIAL = frozenset("\\`*_~<&]$|%@")
 _RULE = frozenset(" |:-=_*+")  # a line of these alone is a rule, an underline or the second line of a table
 _MARKERS = frozenset("-+*")
@@ -244,7 +250,7 @@ def _escaped(text: str, *, table: bool = False) -> str:
     """Words as they are, but for the characters that could be Markdown where they stand."""
     text = text.translate(_SPACES)
     if _SPECIAL.isdisjoint(text) and _OPEN not in text:
-        return text
+        return _unlinked(text)
     around = f" {text} "
     written = []
     for at, char in enumerate(text, 1):
@@ -253,7 +259,12 @@ def _escaped(text: str, *, table: bool = False) -> str:
         elif char == _OPEN and (at == 1 or around[at - 1] != " "):
             written.append(" ")  # else a formula, which can hide what it holds, could become part of an address
         written.append(char)
-    return "".join(written)
+    return _unlinked("".join(written))
+
+
+def _unlinked(text: str) -> str:
+    """Addresses inside this machine or its network as plain words: a model's words shall not lead anybody there."""
+    return _INSIDE_NETWORK.sub(r"\1&colon;", text)
 
 
 def _literal_line(line: str) -> str:

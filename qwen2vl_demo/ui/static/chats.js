@@ -320,12 +320,14 @@
   });
   document.addEventListener("visibilitychange", () => (document.hidden ? flush() : heal()));
   document.addEventListener("focusin", event => event.target.closest?.("#composer") && heal());
-  addEventListener("keydown", event => {
-    if (!(event.ctrlKey || event.metaKey) || !event.shiftKey || event.altKey || event.code !== "KeyO") return;
-    event.preventDefault();
-    document.querySelector("dialog[open]")?.close();
-    document.querySelector("#new-chat")?.click();
-    document.querySelector("#composer textarea")?.focus();
+  ((window.qwen2vl ||= {}).keys ||= []).push({
+    keys: ["Ctrl", "Shift", "O"],
+    does: "Begin a new chat",
+    matches: event => (event.ctrlKey || event.metaKey) && event.shiftKey && !event.altKey && event.code === "KeyO",
+    press: () => {
+      document.querySelector("#new-chat")?.click();
+      document.querySelector("#composer textarea")?.focus();
+    },
   });
 
   const chats = {

@@ -1,5 +1,5 @@
-// The whole page takes dropped files: they go into the composer. Elsewhere a browser would open them in this tab, and
-// the chat would be gone.
+// The whole page takes dropped and pasted files: they go into the composer. Dropped elsewhere, a browser would open
+// them in this tab, and the chat would be gone.
 (() => {
   const hasFiles = event => [...(event.dataTransfer?.types || [])].includes("Files");
   const field = () => document.querySelector("#composer input[type=file]");
@@ -30,13 +30,29 @@
     event.preventDefault();
     event.stopPropagation(); // else the composer's own handler would attach what was dropped on it twice
     show(false);
+    attach(event.dataTransfer.files);
+  }
+
+  function attach(files) {
     const input = field();
-    if (!input || !event.dataTransfer.files.length) return;
-    input.files = event.dataTransfer.files;
+    if (!input || !files.length) return;
+    input.files = files;
     input.dispatchEvent(new Event("change", { bubbles: true }));
+  }
+
+  // Gradio takes pasted pictures only. What comes with text and formatting, as from a word processor, is text.
+  function paste(event) {
+    const data = event.clipboardData;
+    const elsewhere = event.target instanceof Element && event.target.closest("input, textarea, [contenteditable]");
+    if (!data?.files.length || (elsewhere && !elsewhere.closest("#composer"))) return;
+    if (data.getData("text") && data.types.includes("text/html")) return;
+    event.preventDefault();
+    event.stopPropagation();
+    attach(data.files);
   }
 
   addEventListener("dragenter", over, true);
   addEventListener("dragover", over, true);
   addEventListener("drop", drop, true);
+  addEventListener("paste", paste, true);
 })();

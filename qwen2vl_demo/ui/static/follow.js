@@ -58,7 +58,7 @@
     const asked = document.querySelectorAll("#chat .user.message").length;
     if (asked !== questions) following = true; // who asks wants to see the answer; after Undo and New chat as well
     questions = asked;
-    if (following) toEnd();
+    if (following && asked) toEnd(); // what stands in an empty chat is read from its beginning
     show();
   }
 

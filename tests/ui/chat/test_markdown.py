@@ -4,6 +4,7 @@ The output is parsed again by markdown-it-py with HTML and links switched on, af
 does. tests/browser/test_hostile_answers.py tests what the parser in the browser makes of it.
 """
 
+import html
 import re
 from collections.abc import Iterator
 
@@ -109,6 +110,21 @@ def test_pictures_and_named_links_become_their_source() -> None:
     assert safe_markdown("![a](https://x.example/a.png)") == "![a&rsqb;(https://x.example/a.png)"
     assert safe_markdown("[safe](https://x.example)") == "&lsqb;safe&rsqb;(https://x.example)"
     assert safe_markdown("[a][1]\n\n[1]: https://x.example") == "[a&rsqb;[1]\n\n&lsqb;1&rsqb;: https://x.example"
+
+
+@pytest.mark.parametrize(
+    ("address", "linked"),
+    [
+        *[(f"http://{host}", False) for host in ("127.0.0.1:8000/v1", "localhost:7860", "vllm:8000", "192.168.1.1")],
+        *[(f"https://{host}", False) for host in ("10.0.0.7/x", "172.16.0.1", "169.254.169.254/latest")],
+        *[(f"https://{host}", True) for host in ("example.com:8000/v1", "172.40.0.1", "8.8.8.8", "a-b.example/10.")],
+    ],
+)
+def test_addresses_inside_the_network_are_no_links(address: str, linked: bool) -> None:
+    """The address of a server stood in the chat as a link. The browser makes links of what begins with "http:"."""
+    for written in (safe_markdown(f"See {address} now."), literal(f"See {address} now.")):
+        assert (address in written) == linked
+        assert html.unescape(written) == f"See {address} now."
 
 
 @pytest.mark.parametrize(
