@@ -186,7 +186,9 @@ class Settings:
         metavar="N",
     )
     fps: float = _flag(2.0, "frames taken from a second of video", convert=_number, metavar="N")
-    max_frames: int = _flag(768, "most frames taken from a video", convert=_integer, metavar="N")
+    max_frames: int | None = _flag(
+        None, "most frames taken from a video; without it the checkpoint's limit", convert=_integer, metavar="N"
+    )
     max_new_tokens: int = _flag(512, "longest answer, in tokens", convert=_integer, metavar="N")
     temperature: float = _flag(
         0.0, "0 always takes the likeliest token; higher is more varied", convert=_number, metavar="T"
@@ -234,7 +236,8 @@ class Settings:
                 + (f"the least, {least}" if least and least > 784 else "one merged token, 28x28 = 784 pixels"),
             )
         _check(0 < self.fps <= 240, "fps", f"{self.fps:g} is not above 0 and at most 240 frames a second")
-        _check(2 <= self.max_frames <= 768, "max_frames", f"{self.max_frames} is not between 2 and 768")
+        frames = self.max_frames
+        _check(frames is None or 2 <= frames <= 768, "max_frames", f"{frames} is not between 2 and 768")
         _check(
             1 <= self.max_new_tokens <= 32_768, "max_new_tokens", f"{self.max_new_tokens} is not between 1 and 32768"
         )

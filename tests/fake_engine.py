@@ -2,7 +2,8 @@
 
 It answers with words about what it was sent, one a step, and runs one request at a time like the real one. A question
 that begins with a command makes it misbehave: "!boxes", "!markup", "!break", "!late-break", "!refuse", "!silent",
-"!slow-start". "!say TEXT" makes it answer TEXT, "!endless TEXT" say TEXT again and again until it is stopped.
+"!slow-start". "!say TEXT" makes it answer TEXT, "!endless TEXT" say TEXT, with a number, again and again until it is
+stopped, and "!loop TEXT" the same without a number.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from qwen2vl_demo.engine.request_queue import RequestQueue, Ticket, waiting_text
 from qwen2vl_demo.errors import Cancelled, UserError
 from qwen2vl_demo.geometry import (
     MIN_PIXELS,
+    VIDEO_MAX_FRAMES,
     Size,
     VisionSpan,
     grid_thw,
@@ -33,7 +35,7 @@ from qwen2vl_demo.geometry import (
 )
 from qwen2vl_demo.media import open_image, read_video
 from qwen2vl_demo.processing.image import VisionInput
-from qwen2vl_demo.processing.messages import Image, Message, Text
+from qwen2vl_demo.processing.messages import Image, Message, Text, without_unfinished
 from qwen2vl_demo.processing.processor import Prompt
 from qwen2vl_demo.trace import MediaTrace, PromptTrace
 
@@ -54,6 +56,7 @@ class FakeEngine:
     name = "fake"
     description = "no model, on this CPU in words"
     pixel_limits = (MIN_PIXELS, MAX_PIXELS)
+    max_frames = VIDEO_MAX_FRAMES
     config = None
     abilities = Abilities()
 
@@ -83,6 +86,7 @@ class FakeEngine:
         self, messages: Sequence[Message], options: GenerationOptions, cancel: threading.Event | None = None
     ) -> Prompt:
         """One id a word; pictures and clips by the real geometry."""
+        messages, _ = without_unfinished(messages)
         tokens: list[str] = []
         media: list[MediaTrace] = []
         inputs: list[VisionInput] = []
@@ -119,8 +123,9 @@ class FakeEngine:
         cancel = cancel or threading.Event()
         started = time.perf_counter()
         self.heard.append((list(messages), options))
+        messages, written = without_unfinished(messages)
         trace = (prompt or self.prompt(messages, options)).trace
-        words = answer_to(messages, options)
+        words = _behind(written, answer_to(messages, options))
         question = messages[-1].text
         if question.startswith("!refuse"):
             raise UserError("The fake engine refuses this; ask something else.")
@@ -147,7 +152,7 @@ class FakeEngine:
                 if cancel.is_set():
                     reason = "cancelled"
                     break
-                if count == options.max_new_tokens and not question.startswith("!endless "):
+                if count == options.max_new_tokens and not question.startswith(("!endless ", "!loop ")):
                     reason = "length"
                     break
                 time.sleep(self.long_step if "long" in question else self.step)
@@ -204,9 +209,8 @@ class FakeEngine:
         timings = {"total": total} | ({"first_token": first, "decode": total - first} if first is not None else {})
         return Result(text, reason, len(trace), count, timings, trace)
 
-    @staticmethod
     def _medium(
-        piece: object, options: GenerationOptions, message: int, part: int, start: int
+        self, piece: object, options: GenerationOptions, message: int, part: int, start: int
     ) -> tuple[MediaTrace, VisionInput]:
         limits = {
             "min_pixels": options.media.min_pixels or MIN_PIXELS,
@@ -225,7 +229,7 @@ class FakeEngine:
                 piece.source,
                 label=piece.name,
                 fps=options.media.fps,
-                max_frames=options.media.max_frames,
+                max_frames=options.media.max_frames or self.max_frames,
                 resize=lambda count, size: smart_resize(*size, **limits),
             )
             original, times, indices, total = clip.original_size, clip.timestamps, clip.indices, clip.total_frames
@@ -269,8 +273,20 @@ def answer_to(messages: Sequence[Message], options: GenerationOptions) -> Iterab
     if question.startswith("!silent"):
         return []
     if question.startswith("!endless "):
-        return itertools.repeat(question[9:] + " ")
+        return (f"{question[9:]} {number} " for number in itertools.count())
+    if question.startswith("!loop "):
+        return itertools.repeat(question[6:] + " ")
     media = sum(not isinstance(p, Text) for m in questions for p in m.parts)
     warm = f" at temperature {options.temperature:g} with seed {options.seed}" if options.temperature else ""
     sentence = f"In turn {len(questions)} I see {media} files and was asked{warm}: {question}"
-    return [w + " " for w in (sentence + " and so on" * (100 if "long" in question else 2)).split()]
+    tale = "".join(f" and so on and so on and so on, {number}" for number in range(33))
+    return [w + " " for w in (sentence + (tale if "long" in question else " and so on and so on")).split()]
+
+
+def _behind(written: str, words: Iterable[str]) -> Iterator[str]:
+    """The words of an answer that are not written yet."""
+    length = 0
+    for word in words:
+        length += len(word)
+        if length > len(written):
+            yield word

@@ -52,12 +52,13 @@ from qwen2vl_demo.model.device import prefer_reliable_attention
 from qwen2vl_demo.model.kv_cache import KVCache
 from qwen2vl_demo.model.quantised import held_bytes
 from qwen2vl_demo.model.qwen2vl import Qwen2VL
-from qwen2vl_demo.processing.messages import Message
+from qwen2vl_demo.processing.messages import Message, without_unfinished
 from qwen2vl_demo.processing.processor import Processor, Prompt
 from qwen2vl_demo.processing.tokenizer import StreamDecoder
 from qwen2vl_demo.trace import PromptTrace
 
 CPU_MAX_PIXELS = 1280 * FACTOR * FACTOR  # max_pixels of a picture on a CPU, where the released limit takes minutes
+NOTHING = np.empty(0, dtype=np.int64)  # ids of an answer of which nothing is written yet
 OUT_OF_MEMORY = "Lower the image budget (max_pixels), the frames of a clip, or the answer's length."
 
 
@@ -154,6 +155,10 @@ class LocalEngine:
     def pixel_limits(self) -> tuple[int, int]:
         return self.processor.image.min_pixels, self._max_pixels
 
+    @property
+    def max_frames(self) -> int:
+        return self.processor.image.max_frames
+
     def _affordable_pixels(self, most: int) -> int:
         """The default max_pixels of a picture: at most `most`, less where time or free memory is short."""
         device = self.model.device
@@ -215,7 +220,10 @@ class LocalEngine:
         answer = ResultBuilder()
         try:
             prompt = prompt or self._process(messages, options, cancel)
-            check_context(prompt.trace)
+            written = without_unfinished(messages)[1]
+            key = prompt_key(prompt.trace)
+            given = self._answers.ids(key, written, self.processor.tokenizer)[0] if written else NOTHING
+            check_context(prompt.trace, written=len(given))
             answer.trace = prompt.trace
             answer.end_phase("prepare")
             with ExitStack() as stack:
@@ -225,7 +233,7 @@ class LocalEngine:
                 stack.enter_context(ticket.hold())
                 answer.end_phase("wait")
                 with memory_errors(OUT_OF_MEMORY, self._clear_caches):
-                    yield from self._generate(prompt, options, answer, check_cancelled)
+                    yield from self._generate(prompt, written, given, options, answer, check_cancelled)
         except Cancelled:
             answer.stop_reason = "cancelled"
         finally:
@@ -308,19 +316,31 @@ class LocalEngine:
         )
 
     def _generate(
-        self, prompt: Prompt, options: GenerationOptions, answer: ResultBuilder, check_cancelled: Callable[[], None]
+        self,
+        prompt: Prompt,
+        written: str,
+        given: np.ndarray,
+        options: GenerationOptions,
+        answer: ResultBuilder,
+        check_cancelled: Callable[[], None],
     ) -> Generator[Chunk, None, None]:
-        """Yields the statuses and the text of an answer, starting from what is cached of its prompt."""
-        trace, model = prompt.trace, self.model
+        """Yields the statuses and the text of an answer, starting from what is cached of its prompt.
+
+        It goes on behind `written`, whose ids are `given` (A,); both are empty where it is a new one.
+        """
+        key, model = prompt_key(prompt.trace), self.model
+        sequence = extend_prompt(prompt, given)
+        trace = sequence.trace
         max_tokens = trace.room(options.max_new_tokens)
-        key = prompt_key(trace)
-        cache = self._cache_for(key, len(trace) + max_tokens)
+        cache = self._cache_for(key.followed_by(given), len(trace) + max_tokens)
         workload = self._workload(trace, options, cache.length)
         ids: list[int] = []
         try:
-            logits = yield from self._prefill(prompt, cache, answer, check_cancelled)
+            logits = yield from self._prefill(sequence, cache, answer, check_cancelled)
             sampler = Sampler(options, torch.from_numpy(trace.input_ids).to(model.device), self._never)
             decoder = StreamDecoder(self.processor.tokenizer)
+            for token in given.tolist():  # the last one may be half a character
+                decoder.push(token)
             with closing(self.tokens(sampler, logits, trace.rope_delta, cache, max_tokens)) as tokens:
                 for token in tokens:
                     if not ids:  # choosing the first one may take as long as a short prompt: drawing sorts all logits
@@ -338,9 +358,9 @@ class LocalEngine:
                     check_cancelled()
         finally:
             # Also after a cancellation: the cache is complete up to its length.
-            sampled = np.array(ids, dtype=np.int64)
+            sampled = np.concatenate([given, np.array(ids, dtype=np.int64)])
             self._prefixes.put(key.followed_by(sampled), cache)
-            self._answers.put(key, answer.text, sampled)
+            self._answers.put(key, written + answer.text, sampled)
         answer.end_phase("decode", self.model.device)
         self._predictor.observe(workload, answer.result().timings, answer.new_tokens)
 

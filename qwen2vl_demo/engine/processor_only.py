@@ -32,7 +32,7 @@ class ProcessorOnlyEngine:
     description = "no weights: shows what pictures and words become, answers nothing"
 
     config = None
-    abilities = Abilities(attention=False, positions=False)
+    abilities = Abilities(attention=False, positions=False, resumes=False)
 
     def __init__(self, processor: Processor) -> None:
         self.processor = processor
@@ -45,6 +45,10 @@ class ProcessorOnlyEngine:
     @property
     def pixel_limits(self) -> tuple[int, int]:
         return self.processor.image.min_pixels, self.processor.image.max_pixels
+
+    @property
+    def max_frames(self) -> int:
+        return self.processor.image.max_frames
 
     def warm_up(self) -> None:
         """Nothing is measured without a model."""

@@ -15,7 +15,7 @@ from qwen2vl_demo.geometry import MAX_PIXELS, MIN_PIXELS
 from qwen2vl_demo.media import MediaLimits
 from qwen2vl_demo.processing.chat import ChatTemplate
 from qwen2vl_demo.processing.image import ImageConfig
-from qwen2vl_demo.processing.messages import Message
+from qwen2vl_demo.processing.messages import Message, without_unfinished
 from qwen2vl_demo.processing.processor import Processor, Prompt
 from qwen2vl_demo.released import REFERENCE, RELEASED
 from qwen2vl_demo.resources import NANO
@@ -67,13 +67,16 @@ def prepare_prompt(
     max_pixels: int | None = None,
     thumbnails: bool = False,
 ) -> Prompt:
-    """The prompt of messages. `max_pixels` is that of a picture where the options leave it open, by default the
-    processor's; the rest is as for `Processor.process`."""
+    """The prompt of messages, without an unfinished answer at their end.
+
+    `max_pixels` is that of a picture where the options leave it open, by default the processor's; the rest is as for
+    `Processor.process`.
+    """
     media = options.media
     if media.max_pixels is None and max_pixels is not None:
         media = replace(media, max_pixels=max(max_pixels, media.min_pixels or 0))
     return processor.process(
-        messages,
+        without_unfinished(messages)[0],
         media,
         add_vision_id=options.add_vision_id,
         positions=options.positions,

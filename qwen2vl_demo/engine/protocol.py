@@ -79,6 +79,7 @@ class Abilities:
 
     attention: bool = True  # `answer_words` and `word_attention`
     positions: bool = True  # GenerationOptions.positions other than "mrope"
+    resumes: bool = True  # `stream` of messages that end in an unfinished answer
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,9 @@ class Engine(Protocol):
         ...
 
     queue: RequestQueue
-    abilities: Abilities
+
+    @property
+    def abilities(self) -> Abilities: ...
 
     @property
     def description(self) -> str:
@@ -124,6 +127,11 @@ class Engine(Protocol):
     @property
     def pixel_limits(self) -> tuple[int, int]:
         """(min_pixels, max_pixels) of a picture where the options leave them open."""
+        ...
+
+    @property
+    def max_frames(self) -> int:
+        """The most frames of a clip where the options leave it open."""
         ...
 
     @property
@@ -140,7 +148,11 @@ class Engine(Protocol):
         ...
 
     def prepare(self, messages: Sequence[Message], options: GenerationOptions) -> PromptTrace:
-        """The record of the prompt that the conversation becomes; needs no weights. Raises UserError."""
+        """The record of the prompt that the conversation becomes; needs no weights. Raises UserError.
+
+        It is that of the last question. Where the last message is the assistant's, it is the part of the answer that is
+        written already, and no part of the prompt.
+        """
         ...
 
     def prompt(
@@ -164,6 +176,9 @@ class Engine(Protocol):
         ticket: Ticket | None = None,
     ) -> Generator[Chunk, None, None]:
         """Answers the last message. Setting `cancel` ends the answer at the next step, with stop_reason "cancelled".
+
+        Where the last message is the assistant's, the answer goes on behind its text, from the very tokens that were
+        sampled as far as they are known. What is yielded, and the result, are those of the rest.
 
         `prompt` is what `prompt()` returned for the same messages and options; with it nothing is prepared again.
         `ticket` is a place in `queue` that the caller has joined and will leave; without one the engine joins and

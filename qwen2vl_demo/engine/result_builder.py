@@ -55,19 +55,19 @@ class ResultBuilder:
         )
 
 
-def check_context(trace: PromptTrace, *, exact_text: bool = True) -> None:
-    """Raises UserError for a prompt that leaves no room for an answer.
+def check_context(trace: PromptTrace, *, exact_text: bool = True, written: int = 0) -> None:
+    """Raises UserError for a prompt that leaves no room for an answer, of which so many tokens are `written` already.
 
     Without `exact_text` the tokens of words are an estimate, and only those of pictures and clips count.
     """
     pictures = sum(m.merged_tokens for m in trace.media)
-    if trace.context_length is None or (len(trace) if exact_text else pictures) < trace.context_length:
+    if trace.context_length is None or (len(trace) if exact_text else pictures) + written < trace.context_length:
         return
     advice = "Begin a new chat or write less"
     if pictures > len(trace) // 2:
         advice = "Lower the image budget, send fewer pictures or frames, or begin a new chat"
     raise UserError(
-        f"This conversation takes {len(trace)} tokens ({pictures} of them pictures), "
+        f"This conversation takes {len(trace) + written} tokens ({pictures} of them pictures), "
         f"but the model reads at most {trace.context_length}. {advice}."
     )
 

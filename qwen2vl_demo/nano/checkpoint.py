@@ -17,6 +17,7 @@ from qwen2vl_demo.processing.image import ImageConfig
 
 MIN_PIXELS = 4 * FACTOR * FACTOR  # nano is trained on pictures of 4 ...
 MAX_PIXELS = 1024 * FACTOR * FACTOR  # ... to 1,024 merged tokens
+MAX_FRAMES = 12  # of a clip, and on no longer one
 CONTEXT = 8192
 IMAGE = ImageConfig(MIN_PIXELS, MAX_PIXELS)  # normalised as by the released checkpoints
 
@@ -82,6 +83,7 @@ PREPROCESSOR = {
     "patch_size": PATCH_SIZE,
     "temporal_patch_size": TEMPORAL_PATCH_SIZE,
     "merge_size": MERGE_SIZE,
+    "max_frames": MAX_FRAMES,
     "image_mean": list(IMAGE.image_mean),
     "image_std": list(IMAGE.image_std),
 }

@@ -21,7 +21,7 @@ from qwen2vl_demo.config import VisionConfig
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.geometry import Grid, Size
 from qwen2vl_demo.json_values import read_json_object, shown
-from qwen2vl_demo.media import MediaLimits, image_thumbnail, notices, open_image, original_size, read_video
+from qwen2vl_demo.media import Clip, MediaLimits, image_thumbnail, notices, open_image, original_size, read_video
 from qwen2vl_demo.processing import messages
 from qwen2vl_demo.processing.messages import MediaOptions
 
@@ -43,6 +43,7 @@ class ImageConfig:
     image_mean: tuple[float, float, float] = (0.48145466, 0.4578275, 0.40821073)  # per channel, in 0..1
     image_std: tuple[float, float, float] = (0.26862954, 0.26130258, 0.27577711)
     rescale: float = 1 / 255  # from 0..255 to 0..1
+    max_frames: int = geometry.VIDEO_MAX_FRAMES  # of a clip, that the checkpoint was trained for
 
     def __post_init__(self) -> None:
         _require(
@@ -57,6 +58,7 @@ class ImageConfig:
             f"image_mean {list(self.image_mean)}, image_std {list(self.image_std)} and rescale_factor {self.rescale} "
             "are out of range",
         )
+        _require(self.max_frames >= 2, f"max_frames is {shown(self.max_frames)}")
 
     @classmethod
     def from_dict(cls, raw: dict[str, Any], vision: VisionConfig | None = None) -> ImageConfig:
@@ -90,6 +92,7 @@ class ImageConfig:
             image_mean=channels("image_mean", cls.image_mean),
             image_std=channels("image_std", cls.image_std),
             rescale=_number(raw.get("rescale_factor", cls.rescale), "rescale_factor"),
+            max_frames=int(_number(raw.get("max_frames", cls.max_frames), "max_frames")),
         )
 
     @classmethod
@@ -191,7 +194,7 @@ def load_video(
         part.source,
         fps=options.fps,
         min_frames=options.min_frames,
-        max_frames=options.max_frames,
+        max_frames=options.max_frames or image.max_frames,
         resize=resize,
         limits=limits,
         label=part.name,
@@ -207,9 +210,22 @@ def load_video(
         timestamps=tuple(float(t) for t in clip.timestamps),
         frame_indices=tuple(int(i) for i in clip.indices),
         total_frames=int(clip.total_frames),
-        notices=clip.notices,
+        notices=(*clip.notices, *_about_frames(clip, image.max_frames, options)),
         thumbnail=clip.thumbnail,
     )
+
+
+def _about_frames(clip: Clip, trained: int, options: MediaOptions) -> tuple[str, ...]:
+    """What to know of the number of frames, where a checkpoint was trained for fewer than the released ones."""
+    taken = len(clip.indices)
+    if trained >= geometry.VIDEO_MAX_FRAMES or taken < trained:
+        return ()
+    if taken > trained:
+        return (f"These are {taken} frames, and this model was trained for at most {trained}; it may babble.",)
+    wanted = geometry.video_frame_count(
+        clip.total_frames, clip.source_fps, fps=options.fps, min_frames=options.min_frames
+    )
+    return (f"{taken} frames are taken of it, as many as this model was trained for.",) if wanted > taken else ()
 
 
 def _fit(size: Size, vision: VisionConfig, floor: int, ceiling: int, *, strict: bool) -> Size:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -9,7 +10,7 @@ from typing import Literal
 import PIL.Image
 
 from qwen2vl_demo.errors import UserError
-from qwen2vl_demo.geometry import VIDEO_FPS, VIDEO_MAX_FRAMES, VIDEO_MIN_FRAMES
+from qwen2vl_demo.geometry import VIDEO_FPS, VIDEO_MIN_FRAMES
 
 Source = str | Path | bytes | PIL.Image.Image
 Role = Literal["system", "user", "assistant"]
@@ -58,6 +59,14 @@ class Message:
         return "".join(p.text for p in self.parts if isinstance(p, Text))
 
 
+def without_unfinished(messages: Sequence[Message]) -> tuple[Sequence[Message], str]:
+    """The messages up to the last question, and what is written already of the answer to it: the text of a message of
+    the assistant that stands last."""
+    if messages and messages[-1].role == "assistant":
+        return messages[:-1], messages[-1].text
+    return messages, ""
+
+
 @dataclass(frozen=True)
 class MediaOptions:
     """How pictures and clips are resized and sampled. None means the default of the checkpoint and the device."""
@@ -66,10 +75,10 @@ class MediaOptions:
     max_pixels: int | None = None  # px of a picture or frame, maximum
     fps: float = VIDEO_FPS  # frames sampled per second of video
     min_frames: int = VIDEO_MIN_FRAMES
-    max_frames: int = VIDEO_MAX_FRAMES
+    max_frames: int | None = None  # of a clip
 
     def __post_init__(self) -> None:
         if self.fps <= 0:
             raise UserError(f"Frames a second must be above 0, not {self.fps}; change fps.")
-        if self.max_frames < 2:
+        if self.max_frames is not None and self.max_frames < 2:
             raise UserError(f"A clip needs at least 2 frames, not {self.max_frames}; raise max_frames.")

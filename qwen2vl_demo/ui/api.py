@@ -25,6 +25,7 @@ from qwen2vl_demo.ui.chat.attachments import store_files
 from qwen2vl_demo.ui.chat.conversation import Answer, Turn, default_question
 from qwen2vl_demo.ui.chat.page_update import FAILED, report
 from qwen2vl_demo.ui.chat.prompts import PreparedPrompt, Prompts
+from qwen2vl_demo.ui.chat.repetition import Repetition
 from qwen2vl_demo.ui.chat.saved_chat import MAX_TEXT, MAX_TURNS, check_size, clean
 from qwen2vl_demo.ui.chat.streaming import AnswerStream
 from qwen2vl_demo.ui.forgetting import LAST_STEP, Forgetting
@@ -135,9 +136,11 @@ class Api:
                 visitor, self._prepare, visitor, question, files, history, settings, cancel
             )
             answer, stream = "", AnswerStream(self._engine, prepared, settings.options, cancel)
+            repetition, repeating = Repetition(), False
             try:
-                while not stream.ended and len(answer) < MAX_TEXT:
+                while not stream.ended and len(answer) < MAX_TEXT and not repeating:
                     new = "".join(chunk.text for chunk in await stream.take(GATHER, GATHER))
+                    repeating = settings.stop_repetition and repetition.push(new)
                     if new:
                         answer = (answer + new)[:MAX_TEXT]
                         yield answer

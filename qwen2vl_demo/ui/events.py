@@ -15,7 +15,7 @@ import mimetypes
 import secrets
 import shutil
 import time
-from collections.abc import AsyncGenerator, Callable, Collection, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,13 +70,13 @@ class PageEvents:
     def wire(self, demo: gr.Blocks) -> None:
         """Connects the components of the page to their handlers, inside the open gr.Blocks."""
         page, chat = self.page, self.page.chat
-        answer: list[Component] = [page.saved, chat.chatbot, chat.notice, chat.numbers, page.prompt_sent]
+        answer: list[Component] = [page.saved, chat.chatbot, chat.notice, chat.rows, chat.editing, page.prompt_sent]
         whole: list[Component] = [chat.composer, *answer]
         saved: list[Component] = [page.saved]
         begun = [
             chat.composer.submit(self.begin, [chat.composer, *saved], whole, trigger_mode="multiple", **AT_ONCE),
             chat.chatbot.example_select(self.begin_example, saved, whole, **AT_ONCE),
-            chat.retry.click(self.begin_retry, saved, whole, **AT_ONCE),
+            chat.action.select(self.act, [chat.composer, *saved], whole, trigger_mode="multiple", **AT_ONCE),
         ]
         finished = []
         for event in begun:
@@ -85,9 +85,9 @@ class PageEvents:
             responded = event.then(
                 self.respond, None, answer, inputs_kwargs=page.settings, trigger_mode="multiple", **QUEUED
             )
-            finished.append(responded.then(self.finish, None, whole, **AT_ONCE))
+            finished.append(responded.then(self.finish, [chat.composer], whole, **AT_ONCE))
         chat.composer.stop(self.stop, None, whole, **AT_ONCE)
-        undone = chat.undo.click(self.undo, saved, whole, **AT_ONCE)
+        undone = chat.undo.click(self.undo, [chat.composer, *saved], whole, **AT_ONCE)
         left = gr.on(
             [chat.new_chat.click, chat.chatbot.clear], self.new_chat, [chat.composer], whole, js=NEW_CHAT, **AT_ONCE
         )
@@ -188,8 +188,8 @@ class PageEvents:
         draft = Draft(card.text, tuple(str(file) for file in card.files))
         return self._whole(self.parts.controller.begin(self._open(request, saved), draft))
 
-    def begin_retry(self, request: gr.Request, saved: str) -> Any:
-        return self._whole(self.parts.controller.begin_retry(self._open(request, saved)))
+    def act(self, request: gr.Request, event: gr.SelectData, box: Any, saved: str) -> Any:
+        return self._whole(self.parts.controller.act(self._open(request, saved), event.value, _draft(box)))
 
     async def respond(self, request: gr.Request, **settings: Any) -> AsyncGenerator[Any, None]:
         session = self._find(request)
@@ -202,23 +202,22 @@ class PageEvents:
                 await updates.aclose()
         yield gr.skip()  # Gradio sends the last update of a stream again when it ends
 
-    def finish(self, request: gr.Request) -> Any:
-        session = self._find(request)
-        update = PageUpdate(busy=False) if session is None else self.parts.controller.answers.finish(session)
-        return self._whole(update)
+    def finish(self, request: gr.Request, box: Any) -> Any:
+        session, answers = self._find(request), self.parts.controller.answers
+        return self._whole(PageUpdate(busy=False) if session is None else answers.finish(session, _draft(box)))
 
     def stop(self, request: gr.Request) -> Any:
         session = self._find(request)
         return self._whole(PageUpdate(busy=False) if session is None else self.parts.controller.stop(session))
 
-    def undo(self, request: gr.Request, saved: str) -> Any:
-        return self._whole(self.parts.controller.undo(self._open(request, saved)))
+    def undo(self, request: gr.Request, box: Any, saved: str) -> Any:
+        return self._whole(self.parts.controller.undo(self._open(request, saved), _draft(box)))
 
     def new_chat(self, request: gr.Request, box: Any) -> Any:
         """An empty chat. The files of the one before are the browser's now: here they go as if its tab were closed."""
-        session, files = self._open(request, ""), _paths(box)
-        update = self.parts.controller.clear(session, keep={path.name for path in files})
-        self._release(request, session, files)
+        session, draft = self._open(request, ""), _draft(box)
+        update = self.parts.controller.clear(session, keep=_names(draft))
+        self._release(request, session, update.draft or draft)
         return self._whole(update)
 
     async def open_chat(self, request: gr.Request, box: Any, saved: str, files: Any) -> Any:
@@ -232,7 +231,7 @@ class PageEvents:
             return self.parts.controller.open_chat(session, saved if isinstance(saved, str) else "")
 
         update = await self.parts.threads.run_for(session, read)
-        self._release(request, session, _paths(box))
+        self._release(request, session, update.draft or _draft(box))
         return self._whole(update) | ({} if update.messages is None else self._system(session))
 
     def forget(self, request: gr.Request, box: Any, saved: str) -> Any:
@@ -240,19 +239,19 @@ class PageEvents:
         stands in the composer stays."""
         began, session, parts = time.time(), self._open(request, ""), self.parts
         chat = kept_conversation(saved if isinstance(saved, str) else "", parts.store)
-        files = {medium.file for turn in chat.turns for medium in turn.media}
+        files = {medium.file for turn in chat.all_turns for medium in turn.media}
         update = PageUpdate()
         if not chat.turns or chat.cache_salt == session.conversation.cache_salt:
-            draft = _paths(box)
-            files |= session.files() - {path.name for path in draft}
-            update = parts.controller.clear(session, keep={path.name for path in draft})
-            self._release(request, session, draft)
+            draft, before = _draft(box), session.files()
+            update = parts.controller.clear(session, keep=_names(draft))
+            files |= before - session.files()
+            self._release(request, session, update.draft or draft)
         parts.store.forget(files, parts.sessions.files(), began)
         return self._whole(update)
 
-    def _release(self, request: gr.Request, session: Session, keep: Collection[Path]) -> None:
-        """Deletes what this tab uploaded and exported so far, but for what it still needs."""
-        self.parts.uploads.release(request.session_hash or "", keep=set(keep))
+    def _release(self, request: gr.Request, session: Session, standing: Draft) -> None:
+        """Deletes what this tab uploaded and exported so far, but for what stands in its composer."""
+        self.parts.uploads.release(request.session_hash or "", keep={Path(path) for path in standing.files})
         session.delete_exports()
 
     def load(self, request: gr.Request, saved: str) -> Any:
@@ -327,7 +326,7 @@ class PageEvents:
     async def _save(self, request: gr.Request, saved: str, name: str, write: Callable[[Conversation], str]) -> Any:
         """Writes the chat to a file that only this visitor can name; it is deleted when the tab closes."""
         page, session = self.page, await self._opened(request, saved)
-        if not session.conversation.turns:
+        if not session.conversation.turns or not request.session_hash:  # of no tab, with whose end it would go
             return {page.download: None, page.chat.notice: _notice("There is nothing to save yet.")}
         folder = Path(page.download.GRADIO_CACHE) / f"chat-{secrets.token_hex(16)}"
         try:
@@ -396,8 +395,10 @@ class PageEvents:
             changed[chat.chatbot] = update.messages
         if update.notice is not None:
             changed[chat.notice] = _notice(update.notice)
-        if update.numbers is not None:
-            changed[chat.numbers] = _line(update.numbers)
+        if update.rows is not None:
+            changed[chat.rows] = update.rows
+        if update.editing is not None:
+            changed[chat.editing] = _editing(update.editing)
         if update.prompt_sent:
             changed[page.prompt_sent] = secrets.token_hex(8)  # any other value will do
         return changed
@@ -413,8 +414,8 @@ def _draft(box: Any) -> Draft:
     return Draft(box.get("text") or "", tuple(box.get("files") or ()))
 
 
-def _paths(box: Any) -> list[Path]:
-    return [Path(path) for path in _draft(box).files]
+def _names(draft: Draft) -> set[str]:
+    return {Path(path).name for path in draft.files}
 
 
 def _file(path: str) -> dict[str, Any]:
@@ -429,5 +430,9 @@ def _notice(sentence: str) -> str:
     return f'<p role="alert">{html.escape(sentence)}</p>' if sentence else ""
 
 
-def _line(numbers: str) -> str:
-    return f'<p role="status">{html.escape(numbers)}</p>' if numbers else ""
+def _editing(question: int) -> str:
+    """The line above the composer while it holds a question that was asked; message-rows.js hears its button."""
+    if not question:
+        return ""
+    said = f"Editing question {question}. It is asked anew, and the old one stays as another version."
+    return f'<p role="status">{said}</p> <button type="button">Cancel</button>'

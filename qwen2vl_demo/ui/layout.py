@@ -36,7 +36,9 @@ SMALL: dict[str, Any] = {"size": "sm", "min_width": 40}
 UNSEEN: dict[str, Any] = {"html_template": "<i></i>", "visible": "hidden"}
 
 # The browser keeps what this component holds (page.js says where).
-REMEMBER = "watch('value', () => window.qwen2vl?.remember?.(props.value || ''));"
+REMEMBER = """
+watch('value', () => { window.qwen2vl?.remember?.(props.value || ''); window.qwen2vl?.copyFrom?.(props.value || ''); });
+"""
 # Tells Python when files come or go, without sending a word of what is being typed meanwhile.
 WATCH_FILES = """
 const count = () => document.querySelectorAll('#composer .thumbnail-item').length;
@@ -52,6 +54,10 @@ watch('value', () => window.qwen2vl?.pages?.show(props.value || '{}'));
 (window.qwen2vl ||= {}).askPages = (file, first) => trigger('select', {index: first, value: file});
 """
 TELL = "watch('value', () => trigger('input'));"
+# message-rows.js draws the rows under the messages, and tells Python what was pressed in them.
+DRAW_ROWS = "watch('value', () => window.qwen2vl?.drawRows?.(props.value || '[]'));"
+ACT = "(window.qwen2vl ||= {}).act = action => trigger('select', { index: 0, value: action });"
+EDITING = "watch('value', () => window.qwen2vl?.edits?.(Boolean(props.value)));"
 
 
 @dataclass(frozen=True)
@@ -59,7 +65,9 @@ class ChatComponents:
     """The chat and what stands around it."""
 
     chatbot: gr.Chatbot
-    numbers: gr.HTML  # the line about the last answer
+    rows: gr.HTML  # unseen: what stands under each message
+    action: gr.HTML  # unseen: tells what was pressed there
+    editing: gr.HTML  # says that the composer holds a question which was asked
     notice: gr.HTML  # the sentence about what went wrong
     cost: gr.HTML  # what the attached files will take
     attached: gr.HTML  # unseen: what each attached file is, for attached.js
@@ -70,7 +78,6 @@ class ChatComponents:
     camera: gr.Image
     webcam_button: gr.Button
     webcam_close: gr.Button
-    retry: gr.Button
     undo: gr.Button
     new_chat: gr.Button
     save_json: gr.Button
@@ -162,14 +169,15 @@ def _draw_chat(cards: Sequence[Example], max_file_mb: int) -> ChatComponents:
         show_label=False,
         container=False,
         height=None,
-        buttons=["copy", "copy_all"],
+        buttons=[],  # the rows of message-rows.js have them
         layout="bubble",
         autoscroll=False,  # follow.js does
         latex_delimiters=LATEX,
         placeholder=WELCOME.format(max_file_mb, TRY if cards else ""),
         examples=[{"text": c.text, "display_text": c.label, "files": [str(f) for f in c.files]} for c in cards],
     )
-    numbers = gr.HTML("", elem_id="numbers")
+    rows = gr.HTML("", js_on_load=DRAW_ROWS, elem_id="rows", **UNSEEN)
+    action = gr.HTML("", js_on_load=ACT, elem_id="action", **UNSEEN)
     notice = gr.HTML("", elem_id="notice")
     with gr.Group(visible=False, elem_id="webcam") as webcam:
         camera = gr.Image(sources=["webcam"], type="filepath", label="Webcam", elem_id="camera", height=260)
@@ -180,6 +188,7 @@ def _draw_chat(cards: Sequence[Example], max_file_mb: int) -> ChatComponents:
     attached = gr.HTML("", js_on_load=SHOW_ATTACHED, elem_id="attached", **UNSEEN)
     read = gr.HTML("", js_on_load=SHOW_READ, elem_id="attached-read", **UNSEEN)
     pages = gr.HTML("", js_on_load=PAGES, elem_id="pages-shown", **UNSEEN)
+    editing = gr.HTML("", js_on_load=EDITING, elem_id="editing")
     composer = gr.MultimodalTextbox(
         elem_id="composer",
         label="Message",
@@ -196,7 +205,9 @@ def _draw_chat(cards: Sequence[Example], max_file_mb: int) -> ChatComponents:
     with gr.Row(elem_id="tools"):
         return ChatComponents(
             chatbot=chatbot,
-            numbers=numbers,
+            rows=rows,
+            action=action,
+            editing=editing,
             notice=notice,
             cost=cost,
             attached=attached,
@@ -206,7 +217,6 @@ def _draw_chat(cards: Sequence[Example], max_file_mb: int) -> ChatComponents:
             webcam=webcam,
             camera=camera,
             webcam_close=webcam_close,
-            retry=gr.Button("Retry", elem_id="retry", **SMALL),
             undo=gr.Button("Undo", elem_id="undo", **SMALL),
             new_chat=gr.Button("New chat", elem_id="new-chat", **SMALL),
             webcam_button=gr.Button("Webcam", elem_id="webcam-button", **SMALL),

@@ -266,7 +266,7 @@ class MediaStore:
 
     def touch(self, conversation: Conversation) -> None:
         """Marks the media of a chat as used now, so that the sweep deletes others first."""
-        for turn in conversation.turns:
+        for turn in conversation.all_turns:
             for medium in turn.media:
                 if path := self.path(medium):
                     _touch(path)

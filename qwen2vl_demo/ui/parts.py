@@ -49,7 +49,8 @@ class Parts:
     ) -> Parts:
         """`defaults` are the options that the settings start with; without `uploads` there are none; `share_cache` is
         as in Prompts."""
-        form = SettingsForm(defaults or GenerationOptions(), engine.pixel_limits, store.limits.max_pdf_pages)
+        limits = (engine.pixel_limits, store.limits.max_pdf_pages, engine.max_frames)
+        form = SettingsForm(defaults or GenerationOptions(), *limits)
         uploads = uploads or Uploads(store.folder.parent / "uploads")
         prompts, threads = Prompts(engine, store, share_cache=share_cache), WorkerThreads()
         forgetting = Forgetting(prompts.forget)

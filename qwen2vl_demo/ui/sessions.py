@@ -13,12 +13,16 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from qwen2vl_demo.engine.cost.estimate import Estimate
 from qwen2vl_demo.engine.protocol import GenerationOptions, Outcome
 from qwen2vl_demo.trace import PromptTrace
 from qwen2vl_demo.ui.chat.conversation import Conversation
 from qwen2vl_demo.ui.forgetting import LAST_STEP, RELOAD, Forgetting
+
+if TYPE_CHECKING:
+    from qwen2vl_demo.ui.settings_form import AnswerSettings
 
 MAX_SESSIONS = 2000  # held at once
 MAX_BYTES = 256 * 2**20  # that they hold together
@@ -33,12 +37,27 @@ class Draft:
     text: str = ""
     files: tuple[str, ...] = ()  # paths that Gradio has checked: uploads, or media of this page's store
 
+    def joined(self, other: Draft) -> Draft:
+        """Both, this one first: what comes back into the composer must not replace what was typed meanwhile."""
+        text = "\n\n".join(part for part in (self.text, other.text) if part.strip())
+        return Draft(text, tuple(dict.fromkeys((*self.files, *other.files))))
+
+
+@dataclass(frozen=True)
+class Editing:
+    """A question that stands in the composer to be asked anew."""
+
+    number: int  # of its turn
+    draft: Draft  # what stood in the composer before, and comes back afterwards
+
 
 @dataclass
 class Run:
     """One answer that is being written."""
 
-    draft: Draft | None = None  # what was sent; None for Retry
+    draft: Draft | None = None  # what was sent; None for Retry and Continue
+    editing: Editing | None = None  # the question that it is a version of; None: it comes last
+    resumes: bool = False  # Continue: the last answer goes on
     started: bool = False  # whether the handler that writes the answer has taken it over
     cancel: threading.Event = field(default_factory=threading.Event)  # set: stop at the next step
     done: threading.Event = field(default_factory=threading.Event)  # set: nothing more will follow
@@ -79,8 +98,10 @@ class Session:
 
     conversation: Conversation = field(default_factory=Conversation)
     run: Run | None = None  # None: no answer is being written
+    editing: Editing | None = None  # None: what stands in the composer is a new question
+    asked: AnswerSettings | None = None  # those of the latest answer, as far as this session knows
     finishes_due: int = 0  # calls of Answers.respond that ended and whose Answers.finish has not come yet
-    returned_draft: Draft | None = None  # a question that failed before its first word, to put back into the composer
+    returned: Run | None = None  # a question that failed before its first word, to put back into the composer
     shown: ShownPrompt | None = None  # what the panel shows; None: nothing
     preview_number: int = 0  # of the latest preview that was asked for; older ones are dropped
     preview: Preparation = field(default_factory=Preparation)  # what the latest preview opens
@@ -163,9 +184,10 @@ class Session:
 
     def nbytes(self) -> int:
         """About how much memory it takes."""
-        texts = (text for turn in self.conversation.turns for text in (turn.question, turn.answer and turn.answer.text))
+        turns = self.conversation.all_turns
+        texts = (text for turn in turns for text in (turn.question, turn.answer and turn.answer.text))
         held = sum(sys.getsizeof(text) for text in texts if text)
-        held += 512 * sum(len(turn.media) for turn in self.conversation.turns) + 1024 * len(self.conversation.turns)
+        held += 512 * sum(len(turn.media) for turn in turns) + 1024 * len(turns)
         if self.shown is not None:
             trace = self.shown.trace
             held += trace.input_ids.nbytes + trace.position_ids.nbytes + TOKEN_BYTES * len(trace)
@@ -178,9 +200,9 @@ class Session:
             shutil.rmtree(file.parent, ignore_errors=True)
 
     def files(self) -> set[str]:
-        """The names in the store of every picture and clip that it may show again."""
+        """The names in the store of every picture and clip that it may show again, in versions aside as well."""
         with self.lock:
-            return {medium.file for turn in self.conversation.turns for medium in turn.media} | set(self.names)
+            return {medium.file for turn in self.conversation.all_turns for medium in turn.media} | set(self.names)
 
     def owns(self, run: Run) -> bool:
         """Whether `run` may still change this session. Call it under the lock."""

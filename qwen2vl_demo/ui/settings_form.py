@@ -15,7 +15,7 @@ from gradio.components import Component
 
 from qwen2vl_demo.engine.protocol import MAX_SEED, GenerationOptions
 from qwen2vl_demo.errors import UserError
-from qwen2vl_demo.geometry import FACTOR
+from qwen2vl_demo.geometry import FACTOR, VIDEO_MAX_FRAMES
 from qwen2vl_demo.media import DEFAULT_LIMITS, FIRST_PAGES, PageChoice
 from qwen2vl_demo.ui.chat.saved_chat import MAX_TEXT, clean
 
@@ -41,6 +41,7 @@ class AnswerSettings:
     system: str
     options: GenerationOptions
     pages: PageChoice = FIRST_PAGES
+    stop_repetition: bool = True  # end an answer that says the same again and again
 
     def seeded(self) -> AnswerSettings:
         """The same with a seed, if it samples and none was set, so that the answer can be reproduced."""
@@ -142,16 +143,17 @@ class SettingsForm:
         defaults: GenerationOptions,
         pixel_limits: tuple[int, int],
         max_pdf_pages: int = DEFAULT_LIMITS.max_pdf_pages,
+        max_frames: int = VIDEO_MAX_FRAMES,
     ) -> None:
-        """`pixel_limits` are the (min_pixels, max_pixels) of a picture where the options leave them open, and
-        `max_pdf_pages` is what the page's limits say."""
+        """`pixel_limits` are the (min_pixels, max_pixels) of a picture and `max_frames` those of a clip, where the
+        options leave them open; `max_pdf_pages` is what the page's limits say."""
         self._defaults = defaults
         media = defaults.media
         self._budget = (
             max(1, (media.min_pixels or pixel_limits[0]) // TOKEN_PIXELS),
             max(1, (media.max_pixels or pixel_limits[1]) // TOKEN_PIXELS),
         )
-        self._fields = {field.key: field for field in _fields(defaults, *self._budget, max_pdf_pages)}
+        self._fields = {field.key: field for field in _fields(defaults, *self._budget, max_pdf_pages, max_frames)}
 
     def draw(self) -> dict[str, Block]:
         """Draws the settings into the open Gradio context; the components by their keys."""
@@ -162,7 +164,7 @@ class SettingsForm:
             drawn.update({key: fields[key].draw() for key in keys})
 
         gr.Markdown("### The answer")
-        draw("system", "max_new_tokens", "temperature")
+        draw("system", "max_new_tokens", "temperature", "stop_repetition")
         with gr.Accordion("More about sampling", open=False):
             draw("top_p", "top_k", "repetition_penalty", "seed")
         gr.Markdown("### Pictures")
@@ -197,8 +199,8 @@ class SettingsForm:
     def read(self, values: Mapping[str, Any]) -> AnswerSettings:
         """What the page sent, by key; a missing value stands for its default. Raises UserError naming the setting.
 
-        A budget that stands at the engine's own limit stays open in the options, since for clips an open budget has
-        another value.
+        What stands at the engine's own limit stays open in the options, since for clips an open budget has another
+        value.
         """
         read = {key: field.read(values.get(key)) for key, field in self._fields.items()}
         least, most = read["min_tokens"], read["max_tokens"]
@@ -206,10 +208,11 @@ class SettingsForm:
             raise UserError(
                 f"A picture cannot have at least {least} and at most {most} tokens; change one of them in the settings."
             )
-        defaults, (lower, upper) = self._defaults, self._budget
+        defaults, (lower, upper), frames = self._defaults, self._budget, self._fields["max_frames"].default
         return AnswerSettings(
             system=read["system"],
             pages=read["pages"],
+            stop_repetition=read["stop_repetition"],
             options=replace(
                 defaults,
                 max_new_tokens=read["max_new_tokens"],
@@ -224,7 +227,7 @@ class SettingsForm:
                     min_pixels=defaults.media.min_pixels if least == lower else least * TOKEN_PIXELS,
                     max_pixels=defaults.media.max_pixels if most == upper else most * TOKEN_PIXELS,
                     fps=read["fps"],
-                    max_frames=read["max_frames"],
+                    max_frames=defaults.media.max_frames if read["max_frames"] == frames else read["max_frames"],
                 ),
             ),
         )
@@ -239,9 +242,13 @@ def new_seed() -> int:
     return secrets.randbelow(2**31)
 
 
-def _fields(defaults: GenerationOptions, lower: int, upper: int, max_pdf_pages: int) -> Sequence[Field]:
+def _fields(
+    defaults: GenerationOptions, lower: int, upper: int, max_pdf_pages: int, max_frames: int
+) -> Sequence[Field]:
     """The table. Limits are widened where the app was started with a value outside of them."""
     media = defaults.media
+    most_frames = media.max_frames or max_frames
+    trained = f" This model was trained for at most {max_frames}." if max_frames < VIDEO_MAX_FRAMES else ""
     return (
         Field(
             "system",
@@ -271,11 +278,20 @@ def _fields(defaults: GenerationOptions, lower: int, upper: int, max_pdf_pages: 
             "number",
             defaults.temperature,
             "0 always takes the likeliest token, so the same question gets the same answer. Higher is more varied. "
-            f"Retry uses at least {RETRY_TEMPERATURE}.",
+            f"Retry uses at least {RETRY_TEMPERATURE}, unless a setting was changed.",
             "temperature",
             0,
             max(2, defaults.temperature),
             step=0.05,
+        ),
+        Field(
+            "stop_repetition",
+            "Stop repetition",
+            "Stop repetition",
+            "switch",
+            True,
+            "Ends an answer that writes the same words again and again.",
+            "stop-repetition",
         ),
         Field(
             "top_p",
@@ -384,11 +400,11 @@ def _fields(defaults: GenerationOptions, lower: int, upper: int, max_pdf_pages: 
             "Most frames",
             "The most frames",
             "integer",
-            media.max_frames,
-            "A longer clip gets its frames further apart.",
+            most_frames,
+            f"A longer clip gets its frames further apart.{trained}",
             "max-frames",
             2,
-            max(768, media.max_frames),
+            max(VIDEO_MAX_FRAMES, most_frames),
             step=2,
         ),
     )

@@ -31,6 +31,7 @@ SHEETS = (
     "attached.css",
     "pages.css",
     "keys.css",
+    "message-rows.css",
     "fit.css",
 )
 
@@ -70,6 +71,7 @@ def js() -> str:
             "settings.js",
             "keys.js",
             "lightbox.js",
+            "message-rows.js",
             "keep-tab.js",
             "keep-figures.js",
         )

@@ -46,8 +46,8 @@ IDLE = """pause => new Promise(done => {
   ));
   setTimeout(() => requestIdleCallback(painted), pause);
 })"""
-# Whether an answer has ended: its numbers stand there, and Send is back.
-ANSWERED = """() => document.querySelector('#numbers [role=status]')?.innerText.includes('stopped:')
+# Whether an answer has ended: what it took stands under it, and Send is back.
+ANSWERED = """() => [...document.querySelectorAll('#chat .bot-row .under')].at(-1)?.querySelector('.statistics')
   && document.querySelector('#composer .submit-button')?.checkVisibility()"""
 PATIENCE = 60.0  # seconds, for machines that are shared; on an idle one, few suffice
 
@@ -160,7 +160,12 @@ class Tab:
 
     @property
     def numbers(self) -> Locator:
-        return self.page.locator("#numbers [role=status]")
+        """What the last answer took; folded, until "Statistics" is pressed."""
+        return self.page.locator("#chat .under .statistics").last
+
+    def under(self, message: Locator) -> Locator:
+        """The row under a message."""
+        return message.locator("xpath=ancestor::*[contains(@class, 'flex-wrap')]").locator(".under")
 
     @property
     def panel(self) -> Locator:

@@ -8,6 +8,7 @@ import threading
 import time
 import warnings
 import weakref
+from dataclasses import replace
 
 import numpy as np
 import PIL.Image
@@ -123,6 +124,36 @@ def test_statuses_come_before_the_first_word_and_an_encoded_picture_is_not_encod
 def test_the_answer_ends_at_the_length_asked_for(engine):
     result = answer(engine, ask(), GenerationOptions(max_new_tokens=3))
     assert (result.stop_reason, result.new_tokens) == ("length", 3)
+
+
+@pytest.mark.parametrize(("options", "cut"), [(GREEDY, 2), (GREEDY, 8), (replace(GREEDY, repetition_penalty=1.3), 5)])
+def test_an_answer_goes_on_from_the_very_tokens_that_were_written(checkpoint, options, cut):
+    """As if it had never been cut off: random weights write any bytes, so that most cuts are within a character; and
+    nothing but the last token is computed again."""
+    engine = LocalEngine.load(str(checkpoint), device="cpu", dtype="float32")
+    whole = answer(engine, ask(Image(picture())), options)
+    ids = engine.sampled(whole.trace, whole.text)
+    first = answer(engine, ask(Image(picture())), replace(options, max_new_tokens=cut))
+    unfinished = [*ask(Image(picture())), Message("assistant", first.text)]
+    rest = answer(engine, unfinished, replace(options, max_new_tokens=12 - cut))
+    assert first.text + rest.text == whole.text
+    assert np.array_equal(engine.sampled(whole.trace, whole.text), ids)  # as one answer, for its attention
+    assert (rest.new_tokens, rest.prompt_tokens) == (12 - cut, whole.prompt_tokens)
+    assert rest.reused_tokens == whole.prompt_tokens + cut - 1
+    assert np.array_equal(engine.prompt(unfinished, options).trace.input_ids, whole.trace.input_ids)
+
+
+def test_an_answer_whose_tokens_are_not_known_goes_on_from_its_text(engine):
+    """One of another run of the app: the prompt is that of the question, then comes the text as it is tokenized."""
+    heard = []
+    plain = engine._prefill
+    engine._prefill = lambda sequence, *rest: heard.append(sequence.trace.input_ids) or plain(sequence, *rest)
+    try:
+        list(engine.stream([*ask(), Message("assistant", "A small cat")], GREEDY))
+    finally:
+        del engine._prefill
+    prompt = engine.prepare(ask(), GREEDY).input_ids
+    assert np.array_equal(heard[0], np.concatenate([prompt, engine.processor.tokenizer.encode_text("A small cat")]))
 
 
 def test_a_stop_between_two_tokens_keeps_what_was_written(engine):

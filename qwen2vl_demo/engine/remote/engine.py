@@ -41,7 +41,7 @@ from qwen2vl_demo.engine.request_queue import RequestQueue, Ticket
 from qwen2vl_demo.engine.result_builder import check_context
 from qwen2vl_demo.errors import Cancelled, UserError
 from qwen2vl_demo.media import MediaLimits
-from qwen2vl_demo.processing.messages import Message
+from qwen2vl_demo.processing.messages import Message, without_unfinished
 from qwen2vl_demo.processing.processor import Processor, Prompt
 from qwen2vl_demo.trace import PromptTrace
 
@@ -64,7 +64,6 @@ class RemoteEngine:
     """Answers with the model of a server. Created by `connect`."""
 
     config = None  # the weights are the server's
-    abilities = Abilities(attention=False, positions=False)
 
     def __init__(
         self, server: Server, processor: Processor, *, exact_text: bool, wanted_model: str | None = None
@@ -124,6 +123,10 @@ class RemoteEngine:
         return self.server.model_name
 
     @property
+    def abilities(self) -> Abilities:
+        return Abilities(attention=False, positions=False, resumes=self.server.software == "vLLM")
+
+    @property
     def description(self) -> str:
         software = self.server.software or "OpenAI-compatible"
         counted = "" if self.counts_exactly else "; numbers of text tokens are estimates, made with nano's tokenizer"
@@ -137,6 +140,10 @@ class RemoteEngine:
     @property
     def pixel_limits(self) -> tuple[int, int]:
         return self.processor.image.min_pixels, self.processor.image.max_pixels
+
+    @property
+    def max_frames(self) -> int:
+        return self.processor.image.max_frames
 
     def warm_up(self) -> None:
         """Nothing can be measured of a server before it answers."""
@@ -222,7 +229,22 @@ class RemoteEngine:
 
         `prompt` is that of an earlier call with the same messages and options.
         """
-        dialect, plain = dialect or self._dialect, plain_messages(messages)
+        messages, written = without_unfinished(plain_messages(messages))
+        question = self._new_question(messages, options, cancel, prompt=prompt, dialect=dialect, thumbnails=thumbnails)
+        return replace(question, written=written)
+
+    def _new_question(
+        self,
+        plain: Sequence[Message],
+        options: GenerationOptions,
+        cancel: threading.Event | None,
+        *,
+        prompt: Prompt | None,
+        dialect: Dialect | None,
+        thumbnails: bool,
+    ) -> Question:
+        """The same for plain messages, of whose last one no answer is written yet."""
+        dialect = dialect or self._dialect
         if prompt is not None:
             options = replace(options, cache_salt=prompt.trace.cache_salt)
         if prompt is not None and (dialect.video or not has_clips(plain)):
@@ -279,7 +301,9 @@ class RemoteEngine:
                 if failure.cause == "no video" and question.dialect.video:
                     yield Chunk(status="The server takes no video; sending the frames as pictures")
                     dialect = question.dialect.without_video()
-                    question = self._question(question.messages, question.options, dialect=dialect)
+                    asked, written = question.messages, question.written
+                    question = self._question(asked, question.options, dialect=dialect)
+                    question = replace(question, written=written)
                     check_context(question.prompt.trace, exact_text=self.counts_exactly)
                     answer.trace = question.prompt.trace
                 elif failure.cause == "no model":  # it was restarted with another one, or the name is wrong

@@ -24,6 +24,7 @@ class Question:
     options: GenerationOptions
     dialect: Dialect
     stills: bool = False  # the frames of clips are pictures
+    written: str = ""  # of the answer, which is to go on behind it
 
     def body(self, server: Server, parts: MediaParts, pixel_limits: tuple[int, int]) -> dict[str, Any]:
         """The body of the request. `pixel_limits` are the (min_pixels, max_pixels) of the checkpoint."""
@@ -37,11 +38,17 @@ class Question:
             self.options,
             parts,
             # Servers refuse more than their context has left; an estimate that leaves nothing may be wrong.
-            max_tokens=trace.room(self.options.max_new_tokens) or None,
+            max_tokens=self._room() or None,
+            written=self.written,
             software=server.software,
             own_limits=any(not pixel_limits[0] <= area <= pixel_limits[1] for area in areas),
         )
         return self.dialect.spoken(body)
+
+    def _room(self) -> int:
+        """The tokens that the rest of the answer may have. What is written has at most one for each byte."""
+        written = len(self.written.encode())
+        return max(0, self.prompt.trace.room(self.options.max_new_tokens + written) - written)
 
     def without_video(self, processor: Processor) -> Question:
         """The same with the frames of each clip as pictures. `processor` is that of the prompt."""

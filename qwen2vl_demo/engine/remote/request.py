@@ -38,6 +38,7 @@ def request_body(
     parts: MediaParts,
     *,
     max_tokens: int | None = None,
+    written: str = "",
     software: str = "",
     own_limits: bool = False,
 ) -> dict[str, Any]:
@@ -45,8 +46,8 @@ def request_body(
 
     `messages` are those of the prompt, without typed special tokens (`plain_messages`). `media` holds each picture and
     clip by (index of the message, index of the part). `max_tokens` is the most that the answer may have; without it the
-    server allows what its context has left. `own_limits`: some medium is smaller or larger than the
-    checkpoint's pixel limits, which the server is to let pass.
+    server allows what its context has left. Behind `written` the answer goes on. `own_limits`: some medium is smaller
+    or larger than the checkpoint's pixel limits, which the server is to let pass.
     """
     named = software == "vLLM"
     body: dict[str, Any] = {
@@ -58,6 +59,9 @@ def request_body(
     }
     if software != "transformers":  # refuses what is not OpenAI's
         body["skip_special_tokens"] = False  # boxes are written with special tokens
+    if written:
+        body["messages"].append({"role": "assistant", "content": written})
+        body |= {"continue_final_message": True, "add_generation_prompt": False}
     if own_limits and software == "vLLM":
         body["mm_processor_kwargs"] = PIXEL_LIMITS
     if options.cache_salt and software != "transformers":

@@ -62,7 +62,7 @@ LENT = "a GPU that ZeroGPU lends for each answer"
 class ZeroGpuEngine:
     """Answers with a checkpoint on GPUs that are lent. Implements `protocol.Engine`."""
 
-    abilities = Abilities()
+    abilities = Abilities(resumes=False)
 
     def __init__(
         self,
@@ -167,6 +167,10 @@ class ZeroGpuEngine:
         count = self._parameters
         size = f"{count / 1e9:.1f} billion" if count >= 1e9 else f"{count / 1e6:.1f} million"
         return f"{size} parameters on {self.placement.reason}"
+
+    @property
+    def max_frames(self) -> int:
+        return self.processor.image.max_frames
 
     def warm_up(self) -> None:
         """There is no GPU to measure before one is lent."""

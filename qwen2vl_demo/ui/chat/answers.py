@@ -4,6 +4,9 @@ A turn is checked in full (its files open, the engine can prepare it) before it 
 before the first word goes back to the composer with a sentence; what fails later keeps the words that came. A run that
 no longer owns its session (Stop released the visitor, the chat was cleared) changes nothing more, but for the numbers
 of a stopped answer. Nothing is raised for what a visitor or the engine did.
+
+A question is new, or a version of an earlier one; Retry asks the last one again and keeps the answer before as a
+version, and Continue goes on with the last answer.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from typing import Any
 from qwen2vl_demo.engine.protocol import Engine, GenerationOptions, Outcome, Result
 from qwen2vl_demo.errors import Cancelled, UserError
 from qwen2vl_demo.media import PageChoice
+from qwen2vl_demo.processing.messages import Message
 from qwen2vl_demo.ui.chat import bubbles
 from qwen2vl_demo.ui.chat.attachments import store_files
 from qwen2vl_demo.ui.chat.conversation import (
@@ -32,8 +36,10 @@ from qwen2vl_demo.ui.chat.conversation import (
 )
 from qwen2vl_demo.ui.chat.kept_chat import keep, with_words
 from qwen2vl_demo.ui.chat.markdown import GrowingMarkdown
+from qwen2vl_demo.ui.chat.message_rows import CONTINUED, rows
 from qwen2vl_demo.ui.chat.page_update import FAILED, PageUpdate, report, settled
 from qwen2vl_demo.ui.chat.prompts import PreparedPrompt, Prompts
+from qwen2vl_demo.ui.chat.repetition import Repetition
 from qwen2vl_demo.ui.chat.saved_chat import MAX_TEXT, check_size, clean
 from qwen2vl_demo.ui.chat.streaming import AnswerStream
 from qwen2vl_demo.ui.media_store import MediaStore
@@ -65,37 +71,65 @@ class Answers:
         self._engine, self._store, self._prompts = engine, store, prompts
         self._settings, self._threads = settings, threads
 
+    def settled(self, session: Session, notice: str | None = None) -> PageUpdate:
+        """The whole page as the session has it, with no answer being written."""
+        return settled(session, self._store, notice, resumes=self._engine.abilities.resumes)
+
     def begin(self, session: Session, draft: Draft) -> PageUpdate:
-        """Shows the question in the chat at once, before anything of it is opened."""
+        """Shows the question in the chat at once, before anything of it is opened. If one is being edited, this is
+        another version of it, and what stood in the composer before comes back there."""
         draft = replace(draft, text=clean(draft.text))
         if not draft.text.strip() and not draft.files:
             return PageUpdate(notice=NOTHING_TO_SEND)
-        if not _begin(session, draft):
-            return PageUpdate(notice=BUSY)
+        with session.lock:
+            editing = session.editing
+            index = session.conversation.index(editing.number) if editing else None
+            if not _begin(session, Run(draft, editing=editing if index is not None else None)):
+                return PageUpdate(notice=BUSY)
+            session.editing = None
+        before = session.conversation if index is None else session.conversation.before(index)
         files = f"*{count(len(draft.files), 'file')}*" if draft.files else ""
         question = {"role": "user", "content": "\n\n".join(filter(None, [files, bubbles.literal(draft.text)]))}
         opening = f"Opening {count(len(draft.files), 'file')}" if draft.files else "Thinking"
-        shown = [*bubbles.show(session.conversation, self._store), question, bubbles.status(opening)]
+        shown = [*bubbles.show(before, self._store), question, bubbles.status(opening)]
+        standing = editing.draft if editing else Draft()
         kept = None
         if 0 < len(draft.text.strip()) <= MAX_TEXT:  # what is typed outlives an app that ends while files are opened
-            kept = keep(session.conversation.adding(Turn(draft.text.strip())), self._store)
-        return PageUpdate(shown, Draft(), busy=True, notice="", numbers="", saved=kept)
+            asked, chat = Turn(draft.text.strip()), session.conversation
+            kept = keep(chat.adding(asked) if index is None else chat.instead(index, asked), self._store)
+        under = self._rows(before)
+        return PageUpdate(shown, standing, busy=True, notice="", rows=under, editing=0, saved=kept)
 
     def begin_retry(self, session: Session) -> PageUpdate:
         """The same for the last question, without its answer."""
         if session.conversation.last is None:
             return PageUpdate(notice="There is nothing to ask again yet.")
-        if not _begin(session, None):
+        if not _begin(session, Run()):
             return PageUpdate(notice=BUSY)
         unanswered = session.conversation.answered(None)
         shown = [*bubbles.show(unanswered, self._store), bubbles.status("Thinking")]
-        return PageUpdate(shown, busy=True, notice="", numbers="")
+        return PageUpdate(shown, busy=True, notice="", rows=self._rows(unanswered))
+
+    def begin_continue(self, session: Session) -> PageUpdate:
+        """The same for the last answer, which goes on where it was cut off."""
+        last = session.conversation.last
+        if last is None or last.answer is None or not last.has_words or last.answer.ending not in CONTINUED:
+            return PageUpdate(notice="There is no answer that was cut off.")
+        if not self._engine.abilities.resumes:
+            return PageUpdate(notice="This model's server cannot go on with an answer; ask for the rest.")
+        if not _begin(session, Run(resumes=True)):
+            return PageUpdate(notice=BUSY)
+        rows = self._rows(session.conversation.answered(None))
+        return PageUpdate(bubbles.show(session.conversation, self._store), busy=True, notice="", rows=rows)
+
+    def _rows(self, conversation: Conversation) -> str:
+        return rows(conversation, resumes=self._engine.abilities.resumes)
 
     async def respond(self, session: Session, values: Mapping[str, Any]) -> AsyncGenerator[PageUpdate, None]:
         """Streams the answer to the question that was begun; nothing if none was. `values` are the settings.
 
-        A retry of an answered question gets a new seed and a higher temperature. These updates leave the composer
-        alone: `finish` puts it in order.
+        A retry with the settings of the answer before gets a new seed and a higher temperature. These updates leave the
+        composer alone: `finish` puts it in order.
         """
         with session.lock:
             run = session.run
@@ -116,8 +150,9 @@ class Answers:
                 if session.owns(run):
                     session.run = None
 
-    def finish(self, session: Session) -> PageUpdate:
-        """The composer after an answer, or in place of one: ready again, with the draft that came back.
+    def finish(self, session: Session, standing: Draft | None = None) -> PageUpdate:
+        """The composer after an answer, or in place of one: ready again, with the draft that came back, before what is
+        `standing` there by now.
 
         Without a respond() before it, Gradio's queue was full. Whether there was one is counted: after Stop this can be
         the end of the stopped question, while the next one has begun and waits for its respond().
@@ -128,8 +163,10 @@ class Answers:
                 session.finishes_due -= 1
             elif run is not None and not run.started:
                 session.run = None
-                return replace(settled(session, self._store, QUEUE_FULL), draft=run.draft)
-            draft, session.returned_draft = session.returned_draft, None
+                draft = give_back(session, run, standing or Draft())
+                return replace(self.settled(session, QUEUE_FULL), draft=draft)
+            returned, session.returned = session.returned, None
+            draft = give_back(session, returned, standing or Draft()) if returned else None
             return PageUpdate(draft=draft, busy=run is not None)
 
     async def _answer(
@@ -141,6 +178,7 @@ class Answers:
             question, settings, left_out = await self._threads.run_for(
                 session, self._question, session, run, before, values
             )
+            written = question.last.answer if run.resumes and question.last else None
             prepared = await self._threads.run_for(
                 session, self._prompts.prepare, question, settings.options, run.cancel
             )
@@ -148,13 +186,20 @@ class Answers:
             with session.lock:
                 if run.cancel.is_set() or not session.owns(run):
                     raise _Stopped
-                session.conversation, session.prediction = question, Prediction(question, estimate)
+                question = question.answered(None)
+                session.prediction = Prediction(question, estimate)
+                session.conversation = question if written is None else question.answered(written)
+                run.text = "" if written is None else written.text
                 run.committed = True
+                under = self._rows(question)
             shown = await self._threads.run_for(session, bubbles.show, question, self._store)
-            thinking = [*shown, bubbles.status("Thinking")]
+            begun = bubbles.status("Thinking")
+            if written is not None:
+                begun = await asyncio.to_thread(bubbles.growing, written.text, GrowingMarkdown())
             kept = await self._threads.run_for(session, keep, question, self._store)
-            yield PageUpdate(thinking, saved=with_words(kept, ""), prompt_sent=True, notice=left_out or None)
-            async for update in self._stream(session, run, question, shown, kept, prepared, settings.options):
+            saved = with_words(kept, run.text)
+            yield PageUpdate([*shown, begun], saved=saved, prompt_sent=True, notice=left_out or None, rows=under)
+            async for update in self._stream(session, run, question, shown, kept, prepared, settings, written):
                 yield update
         except (_Stopped, _Released, Cancelled):
             yield await self._threads.run(self._bounce, session, run, before, "")
@@ -172,17 +217,23 @@ class Answers:
         shown: list[bubbles.Bubble],
         kept: str,
         prepared: PreparedPrompt,
-        options: GenerationOptions,
+        settings: AnswerSettings,
+        written: Answer | None,
     ) -> AsyncGenerator[PageUpdate, None]:
-        """`kept` is what the browser keeps of the question. With each word that is shown it gets the answer so far, so
-        that none is lost when the app ends in the middle."""
+        """`written` is what the answer goes on from, `kept` what the browser keeps of the question: it gets each word
+        that is shown with it, so that none is lost when the app ends in the middle."""
+        options = settings.options
+        before = written.text if written is not None else ""
+        if before:
+            prepared = replace(prepared, messages=(*prepared.messages, Message("assistant", before)))
+        repetition = Repetition()
         started = painted = time.monotonic()
         interval, markdown = PAINT_INTERVAL, GrowingMarkdown()
         first: float | None = None
         result: Result | None = None
         ending: Ending = "cancelled"
         notice: str | None = None
-        put_right = False
+        put_right = repeating = False
         stream = AnswerStream(self._engine, prepared, options, run.cancel)
         try:
             while not stream.ended:
@@ -201,9 +252,10 @@ class Answers:
                 for chunk in chunks:
                     if chunk.result is not None:
                         result, ending = chunk.result, chunk.result.stop_reason
-                if len(run.text) == MAX_TEXT:
+                repeating = repeating or (settings.stop_repetition and result is None and repetition.push(new))
+                if repeating or len(run.text) == MAX_TEXT:
                     run.cancel.set()
-                    ending = "length"
+                    ending = "repeating" if repeating else "length"
                 statuses = [chunk.status for chunk in chunks if chunk.status]
                 if not owned:
                     continue  # only the result is waited for
@@ -219,18 +271,20 @@ class Answers:
         except _Released:
             raise
         except UserError as problem:
-            if not run.text:
+            if run.text == before:
                 raise
             ending, notice = "error", str(problem)
         except Exception as problem:
-            if not run.text:
+            if run.text == before:
                 raise
             report(problem, "writing an answer")
             ending, notice = "error", FAILED.format(self._engine.name)
         finally:
             stream.close()
         numbers = self._numbers(question, prepared, result, first, stream.waited, options) if result else None
-        text = (result.text if result is not None and result.text else run.text)[:MAX_TEXT]
+        if written is not None and written.numbers is not None:
+            numbers = written.numbers.continued(numbers) if numbers is not None else written.numbers
+        text = (before + result.text if result is not None and result.text else run.text)[:MAX_TEXT]
         answer = Answer(clean(text), ending, numbers)
         with session.lock:
             if session.is_as_left(run):
@@ -244,7 +298,7 @@ class Answers:
         other_prompt = result is not None and result.trace is not None and result.trace is not prepared.trace
         if other_prompt:
             self._prompts.drop(question, options)
-        update = await self._threads.run(settled, session, self._store, notice)
+        update = await self._threads.run(self.settled, session, notice)
         yield replace(update, prompt_sent=other_prompt)
 
     def _question(
@@ -252,15 +306,21 @@ class Answers:
     ) -> tuple[Conversation, AnswerSettings, str]:
         """The conversation with the question that was begun, how it is to be answered, and what of its files was left
         out. Raises UserError."""
-        settings, left_out = self._settings.read(values).seeded(), ""
+        chosen, left_out = self._settings.read(values), ""
+        settings = chosen.seeded()
+        if run.resumes:
+            return before, replace(settings, system=before.system), ""  # it goes on from what it was asked
         if run.draft is not None:
             turn, left_out = self._turn(session, run.draft, settings.pages, run.cancel)
-            question = before.adding(turn)
+            index = before.index(run.editing.number) if run.editing else None
+            question = before.adding(turn) if index is None else before.instead(index, turn)
+        elif before.last is not None and before.last.has_words:
+            settings = settings if session.asked not in (None, chosen) else settings.for_retry()
+            question = before.instead(len(before.turns) - 1, replace(before.last, answer=None))
         else:
-            retried = before.last is not None and before.last.has_words
-            settings = settings.for_retry() if retried else settings
             question = before.answered(None)
         check_size(question)
+        session.asked = chosen
         return replace(question, system=settings.system), settings, left_out
 
     def _turn(self, session: Session, draft: Draft, pages: PageChoice, cancel: threading.Event) -> tuple[Turn, str]:
@@ -302,8 +362,9 @@ class Answers:
         with session.lock:
             if not session.owns(run):
                 return self._as_it_stands(session)
-            session.conversation, session.run, session.returned_draft = before, None, run.draft
-        return settled(session, self._store, notice)
+            session.conversation, session.run, session.returned = before, None, run
+            session.editing = run.editing
+        return self.settled(session, notice)
 
     def _as_it_stands(self, session: Session) -> PageUpdate:
         """The last update of an answer that has lost its session: one before may have reached the page only after what
@@ -311,7 +372,7 @@ class Answers:
         with session.lock:
             if session.run is not None:
                 return PageUpdate()  # the next answer shows the chat
-        return settled(session, self._store)
+        return self.settled(session)
 
 
 class _Stopped(Exception):
@@ -322,10 +383,21 @@ class _Released(Exception):
     """The session was taken from the answer, and its chat has changed since."""
 
 
-def _begin(session: Session, draft: Draft | None) -> bool:
+def _begin(session: Session, run: Run) -> bool:
     """Starts a new run in the session, unless one is going on."""
     with session.lock:
         if session.run is not None:
             return False
-        session.run, session.returned_draft = Run(draft), None
+        session.run, session.returned = run, None
         return True
+
+
+def give_back(session: Session, run: Run, standing: Draft) -> Draft | None:
+    """What the composer holds when a question comes back there that could not be asked, before what is `standing` in
+    it by now. An edited question is edited further, and the rest waits. Call it under the session's lock."""
+    if run.draft is None:
+        return None
+    if run.editing is None:
+        return run.draft.joined(standing)
+    session.editing = replace(run.editing, draft=standing)
+    return run.draft

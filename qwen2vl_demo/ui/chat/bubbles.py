@@ -7,18 +7,28 @@ from __future__ import annotations
 
 from typing import Any
 
-from qwen2vl_demo.ui.chat.conversation import Answer, Conversation, Medium, Turn, boxed_picture, gone, resized_size
+from qwen2vl_demo.ui.chat.conversation import (
+    Answer,
+    Conversation,
+    Ending,
+    Medium,
+    Turn,
+    boxed_picture,
+    gone,
+    resized_size,
+)
 from qwen2vl_demo.ui.chat.markdown import GrowingMarkdown, literal, safe_markdown
 from qwen2vl_demo.ui.media_store import MediaStore, view_remark
 from qwen2vl_demo.viz.boxes import parse_boxes, text_without_boxes
 
 Bubble = dict[str, Any]  # a message as gr.Chatbot takes it
 
-NOTHING_SAID = {
+NOTHING_SAID: dict[Ending, str] = {
     "cancelled": "*Stopped before the first word. The model will not be told of this question; Retry asks it again.*",
     "error": "*There is no answer. The model will not be told of this question; Retry asks it again.*",
     "end": "*The model ended its answer without a word.*",
     "length": "*The model ended its answer without a word.*",
+    "repeating": "*The model ended its answer without a word.*",
 }
 
 

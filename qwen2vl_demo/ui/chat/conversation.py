@@ -3,12 +3,19 @@
 Of the three representations of a chat (display, state, model input) this is the authoritative one: the page shows it,
 the prompt is made from it, and the browser keeps it as JSON. Media are named by the hash of their bytes;
 `media_store.py` holds the bytes, and `saved_chat.py` checks conversations that come from outside.
+
+A question that is edited and an answer that is written anew leave the old ones in place, so a chat is a tree of turns.
+It is kept as the path that is shown, which is all that the prompt, the panel and the export read, and beside it the
+turns that are not shown. Each turn has a number, given in the order in which they came, and names the turn that it
+follows. That is flat, so what comes from outside is checked in one pass; a later turn can only follow an earlier one,
+so it is always a tree; and a program that knows nothing of versions reads the shown path. Turns that follow the same
+one are versions: with another question, of the question; with the same one, of its answer.
 """
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -17,7 +24,7 @@ from qwen2vl_demo.processing.messages import Image, Message, Part, Text, Video
 from qwen2vl_demo.trace import MEDIA_NOUN, MediaTrace, PromptTrace
 
 MediumKind = Literal["image", "video"]
-Ending = Literal["end", "length", "cancelled", "error"]
+Ending = Literal["end", "length", "cancelled", "error", "repeating"]
 
 
 @dataclass(frozen=True)
@@ -76,6 +83,19 @@ class Numbers:
         """Tokens a second after the first one."""
         return (self.new_tokens - 1) / self.decode if self.decode and self.new_tokens > 1 else None
 
+    def continued(self, more: Numbers) -> Numbers:
+        """Those of an answer that went on, with what going on cost."""
+        decode = None if self.decode is None or more.decode is None else self.decode + more.decode
+        return replace(
+            self,
+            new_tokens=self.new_tokens + more.new_tokens,
+            decode=decode,
+            temperature=more.temperature,
+            seed=more.seed,
+            notes=tuple(dict.fromkeys((*self.notes, *more.notes))),
+            remark=more.remark,
+        )
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -88,41 +108,128 @@ class Answer:
 
 @dataclass(frozen=True)
 class Turn:
-    """One question with its files, and its answer once there is one."""
+    """One question with its files, and its answer once there is one. Equal if these are, wherever it stands."""
 
     question: str
     media: tuple[Medium, ...] = ()
     typed: bool = True  # False: nothing was typed, and the question is the default one
     answer: Answer | None = None
+    number: int = field(default=0, compare=False)  # from 1, in the order of asking; 0: not part of a conversation yet
+    after: int = field(default=0, compare=False)  # number of the turn that it follows; 0: it is the first
 
     @property
     def has_words(self) -> bool:
         """Whether the answer has any words. Only then is the turn part of later prompts."""
         return self.answer is not None and bool(self.answer.text.strip())
 
+    def asks_the_same(self, other: Turn) -> bool:
+        return (self.question, self.media, self.typed) == (other.question, other.media, other.typed)
+
+
+@dataclass(frozen=True)
+class Versions:
+    """What stands in the place of a turn, as numbers of turns: for each wording of the question one of its answers, and
+    all answers to the wording that is shown."""
+
+    questions: tuple[int, ...]
+    question: int  # index of the one that is shown
+    answers: tuple[int, ...]
+    answer: int
+
 
 @dataclass(frozen=True)
 class Conversation:
-    """All turns, oldest first."""
+    """The turns that are shown, oldest first, and aside those that are not. Equal if what is shown is."""
 
     turns: tuple[Turn, ...] = ()
     system: str = ""  # "" leaves the checkpoint's own system prompt in place
     # Known to its visitor's browser only: what engines have cached of a conversation is found under its salt alone.
     cache_salt: str = field(default_factory=lambda: secrets.token_hex(16), compare=False, repr=False)
+    aside: tuple[Turn, ...] = field(default=(), compare=False)
+
+    def __post_init__(self) -> None:
+        """Gives the turns that are shown their places: each follows the one before."""
+        newest, before, turns = max((turn.number for turn in self.all_turns), default=0), 0, []
+        for turn in self.turns:
+            number = turn.number
+            if number <= before:
+                number = newest = newest + 1
+            turns.append(turn if (turn.number, turn.after) == (number, before) else _placed(turn, number, before))
+            before = number
+        object.__setattr__(self, "turns", tuple(turns))
+
+    @property
+    def all_turns(self) -> tuple[Turn, ...]:
+        """Shown or not."""
+        return (*self.turns, *self.aside)
+
+    @property
+    def last(self) -> Turn | None:
+        return self.turns[-1] if self.turns else None
 
     def adding(self, turn: Turn) -> Conversation:
-        return replace(self, turns=(*self.turns, turn))
+        return replace(self, turns=(*self.turns, replace(turn, number=0)))
 
-    def without_last(self) -> Conversation:
-        return replace(self, turns=self.turns[:-1])
+    def before(self, index: int) -> Conversation:
+        """What is asked before a turn, to be shown or extended for a moment; the rest is neither shown nor aside."""
+        return replace(self, turns=self.turns[:index])
 
     def answered(self, answer: Answer | None) -> Conversation:
         """The same conversation with another answer to the last turn; None for no answer."""
         return replace(self, turns=(*self.turns[:-1], replace(self.turns[-1], answer=answer)))
 
-    @property
-    def last(self) -> Turn | None:
-        return self.turns[-1] if self.turns else None
+    def instead(self, index: int, turn: Turn) -> Conversation:
+        """Another version of a turn and of all behind it, which are put aside."""
+        aside = (*self.aside, *self.turns[index:])
+        return replace(self, turns=(*self.turns[:index], replace(turn, number=0)), aside=aside)
+
+    def index(self, number: int) -> int | None:
+        """Where the turn of this number is shown; None if it is not."""
+        return next((index for index, turn in enumerate(self.turns) if turn.number == number), None)
+
+    def versions(self, index: int) -> Versions:
+        """Of the turn that is shown at an index."""
+        shown = self.turns[index]
+        here = sorted((t for t in self.all_turns if t.after == shown.after), key=lambda turn: turn.number)
+        newest = {(turn.question, turn.media, turn.typed): turn.number for turn in here}  # in the order of first asking
+        answers = tuple(turn.number for turn in here if turn.asks_the_same(shown))
+        question = list(newest).index((shown.question, shown.media, shown.typed))
+        return Versions(tuple(newest.values()), question, answers, answers.index(shown.number))
+
+    def showing(self, number: int) -> Conversation:
+        """The same with a version shown that was aside, and behind it what was asked last there."""
+        turns = {turn.number: turn for turn in self.all_turns}
+        if number not in turns:
+            return self
+        path = [max(_with_followers(number, turns.values()))]
+        while (after := turns[path[-1]].after) in turns:
+            path.append(after)
+        aside = tuple(turns[n] for n in sorted(turns.keys() - set(path)))
+        return replace(self, turns=tuple(turns[n] for n in reversed(path)), aside=aside)
+
+    def taken_back(self) -> Conversation:
+        """Without the last question and its answers, but for an answer that was followed by something; instead the
+        newest other version of the question is shown, if there is one."""
+        last = self.turns[-1]
+        followed = {turn.after for turn in self.aside}
+        gone = {turn.number for turn in self.aside if turn.after == last.after and turn.asks_the_same(last)} - followed
+        gone |= _with_followers(last.number, self.all_turns)
+        left = replace(self, turns=self.turns[:-1], aside=tuple(turn for turn in self.aside if turn.number not in gone))
+        others = [turn.number for turn in left.aside if turn.after == last.after]
+        return left.showing(max(others)) if others else left
+
+
+def _placed(turn: Turn, number: int, after: int) -> Turn:
+    return replace(turn, number=number, after=after)
+
+
+def _with_followers(number: int, turns: Iterable[Turn]) -> set[int]:
+    """The number of a turn and those of all that follow it, at any distance."""
+    found = {number}
+    for turn in sorted(turns, key=lambda turn: turn.number):  # a turn is newer than the one it follows
+        if turn.after in found:
+            found.add(turn.number)
+    return found
 
 
 def count(number: int, word: str) -> str:
@@ -214,8 +321,8 @@ def numbers_of(trace: PromptTrace, media: int) -> tuple[MediumNumbers, ...]:
     return tuple(MediumNumbers.of(m) for m in (last if len(last) > media else trace.media[len(trace.media) - media :]))
 
 
-def cost_line(numbers: Numbers, ending: Ending) -> str:
-    """`214 prompt tokens (64 of the picture) · 12 new tokens · first token 0.2 s · 31 tokens/s · stopped: end`"""
+def cost_line(numbers: Numbers) -> str:
+    """`214 prompt tokens (64 of the picture) · 12 new tokens · first token 0.2 s · 31 tokens/s`"""
     media = f" ({numbers.media_tokens:,} visual)" if numbers.media_tokens else ""
     if numbers.remark:  # then a server counted the one and this page the other
         media = " (not as shown: see Numbers)"
@@ -231,15 +338,16 @@ def cost_line(numbers: Numbers, ending: Ending) -> str:
         parts.append(
             f"temperature {numbers.temperature:g}" + (f", seed {numbers.seed}" if numbers.seed is not None else "")
         )
-    parts += [f"stopped: {ENDINGS[ending]}", *numbers.notes]
-    return " · ".join(parts)
+    return " · ".join([*parts, *numbers.notes])
 
 
+# How an answer ended, where that is news.
 ENDINGS: dict[Ending, str] = {
-    "end": "end",
-    "length": "length",
-    "cancelled": "by you",
-    "error": "an error",
+    "end": "",
+    "length": "Cut off at the length limit.",
+    "cancelled": "Stopped by you.",
+    "error": "Ended by an error.",
+    "repeating": "It was repeating itself and was stopped.",
 }
 
 

@@ -10,6 +10,7 @@ import base64
 import binascii
 import json
 import mimetypes
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files as package_files
 from typing import Any
@@ -20,8 +21,10 @@ from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.memory import format_bytes
 from qwen2vl_demo.ui.chat.bubbles import NOTHING_SAID
 from qwen2vl_demo.ui.chat.conversation import (
+    ENDINGS,
     Conversation,
     Medium,
+    Turn,
     boxed_picture,
     cost_line,
     gone,
@@ -65,11 +68,13 @@ def import_json(text: str | bytes, store: MediaStore) -> Conversation:
         content = data.get(file)
         if content is not None:  # else it was missing when the chat was saved; the store may have it
             files[file] = store.add_bytes(_decode_base64(content, medium), medium).file
-    turns = (
-        replace(turn, media=tuple(replace(m, file=files.get(m.file, m.file)) for m in turn.media))
-        for turn in conversation.turns
-    )
-    return replace(conversation, turns=tuple(turns))
+
+    def stored(turns: Sequence[Turn]) -> tuple[Turn, ...]:
+        return tuple(
+            replace(turn, media=tuple(replace(m, file=files.get(m.file, m.file)) for m in turn.media)) for turn in turns
+        )
+
+    return replace(conversation, turns=stored(conversation.turns), aside=stored(conversation.aside))
 
 
 @dataclass(frozen=True)
@@ -96,7 +101,7 @@ class _Turn:
 
 
 def export_html(conversation: Conversation, store: MediaStore, engine: str, description: str) -> str:
-    """The conversation as one self-contained HTML page."""
+    """The path of the conversation that is shown, as one self-contained HTML page."""
     return render(
         "chat_export.html",
         style=Markup((package_files("qwen2vl_demo.ui") / "static" / "export.css").read_text(encoding="utf-8")),
@@ -120,7 +125,7 @@ def _turn(conversation: Conversation, index: int, store: MediaStore) -> _Turn:
         answer = _Answer(
             text_without_boxes(turn.answer.text) or NOTHING_SAID[turn.answer.ending].strip("*"),
             _data_uri(drawn.read_bytes(), drawn.name) if drawn else "",
-            cost_line(numbers, turn.answer.ending) if numbers else "",
+            " · ".join(filter(None, [ENDINGS[turn.answer.ending], cost_line(numbers) if numbers else ""])),
             tuple(map(str, numbers.media)) if numbers else (),
         )
     return _Turn(tuple(_figure(medium, store) for medium in turn.media), turn.question, turn.typed, answer)
@@ -141,8 +146,8 @@ def _data_uri(data: bytes, name: str) -> str:
 
 
 def _media(conversation: Conversation) -> dict[str, Medium]:
-    """Every medium of a conversation, by file name."""
-    return {medium.file: medium for turn in conversation.turns for medium in turn.media}
+    """Every medium of a conversation, by file name; those of all versions."""
+    return {medium.file: medium for turn in conversation.all_turns for medium in turn.media}
 
 
 def _decode_base64(content: Any, medium: Medium) -> bytes:

@@ -66,7 +66,7 @@ def _title(conversation: Conversation) -> str:
 
 
 def _files(conversation: Conversation) -> dict[str, None]:
-    return dict.fromkeys(medium.file for turn in conversation.turns for medium in turn.media)
+    return dict.fromkeys(medium.file for turn in conversation.all_turns for medium in turn.media)
 
 
 def _picture(conversation: Conversation, store: MediaStore) -> str:

@@ -8,8 +8,8 @@ import traceback
 from dataclasses import dataclass
 
 from qwen2vl_demo.ui.chat import bubbles
-from qwen2vl_demo.ui.chat.conversation import cost_line
 from qwen2vl_demo.ui.chat.kept_chat import keep
+from qwen2vl_demo.ui.chat.message_rows import rows
 from qwen2vl_demo.ui.media_store import MediaStore
 from qwen2vl_demo.ui.sessions import Draft, Session
 
@@ -26,21 +26,23 @@ class PageUpdate:
     draft: Draft | None = None
     busy: bool | None = None  # shows Stop instead of Send
     notice: str | None = None  # one sentence above the composer; "" takes it away
-    numbers: str | None = None  # the line about the last answer
+    rows: str | None = None  # what stands under the messages, as message_rows.py makes it
+    editing: int | None = None  # which question stands in the composer to be asked anew, from 1; 0: none does
     saved: str | None = None  # the conversation for the browser to keep (kept_chat.py)
     prompt_sent: bool = False  # a question has entered the conversation, so the panel should be drawn again
 
 
-def settled(session: Session, store: MediaStore, notice: str | None = None) -> PageUpdate:
-    """The whole page as the session has it, with no answer being written."""
+def settled(session: Session, store: MediaStore, notice: str | None = None, *, resumes: bool) -> PageUpdate:
+    """The whole page as the session has it, with no answer being written. `resumes` is as in `rows`."""
     with session.lock:
-        conversation = session.conversation
-    answer = conversation.last.answer if conversation.last else None
+        conversation, editing = session.conversation, session.editing
+    index = conversation.index(editing.number) if editing else None
     return PageUpdate(
         messages=bubbles.show(conversation, store),
         busy=False,
         notice=notice,
-        numbers=cost_line(answer.numbers, answer.ending) if answer and answer.numbers else "",
+        rows=rows(conversation, resumes=resumes),
+        editing=0 if index is None else index + 1,
         saved=keep(conversation, store),
     )
 

@@ -14,6 +14,7 @@ from typing import Any, cast
 
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.ui.chat.conversation import (
+    ENDINGS,
     Answer,
     Conversation,
     Ending,
@@ -26,9 +27,9 @@ from qwen2vl_demo.ui.chat.conversation import (
 
 FORMAT = "qwen2vl-demo chat"
 VERSION = 1
-MAX_TURNS = 500
+MAX_TURNS = 500  # versions that are not shown included
 MAX_MEDIA = 256  # in one turn
-MAX_CHAT_MEDIA = 500  # in all turns together
+MAX_CHAT_MEDIA = 500  # in all turns together, each time that one is sent
 MAX_NOTES = 8  # below one answer
 MAX_TEXT = 200_000  # characters in one question or answer
 MAX_CHAT_TEXT = 600_000  # characters of all questions and answers; all are drawn anew when a page is loaded
@@ -70,11 +71,14 @@ def from_record(value: Any) -> Conversation:
             "save it again with the page it came from."
         )
     turns = _list(record.get("turns"), "turns", MAX_TURNS)
+    aside = _list(record.get("aside", []), "the other versions", MAX_TURNS)  # chats of earlier versions have none
     conversation = Conversation(
         turns=tuple(_turn(turn, f"turn {number}") for number, turn in enumerate(turns, 1)),
         system=_text(record.get("system", ""), "the system prompt"),
+        aside=tuple(_turn(turn, f"version {number}") for number, turn in enumerate(aside, 1)),
     )
     check_size(conversation)
+    _check_tree(conversation)
     salt = record.get("cache_salt")
     if isinstance(salt, str) and CACHE_SALT.fullmatch(salt):  # a saved file has none, as it may be passed on
         conversation = replace(conversation, cache_salt=salt)
@@ -83,16 +87,29 @@ def from_record(value: Any) -> Conversation:
 
 def check_size(conversation: Conversation) -> None:
     """Raises UserError for a conversation that has become longer than one that can be opened again."""
-    turns = conversation.turns
+    turns = conversation.all_turns
     media = sum(len(turn.media) for turn in turns)
     text = sum(len(turn.question) + (len(turn.answer.text) if turn.answer else 0) for turn in turns)
+    versions = " with all their versions" if conversation.aside else ""
     for number, most, what in (
         (len(turns), MAX_TURNS, "questions"),
         (media, MAX_CHAT_MEDIA, "pictures and clips"),
         (text, MAX_CHAT_TEXT, "characters"),
     ):
         if number > most:
-            raise UserError(f"This chat has {number:,} {what}, and {most:,} fit; press New chat to begin another.")
+            raise UserError(
+                f"This chat has {number:,} {what}{versions}, and {most:,} fit; press New chat to begin another."
+            )
+
+
+def _check_tree(conversation: Conversation) -> None:
+    """Each version has a number of its own, and follows nothing or an earlier turn that is there."""
+    numbers = {turn.number for turn in conversation.all_turns}
+    if len(numbers) < len(conversation.all_turns):
+        raise _invalid("two of its turns have the same number")
+    for turn in conversation.aside:
+        if not 0 <= turn.after < turn.number or (turn.after and turn.after not in numbers):
+            raise _invalid("a version has no place in it")
 
 
 def clean(text: str) -> str:
@@ -109,6 +126,8 @@ def _turn(value: Any, where: str) -> Turn:
         media=media,
         typed=turn.get("typed", True) is not False,
         answer=None if answer is None else _answer(answer, where),
+        number=_integer(turn.get("number", 0), where),
+        after=_integer(turn.get("after", 0), where),
     )
 
 
@@ -123,7 +142,7 @@ def _medium(value: Any, where: str) -> Medium:
 def _answer(value: Any, where: str) -> Answer:
     answer = _object(value, f"the answer of {where}")
     ending = answer.get("ending")
-    if ending not in ("end", "length", "cancelled", "error"):
+    if ending not in ENDINGS:
         raise _invalid(f"the answer of {where} ends in no known way")
     numbers = answer.get("numbers")
     return Answer(

@@ -66,7 +66,7 @@ class Preview:
         """
         number, cancel = begun or session.begin_preview(draft.files)
         with session.lock:
-            conversation, run = session.conversation, session.run
+            conversation, run, editing = session.conversation, session.run, session.editing
             if session.preview_number != number:
                 return PreviewUpdate()  # a later one is on its way
             if run is not None and not run.committed and not draft.files:
@@ -79,7 +79,9 @@ class Preview:
             if draft.files:
                 media, left_out = store_files(self._store, session, draft.files, settings.pages, cancel)
                 turn = Turn(clean(draft.text) or default_question(media), media)
-                conversation = replace(conversation.adding(turn), system=settings.system)
+                index = conversation.index(editing.number) if editing else None
+                before = conversation if index is None else conversation.before(index)
+                conversation = replace(before.adding(turn), system=settings.system)
             if conversation.turns:
                 panel, shown = self._prepared(session, conversation, settings.options, cancel, draft=bool(media))
                 cost = " ".join(filter(None, [_cost(media, shown.trace, panel.estimate), left_out])) if media else ""

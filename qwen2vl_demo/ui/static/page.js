@@ -69,11 +69,6 @@
     ["#chat .image-container > button, #chat .message button:not([aria-label]):has(img)", "Open picture"],
   ];
   const HINTS = [
-    [
-      "#retry",
-      "Asks the last question again, with a new seed and a temperature of at least 0.8: at temperature 0 the same " +
-        "question gets the same answer.",
-    ],
     ["#undo", "Takes the last question back into the line above, with its files."],
     ["#new-chat", "Begins a new chat (Ctrl+Shift+O). This one stays in the list of chats."],
     ["#chats-button", "The chats that this browser keeps."],

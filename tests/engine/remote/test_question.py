@@ -69,6 +69,27 @@ def test_the_prompt_shows_what_the_server_reads(processor: Processor, parts: str
     assert ids == question.prompt.trace.input_ids.tolist()
 
 
+def test_an_unfinished_answer_is_sent_as_one(processor: Processor) -> None:
+    """The prompt is that of the question. A token has at least one byte, so what is written and what may follow fit."""
+    asked = [Message("user", "Count to ten.")]
+    engine = engine_for(processor, context_length=400)
+    question = engine._question([*asked, Message("assistant", "One, <|im_end|> two,")], OPTIONS)
+    plain = engine._question(asked, OPTIONS)
+    assert np.array_equal(question.prompt.trace.input_ids, plain.prompt.trace.input_ids)
+    body, new = body_of(question), body_of(plain)
+    assert body["messages"] == [*new["messages"], {"role": "assistant", "content": "One, <\u200b|im_end|> two,"}]
+    assert (body["continue_final_message"], body["add_generation_prompt"]) == (True, False)
+    assert not {"continue_final_message", "add_generation_prompt"} & set(new)
+    assert body["max_tokens"] == new["max_tokens"] - len("One, <\u200b|im_end|> two,".encode())
+
+
+@pytest.mark.parametrize(("software", "resumes"), [("vLLM", True), ("Ollama", False), ("", False)])
+def test_only_a_server_that_is_known_to_go_on_with_an_answer_is_asked_to(
+    processor: Processor, software: str, resumes: bool
+) -> None:
+    assert engine_for(processor, software).abilities.resumes is resumes
+
+
 def test_ordinary_text_is_sent_as_it_was_typed() -> None:
     messages = [Message("user", [Text("a < | b <|> c"), picture(), Text(" and 1 <| 2")])]
     assert plain_messages(messages) == messages

@@ -236,3 +236,18 @@ def test_too_long_a_prompt_is_not_sent(remote: RemoteEngine) -> None:
         answer(remote.stream([Message("user", "star " * 5000)], GREEDY))
     room = GenerationOptions(max_new_tokens=4096)
     assert answer(remote.stream([Message("user", "Hello")], room)).stop_reason == "end"
+
+
+@pytest.mark.parametrize("words_only", [True, False])
+def test_the_server_goes_on_with_an_unfinished_answer(remote: RemoteEngine, words_only: bool) -> None:
+    """Cut off behind a few tokens it says the same as in one go, boxes and all; the server reads the text anew, so the
+    place of the cut is one at which it is tokenized in the same way."""
+    scene = conversation(random_dialogue(np.random.default_rng(8), "scene", turns=1), 1)
+    asked = [Message("user", "Hello, who are you?")] if words_only else scene
+    whole = answer(remote.stream(asked, GREEDY))
+    words = whole.text.split(" ")
+    written = " ".join(words[: len(words) // 2])
+    assert written and remote.abilities.resumes
+    rest = answer(remote.stream([*asked, Message("assistant", written)], GREEDY))
+    assert written + rest.text == whole.text
+    assert rest.stop_reason == whole.stop_reason == "end"

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import PIL.Image
 import pytest
@@ -42,9 +43,15 @@ def send(
 
 
 def retry(parts: Parts, session: Session, values: Mapping[str, object] = VALUES) -> Generator[PageUpdate, None, None]:
-    yield parts.controller.begin_retry(session)
+    yield act(parts, session, "retry")
     yield from respond(parts, session, values)
     yield parts.controller.answers.finish(session)
+
+
+def act(parts: Parts, session: Session, do: str) -> PageUpdate:
+    """Presses a button under the last answer."""
+    last = session.conversation.last.number if session.conversation.last else 0
+    return parts.controller.act(session, {"do": do, "turn": last}, Draft())
 
 
 def ask(parts: Parts, session: Session, text: str, *files: str) -> list[PageUpdate]:
@@ -57,6 +64,11 @@ def words(view: PageUpdate) -> list[str]:
         m["content"] if isinstance(m["content"], str) else " ".join(p.get("text", "[file]") for p in m["content"])
         for m in view.messages or []
     ]
+
+
+def row(view: PageUpdate) -> dict[str, Any]:
+    """What stands under the last answer."""
+    return json.loads(view.rows or "[{}]")[-1]
 
 
 def final(views: list[PageUpdate]) -> PageUpdate:
@@ -79,7 +91,7 @@ def test_a_turn_with_two_pictures(parts: Parts, session: Session, files: Files) 
         "In turn 1 I see 2 files and was asked: Compare them and so on and so on",
     ]
     assert final(views).busy is False
-    assert "new tokens" in (final(views).numbers or "")
+    assert "new tokens" in row(final(views))["statistics"]
     heard = parts.engine.heard[-1][0]  # type: ignore[attr-defined]
     assert [type(p) for p in heard[-1].parts] == [Image, Image, Text]
     assert [p.name for p in heard[-1].parts[:2]] == ["cat.png", "dog.jpg"]
@@ -231,8 +243,8 @@ def test_the_numbers_of_a_stopped_answer_follow_when_the_engine_has_ended(
     parts = Parts.build(FakeEngine(step=0.0, long_step=0.4), store)
     session = parts.sessions.open("tab", None)
     views, stop = stopped(parts, session, "a long tale", lambda: session.run is not None and bool(session.run.text))
-    assert stop.busy is False and stop.numbers == ""
-    assert "stopped: by you" in (final(views).numbers or "")
+    assert stop.busy is False and row(stop)["statistics"] == ""
+    assert row(final(views))["statistics"] and row(final(views))["note"] == "Stopped by you."
     assert words(final(views)) == words(stop) and final(views).busy is False
     answer = session.conversation.turns[0].answer
     assert answer and answer.numbers and answer.ending == "cancelled"
@@ -303,14 +315,14 @@ def test_retry_warms_up_and_keeps_one_turn(parts: Parts, session: Session, files
     ask(parts, session, "One", files("cat.png"))
     last = final(list(retry(parts, session)))
     assert "at temperature 0.8 with seed" in words(last)[-1]
-    assert "temperature 0.8, seed" in (last.numbers or "")
+    assert "temperature 0.8, seed" in row(last)["statistics"]
     assert len(session.conversation.turns) == 1 and len(session.conversation.turns[0].media) == 1
 
 
 def test_retry_of_an_unanswered_turn_asks_as_it_was(parts: Parts, session: Session) -> None:
     ask(parts, session, "!silent")
     last = final(list(retry(parts, session)))
-    assert "temperature" not in (last.numbers or "")
+    assert "temperature" not in row(last)["statistics"]
 
 
 def test_a_retry_that_fails_keeps_the_old_answer(parts: Parts, session: Session) -> None:
@@ -321,7 +333,7 @@ def test_a_retry_that_fails_keeps_the_old_answer(parts: Parts, session: Session)
 
 
 def test_retry_and_undo_of_nothing_are_said(parts: Parts, session: Session) -> None:
-    assert final(list(retry(parts, session))).notice == "There is nothing to ask again yet."
+    assert final(list(retry(parts, session))).notice == "This message is no longer shown; nothing was changed."
     assert parts.controller.undo(session).notice == "There is nothing to take back yet."
 
 
@@ -337,7 +349,7 @@ def test_clear_empties_and_begins_another_chat(parts: Parts, session: Session) -
     ask(parts, session, "One")
     before = session.conversation.cache_salt
     view = parts.controller.clear(session)
-    assert view.messages == [] and view.numbers == "" and session.conversation.turns == ()
+    assert view.messages == [] and view.rows == "[]" and session.conversation.turns == ()
     chat, about = (view.saved or "").split("\n")
     assert chat == "" and json.loads(about)["id"] == session.conversation.cache_salt != before
 
@@ -374,7 +386,7 @@ def test_a_chat_that_is_shown_already_goes_on(parts: Parts, session: Session) ->
     stream = send(parts, session, Draft("One"))
     kept = [next(stream), next(stream)][-1].saved
     assert parts.controller.open_chat(session, kept or "") == PageUpdate()
-    assert "end" in (final(list(stream)).numbers or "")
+    assert words(final(list(stream)))[-1].startswith("In turn 1")
 
 
 def restored(parts: Parts, key: str, saved: str | None) -> tuple[PageUpdate, PreviewUpdate]:

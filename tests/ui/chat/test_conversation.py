@@ -86,9 +86,9 @@ def test_boxes_belong_to_the_turns_picture_or_the_last_one_before() -> None:
 
 def test_the_line_below_an_answer() -> None:
     """(12 - 1) tokens after the first in 0.5 s are 22 a second."""
-    assert cost_line(NUMBERS, "end") == (
+    assert cost_line(NUMBERS) == (
         "214 prompt tokens (108 of the picture) · 12 new tokens · first token 0.20 s (107 prompt tokens reused) · "
-        "22 tokens/s · temperature 0.8, seed 1234 · stopped: end"
+        "22 tokens/s · temperature 0.8, seed 1234"
     )
     assert str(MADE) == "cat.png: 640x480 → 336x252 px, 18x24 patches (rows x columns), 108 tokens"
 
@@ -96,7 +96,7 @@ def test_the_line_below_an_answer() -> None:
 def test_counts_that_do_not_belong_together_are_not_put_together() -> None:
     """A server counted 81 tokens where the panel shows 300 of a picture alone."""
     numbers = replace(NUMBERS, prompt_tokens=81, media_tokens=300, remark="It shrinks pictures.")
-    assert cost_line(numbers, "end").startswith("81 prompt tokens (not as shown: see Numbers) · ")
+    assert cost_line(numbers).startswith("81 prompt tokens (not as shown: see Numbers) · ")
 
 
 def test_a_record_comes_back_as_it_was() -> None:

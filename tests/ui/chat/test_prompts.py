@@ -1,5 +1,6 @@
 """A prompt is prepared once, kept within a budget, and shared by all that show it."""
 
+import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -121,8 +122,8 @@ def test_what_did_not_act_is_told_below_the_answer_and_kept_with_it(store: Media
     parts = Parts.build(Deaf(step=0), store)
     session = parts.sessions.open("tab", None)
     parts.controller.begin(session, Draft("Hello"))
-    shown = list(respond(parts, session))[-1].numbers
-    assert shown is not None and shown.endswith("stopped: end · top_k does not act")
+    shown = list(respond(parts, session))[-1].rows
+    assert shown is not None and json.loads(shown)[-1]["statistics"].endswith(" · top_k does not act")
     assert from_record(loads(dumps(session.conversation))) == session.conversation
 
 

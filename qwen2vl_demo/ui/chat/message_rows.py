@@ -1,0 +1,44 @@
+"""What stands in the row under each message: versions, statistics, how an answer ended, and what can be done.
+
+Plain JSON for static/message-rows.js, which draws the rows into the messages that Gradio has drawn. A turn without an
+answer, or one that is being written, has nothing to offer yet.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from qwen2vl_demo.ui.chat.conversation import ENDINGS, Conversation, Ending, cost_line
+
+CONTINUED: tuple[Ending, ...] = ("length", "cancelled")  # answers that can go on
+
+
+def rows(conversation: Conversation, *, resumes: bool) -> str:
+    """One object for each turn that is shown. `resumes`: the engine can go on with an answer."""
+    return json.dumps(
+        [_row(conversation, index, resumes=resumes) for index in range(len(conversation.turns))],
+        ensure_ascii=False,
+        separators=(",", ":"),
+    )
+
+
+def _row(conversation: Conversation, index: int, *, resumes: bool) -> dict[str, Any]:
+    turn, versions = conversation.turns[index], conversation.versions(index)
+    row: dict[str, Any] = {
+        "number": turn.number,
+        "questions": versions.questions,
+        "question": versions.question,
+        "answers": versions.answers,
+        "answer": versions.answer,
+    }
+    if (answer := turn.answer) is None:
+        return row
+    last = index == len(conversation.turns) - 1
+    return row | {
+        "ending": answer.ending,
+        "note": ENDINGS[answer.ending] if turn.has_words else "",
+        "statistics": cost_line(answer.numbers) if answer.numbers else "",
+        "retry": last,
+        "continue": last and resumes and turn.has_words and answer.ending in CONTINUED,
+    }
