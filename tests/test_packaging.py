@@ -15,6 +15,7 @@ import pytest
 
 import qwen2vl_demo
 from qwen2vl_demo import resources
+from qwen2vl_demo.ui.lesson.prepared import SUBJECTS
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
@@ -85,9 +86,9 @@ def test_the_wheel_holds_what_runs_and_nothing_else(wheel: Path) -> None:
     assert not [name for name in names if "/training/heads" in name or "/bench.json" in name or "screenshot" in name]
 
 
-def test_the_folder_of_examples_holds_what_the_cards_show_and_nothing_else() -> None:
+def test_the_folder_of_examples_holds_what_the_cards_and_the_lesson_show_and_nothing_else() -> None:
     cards = json.loads((resources.EXAMPLES / "examples.json").read_text("utf-8"))
-    shown = {file for card in cards for file in card["files"]}
+    shown = {file for card in cards for file in card["files"]} | {subject.file.name for subject in SUBJECTS}
     assert {file.name for file in resources.EXAMPLES.iterdir()} == shown | {"examples.json"}
 
 

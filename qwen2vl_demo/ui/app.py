@@ -32,6 +32,7 @@ from qwen2vl_demo.ui.gate.logins import Logins
 from qwen2vl_demo.ui.gate.uploads import MB, Uploads
 from qwen2vl_demo.ui.gradio_sessions import MAX_STATES, release_closed
 from qwen2vl_demo.ui.layout import draw_page
+from qwen2vl_demo.ui.lesson.lesson import Lesson
 from qwen2vl_demo.ui.media_store import DAY, MediaStore
 from qwen2vl_demo.ui.panel.comparisons import Comparisons
 from qwen2vl_demo.ui.panel.cost_tab import CostTab
@@ -98,17 +99,19 @@ def build_demo(
             NumbersTab(),
         ]
     )
+    lesson = Lesson(engine, parts)
     engine.warm_up()
     cards = load_examples() if examples is None else tuple(examples)
     # Served from where they lie: Gradio would hash and copy them again with every word of an answer.
-    gr.set_static_paths([store.folder, *{file for card in cards for file in card.files}])
+    files = {*lesson.files, *(file for card in cards for file in card.files)}
+    gr.set_static_paths([store.folder, *files])
     # Uploads are Gradio's to delete; what a conversation needs was copied to the store.
     with gr.Blocks(title="Qwen2-VL", fill_width=True, analytics_enabled=False, delete_cache=(3600, DAY)) as demo:
-        page = draw_page(engine, parts.form, panel, cards, max_file_mb)
-        PageEvents(page, parts, panel, cards).wire(demo)
+        page = draw_page(engine, parts.form, panel, lesson, cards, max_file_mb)
+        PageEvents(page, parts, panel, lesson, cards).wire(demo)
         parts.api.wire()
     demo.parts = parts
-    shown = sorted({file.parent for card in cards for file in card.files})
+    shown = sorted({file.parent for file in files})
     calls = Calls(demo, [uploads.folder, store.folder, *shown], uploads.named)
     names = {str(folder): f"/examples-{number}" for number, folder in enumerate(shown, 1)} | {str(store.folder): KEPT}
     demo.gate_rules = GateRules(calls, uploads, Logins(), names)

@@ -35,6 +35,7 @@ from qwen2vl_demo.ui.chat.export import export_html, export_json
 from qwen2vl_demo.ui.chat.page_update import FAILED, PageUpdate, report
 from qwen2vl_demo.ui.example_cards import Example
 from qwen2vl_demo.ui.layout import Page
+from qwen2vl_demo.ui.lesson.lesson import Lesson
 from qwen2vl_demo.ui.media_store import DISK_FULL, NO_SPACE
 from qwen2vl_demo.ui.panel.panel import Panel
 from qwen2vl_demo.ui.panel.tab import AT_ONCE, QUEUED, PageContext, Updates
@@ -65,6 +66,7 @@ class PageEvents:
     page: Page
     parts: Parts
     panel: Panel
+    lesson: Lesson
     cards: Sequence[Example]
 
     def wire(self, demo: gr.Blocks) -> None:
@@ -167,16 +169,16 @@ class PageEvents:
             page.prompt_sent.input(self.refresh, [chat.composer], outputs, **plain, **latest),
             *(event.then(self.refresh, [chat.composer], outputs, trigger_mode="multiple", **plain) for event in events),
         ]
-        self.panel.wire(
-            PageContext(
-                open_session=self._open,
-                opened_session=self._opened,
-                find_session=self._find,
-                saved=page.saved,
-                settings=page.settings,
-                refreshed=[*refreshed, *finished],
-            )
+        context = PageContext(
+            open_session=self._open,
+            opened_session=self._opened,
+            find_session=self._find,
+            saved=page.saved,
+            settings=page.settings,
+            refreshed=[*refreshed, *finished],
         )
+        self.panel.wire(context)
+        self.lesson.wire(context)
 
     def begin(self, request: gr.Request, box: Any, saved: str) -> Any:
         return self._whole(self.parts.controller.begin(self._open(request, saved), _draft(box)))

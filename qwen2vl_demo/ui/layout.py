@@ -15,6 +15,7 @@ from gradio.blocks import Block
 from qwen2vl_demo.engine.protocol import Engine
 from qwen2vl_demo.ui.example_cards import Example
 from qwen2vl_demo.ui.header import abilities
+from qwen2vl_demo.ui.lesson.lesson import Lesson
 from qwen2vl_demo.ui.markup import render
 from qwen2vl_demo.ui.panel.panel import Panel
 from qwen2vl_demo.ui.settings_form import SettingsForm
@@ -23,9 +24,11 @@ SENTENCE = "Show it a picture, a clip or a page, and ask."
 WELCOME = (
     "## What shall it look at?\n"
     "Drop pictures, clips or a PDF into the line below (up to {} MB each), paste one, or take a snapshot. "
-    "Then ask, or send them without a word.{}"
+    "Then ask, or send them without a word.\n\n"
+    "[New to this? See in eight steps how it looks at a picture](#learn)\n\n"
+    "{}"
 )
-TRY = " Or try one of these:"
+TRY = "Or try one of these:"
 # A single dollar sign stays one: answers are about prices more often than about formulas.
 LATEX: list[dict[str, str | bool]] = [
     {"left": "$$", "right": "$$", "display": True},
@@ -114,7 +117,9 @@ class Page:
     kept: KeptComponents
 
 
-def draw_page(engine: Engine, form: SettingsForm, panel: Panel, cards: Sequence[Example], max_file_mb: int) -> Page:
+def draw_page(
+    engine: Engine, form: SettingsForm, panel: Panel, lesson: Lesson, cards: Sequence[Example], max_file_mb: int
+) -> Page:
     """Draws the page into the open gr.Blocks."""
     with gr.Sidebar(open=False, width=340, elem_id="settings"):
         gr.Markdown("## Settings")
@@ -125,8 +130,10 @@ def draw_page(engine: Engine, form: SettingsForm, panel: Panel, cards: Sequence[
         chats_button = gr.Button("Chats", elem_id="chats-button", scale=0, **SMALL)
         about = {"name": engine.name, "description": engine.description, "abilities": abilities(engine)}
         gr.HTML(render("header.html", sentence=SENTENCE, **about), elem_id="title")
+        lesson.draw_button()
         settings_button = gr.Button("Settings", elem_id="settings-button", scale=0, **SMALL)
         theme = gr.Button("Dark or light", elem_id="theme", scale=0, **SMALL)
+    lesson.draw()
     with gr.Row(elem_id="main"):
         with gr.Column(scale=5, min_width=320, elem_id="talk"):
             chat = _draw_chat(cards, max_file_mb)

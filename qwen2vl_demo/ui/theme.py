@@ -10,6 +10,7 @@ from importlib.resources import files
 
 import gradio as gr
 
+from qwen2vl_demo.ui.lesson import scripts as lesson
 from qwen2vl_demo.viz import lens_page as lens
 
 STATIC = files("qwen2vl_demo.ui") / "static"
@@ -28,6 +29,7 @@ SHEETS = (
     "costs.css",
     "learn.css",
     "variants.css",
+    "lesson.css",
     "attached.css",
     "pages.css",
     "keys.css",
@@ -47,7 +49,8 @@ def head() -> str:
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n<style>{sheet}</style>\n'
         f'<style id="lens-style">{lens.style()}</style>\n'
         f'<script type="application/json" id="lens-page">{lens.page_source()}</script>\n'
-        f'<script id="lens-script">{lens.script()}</script>'
+        f'<script id="lens-script">{lens.script()}</script>\n'
+        f'<script id="lesson-script">{lesson.script()}</script>'
     )
 
 

@@ -121,11 +121,18 @@ class Experiments:
         }
 
     async def run(
-        self, session: Session, values: Mapping[str, Any], experiment: Experiment
+        self,
+        session: Session,
+        values: Mapping[str, Any],
+        experiment: Experiment,
+        conversation: Conversation | None = None,
     ) -> AsyncGenerator[ExperimentState, None]:
-        """The state again and again while the answers come. Nothing is raised for what a visitor did."""
+        """The state again and again while the answers come. Nothing is raised for what a visitor did.
+
+        `conversation` ends with the question; by default it is the chat.
+        """
         with session.lock:
-            writing, conversation = session.run is not None, session.conversation
+            writing, conversation = session.run is not None, conversation or session.conversation
             cancel = None if writing else session.begin_side_task()
         if cancel is None:
             yield ExperimentState(note=WRITING)
