@@ -17,6 +17,7 @@ from qwen2vl_demo.processing.messages import Message
 from qwen2vl_demo.processing.tokenizer import Tokenizer
 from qwen2vl_demo.resources import NANO
 from qwen2vl_demo.ui.chat.conversation import Answer, Conversation, Medium, Turn, boxed_picture
+from qwen2vl_demo.ui.chat.kept_chat import read_kept, with_words
 from qwen2vl_demo.ui.chat.markdown import GrowingMarkdown, literal, safe_markdown
 from qwen2vl_demo.ui.chat.saved_chat import clean, dumps, from_record, loads
 from qwen2vl_demo.ui.panel.attention import _spaces
@@ -67,6 +68,11 @@ def wide_table(length: int) -> str:
 
 def saved(text: str) -> Conversation:
     return from_record(loads(dumps(Conversation((Turn(text, answer=Answer(text, "end")),)))))
+
+
+def cut_off(text: str) -> Conversation:
+    """The words of an answer that a browser kept while it was written."""
+    return read_kept(with_words(dumps(Conversation((Turn("q"),))) + "\n{}", text))
 
 
 def boxed(text: str) -> object:
@@ -139,7 +145,7 @@ def test_an_answer_that_grows_is_drawn_from_its_new_end() -> None:
     assert half(1, 100) * 3 > half(300, 400)
 
 
-@pytest.mark.parametrize("function", [clean, saved, boxed, spaces, words])
+@pytest.mark.parametrize("function", [clean, saved, cut_off, boxed, spaces, words])
 @pytest.mark.parametrize("piece", ["a", " ", "picture 1", "\n", '"', "\\", "<", "\ud800", "é", "a'"])
 def test_answers_and_saved_chats_are_read_in_linear_time(function: Callable[[str], object], piece: str) -> None:
     assert is_linear(function, repeated(piece), 2000)

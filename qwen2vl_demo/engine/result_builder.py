@@ -63,9 +63,9 @@ def check_context(trace: PromptTrace, *, exact_text: bool = True, written: int =
     pictures = sum(m.merged_tokens for m in trace.media)
     if trace.context_length is None or (len(trace) if exact_text else pictures) + written < trace.context_length:
         return
-    advice = "Clear the chat or write less"
+    advice = "Begin a new chat or write less"
     if pictures > len(trace) // 2:
-        advice = "Lower the image budget, send fewer pictures or frames, or clear the chat"
+        advice = "Lower the image budget, send fewer pictures or frames, or begin a new chat"
     raise UserError(
         f"This conversation takes {len(trace) + written} tokens ({pictures} of them pictures), "
         f"but the model reads at most {trace.context_length}. {advice}."

@@ -47,6 +47,7 @@ from qwen2vl_demo.ui.parts import Parts
 from qwen2vl_demo.ui.workspace import MEDIA
 
 AUTH_MESSAGE = "After some wrong passwords the next one is looked at only when a pause has passed; it grows each time."
+KEPT = "/chat-media"  # how a browser names the folder of its chats' files, which is another one after a restart
 TIDY_INTERVAL = 5.0  # seconds between two looks for what no tab needs any more
 
 
@@ -112,7 +113,7 @@ def build_demo(
     demo.parts = parts
     shown = sorted({file.parent for file in files})
     calls = Calls(demo, [uploads.folder, store.folder, *shown], uploads.named)
-    names = {str(folder): f"/examples-{number}" for number, folder in enumerate(shown, 1)}
+    names = {str(folder): f"/examples-{number}" for number, folder in enumerate(shown, 1)} | {str(store.folder): KEPT}
     demo.gate_rules = GateRules(calls, uploads, Logins(), names)
     return demo.queue(max_size=64, default_concurrency_limit=8)
 

@@ -16,6 +16,7 @@ import secrets
 import shutil
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,10 +25,11 @@ import gradio as gr
 from gradio.components import Component
 from gradio.events import Dependency
 
-from qwen2vl_demo.errors import Cancelled
+from qwen2vl_demo.errors import Cancelled, UserError
 from qwen2vl_demo.ui.attached_files import as_json, looked_at, make_view, named, pages_as_json
 from qwen2vl_demo.ui.chat.answers import NOTHING_TO_SEND
 from qwen2vl_demo.ui.chat.attachments import MAX_FILES
+from qwen2vl_demo.ui.chat.controller import kept_conversation
 from qwen2vl_demo.ui.chat.conversation import Conversation
 from qwen2vl_demo.ui.chat.export import export_html, export_json
 from qwen2vl_demo.ui.chat.page_update import FAILED, PageUpdate, report
@@ -48,6 +50,11 @@ RECALL = """async () => {
 }"""
 MAX_PAGE = 10**9  # the largest number of a page, as in the setting
 DOWNLOAD = "(file) => { if (file) window.qwen2vl.download(file); return []; }"
+# With each of these static/chats.js says which chat is meant.
+NEW_CHAT = "(box) => { window.qwen2vl.chats.leave(); return [box]; }"
+OPEN_CHAT = "(box) => [box, ...window.qwen2vl.chats.opening()]"
+FORGET_CHAT = "(box) => [box, window.qwen2vl.chats.forgetting()]"
+TOGGLE_CHATS = "() => { window.qwen2vl.toggleChats(); return []; }"
 TOGGLE_SETTINGS = "() => { document.querySelector('#settings .toggle-button').click(); return []; }"
 TOGGLE_WIDE = "() => { window.qwen2vl.toggleWide(); return []; }"
 TOGGLE_THEME = "() => { window.qwen2vl.toggleTheme(); return []; }"
@@ -84,13 +91,28 @@ class PageEvents:
             finished.append(responded.then(self.finish, [chat.composer], whole, **AT_ONCE))
         chat.composer.stop(self.stop, None, whole, **AT_ONCE)
         undone = chat.undo.click(self.undo, [chat.composer, *saved], whole, **AT_ONCE)
-        cleared = gr.on([chat.clear.click, chat.chatbot.clear], self.clear, [chat.composer], whole, **AT_ONCE)
+        left = gr.on(
+            [chat.new_chat.click, chat.chatbot.clear], self.new_chat, [chat.composer], whole, js=NEW_CHAT, **AT_ONCE
+        )
         system = page.settings["system"]
         loaded = demo.load(self.load, saved, [*whole, system], js=RECALL, **AT_ONCE)
         opened = chat.load.upload(
             self.open_file, [chat.load, *saved], [*whole, system], trigger_mode="multiple", **QUEUED
         )
-        self._wire_panel(demo, [undone, cleared, loaded, opened], finished)
+        kept = page.kept
+        switched = kept.open.click(
+            self.open_chat,
+            [chat.composer, kept.chat, kept.files],
+            [*whole, system],
+            js=OPEN_CHAT,
+            trigger_mode="multiple",
+            **QUEUED,
+        )
+        forgotten = kept.forget.click(
+            self.forget, [chat.composer, kept.chat], whole, js=FORGET_CHAT, trigger_mode="multiple", **AT_ONCE
+        )
+        kept.button.click(None, None, None, js=TOGGLE_CHATS, **AT_ONCE)
+        self._wire_panel(demo, [undone, left, loaded, opened, switched, forgotten], finished)
         for button, write in ((chat.save_json, self.save_json), (chat.save_html, self.save_html)):
             written = button.click(write, saved, [page.download, chat.notice], trigger_mode="multiple", **QUEUED)
             written.success(None, [page.download], None, js=DOWNLOAD, **AT_ONCE)
@@ -196,16 +218,46 @@ class PageEvents:
     def undo(self, request: gr.Request, box: Any, saved: str) -> Any:
         return self._whole(self.parts.controller.undo(self._open(request, saved), _draft(box)))
 
-    def clear(self, request: gr.Request, box: Any) -> Any:
-        """An empty chat. Its files are deleted, but for those that stand in the composer."""
-        began, session, parts = time.time(), self._open(request, ""), self.parts
-        files = session.files()
-        update = parts.controller.clear(session)
-        parts.store.forget(files, parts.sessions.files(), began)
-        standing = update.draft or _draft(box)
-        parts.uploads.release(request.session_hash or "", keep={Path(path) for path in standing.files})
-        session.delete_exports()
+    def new_chat(self, request: gr.Request, box: Any) -> Any:
+        """An empty chat. The files of the one before are the browser's now: here they go as if its tab were closed."""
+        session, draft = self._open(request, ""), _draft(box)
+        update = self.parts.controller.clear(session, keep=_names(draft))
+        self._release(request, session, update.draft or draft)
         return self._whole(update)
+
+    async def open_chat(self, request: gr.Request, box: Any, saved: str, files: Any) -> Any:
+        """Another chat that the browser kept, with those of its files that are no longer here."""
+        session = await self._opened(request, saved)
+
+        def read() -> PageUpdate:
+            for path in files if isinstance(files, list) else ():
+                with suppress(UserError, OSError):  # then the chat says that it is not here
+                    self.parts.store.add(Path(path), Path(path).name)
+            return self.parts.controller.open_chat(session, saved if isinstance(saved, str) else "")
+
+        update = await self.parts.threads.run_for(session, read)
+        self._release(request, session, update.draft or _draft(box))
+        return self._whole(update) | ({} if update.messages is None else self._system(session))
+
+    def forget(self, request: gr.Request, box: Any, saved: str) -> Any:
+        """Deletes all files of a chat at once; where it is the one that is shown, an empty one takes its place. What
+        stands in the composer stays."""
+        began, session, parts = time.time(), self._open(request, ""), self.parts
+        chat = kept_conversation(saved if isinstance(saved, str) else "", parts.store)
+        files = {medium.file for turn in chat.all_turns for medium in turn.media}
+        update = PageUpdate()
+        if not chat.turns or chat.cache_salt == session.conversation.cache_salt:
+            draft, before = _draft(box), session.files()
+            update = parts.controller.clear(session, keep=_names(draft))
+            files |= before - session.files()
+            self._release(request, session, update.draft or draft)
+        parts.store.forget(files, parts.sessions.files(), began)
+        return self._whole(update)
+
+    def _release(self, request: gr.Request, session: Session, standing: Draft) -> None:
+        """Deletes what this tab uploaded and exported so far, but for what stands in its composer."""
+        self.parts.uploads.release(request.session_hash or "", keep={Path(path) for path in standing.files})
+        session.delete_exports()
 
     def load(self, request: gr.Request, saved: str) -> Any:
         session = self._open(request, saved)
@@ -368,6 +420,10 @@ class PageEvents:
 def _draft(box: Any) -> Draft:
     box = box if isinstance(box, dict) else {}
     return Draft(box.get("text") or "", tuple(box.get("files") or ()))
+
+
+def _names(draft: Draft) -> set[str]:
+    return {Path(path).name for path in draft.files}
 
 
 def _file(path: str) -> dict[str, Any]:

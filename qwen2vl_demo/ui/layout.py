@@ -82,10 +82,22 @@ class ChatComponents:
     webcam_button: gr.Button
     webcam_close: gr.Button
     undo: gr.Button
-    clear: gr.Button
+    new_chat: gr.Button
     save_json: gr.Button
     save_html: gr.Button
     load: gr.UploadButton
+
+
+@dataclass(frozen=True)
+class KeptComponents:
+    """The chats that the browser keeps (static/chats.js): the button of their list, and what the list asks of the
+    server, which is unseen."""
+
+    button: gr.Button
+    open: gr.Button
+    forget: gr.Button
+    chat: gr.HTML  # never holds anything: the page puts the chat in its place when it presses one of these buttons
+    files: gr.File  # the same for the files of the chat that are no longer here
 
 
 @dataclass(frozen=True)
@@ -102,6 +114,7 @@ class Page:
     prompt_sent: gr.HTML  # unseen: another value whenever a question has entered the conversation
     saved: gr.HTML  # unseen: the conversation as JSON, for the browser to keep
     download: gr.DownloadButton  # unseen: carries a file to the browser
+    kept: KeptComponents
 
 
 def draw_page(
@@ -114,6 +127,7 @@ def draw_page(
         reset = gr.Button("Back to the defaults", elem_id="settings-reset", **SMALL)
         gr.HTML(render("runs_on.html", name=engine.name, description=engine.description), elem_id="runs-on")
     with gr.Row(elem_id="header"):
+        chats_button = gr.Button("Chats", elem_id="chats-button", scale=0, **SMALL)
         about = {"name": engine.name, "description": engine.description, "abilities": abilities(engine)}
         gr.HTML(render("header.html", sentence=SENTENCE, **about), elem_id="title")
         lesson.draw_button()
@@ -130,6 +144,16 @@ def draw_page(
     prompt_sent = gr.HTML("", js_on_load=TELL, elem_id="prompt-sent", **UNSEEN)
     kept_settings = gr.HTML("", elem_id="kept-settings", **UNSEEN)
     download = gr.DownloadButton("Download", visible=False)
+    pressed: dict[str, Any] = {"visible": "hidden", **SMALL}
+    kept = KeptComponents(
+        button=chats_button,
+        open=gr.Button("Open the chat", elem_id="open-chat", **pressed),
+        forget=gr.Button("Forget the chat", elem_id="forget-chat", **pressed),
+        chat=gr.HTML("", visible=False),
+        files=gr.File(file_count="multiple", visible=False),
+    )
+    # Gradio's own would make an empty file for each.
+    kept.files.preprocess = lambda payload: [file.path for file in payload or ()]  # type: ignore
     return Page(
         settings=settings,
         settings_reset=reset,
@@ -141,6 +165,7 @@ def draw_page(
         prompt_sent=prompt_sent,
         saved=saved,
         download=download,
+        kept=kept,
     )
 
 
@@ -200,7 +225,7 @@ def _draw_chat(cards: Sequence[Example], max_file_mb: int) -> ChatComponents:
             camera=camera,
             webcam_close=webcam_close,
             undo=gr.Button("Undo", elem_id="undo", **SMALL),
-            clear=gr.Button("Clear", elem_id="clear", **SMALL),
+            new_chat=gr.Button("New chat", elem_id="new-chat", **SMALL),
             webcam_button=gr.Button("Webcam", elem_id="webcam-button", **SMALL),
             save_json=gr.Button("Save JSON", elem_id="save-json", **SMALL),
             save_html=gr.Button("Save HTML", elem_id="save-html", **SMALL),

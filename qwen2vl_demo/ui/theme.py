@@ -25,6 +25,7 @@ POLICY = (
 
 SHEETS = (
     "page.css",
+    "chats.css",
     "costs.css",
     "learn.css",
     "variants.css",
@@ -60,6 +61,12 @@ def js() -> str:
         (STATIC / name).read_text(encoding="utf-8")
         for name in (
             "event-stream.js",
+            "chat-storage.js",
+            "open-chats.js",
+            "chat-files.js",
+            "chats.js",
+            "chat-list.js",
+            "chat-archive.js",
             "page.js",
             "follow.js",
             "drop.js",

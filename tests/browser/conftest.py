@@ -56,9 +56,8 @@ def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class App:
     """A launched page, which can be launched again on the same port and folder."""
 
-    def __init__(self, engine: Any, folder: Path, examples: list[Example] | None) -> None:
-        self.engine, self.folder, self.examples = engine, folder, examples
-        self.port: int | None = None
+    def __init__(self, engine: Any, folder: Path, examples: list[Example] | None, port: int | None = None) -> None:
+        self.engine, self.folder, self.examples, self.port = engine, folder, examples, port
         self.start()
 
     def start(self) -> None:
@@ -154,7 +153,7 @@ class Visits:
         if not beside:
             self._taken.append(context)
             devtools = context.new_cdp_session(tab.page)
-            devtools.send("Storage.clearDataForOrigin", {"origin": app.url, "storageTypes": "local_storage"})
+            devtools.send("Storage.clearDataForOrigin", {"origin": app.url, "storageTypes": "local_storage,indexeddb"})
             devtools.detach()
         self.tabs.append(tab)
         tab.open()

@@ -121,8 +121,9 @@ class Tab:
             stop = self.button("Stop")
             if stop.count():
                 stop.click(timeout=2_000)
+        self.page.evaluate("() => document.querySelectorAll('dialog[open]').forEach(dialog => dialog.close())")
         with self.page.expect_response(lambda r: r.request.method == "POST" and "/gradio_api/" in r.url):
-            self.button("Clear").click()
+            self.button("New chat").click()
         self.detach()
         self.text.fill("")
         self.page.get_by_role("tab", name="Picture", exact=True).click()

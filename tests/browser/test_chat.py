@@ -170,9 +170,9 @@ def test_undo_puts_everything_back_into_the_composer(fake: Tab, material: Path) 
     expect(fake.panel.get_by_role("radio", name="picture 1: cat.png")).to_be_visible()  # not its name in the store
 
 
-def test_clear_empties_the_chat(fake: Tab, material: Path) -> None:
+def test_a_new_chat_is_empty(fake: Tab, material: Path) -> None:
     fake.ask("One", material / "cat.png")
-    fake.button("Clear").click()
+    fake.button("New chat").click()
     expect(fake.questions).to_have_count(0)
     expect(fake.chat).to_contain_text("What shall it look at?")
     expect(fake.panel.locator(".lens-nothing").first).to_contain_text("Nothing to see yet")

@@ -1,7 +1,12 @@
 """What stays: reload, restart, two tabs, export and import."""
 
 import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from playwright.sync_api import expect
@@ -10,6 +15,8 @@ from qwen2vl_demo.resources import EXAMPLES
 from tests.browser.conftest import App, Visits
 from tests.browser.driver import Tab
 from tests.fake_engine import FakeEngine
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_a_reload_keeps_the_chat(fake: Tab, material: Path) -> None:
@@ -92,7 +99,7 @@ def test_a_chat_can_be_saved_and_opened(fake: Tab, material: Path, tmp_path: Pat
     page = tmp_path / saving.value.suggested_filename
     saving.value.save_as(page)
     assert "Keep me" in page.read_text() and "data:image/png" in page.read_text()
-    fake.button("Clear").click()
+    fake.button("New chat").click()
     expect(fake.questions).to_have_count(0)
     fake.page.locator("#open").locator("xpath=preceding-sibling::input").set_input_files(str(path))
     expect(fake.chat).to_contain_text("Keep me")
@@ -144,7 +151,7 @@ def test_an_answer_that_the_end_of_the_app_cut_off_is_kept(visit: Visits, tmp_pa
     try:
         tab = visit(app)
         tab.send("A long story, please")
-        tab.page.wait_for_function("() => Object.values(localStorage).some(chat => chat.includes('I see'))")
+        tab.page.wait_for_function("() => document.querySelector('#chat .bot.message')?.innerText.includes('I see')")
         app.stop()
         app.start()
         tab.reload()
@@ -153,6 +160,51 @@ def test_an_answer_that_the_end_of_the_app_cut_off_is_kept(visit: Visits, tmp_pa
         assert tab.ask("And now?")
     finally:
         app.stop()
+
+
+SERVE = """
+import sys, time
+from pathlib import Path
+from tests.browser.conftest import App
+from tests.fake_engine import FakeEngine
+port = int(sys.argv[2]) or None
+print(App(FakeEngine(long_step=0.05), Path(sys.argv[1]), [], port).url, flush=True)
+time.sleep(600)
+"""
+
+
+@contextmanager
+def served(folder: Path, url: str = "") -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A page in a process of its own, with the address that it had before where that is given."""
+    folder.mkdir()
+    arguments = [sys.executable, "-c", SERVE, str(folder), url.rpartition(":")[2] or "0"]
+    process = subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        yield process, process.stdout.readline().strip()
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.slow
+def test_a_killed_app_loses_no_word_that_was_shown(visit: Visits, material: Path, tmp_path: Path) -> None:
+    """kill -9 in the middle of an answer; the next run has another data folder, and so none of the files."""
+    with served(tmp_path / "first") as (process, url):
+        tab = visit(SimpleNamespace(url=url))
+        tab.ask("Before", material / "cat.png")
+        tab.send("Tell me a long story")
+        expect(tab.answers.last).to_contain_text("and so on and so on and so on")
+        process.kill()
+        process.wait()
+        tab.page.wait_for_timeout(1000)  # what had left the server has been drawn
+        shown = tab.answers.last.inner_text().strip()
+    with served(tmp_path / "second", url):
+        tab.reload()
+        expect(tab.questions).to_have_count(2)
+        assert tab.answers.last.inner_text().strip().startswith(shown)
+        tab.page.wait_for_function("() => document.querySelector('#chat .user.message img')?.naturalWidth === 320")
+        assert tab.ask("And now?").startswith("In turn 3 I see 1 files")
 
 
 def test_the_page_shows_its_examples_and_no_folder_of_the_machine(nano: Tab) -> None:

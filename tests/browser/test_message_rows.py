@@ -219,7 +219,7 @@ def test_a_chat_with_versions_comes_back_from_its_file(fake: Tab, material: Path
     saving.value.save_as(path)
     saved = json.loads(path.read_text())
     assert [t["question"] for t in saved["turns"]] == ["Uno"] and [t["question"] for t in saved["aside"]] == ["One"]
-    fake.button("Clear").click()
+    fake.button("New chat").click()
     expect(fake.questions).to_have_count(0)
     fake.page.locator("#open").locator("xpath=preceding-sibling::input").set_input_files(str(path))
     expect(fake.under(fake.questions.last)).to_contain_text("2/2")

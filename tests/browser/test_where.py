@@ -140,7 +140,7 @@ def test_what_stands_in_the_composer_takes_the_words_away_and_brings_them_back(f
     fake.page.locator("#composer .thumbnail-item button").first.click()
     expect(words(fake).first).to_be_visible()
     expect(words(fake).first).to_have_attribute("aria-pressed", "false")
-    fake.button("Clear").click()
+    fake.button("New chat").click()
     expect(fake.page.locator("#where .where")).to_be_hidden()
 
 

@@ -277,7 +277,7 @@ def test_a_prompt_over_the_context_is_refused_before_anything_runs(engine):
     began = time.perf_counter()
     with pytest.raises(UserError, match=f"reads at most {engine.config.text.max_position_embeddings}") as refused:
         list(engine.stream([Message("user", "red star " * 4000)], GREEDY))
-    assert "Clear the chat or write less" in str(refused.value)
+    assert "Begin a new chat or write less" in str(refused.value)
     with pytest.raises(UserError, match="Lower the image budget"):
         list(engine.stream(ask(*(Image(picture(0, (300, 400))) for _ in range(80))), GREEDY))
     assert time.perf_counter() - began < 30

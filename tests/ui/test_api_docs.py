@@ -16,7 +16,7 @@ from mcp.client.streamable_http import streamable_http_client
 
 from qwen2vl_demo.engine.local import LocalEngine
 from qwen2vl_demo.errors import UserError
-from qwen2vl_demo.resources import EXAMPLES, NANO
+from qwen2vl_demo.resources import EXAMPLES
 from qwen2vl_demo.serve import check_mcp
 from qwen2vl_demo.settings import Settings
 from qwen2vl_demo.ui.app import build_demo, launch_options
@@ -36,7 +36,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GRADIO_TEMP_DIR", str(folder / "uploads"))
         patch.setattr(gradio.mcp, "DEFAULT_TEMP_DIR", str(folder / "uploads"))
-        demo = build_demo(LocalEngine.load(NANO, device="cpu"), data_dir=folder, examples=[])
+        demo = build_demo(LocalEngine.load("nano", device="cpu"), data_dir=folder, examples=[])
         options = launch_options(demo, mcp=True)
         _, address, _ = demo.launch(prevent_thread_lock=True, quiet=True, server_name="127.0.0.1", **options)
         yield address

@@ -19,7 +19,7 @@ def shown(parts: Parts, files: list[str], wanted: Any, first: Any) -> list[str] 
     request: Any = SimpleNamespace(session_hash="tab")
     event: Any = SimpleNamespace(value=wanted, index=first)
     parts.sessions.open("tab", None)
-    events = PageEvents(page=None, parts=parts, panel=None, cards=())  # type: ignore[arg-type]
+    events = PageEvents(page=None, parts=parts, panel=None, lesson=None, cards=())  # type: ignore[arg-type]
     value = asyncio.run(events.show_pages(request, event, {"text": "", "files": files}))
     return json.loads(value)["posters"] if isinstance(value, str) else None
 

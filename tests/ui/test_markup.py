@@ -40,7 +40,10 @@ WITH_WORDS: dict[str, Callable[[], str]] = {
     "eyes.html": lambda: eyes_html(HOSTILE, PanelState(eyes="released")),
     "rotation_pair.html": lambda: pair_html(Rope(), replace(TRACE, tokens=(HOSTILE,) * len(TRACE)), 0, 5),
     "rotation_why.html": lambda: render("rotation_why.html", paragraphs=[HOSTILE]),
-    "header.html": lambda: render("header.html", sentence=HOSTILE, name=HOSTILE, description=HOSTILE),
+    "header.html": lambda: render(
+        "header.html", sentence=HOSTILE, name=HOSTILE, description=HOSTILE, abilities=HOSTILE
+    ),
+    "runs_on.html": lambda: render("runs_on.html", name=HOSTILE, description=HOSTILE),
     "chat_export.html": lambda: export_html(
         Conversation((Turn(HOSTILE, (), True, Answer(HOSTILE, "end")),), HOSTILE), MediaStore(Path()), HOSTILE, HOSTILE
     ),
@@ -74,9 +77,9 @@ def test_a_missing_value_is_an_error() -> None:
         render("header.html", sentence="a", name="b")
 
 
-def test_the_header_is_as_before() -> None:
-    made = render("header.html", sentence="Ask.", name="nano", description="on this CPU")
+def test_the_header_names_the_model_and_what_it_can() -> None:
+    made = render("header.html", sentence="Ask.", name="nano", description="on this CPU", abilities="reads signs")
     assert made.split("\n") == [
         '<div class="brand"><h1>Qwen2-VL</h1><p>Ask.</p></div>',
-        '<p class="engine"><b>nano</b> on this CPU</p>',
+        '<p class="engine" title="on this CPU"><b>nano</b> reads signs</p>',
     ]

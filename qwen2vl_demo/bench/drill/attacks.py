@@ -88,5 +88,6 @@ async def _numbers(visitor: Any, page: Page) -> dict[str, Any]:
     """The numbers of the last answer, as the browser keeps them with the chat."""
     values = await visitor.call("load", {"saved": ""})
     outputs = [page.components[number]["props"].get("elem_id") for number in page.functions["load"]["outputs"]]
-    numbers: dict[str, Any] = json.loads(values[outputs.index("saved")])["turns"][-1]["answer"]["numbers"]
+    chat = values[outputs.index("saved")].partition("\n")[0]
+    numbers: dict[str, Any] = json.loads(chat)["turns"][-1]["answer"]["numbers"]
     return numbers

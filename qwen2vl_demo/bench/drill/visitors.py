@@ -112,7 +112,7 @@ async def _visits(server: Server, page: Page, tally: Tally, end: float, files: S
                     _count(tally, visitor, answer)
                     await asyncio.sleep(rng.uniform(0.5, 3))
                 if rng.random() < 0.3:
-                    await visitor.call("clear")
+                    await visitor.call("new_chat")
             except (VisitError, httpx.HTTPError, TimeoutError) as error:
                 tally.errors[f"{type(error).__name__}: {str(error)[:80]}"] += 1
 

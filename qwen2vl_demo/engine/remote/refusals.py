@@ -74,7 +74,7 @@ def refusal(
             f"{server.shown} failed ({said}); look at the log of that server.",
         )  # fmt: skip
     return failure(
-        "refused", f"The model's server refuses this{quoted}. Ask in another way, or clear the chat.",
+        "refused", f"The model's server refuses this{quoted}. Ask in another way, or begin a new chat.",
         f"{server.shown} refuses a request for {server.model!r} ({said}); look at the log of that server.",
     )  # fmt: skip
 
@@ -122,7 +122,7 @@ def _too_many(server: Server, lower: str, said: str, reason: str, sent: frozense
     count = f"{most} {noun}" if most == 1 else f"{most} {noun}s"
     return failure(
         "too many",
-        f"The model's server takes at most {count} in a conversation. Send fewer, or clear the chat.",
+        f"The model's server takes at most {count} in a conversation. Send fewer, or begin a new chat.",
         f"{how};{start}",
     )
 
@@ -144,7 +144,7 @@ def _too_long(server: Server, lower: str, said: str, reason: str, sent: frozense
         return None
     return failure(
         "too long",
-        f"The conversation is too long for the model's server: {for_visitors(reason)}. Clear the chat, lower the "
+        f"The conversation is too long for the model's server: {for_visitors(reason)}. Begin a new chat, lower the "
         "maximum of tokens per picture, or ask for a shorter answer.",
         f"The conversation is too long for {server.model} on {server.shown} ({said}); lower max_pixels or the length "
         "of the answer, or start the server with a longer context, as in docs/servers.md.",

@@ -117,7 +117,7 @@ class Worker:
         if not result.text:
             raise UserError(
                 f"ZeroGPU lends a GPU for {request.seconds} seconds here, too few to read this conversation. Lower the "
-                "image budget, send fewer pictures or frames, or clear the chat."
+                "image budget, send fewer pictures or frames, or begin a new chat."
             )
         note = f"The answer was cut off: ZeroGPU had lent its GPU for {request.seconds} seconds."
         return replace(result, stop_reason="length", notes=(*result.notes, note))

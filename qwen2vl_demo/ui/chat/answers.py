@@ -34,12 +34,13 @@ from qwen2vl_demo.ui.chat.conversation import (
     default_question,
     numbers_of,
 )
+from qwen2vl_demo.ui.chat.kept_chat import keep, with_words
 from qwen2vl_demo.ui.chat.markdown import GrowingMarkdown
 from qwen2vl_demo.ui.chat.message_rows import CONTINUED, rows
 from qwen2vl_demo.ui.chat.page_update import FAILED, PageUpdate, report, settled
 from qwen2vl_demo.ui.chat.prompts import PreparedPrompt, Prompts
 from qwen2vl_demo.ui.chat.repetition import Repetition
-from qwen2vl_demo.ui.chat.saved_chat import MAX_TEXT, check_size, clean, dumps
+from qwen2vl_demo.ui.chat.saved_chat import MAX_TEXT, check_size, clean
 from qwen2vl_demo.ui.chat.streaming import AnswerStream
 from qwen2vl_demo.ui.media_store import MediaStore
 from qwen2vl_demo.ui.sessions import Draft, Prediction, Run, Session
@@ -51,7 +52,6 @@ PAINT_SHARE = 3  # an update that took long is followed by a pause this many tim
 MAX_PAINT_INTERVAL = 5.0  # seconds between two updates when the machine is very busy
 MAX_MEDIA_NUMBERS = 64  # pictures of a turn whose sizes are kept with its answer
 LOOK_UP = 0.25  # seconds without news from the engine until the session is checked again
-KEEP_INTERVAL = 1.0  # seconds between two copies of a growing answer in the browser's memory
 QUEUE_FULL = "Too many visitors are asking at once. Try again in a moment."
 NOTHING_TO_SEND = "Type a question or attach a file first."
 BUSY = "An answer is still being written. Wait for its end, or press Stop."
@@ -93,7 +93,12 @@ class Answers:
         opening = f"Opening {count(len(draft.files), 'file')}" if draft.files else "Thinking"
         shown = [*bubbles.show(before, self._store), question, bubbles.status(opening)]
         standing = editing.draft if editing else Draft()
-        return PageUpdate(shown, standing, busy=True, notice="", rows=self._rows(before), editing=0)
+        kept = None
+        if 0 < len(draft.text.strip()) <= MAX_TEXT:  # what is typed outlives an app that ends while files are opened
+            asked, chat = Turn(draft.text.strip()), session.conversation
+            kept = keep(chat.adding(asked) if index is None else chat.instead(index, asked), self._store)
+        under = self._rows(before)
+        return PageUpdate(shown, standing, busy=True, notice="", rows=under, editing=0, saved=kept)
 
     def begin_retry(self, session: Session) -> PageUpdate:
         """The same for the last question, without its answer."""
@@ -186,14 +191,16 @@ class Answers:
                 session.conversation = question if written is None else question.answered(written)
                 run.text = "" if written is None else written.text
                 run.committed = True
-                saved, under = dumps(session.conversation), self._rows(question)
+                under = self._rows(question)
                 session.note_run(question, settings.options)
             shown = await self._threads.run_for(session, bubbles.show, question, self._store)
             begun = bubbles.status("Thinking")
             if written is not None:
                 begun = await asyncio.to_thread(bubbles.growing, written.text, GrowingMarkdown())
+            kept = await self._threads.run_for(session, keep, question, self._store)
+            saved = with_words(kept, run.text)
             yield PageUpdate([*shown, begun], saved=saved, prompt_sent=True, notice=left_out or None, rows=under)
-            async for update in self._stream(session, run, question, shown, prepared, settings, written):
+            async for update in self._stream(session, run, question, shown, kept, prepared, settings, written):
                 yield update
         except (_Stopped, _Released, Cancelled):
             yield await self._threads.run(self._bounce, session, run, before, "")
@@ -209,17 +216,19 @@ class Answers:
         run: Run,
         question: Conversation,
         shown: list[bubbles.Bubble],
+        kept: str,
         prepared: PreparedPrompt,
         settings: AnswerSettings,
         written: Answer | None,
     ) -> AsyncGenerator[PageUpdate, None]:
-        """`written` is what the answer goes on from."""
+        """`written` is what the answer goes on from, `kept` what the browser keeps of the question: it gets each word
+        that is shown with it, so that none is lost when the app ends in the middle."""
         options = settings.options
         before = written.text if written is not None else ""
         if before:
             prepared = replace(prepared, messages=(*prepared.messages, Message("assistant", before)))
         repetition = Repetition()
-        started = painted = kept = time.monotonic()
+        started = painted = time.monotonic()
         interval, markdown = PAINT_INTERVAL, GrowingMarkdown()
         first: float | None = None
         result: Result | None = None
@@ -252,12 +261,10 @@ class Answers:
                 if not owned:
                     continue  # only the result is waited for
                 if result is None and new:
-                    painted, half = now, None
-                    if now - kept >= KEEP_INTERVAL:
-                        kept, half = now, dumps(question.answered(Answer(clean(run.text), "cancelled")))
+                    painted = now
                     # In a thread: a long answer takes a while to draw, and everybody's page waits for the event loop.
                     bubble = await asyncio.to_thread(bubbles.growing, run.text, markdown)
-                    yield PageUpdate([*shown, bubble], saved=half)
+                    yield PageUpdate([*shown, bubble], saved=with_words(kept, run.text))
                     taken = time.monotonic() - now
                     interval = min(max(PAINT_INTERVAL, PAINT_SHARE * taken), MAX_PAINT_INTERVAL)
                 elif result is None and statuses and not run.text:

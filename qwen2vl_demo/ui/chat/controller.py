@@ -1,5 +1,5 @@
-"""What a visitor can do in the chat: send, stop, edit, retry, continue, show another version, undo, clear, come back,
-open a saved chat.
+"""What a visitor can do in the chat: send, stop, edit, retry, continue, show another version, undo, begin a new chat,
+come back, open another chat.
 
 Each handler gets the Session of its tab and reads nothing from the page but the draft and the settings. PageUpdates
 out; no handler raises.
@@ -7,16 +7,18 @@ out; no handler raises.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from qwen2vl_demo.errors import UserError
-from qwen2vl_demo.memory import format_bytes
 from qwen2vl_demo.ui.chat.answers import BUSY, Answers, give_back
 from qwen2vl_demo.ui.chat.conversation import Answer, Conversation, Turn
 from qwen2vl_demo.ui.chat.export import import_json
+from qwen2vl_demo.ui.chat.kept_chat import finished, read_kept
 from qwen2vl_demo.ui.chat.page_update import FAILED, PageUpdate, log, report
-from qwen2vl_demo.ui.chat.saved_chat import MAX_SAVED, clean, from_record, loads
+from qwen2vl_demo.ui.chat.saved_chat import clean
 from qwen2vl_demo.ui.media_store import MediaStore
 from qwen2vl_demo.ui.sessions import Draft, Editing, Session
 
@@ -117,14 +119,35 @@ class ChatController:
         draft = self._draft(session, last).joined(standing or Draft())
         return replace(self.answers.settled(session, ""), draft=draft)
 
-    def clear(self, session: Session) -> PageUpdate:
-        """Starts an empty chat; the system prompt stays."""
+    def clear(self, session: Session, keep: Collection[str] = ()) -> PageUpdate:
+        """Starts an empty chat; the system prompt stays, and so do the names of stored files in `keep`."""
         with session.lock:
             session.cancel_run()
             session.run = None
             draft = _left(session)
             session.replace_conversation(Conversation(system=session.conversation.system))
+            standing = {*keep, *(Path(file).name for file in draft.files)} if draft else keep
+            session.names = {file: name for file, name in session.names.items() if file in standing}
+        return replace(self.answers.settled(session, ""), draft=draft)
+
+    def open_chat(self, session: Session, kept: str) -> PageUpdate:
+        """A chat that the browser kept takes the place of this one, or this one is shown anew where it is the same. If
+        it cannot be read, this one stays as it is."""
+        try:
+            conversation = read_kept(kept)
+        except UserError as problem:
+            return PageUpdate(notice=str(problem))
+        with session.lock:
+            if conversation.cache_salt == session.conversation.cache_salt:
+                return self.restore(session)
+            session.cancel_run()
+            session.run = None
+            draft = _left(session)
+            session.replace_conversation(conversation)
+            if session.forgetting is not None:
+                session.forgetting.keep(conversation.cache_salt)  # it may have been left a moment ago
             session.names.clear()
+        self._store.touch(conversation)
         return replace(self.answers.settled(session, ""), draft=draft)
 
     def restore(self, session: Session) -> PageUpdate:
@@ -136,7 +159,7 @@ class ChatController:
         if session.run is not None:
             return PageUpdate(notice=BUSY)
         try:
-            conversation = _finished(import_json(text, self._store))
+            conversation = finished(import_json(text, self._store))
         except UserError as problem:
             return PageUpdate(notice=str(problem))
         except Exception as problem:
@@ -156,11 +179,9 @@ class ChatController:
 
 
 def kept_conversation(saved: str, store: MediaStore) -> Conversation:
-    """The conversation that a browser kept as JSON; an empty one if it cannot be read."""
+    """The conversation that a browser kept (kept_chat.py); an empty one if it cannot be read."""
     try:
-        if len(saved) > MAX_SAVED:
-            raise UserError(f"This chat has more than {format_bytes(MAX_SAVED)}.")
-        conversation = _finished(from_record(loads(saved)))
+        conversation = read_kept(saved)
     except UserError:
         log.warning("what a browser kept could not be read")
         return Conversation()
@@ -172,9 +193,3 @@ def _left(session: Session) -> Draft | None:
     """Ends the editing of a question. What the composer then holds; None: what it holds now."""
     editing, session.editing = session.editing, None
     return editing.draft if editing else None
-
-
-def _finished(conversation: Conversation) -> Conversation:
-    """A question whose answer was cut off (the page was closed meanwhile) counts as stopped."""
-    last = conversation.last
-    return conversation.answered(Answer("", "cancelled")) if last and last.answer is None else conversation

@@ -8,8 +8,8 @@ import traceback
 from dataclasses import dataclass
 
 from qwen2vl_demo.ui.chat import bubbles
+from qwen2vl_demo.ui.chat.kept_chat import keep
 from qwen2vl_demo.ui.chat.message_rows import rows
-from qwen2vl_demo.ui.chat.saved_chat import dumps
 from qwen2vl_demo.ui.media_store import MediaStore
 from qwen2vl_demo.ui.sessions import Draft, Session
 
@@ -28,7 +28,7 @@ class PageUpdate:
     notice: str | None = None  # one sentence above the composer; "" takes it away
     rows: str | None = None  # what stands under the messages, as message_rows.py makes it
     editing: int | None = None  # which question stands in the composer to be asked anew, from 1; 0: none does
-    saved: str | None = None  # the conversation as JSON for the browser to keep; "" for none
+    saved: str | None = None  # the conversation for the browser to keep (kept_chat.py)
     prompt_sent: bool = False  # a question has entered the conversation, so the panel should be drawn again
 
 
@@ -43,7 +43,7 @@ def settled(session: Session, store: MediaStore, notice: str | None = None, *, r
         notice=notice,
         rows=rows(conversation, resumes=resumes),
         editing=0 if index is None else index + 1,
-        saved=dumps(conversation) if conversation.turns else "",
+        saved=keep(conversation, store),
     )
 
 

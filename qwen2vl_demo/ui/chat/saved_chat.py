@@ -98,7 +98,7 @@ def check_size(conversation: Conversation) -> None:
     ):
         if number > most:
             raise UserError(
-                f"This chat has {number:,} {what}{versions}, and {most:,} fit; press Clear to begin a new one."
+                f"This chat has {number:,} {what}{versions}, and {most:,} fit; press New chat to begin another."
             )
 
 

@@ -17,6 +17,7 @@ import gradio as gr
 from gradio.components.api_component import Api
 
 from qwen2vl_demo.errors import UserError
+from qwen2vl_demo.ui.chat.saved_chat import MAX_CHAT_MEDIA
 
 SESSION = re.compile(r"[A-Za-z0-9_-]{1,64}")
 MAX_PATH = 4096
@@ -92,6 +93,8 @@ class Calls:
                 return False
             attached = value.get("files") or []
             return isinstance(attached, list) and len(attached) <= MAX_FILES and self._are_files(attached, files)
+        if isinstance(block, gr.File) and block.file_count == "multiple":
+            return isinstance(value, list) and len(value) <= MAX_CHAT_MEDIA and self._are_files(value, files)
         if isinstance(block, Api):
             return self._fits_api(value, files)
         if isinstance(block, gr.File | gr.UploadButton | gr.Image | gr.DownloadButton):

@@ -1,8 +1,8 @@
 """Gradio's folder of uploads: whose each file is, how much of it one visitor may fill, and when a file goes.
 
 Gradio stores an upload as `DIGEST/NAME` and deletes nothing before a day has passed. Here a file is deleted when the
-tabs whose calls named it are cleared or closed, and one that no call names when it is some minutes old. Safe for
-several threads.
+tabs whose calls named it have left their chat or are closed, and one that no call names when it is some minutes old.
+Safe for several threads.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class Uploads:
                     self._files[path].claims += 1
 
     def release(self, tab: str, keep: Collection[Path] = ()) -> None:
-        """A tab was cleared or closed: deletes what it alone uses, but for the files `keep`.
+        """A tab left its chat or was closed: deletes what it alone uses, but for the files `keep`.
 
         What has just arrived once more stays, and so does everything while something is on its way, since that may be
         the same file: `sweep` deletes it later if no call names it.
@@ -142,7 +142,8 @@ class Uploads:
         mine = sum(upload.size for upload in self._files.values() if upload.visitor == visitor)
         if mine + self._arriving.get(visitor, 0) + size > self._visitor_mb * MB:
             raise UserError(
-                f"Your files here would be more than {self._visitor_mb:,} MB; press Clear to delete those of this chat."
+                f"Your files here would be more than {self._visitor_mb:,} MB; press New chat, which deletes those of "
+                "this one from the server."
             )
         everything = sum(upload.size for upload in self._files.values()) + sum(self._arriving.values())
         free = shutil.disk_usage(self.folder).free - sum(self._arriving.values())

@@ -56,7 +56,7 @@
   function grown() {
     changed = false;
     const asked = document.querySelectorAll("#chat .user.message").length;
-    if (asked !== questions) following = true; // who asks wants to see the answer; after Undo and Clear as well
+    if (asked !== questions) following = true; // who asks wants to see the answer; after Undo and New chat as well
     questions = asked;
     if (following && asked) toEnd(); // what stands in an empty chat is read from its beginning
     show();

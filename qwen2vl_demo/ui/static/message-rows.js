@@ -14,7 +14,7 @@
     next: "M6 3l5 5-5 5",
   };
   let rows = []; // one for each turn that is shown
-  let kept = ""; // the chat as JSON
+  let kept = ""; // the chat, with its JSON in the first line
   let pressed = null; // the button that has the focus, by index of its message and name: it may be drawn anew
   const unfolded = new Set(); // numbers of the turns whose statistics are shown
   const drawn = new WeakMap(); // what a row was drawn from
@@ -56,7 +56,7 @@
   }
 
   function textOf(number, question) {
-    const turn = JSON.parse(kept).turns.find(one => one.number === number);
+    const turn = JSON.parse(kept.split("\n", 1)[0]).turns.find(one => one.number === number);
     return question ? turn.question : plain(turn.answer.text);
   }
 

@@ -85,7 +85,7 @@ def check_sentences(failure: ServerFailure, server: FakeServer) -> None:
         (
             400,
             {"message": "This model's maximum context length is 4096 tokens."},
-            "too long for the model's server: This model's maximum context length is 4096 tokens. Clear",
+            "too long for the model's server: This model's maximum context length is 4096 tokens. Begin",
             ["4096", "max_pixels", "docs/servers.md"],
         ),
         (
@@ -109,7 +109,7 @@ def check_sentences(failure: ServerFailure, server: FakeServer) -> None:
         (
             400,
             {"error": "The input (5000 tokens) is longer than the model's context length (4096 tokens)."},
-            "Clear the chat",
+            "Begin a new chat",
             ["5000"],
         ),
         (400, {"object": "error", "message": "top_p must be in (0, 1]"}, "refuses this: top_p must be", ["400"]),

@@ -345,11 +345,48 @@ def test_undo_puts_words_and_files_back_under_their_names(parts: Parts, session:
     assert session.conversation.turns[0].media[0].name == "cat.png"
 
 
-def test_clear_forgets(parts: Parts, session: Session) -> None:
+def test_clear_empties_and_begins_another_chat(parts: Parts, session: Session) -> None:
     ask(parts, session, "One")
+    before = session.conversation.cache_salt
     view = parts.controller.clear(session)
-    assert view.messages == [] and view.saved == "" and view.rows == "[]"
-    assert session.conversation.turns == ()
+    assert view.messages == [] and view.rows == "[]" and session.conversation.turns == ()
+    chat, about = (view.saved or "").split("\n")
+    assert chat == "" and json.loads(about)["id"] == session.conversation.cache_salt != before
+
+
+def test_a_kept_chat_takes_the_place_of_another(parts: Parts, session: Session, files: Files) -> None:
+    first = final(ask(parts, session, "One", files("cat.png"))).saved
+    parts.controller.clear(session)
+    ask(parts, session, "Another")
+    view = parts.controller.open_chat(session, first or "")
+    assert words(view)[0] == "[file] One" and view.busy is False and view.saved == first
+    assert words(final(ask(parts, session, "Two")))[-1].startswith("In turn 2")
+
+
+def test_a_kept_chat_ends_the_answer_of_the_one_before(parts: Parts, session: Session) -> None:
+    kept = final(ask(parts, session, "One")).saved
+    parts.controller.clear(session)
+    stream = send(parts, session, Draft("Two"))
+    next(stream)
+    next(stream)
+    view = parts.controller.open_chat(session, kept or "")
+    last = final(list(stream))
+    assert words(view)[0] == "One" and view.busy is False and session.run is None
+    assert last.messages is None or words(last) == words(view)
+
+
+def test_what_is_no_kept_chat_leaves_the_chat_as_it_is(parts: Parts, session: Session) -> None:
+    ask(parts, session, "One")
+    view = parts.controller.open_chat(session, "nonsense")
+    assert view.notice and view.messages is None and len(session.conversation.turns) == 1
+
+
+def test_a_chat_that_is_shown_already_goes_on(parts: Parts, session: Session) -> None:
+    """The browser brought files back while an answer is written."""
+    stream = send(parts, session, Draft("One"))
+    kept = [next(stream), next(stream)][-1].saved
+    assert parts.controller.open_chat(session, kept or "") == PageUpdate()
+    assert words(final(list(stream)))[-1].startswith("In turn 1")
 
 
 def restored(parts: Parts, key: str, saved: str | None) -> tuple[PageUpdate, PreviewUpdate]:

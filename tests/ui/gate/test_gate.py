@@ -1,6 +1,7 @@
 """The page over HTTP, as strangers see it: forged calls, uploads, and what is deleted when."""
 
 import errno
+import hashlib
 import json
 import random
 import socket
@@ -109,7 +110,7 @@ def test_no_forged_call_ends_in_a_traceback(stranger: Stranger, capfd: pytest.Ca
                 assert answered.json()["detail"].count(".") == 1 and len(answered.json()["detail"]) < 200
     assert "Traceback" not in "".join(capfd.readouterr())
     for tab in ("s1", "s2"):  # an example may have been asked there, and the chat saved
-        stranger.call("clear", {"text": "", "files": []}, tab=tab)
+        stranger.call("new_chat", {"text": "", "files": []}, tab=tab)
 
 
 @pytest.mark.parametrize(
@@ -166,37 +167,81 @@ def test_the_page_is_there_and_says_nothing_of_the_disk(stranger: Stranger) -> N
     assert str(stranger.folder) not in stranger.http.get("config").text
 
 
-def test_clear_deletes_uploads_copies_and_exports(stranger: Stranger, tmp_path: Path) -> None:
+def test_a_deleted_chat_takes_uploads_copies_and_exports_along(stranger: Stranger, tmp_path: Path) -> None:
     file = stranger.upload(picture(tmp_path / "mine.png", colour="green"))
     assert stranger.refresh(file).status_code == 200
     assert len(stranger.files("uploads/*/mine.png")) == len(stranger.files("media/*.png")) == 1
     for path in [*stranger.files("uploads/*/*"), *stranger.files("media/*")]:
         assert path.stat().st_mode & 0o077 == 0
-    stranger.call("clear", {"text": "", "files": []})
+    stranger.call("forget", {"text": "", "files": []}, "")
     assert stranger.files("uploads/*/*") == stranger.files("media/*") == []
 
 
-def test_clear_keeps_what_stands_in_the_composer_and_what_others_show(stranger: Stranger, tmp_path: Path) -> None:
+def saved(*files: str) -> str:
+    """A chat with these pictures, as a browser keeps it."""
+    media = [{"kind": "image", "file": file, "name": "x.png"} for file in files]
+    turn = {"question": "q", "media": media, "answer": {"text": "a", "ending": "end"}}
+    return json.dumps({"format": "qwen2vl-demo chat", "version": 1, "turns": [turn], "cache_salt": "c" * 32})
+
+
+def test_a_new_chat_deletes_uploads_and_leaves_the_media_to_the_browser_for_a_moment(
+    stranger: Stranger, tmp_path: Path
+) -> None:
+    """It fetches them, to keep them with the chat that was left."""
+    file = stranger.upload(picture(tmp_path / "left.png", colour="brown"))
+    assert stranger.refresh(file).status_code == 200
+    stranger.call("new_chat", {"text": "", "files": []})
+    assert stranger.files("uploads/*/*") == [] and len(stranger.files("media/*.png")) == 1
+    parts = stranger.demo.parts
+    parts.store.release_unused(parts.sessions.files(), time.time() + KEEP_AFTER_CLOSE + 1)
+    assert stranger.files("media/*") == []
+
+
+def test_a_kept_chat_brings_its_files_and_takes_them_along_when_it_is_deleted(
+    stranger: Stranger, tmp_path: Path
+) -> None:
+    path = picture(tmp_path / "kept.png", colour="purple")
+    name = hashlib.sha256(path.read_bytes()).hexdigest() + ".png"
+    wrong = tmp_path / "wrong.png"
+    wrong.write_text("no picture")
+    brought = [stranger.upload(path), stranger.upload(wrong)]
+    nothing = {"text": "", "files": []}
+    assert stranger.call("open_chat", nothing, saved(name), brought, tab="kept").status_code == 200
+    session = stranger.demo.parts.sessions.find("kept")
+    assert (
+        [m.file for m in session.conversation.turns[0].media] == [name] == [p.name for p in stranger.files("media/*")]
+    )
+    assert stranger.files("uploads/*/*") == []
+    assert stranger.http.get(f"gradio_api/file=/chat-media/{name}").content == path.read_bytes()
+    stranger.call("forget", nothing, saved(name), tab="somebody else")  # who has the very same chat
+    assert len(stranger.files("media/*")) == 1
+    stranger.call("new_chat", nothing, tab="kept")
+    stranger.call("forget", nothing, saved(name), tab="kept")  # it is in the list, and no longer shown
+    assert stranger.files("media/*") == []
+    assert stranger.http.get(f"gradio_api/file=/chat-media/{name}").status_code == 403
+
+
+def test_a_deleted_chat_leaves_what_the_composer_and_others_show(stranger: Stranger, tmp_path: Path) -> None:
     file = stranger.upload(picture(tmp_path / "both.png", colour="yellow"))
     stranger.refresh(file, tab="ann")
     stranger.refresh(file, tab="bob")
-    stranger.call("clear", {"text": "", "files": []}, tab="ann")
+    stranger.call("forget", {"text": "", "files": []}, "", tab="ann")
     assert len(stranger.files("uploads/*/both.png")) == len(stranger.files("media/*.png")) == 1
-    stranger.call("clear", {"text": "", "files": [file]}, tab="bob")
+    stranger.call("forget", {"text": "", "files": [file]}, "", tab="bob")
     assert len(stranger.files("uploads/*/both.png")) == 1
-    stranger.call("clear", {"text": "", "files": []}, tab="bob")
+    stranger.call("forget", {"text": "", "files": []}, "", tab="bob")
     assert stranger.files("uploads/*/*") == []
 
 
-def test_clear_keeps_a_file_that_has_just_arrived_once_more(stranger: Stranger, tmp_path: Path) -> None:
+def test_a_deleted_chat_leaves_a_file_that_has_just_arrived_once_more(stranger: Stranger, tmp_path: Path) -> None:
     """Both lie in one place, as Gradio names uploads by their content."""
     path = picture(tmp_path / "twice.png", colour="pink")
     stranger.refresh(stranger.upload(path), tab="ann")
-    again = stranger.upload(path)  # by somebody else, or by Ann, who pressed Clear a moment ago
-    stranger.call("clear", {"text": "", "files": []}, tab="ann")
+    again = stranger.upload(path)  # by somebody else, or by Ann, who deleted her chat a moment ago
+    stranger.call("forget", {"text": "", "files": []}, "", tab="ann")
     assert len(stranger.files("uploads/*/twice.png")) == 1
     assert stranger.refresh(again, tab="bob").status_code == 200
-    stranger.call("clear", {"text": "", "files": []}, tab="bob")
+    stranger.call("forget", {"text": "", "files": []}, "", tab="bob")
     assert stranger.files("uploads/*/*") == []
 
 
@@ -226,10 +271,10 @@ def test_a_visitor_may_fill_so_much_and_no_more(stranger: Stranger, tmp_path: Pa
     large.write_bytes(bytes(600_001))
     with pytest.raises(httpx.HTTPStatusError) as refused:
         stranger.upload(large)
-    assert refused.value.response.status_code == 413 and "press Clear" in refused.value.response.text
+    assert refused.value.response.status_code == 413 and "press New chat" in refused.value.response.text
     stranger.refresh(file, tab="full")
-    stranger.call("clear", {"text": "", "files": []}, tab="full")
-    stranger.call("clear", {"text": "", "files": []}, tab="full")
+    stranger.call("forget", {"text": "", "files": []}, "", tab="full")
+    stranger.call("forget", {"text": "", "files": []}, "", tab="full")
     stranger.upload(large)
 
 
