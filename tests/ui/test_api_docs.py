@@ -1,6 +1,5 @@
 """The calls that docs/api.md shows, run against a page with nano; and the tools, called by a client of MCP."""
 
-import asyncio
 import base64
 import json
 import re
@@ -20,6 +19,7 @@ from qwen2vl_demo.resources import EXAMPLES
 from qwen2vl_demo.serve import check_mcp
 from qwen2vl_demo.settings import Settings
 from qwen2vl_demo.ui.app import build_demo, launch_options
+from tests import asynchronous
 
 DOCS = (Path(__file__).resolve().parents[2] / "docs" / "api.md").read_text("utf-8")
 PLACE = "http://localhost:7860/"
@@ -82,7 +82,7 @@ def test_a_client_of_mcp_finds_both_tools_and_calls_them(url: str) -> None:
             address = await session.call_tool("ask", {"question": "?", "files": ["http://example.com/cat.png"]})
             return tools, answer, record, address
 
-    tools, answer, record, address = asyncio.run(call())
+    tools, answer, record, address = asynchronous.run(call())
     assert tools == ["ask", "inspect"]
     assert not answer.isError and "cat" in answer.content[0].text
     assert not record.isError and "'original_size': [420, 560]" in record.content[0].text

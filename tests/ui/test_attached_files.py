@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -12,6 +11,7 @@ import pytest
 
 from qwen2vl_demo.ui.events import PageEvents
 from qwen2vl_demo.ui.parts import Parts
+from tests import asynchronous
 
 
 def shown(parts: Parts, files: list[str], wanted: Any, first: Any) -> list[str] | None:
@@ -20,7 +20,7 @@ def shown(parts: Parts, files: list[str], wanted: Any, first: Any) -> list[str] 
     event: Any = SimpleNamespace(value=wanted, index=first)
     parts.sessions.open("tab", None)
     events = PageEvents(page=None, parts=parts, panel=None, lesson=None, cards=())  # type: ignore[arg-type]
-    value = asyncio.run(events.show_pages(request, event, {"text": "", "files": files}))
+    value = asynchronous.run(events.show_pages(request, event, {"text": "", "files": files}))
     return json.loads(value)["posters"] if isinstance(value, str) else None
 
 
