@@ -11,7 +11,7 @@ def test_settings_survive_a_reload_and_can_be_put_back(fake_app: App, visit: Vis
     """The system prompt of a chat came back, and the temperature was forgotten."""
     tab = visit(fake_app)
     tab.setting("Temperature", 0.7)
-    tab.setting("Frames a second", 1.5)
+    tab.setting("Frames per second", 1.5)
     tab.button("Settings").click()
     tab.page.get_by_label("System prompt").fill("Be brief.")
     tab.page.get_by_label("System prompt").blur()
@@ -19,7 +19,7 @@ def test_settings_survive_a_reload_and_can_be_put_back(fake_app: App, visit: Vis
     tab.reload()
     number = tab.page.get_by_label("number input for Temperature")
     expect(number).to_have_value("0.7")
-    expect(tab.page.get_by_label("number input for Frames a second")).to_have_value("1.5")
+    expect(tab.page.get_by_label("number input for Frames per second")).to_have_value("1.5")
     expect(tab.page.get_by_label("System prompt")).to_have_value("Be brief.")
     tab.ask("What is it?")
     _, options = fake_app.engine.heard[-1]
