@@ -120,7 +120,7 @@ def test_markdown_is_written_in_linear_time(piece: str) -> None:
     assert is_linear(safe_markdown, repeated(piece), 1000)
 
 
-@pytest.mark.slow
+@pytest.mark.large
 @pytest.mark.parametrize("function", [safe_markdown, literal])
 def test_markdown_of_two_pieces_is_written_in_linear_time(function: Callable[[str], object]) -> None:
     # "abab" and "baba" differ in their ends alone, which hundreds of repeats outweigh.

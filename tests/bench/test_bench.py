@@ -181,7 +181,7 @@ def test_every_row_is_measured_once(monkeypatch):
         assert list(run.measured([row], "small", CPU, 1)) == [] and len(made) == 1, row
 
 
-@pytest.mark.slow
+@pytest.mark.large
 @pytest.mark.skipif(not Path(CHROMIUM).exists(), reason="there is no Chromium")
 def test_the_panel_of_a_large_photograph_travels_small_and_pointing_asks_nothing():
     """A true run in a process of its own (this one may hold another browser). The bytes are those on the wire, whatever

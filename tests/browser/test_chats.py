@@ -186,7 +186,7 @@ def test_a_question_that_is_taken_back_leaves_no_chat(tab: Tab) -> None:
     assert [chat["title"] for chat in kept_chats(tab)] == ["Better"]
 
 
-@pytest.mark.parametrize("locks", [True, False])
+@pytest.mark.parametrize("locks", [True, pytest.param(False, marks=pytest.mark.large)])
 def test_a_chat_is_open_in_one_tab_only(tab: Tab, fake_app: App, visit: Visits, locks: bool) -> None:
     second = visit(fake_app, beside=tab)
     if not locks:  # plain http from another machine

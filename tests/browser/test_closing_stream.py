@@ -40,7 +40,7 @@ def test_an_event_that_joins_while_the_stream_closes_is_answered(
     browser: Browser, fake_app: App, material: Path
 ) -> None:
     context = browser.new_context()
-    context.set_default_timeout(20_000)
+    context.set_default_timeout(60_000)
     context.add_init_script(LATE_CLOSE)
     try:
         tab = Tab(context.new_page(), fake_app.url)

@@ -82,8 +82,8 @@ def walk(tab: Tab, desk: bool) -> list[str]:
 
 LOOKS = [
     pytest.param(DESKTOP, "light", id="desk"),
-    pytest.param(DESKTOP, "dark", id="desk-dark", marks=pytest.mark.slow),
-    pytest.param(PHONE, "light", id="phone", marks=pytest.mark.slow),
+    pytest.param(DESKTOP, "dark", id="desk-dark", marks=pytest.mark.large),
+    pytest.param(PHONE, "light", id="phone", marks=pytest.mark.large),
     pytest.param(PHONE, "dark", id="phone-dark", marks=pytest.mark.slow),
 ]
 
@@ -174,7 +174,7 @@ def test_a_photograph_of_the_learners_own(fake_app: App, visit: Visits, tmp_path
     tab.count("#composer .thumbnail-item", 1)  # it stands in the line, ready to be asked about
 
 
-@pytest.mark.slow
+@pytest.mark.large
 @pytest.mark.parametrize("view", [DESKTOP, PHONE], ids=["desk", "phone"])
 @pytest.mark.parametrize("kind", ["photograph", "strip", "clip"])
 def test_the_whole_lesson_with_a_file_of_the_learners_own(

@@ -34,7 +34,7 @@ def test_a_clip_that_browsers_do_not_play_is_shown_as_a_copy(fake: Tab, tmp_path
     expect(fake.questions.last).to_contain_text(f"phone.mov: Browsers do not play this file, so {COPY}")
 
 
-@pytest.mark.slow
+@pytest.mark.large
 @pytest.mark.parametrize("name", [name for name in CONTAINERS if not name.endswith(".gif")])
 def test_every_clip_plays_in_the_chat(fake: Tab, tmp_path: Path, name: str) -> None:
     if not encodes(str(CONTAINERS[name]["codec"])):
