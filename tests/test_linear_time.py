@@ -16,7 +16,8 @@ from qwen2vl_demo.processing.chat import BUILT_IN_TEMPLATE, ChatTemplate, answer
 from qwen2vl_demo.processing.messages import Message
 from qwen2vl_demo.processing.tokenizer import Tokenizer
 from qwen2vl_demo.resources import NANO
-from qwen2vl_demo.ui.chat.conversation import Answer, Conversation, Medium, Turn, boxed_picture
+from qwen2vl_demo.ui.chat.answer_boxes import boxed_picture
+from qwen2vl_demo.ui.chat.conversation import Answer, Conversation, Medium, Turn
 from qwen2vl_demo.ui.chat.kept_chat import read_kept, with_words
 from qwen2vl_demo.ui.chat.markdown import GrowingMarkdown, literal, safe_markdown
 from qwen2vl_demo.ui.chat.saved_chat import clean, dumps, from_record, loads

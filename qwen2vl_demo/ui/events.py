@@ -8,7 +8,6 @@ what a visitor starts, since only there a lost session has to be restored; what 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import html
 import json
 import mimetypes
@@ -299,7 +298,7 @@ class PageEvents:
         cancel, turn = session.begin_description(), (session, "description")
         files = [named(path, session.names) for path in _draft(box).files[:MAX_FILES]]
         yield {self.page.chat.attached: as_json(files)}
-        with contextlib.suppress(Cancelled):  # other files stand there now
+        with suppress(Cancelled):  # other files stand there now
             for place, file in enumerate(files):
                 files[place] = await threads.run_for(turn, looked_at, file, store, cancel)
                 yield {self.page.chat.attached: as_json(files)}

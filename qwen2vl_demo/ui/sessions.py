@@ -195,6 +195,8 @@ class Session:
         with self.lock:
             if self.forgetting is not None and conversation.cache_salt != self.conversation.cache_salt:
                 self.forgetting.forget_in(self.conversation.cache_salt, LAST_STEP)
+            if conversation.cache_salt != self.conversation.cache_salt:
+                self.ran.clear()
             self.conversation = conversation
             self.shown = self.prediction = None
             self.preview_number += 1

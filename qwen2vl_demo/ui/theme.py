@@ -25,6 +25,7 @@ POLICY = (
 
 SHEETS = (
     "page.css",
+    "dialog.css",
     "chats.css",
     "costs.css",
     "learn.css",

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import PIL.Image
 import pytest
 from playwright.sync_api import Browser, BrowserContext, expect
@@ -211,3 +212,12 @@ def none(none_app: App, shared: Visits) -> Iterator[Tab]:
 @pytest.fixture
 def nano(nano_app: App, shared: Visits) -> Iterator[Tab]:
     yield from _shared_tab(shared, nano_app)
+
+
+@pytest.fixture(scope="session")
+def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A picture of 800x600 px with soft colours everywhere."""
+    path = tmp_path_factory.mktemp("photo") / "photo.png"
+    small = np.random.default_rng(0).integers(0, 255, (60, 80, 3), dtype=np.uint8)
+    PIL.Image.fromarray(small).resize((800, 600), PIL.Image.Resampling.BICUBIC).save(path)
+    return path

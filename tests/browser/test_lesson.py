@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import PIL.Image
@@ -209,13 +209,18 @@ def places(tab: Tab) -> Any:
     )
 
 
+def at_the_cells(tab: Tab, motion: Literal["reduce", "no-preference"]) -> Page:
+    """Step 4 with a picture of 14 rows of 18 tokens."""
+    tab.page.emulate_media(reduced_motion=motion)
+    tab.page.goto(f"{tab.url}/?learn=4&example=animals")
+    at(tab, 4)
+    expect(tab.page.locator(".lesson-cells i")).to_have_count(252)
+    return tab.page
+
+
 def test_cells_fly_from_the_grid_into_the_row(fake_app: App, visit: Visits) -> None:
     tab = visit(fake_app)
-    page = tab.page
-    page.emulate_media(reduced_motion="no-preference")
-    page.goto(f"{tab.url}/?learn=4&example=animals")
-    at(tab, 4)
-    expect(page.locator(".lesson-cells i")).to_have_count(252)
+    page = at_the_cells(tab, "no-preference")
     (_, first_top, wide), (_, last_top, _) = places(tab)
     assert first_top == 0 and last_top > 10 * wide  # 14 rows of them
     tab.button("Let them fly").click()
@@ -230,11 +235,7 @@ def test_cells_fly_from_the_grid_into_the_row(fake_app: App, visit: Visits) -> N
 
 def test_with_reduced_motion_the_cells_are_there_at_once(fake_app: App, visit: Visits) -> None:
     tab = visit(fake_app)
-    page = tab.page
-    page.emulate_media(reduced_motion="reduce")
-    page.goto(f"{tab.url}/?learn=4&example=animals")
-    at(tab, 4)
-    expect(page.locator(".lesson-cells i")).to_have_count(252)
+    page = at_the_cells(tab, "reduce")
     tab.button("Let them fly").click()
     assert page.evaluate("() => document.getAnimations().some(a => a.playState === 'running')") is False
     assert page.locator(".lesson-slider input").input_value() == "1"

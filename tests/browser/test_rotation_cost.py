@@ -14,14 +14,6 @@ from tests.browser.conftest import App, Visits
 from tests.browser.driver import Tab
 
 
-@pytest.fixture(scope="module")
-def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("photo") / "photo.png"
-    small = np.random.default_rng(0).integers(0, 255, (60, 80, 3), dtype=np.uint8)
-    PIL.Image.fromarray(small).resize((800, 600), PIL.Image.Resampling.BICUBIC).save(path)
-    return path
-
-
 def open_tab(tab: Tab, name: str) -> None:
     """With all that is folded in it."""
     tab.page.get_by_role("tab", name=name, exact=True).click()

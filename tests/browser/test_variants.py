@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import PIL.Image
-import pytest
 from playwright.sync_api import Locator, expect
 
 from qwen2vl_demo.positions.allotments import SHARED
@@ -17,14 +16,6 @@ from tests.browser.conftest import App
 from tests.browser.driver import Tab
 
 NANO = Rope((8, 12, 12), 50.0)
-
-
-@pytest.fixture(scope="module")
-def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("photo") / "photo.png"
-    small = np.random.default_rng(0).integers(0, 255, (60, 80, 3), dtype=np.uint8)
-    PIL.Image.fromarray(small).resize((800, 600), PIL.Image.Resampling.BICUBIC).save(path)
-    return path
 
 
 def open_variants(tab: Tab) -> Locator:

@@ -1,6 +1,7 @@
 """The endpoints for programs, called as Gradio calls them: with JSON of any type."""
 
 import base64
+import math
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 import gradio as gr
 import pytest
 
+from qwen2vl_demo.geometry import smart_resize
 from qwen2vl_demo.ui.parts import Parts
 from tests import asynchronous
 from tests.asynchronous import stepwise
@@ -62,11 +64,10 @@ def test_an_upload_may_be_given_by_the_address_that_it_was_answered_with(parts: 
 
 
 def test_the_record_is_that_of_the_prompt(parts: Parts, files: Files) -> None:
-    """320x240 px are 12x9 merged tokens at most 28 px wide: 308x224 px where at least 2 and at most 90 are allowed."""
     record = inspected(parts, "What?", [file(files("cat.png"))], max_tokens=90, min_tokens=2)
     medium = record["media"][0]
-    height, width = medium["resized_size"]
-    assert height * width <= 90 * 28 * 28 and medium["merged_tokens"] == height * width // 28**2
+    assert medium["resized_size"] == list(smart_resize(240, 320, min_pixels=2 * 28 * 28, max_pixels=90 * 28 * 28))
+    assert medium["merged_tokens"] == math.prod(medium["resized_size"]) // 28**2
     assert record["prompt_tokens"] == len(record["input_ids"])
 
 

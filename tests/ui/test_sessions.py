@@ -1,6 +1,7 @@
 """What ends the opening of files for a preview: other files, Stop, a closed tab; but not that they were sent."""
 
-from qwen2vl_demo.ui.chat.conversation import Conversation
+from qwen2vl_demo.engine.protocol import GenerationOptions
+from qwen2vl_demo.ui.chat.conversation import Answer, Conversation, Turn
 from qwen2vl_demo.ui.forgetting import Forgetting
 from qwen2vl_demo.ui.sessions import Draft, Run, Session, Sessions
 
@@ -39,3 +40,14 @@ def test_stop_leaves_a_new_draft_alone_and_a_closed_tab_does_not() -> None:
     assert not cancel.is_set()
     sessions.drop("tab")
     assert cancel.is_set()
+
+
+def test_with_what_a_chat_was_answered_goes_with_the_chat() -> None:
+    """Another version of it is the same chat; a new chat, which may follow a deleted one, is not."""
+    session, chat = Session(), Conversation((Turn("q", answer=Answer("a", "end")),))
+    session.replace_conversation(chat)
+    session.note_run(chat, GenerationOptions())
+    session.replace_conversation(chat.instead(0, Turn("other")))
+    assert len(session.ran) == 1
+    session.replace_conversation(Conversation())
+    assert session.ran == {}

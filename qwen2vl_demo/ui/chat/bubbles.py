@@ -7,19 +7,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from qwen2vl_demo.ui.chat.conversation import (
-    Answer,
-    Conversation,
-    Ending,
-    Medium,
-    Turn,
-    boxed_picture,
-    gone,
-    resized_size,
-)
+from qwen2vl_demo.ui.chat.answer_boxes import marked_picture
+from qwen2vl_demo.ui.chat.conversation import Answer, Conversation, Ending, Medium, Turn, gone
 from qwen2vl_demo.ui.chat.markdown import GrowingMarkdown, literal, safe_markdown
 from qwen2vl_demo.ui.media_store import MediaStore, view_remark
-from qwen2vl_demo.viz.boxes import parse_boxes, text_without_boxes
+from qwen2vl_demo.viz.boxes import text_without_boxes
 
 Bubble = dict[str, Any]  # a message as gr.Chatbot takes it
 
@@ -57,14 +49,10 @@ def answer(conversation: Conversation, index: int, given: Answer, store: MediaSt
     if not given.text.strip():
         return {"role": "assistant", "content": [_text(NOTHING_SAID[given.ending])]}
     content = []
-    boxes = parse_boxes(given.text)
-    picture = boxed_picture(conversation, index) if boxes else None
-    if picture:
-        boxes = parse_boxes(given.text, resized_size(conversation, picture))
-    drawn = store.boxed(picture, boxes) if picture else None
-    if picture and drawn:
-        names = ", ".join(dict.fromkeys(box.label for box in boxes if box.label)) or "boxes"
-        content.append({"path": str(drawn), "alt_text": f"{picture.name} with {names} marked"})
+    marked = marked_picture(conversation, index, store)
+    if marked is not None:
+        names = ", ".join(dict.fromkeys(box.label for box in marked.boxes if box.label)) or "boxes"
+        content.append({"path": str(marked.file), "alt_text": f"{marked.medium.name} with {names} marked"})
     return {"role": "assistant", "content": [*content, _text(safe_markdown(text_without_boxes(given.text)))]}
 
 

@@ -283,33 +283,6 @@ def gone(medium: Medium) -> str:
     return f"The {MEDIA_NOUN[medium.kind]} {medium.name} is no longer kept here."
 
 
-def boxed_picture(conversation: Conversation, index: int) -> Medium | None:
-    """The picture to which the boxes in answer `index` most likely refer.
-
-    Qwen2-VL does not say it. One picture in the turn: that one. Several: the first, unless the answer calls one by
-    its number. None: the last picture before.
-    """
-    turn = conversation.turns[index]
-    pictures = [m for m in turn.media if m.kind == "image"]
-    if len(pictures) > 1 and turn.answer is not None:
-        words = turn.answer.text.lower()
-        for number, picture in enumerate(pictures, 1):
-            if f"picture {number}" in words or f"image {number}" in words:
-                return picture
-    if pictures:
-        return pictures[0]
-    before = [m for earlier in conversation.turns[:index] for m in earlier.media if m.kind == "image"]
-    return before[-1] if before else None
-
-
-def resized_size(conversation: Conversation, picture: Medium) -> tuple[int, int] | None:
-    """The (height, width) in px that the model last saw a picture at, where an answer tells."""
-    for turn in reversed(conversation.turns):
-        if picture in turn.media and turn.answer is not None and turn.answer.numbers is not None:
-            return next((m.resized_size for m in turn.answer.numbers.media if m.name == picture.name), None)
-    return None
-
-
 def numbers_of(trace: PromptTrace, media: int) -> tuple[MediumNumbers, ...]:
     """What the last `media` pictures and clips of the prompt became.
 

@@ -19,21 +19,20 @@ from markupsafe import Markup
 
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.memory import format_bytes
+from qwen2vl_demo.ui.chat.answer_boxes import marked_picture
 from qwen2vl_demo.ui.chat.bubbles import NOTHING_SAID
 from qwen2vl_demo.ui.chat.conversation import (
     ENDINGS,
     Conversation,
     Medium,
     Turn,
-    boxed_picture,
     cost_line,
     gone,
-    resized_size,
 )
 from qwen2vl_demo.ui.chat.saved_chat import from_record, loads, to_record
 from qwen2vl_demo.ui.markup import render
 from qwen2vl_demo.ui.media_store import MediaStore, view_remark
-from qwen2vl_demo.viz.boxes import parse_boxes, text_without_boxes
+from qwen2vl_demo.viz.boxes import text_without_boxes
 
 MAX_IMPORT_BYTES = 256 * 2**20
 
@@ -116,15 +115,11 @@ def _turn(conversation: Conversation, index: int, store: MediaStore) -> _Turn:
     turn = conversation.turns[index]
     answer = None
     if turn.answer is not None:
-        boxes = parse_boxes(turn.answer.text)
-        picture = boxed_picture(conversation, index) if boxes else None
-        if picture:
-            boxes = parse_boxes(turn.answer.text, resized_size(conversation, picture))
-        drawn = store.boxed(picture, boxes) if picture else None
+        marked = marked_picture(conversation, index, store)
         numbers = turn.answer.numbers
         answer = _Answer(
             text_without_boxes(turn.answer.text) or NOTHING_SAID[turn.answer.ending].strip("*"),
-            _data_uri(drawn.read_bytes(), drawn.name) if drawn else "",
+            _data_uri(marked.file.read_bytes(), marked.file.name) if marked else "",
             " · ".join(filter(None, [ENDINGS[turn.answer.ending], cost_line(numbers) if numbers else ""])),
             tuple(map(str, numbers.media)) if numbers else (),
         )

@@ -117,7 +117,7 @@ def trials_html(question: str, trials: Sequence[Trial], *, note: str = "", ended
 
 
 def _card(trial: Trial, first: Trial) -> Card:
-    boxes = parse_boxes(trial.answer)
+    boxes = parse_boxes(trial.answer, trial.medium.resized_size)
     picture = np.asarray(draw_boxes(PIL.Image.fromarray(trial.picture), boxes)) if boxes else trial.picture
     running = trial.seconds is None
     return Card(

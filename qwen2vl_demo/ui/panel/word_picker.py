@@ -59,8 +59,9 @@ class WordPicker:
         )
 
     def wire(self, page: PageContext) -> None:
-        def show_words(request: gr.Request, saved: str) -> Any:
-            return self._attention.words(page.open_session(request, saved))
+        def show_words(request: gr.Request) -> Any:
+            session = page.find_session(request)  # of a tab that was closed there is none, and none is made
+            return NO_WORDS if session is None else self._attention.words(session)
 
         async def map_word(request: gr.Request, event: gr.SelectData, saved: str) -> Any:
             found = await self._attention.map_word(await page.opened_session(request, saved), event.value)
@@ -69,4 +70,4 @@ class WordPicker:
         # No limit: the engine's own queue takes one at a time, and picking another word cancels the one before.
         self.component.select(map_word, [page.saved], [self.component], trigger_mode="multiple", **QUEUED)
         for refreshed in page.refreshed:
-            refreshed.then(show_words, [page.saved], [self.component], **AT_ONCE)
+            refreshed.then(show_words, None, [self.component], **AT_ONCE)

@@ -44,6 +44,7 @@
   function build() {
     dialog = document.createElement("dialog");
     dialog.id = "keys";
+    dialog.className = "dialog";
     dialog.setAttribute("aria-labelledby", "keys-title");
     const title = element("h2", "Keys");
     title.id = "keys-title";

@@ -40,7 +40,7 @@
   }
 
   function build() {
-    dialog = element("dialog", { id: "choose-pages" });
+    dialog = element("dialog", { id: "choose-pages", className: "dialog" });
     dialog.setAttribute("aria-labelledby", "choose-pages-title");
     const cancel = element("button", { type: "button", textContent: "Cancel", onclick: () => dialog.close() });
     const read = element("button", {

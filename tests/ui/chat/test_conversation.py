@@ -18,7 +18,6 @@ from qwen2vl_demo.ui.chat.conversation import (
     MediumNumbers,
     Numbers,
     Turn,
-    boxed_picture,
     cost_line,
     default_question,
     listed,
@@ -74,14 +73,6 @@ def test_default_questions_name_what_was_sent() -> None:
     assert default_question([CLIP]) == "Describe this video."
     assert default_question([CAT, CLIP]) == "Describe these files."
     assert listed([CAT, DOG, CLIP]) == "2 pictures and 1 clip"
-
-
-def test_boxes_belong_to_the_turns_picture_or_the_last_one_before() -> None:
-    two = Conversation((Turn("?", (CAT, DOG), True, Answer("In picture 2 is a dog.", "end")), Turn("?", (), True)))
-    assert boxed_picture(two, 0) == DOG
-    assert boxed_picture(two, 1) == DOG
-    assert boxed_picture(Conversation((Turn("?", (CAT, DOG), True, Answer("there", "end")),)), 0) == CAT
-    assert boxed_picture(Conversation((Turn("?", (CLIP,)),)), 0) is None
 
 
 def test_the_line_below_an_answer() -> None:

@@ -287,7 +287,10 @@
     },
     true,
   );
-  (window.qwen2vl.keys ||= []).push({ keys: ["←", "→"], does: "In the lesson: the step before, the next step" });
+  (window.qwen2vl.keys ||= []).push(
+    { keys: ["←"], does: "In the lesson: the step before" },
+    { keys: ["→"], does: "In the lesson: the next step" },
+  );
   // The invitation in the empty chat is a link.
   addEventListener(
     "click",
