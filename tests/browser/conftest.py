@@ -6,7 +6,9 @@ tabs. A test fails if a page logged an error or made a request to another server
 """
 
 import os
+import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,7 @@ ARGS = [
     *("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"),
     *("--disable-sync", "--no-first-run", "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"),
 ]
+FIRST_PORT, PORTS = 20_000, 500  # of each worker; below the ports that systems give to connections
 DESKTOP = {"width": 1440, "height": 900}
 PHONE = {"width": 390, "height": 844}
 
@@ -54,11 +57,22 @@ def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def own_port() -> int:
+    """A free port that no other worker of pytest-xdist takes, so that an app which has ended can start there again."""
+    first = FIRST_PORT + PORTS * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    for port in range(first, first + PORTS):
+        with socket.socket() as probe, suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise OSError(f"no port from {first} to {first + PORTS - 1} is free")
+
+
 class App:
     """A launched page, which can be launched again on the same port and folder."""
 
     def __init__(self, engine: Any, folder: Path, examples: list[Example] | None, port: int | None = None) -> None:
-        self.engine, self.folder, self.examples, self.port = engine, folder, examples, port
+        self.engine, self.folder, self.examples, self.port = engine, folder, examples, port or own_port()
         self.start()
 
     def start(self) -> None:
@@ -71,7 +85,6 @@ class App:
             **launch_options(self.demo),
         )
         self.url = url.rstrip("/")
-        self.port = int(self.url.rpartition(":")[2])
 
     def stop(self) -> None:
         self.demo.close(verbose=False)

@@ -15,6 +15,7 @@ from qwen2vl_demo.ui.chat.conversation import Answer, Conversation, Turn
 from qwen2vl_demo.ui.chat.saved_chat import dumps
 from tests.browser.conftest import App, Visits
 from tests.browser.driver import Tab, until
+from tests.ui.conftest import picture
 
 FILES = "async () => (await qwen2vl.chatStorage()).keys('files')"
 WITHOUT_LOCKS = "Object.defineProperty(navigator, 'locks', { value: undefined })"
@@ -139,8 +140,8 @@ def test_files_that_the_server_no_longer_has_come_back_from_the_browser(
     assert tab.ask("Three").startswith("In turn 3 I see 2 files")
 
 
-def test_a_chat_can_be_named_pinned_found_and_deleted(tab: Tab, fake_app: App, material: Path) -> None:
-    tab.ask("What is this?", material / "cat.png")
+def test_a_chat_can_be_named_pinned_found_and_deleted(tab: Tab, fake_app: App, tmp_path: Path) -> None:
+    tab.ask("What is this?", picture(tmp_path / "cat.png", colour="teal"))  # which no other tab of the app shows
     (name,) = kept_files(tab, 1)
     new_chat(tab)
     tab.ask("Another question")
