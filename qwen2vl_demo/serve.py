@@ -53,7 +53,7 @@ def serve(settings: Settings) -> None:
     os.umask(0o077)  # files of visitors are for this user of the machine alone
     lend = _zerogpu(os.environ)
     from qwen2vl_demo.decoding import decoding_for_strangers
-    from qwen2vl_demo.engine.factory import engine_of, options_of
+    from qwen2vl_demo.engine.factory import engine_of, loader_of, options_of
     from qwen2vl_demo.ui.app import build_demo, default_data_dir, launch_options
     from qwen2vl_demo.ui.workspace import UPLOADS, Workspace
 
@@ -67,6 +67,7 @@ def serve(settings: Settings) -> None:
     try:
         engine = engine_of(settings, decoding, lend)
         console.write(f"Model: {engine.name}, {engine.description}")
+        loader = loader_of(settings, decoding)
         workspace = Workspace(Path(settings.data_dir).expanduser() if settings.data_dir else default_data_dir())
         os.environ["GRADIO_TEMP_DIR"] = str(workspace.folder / UPLOADS)
         signal.signal(signal.SIGTERM, _terminate)
@@ -81,6 +82,7 @@ def serve(settings: Settings) -> None:
             defaults=options_of(settings),
             decoding=decoding,
             share_cache=settings.share_cache,
+            loader=loader,
         )
         _, url, public = demo.launch(
             **launch_options(demo, max_file_mb=settings.max_file_mb, mcp=settings.mcp),

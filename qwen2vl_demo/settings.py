@@ -102,6 +102,12 @@ class Settings:
         "nano (ships with this project), a checkpoint directory, a Hugging Face id, or none: look only, answer nothing",
         metavar="nano|DIR|HUB_ID|none",
     )
+    models: str | None = _flag(
+        None,
+        "visitors choose their model from these: nano, checkpoint directories or folders of them, Hugging Face ids, "
+        "addresses of servers; with commas between them",
+        metavar="LIST",
+    )
     adapter: str | None = _flag(
         None,
         "a LoRA directory or Hugging Face id that is merged into the model while it is loaded",

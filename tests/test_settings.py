@@ -28,6 +28,7 @@ def test_every_flag_and_every_variable_sets_its_field() -> None:
     """The values differ from the defaults, so that a field that is not connected is found."""
     wanted = {
         "model": ("some/dir", "some/dir"),
+        "models": ("nano,some/dir", "nano,some/dir"),
         "adapter": ("some/lora", "some/lora"),
         "processor": ("other/dir", "other/dir"),
         "device": ("cuda:0,1", "cuda:0,1"),

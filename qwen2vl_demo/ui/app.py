@@ -20,6 +20,7 @@ from gradio.utils import get_upload_folder
 from starlette.middleware import Middleware
 
 from qwen2vl_demo.decoding import Decoding
+from qwen2vl_demo.engine.models.pool import Loader
 from qwen2vl_demo.engine.protocol import Engine, GenerationOptions
 from qwen2vl_demo.media import MediaLimits
 from qwen2vl_demo.ui import theme
@@ -34,6 +35,8 @@ from qwen2vl_demo.ui.gradio_sessions import MAX_STATES, release_closed
 from qwen2vl_demo.ui.layout import draw_page
 from qwen2vl_demo.ui.lesson.lesson import Lesson
 from qwen2vl_demo.ui.media_store import DAY, MediaStore
+from qwen2vl_demo.ui.model_menu import ModelMenu
+from qwen2vl_demo.ui.models import Models
 from qwen2vl_demo.ui.panel.comparisons import Comparisons
 from qwen2vl_demo.ui.panel.cost_tab import CostTab
 from qwen2vl_demo.ui.panel.eyes_switch import EyesSwitch
@@ -69,13 +72,15 @@ def build_demo(
     defaults: GenerationOptions | None = None,
     share_cache: bool = False,
     decoding: Decoding | None = None,
+    loader: Loader | None = None,
 ) -> gr.Blocks:
     """The page. `examples` are the cards of the empty chat (None: those in assets/examples), `defaults` what the
     settings start with, `max_file_mb` what `launch_options` was told, `max_image_mp` and `max_pdf_pages` the settings
     of these names; all files of one visitor, and of all visitors, may have `visitor_files_mb` and `all_files_mb`. With
     `share_cache` visitors share what is computed. `decoding` is where the files of visitors are decoded, by default in
-    this process; for strangers give what `serve` gives. The Blocks that is returned has the parts of the page as its
-    attribute `parts`.
+    this process; for strangers give what `serve` gives. With a `loader` visitors choose among the models that it offers
+    beside `engine`. The Blocks that is returned has the parts of the page as its
+    attribute `parts`, and its models as `models`.
     """
     limits = MediaLimits.for_uploads(max_file_mb, max_image_mp=max_image_mp, max_pdf_pages=max_pdf_pages)
     folder = data_dir or default_data_dir()
@@ -88,18 +93,22 @@ def build_demo(
         alone=received.is_relative_to(folder),
     )
     parts = Parts.build(engine, store, defaults, uploads, share_cache=share_cache)
+    models = Models(parts, loader)
+    menu = ModelMenu(models) if models.offered else None
+    preview, attention = models.part(lambda own: own.preview), models.part(lambda own: own.attention)
+    experiments = models.part(lambda own: own.experiments)
     panel = Panel(
         [
-            PictureTab(engine.pixel_limits, parts.preview, parts.attention, parts.threads),
+            PictureTab(engine.pixel_limits, preview, attention, parts.threads),
             PromptTab(),
             RotationTab(engine.config),
             VariantsTab(engine.config, live="positions" in parts.experiments.offered),
             CostTab(Comparisons()),
-            LearnTab(parts.experiments),
+            LearnTab(experiments),
         ],
-        EyesSwitch(engine.name, engine.pixel_limits),
+        EyesSwitch(engine.name, engine.pixel_limits, chosen=models.offered),
     )
-    lesson = Lesson(engine, parts)
+    lesson = Lesson(engine, parts, experiments)
     engine.warm_up()
     cards = load_examples() if examples is None else tuple(examples)
     # Served from where they lie: Gradio would hash and copy them again with every word of an answer.
@@ -107,10 +116,10 @@ def build_demo(
     gr.set_static_paths([store.folder, *files])
     # Uploads are Gradio's to delete; what a conversation needs was copied to the store.
     with gr.Blocks(title="Qwen2-VL", fill_width=True, analytics_enabled=False, delete_cache=(3600, DAY)) as demo:
-        page = draw_page(engine, parts.form, panel, lesson, cards, max_file_mb)
-        PageEvents(page, parts, panel, lesson, cards).wire(demo)
+        page = draw_page(engine, parts.form, panel, lesson, cards, max_file_mb, menu)
+        PageEvents(page, parts, panel, lesson, cards, models, menu).wire(demo)
         parts.api.wire()
-    demo.parts = parts
+    demo.parts, demo.models = parts, models
     shown = sorted({file.parent for file in files})
     calls = Calls(demo, [uploads.folder, store.folder, *shown], uploads.named)
     names = {str(folder): f"/examples-{number}" for number, folder in enumerate(shown, 1)} | {str(store.folder): KEPT}
@@ -131,6 +140,7 @@ def launch_options(demo: Any, *, max_file_mb: int = 50, mcp: bool = False) -> di
                 await asyncio.sleep(TIDY_INTERVAL)
                 try:
                     await asyncio.to_thread(demo.parts.tidy)
+                    await asyncio.to_thread(demo.models.tidy)
                     release_closed(app, set(demo.parts.sessions.keys()))
                 except Exception as problem:
                     report(problem, "tidying up")

@@ -24,6 +24,7 @@ import gradio as gr
 from gradio.components import Component
 from gradio.events import Dependency
 
+from qwen2vl_demo.engine.protocol import Engine
 from qwen2vl_demo.errors import Cancelled, UserError
 from qwen2vl_demo.ui.attached_files import as_json, looked_at, make_view, named, pages_as_json
 from qwen2vl_demo.ui.chat.answers import NOTHING_TO_SEND
@@ -37,6 +38,8 @@ from qwen2vl_demo.ui.eyes import Eyes
 from qwen2vl_demo.ui.layout import Page
 from qwen2vl_demo.ui.lesson.lesson import Lesson
 from qwen2vl_demo.ui.media_store import DISK_FULL, NO_SPACE
+from qwen2vl_demo.ui.model_menu import ModelMenu
+from qwen2vl_demo.ui.models import Models
 from qwen2vl_demo.ui.panel.panel import Panel
 from qwen2vl_demo.ui.panel.tab import AT_ONCE, QUEUED, PageContext, Updates
 from qwen2vl_demo.ui.parts import Parts
@@ -68,6 +71,8 @@ class PageEvents:
     panel: Panel
     lesson: Lesson
     cards: Sequence[Example]
+    models: Models
+    menu: ModelMenu | None = None  # None: visitors have no choice of models
 
     def wire(self, demo: gr.Blocks) -> None:
         """Connects the components of the page to their handlers, inside the open gr.Blocks."""
@@ -75,10 +80,13 @@ class PageEvents:
         answer: list[Component] = [page.saved, chat.chatbot, chat.notice, chat.rows, chat.editing, page.prompt_sent]
         whole: list[Component] = [chat.composer, *answer]
         saved: list[Component] = [page.saved]
+        asked = saved
+        if self.menu is not None:  # with a question the page says which model it shows
+            asked, whole = [*saved, self.menu.components.key], [*whole, *self.menu.outputs]
         begun = [
-            chat.composer.submit(self.begin, [chat.composer, *saved], whole, trigger_mode="multiple", **AT_ONCE),
-            chat.chatbot.example_select(self.begin_example, saved, whole, **AT_ONCE),
-            chat.action.select(self.act, [chat.composer, *saved], whole, trigger_mode="multiple", **AT_ONCE),
+            chat.composer.submit(self.begin, [chat.composer, *asked], whole, trigger_mode="multiple", **AT_ONCE),
+            chat.chatbot.example_select(self.begin_example, asked, whole, **AT_ONCE),
+            chat.action.select(self.act, [chat.composer, *asked], whole, trigger_mode="multiple", **AT_ONCE),
         ]
         finished = []
         for event in begun:
@@ -95,6 +103,8 @@ class PageEvents:
         )
         system = page.settings["system"]
         loaded = demo.load(self.load, saved, [*whole, system], js=RECALL, **AT_ONCE)
+        if self.menu is not None:
+            loaded = self.menu.wire_recall(loaded, self._find)
         opened = chat.load.upload(
             self.open_file, [chat.load, *saved], [*whole, system], trigger_mode="multiple", **QUEUED
         )
@@ -111,7 +121,10 @@ class PageEvents:
             self.forget, [chat.composer, kept.chat], whole, js=FORGET_CHAT, trigger_mode="multiple", **AT_ONCE
         )
         kept.button.click(None, None, None, js=TOGGLE_CHATS, **AT_ONCE)
-        self._wire_panel(demo, [undone, left, loaded, opened, switched, forgotten], finished)
+        events = [undone, left, loaded, opened, switched, forgotten]
+        if self.menu is not None:
+            events.append(self.menu.wire(page.settings, self._opened, page.saved))
+        self._wire_panel(demo, events, finished)
         for button, write in ((chat.save_json, self.save_json), (chat.save_html, self.save_html)):
             written = button.click(write, saved, [page.download, chat.notice], trigger_mode="multiple", **QUEUED)
             written.success(None, [page.download], None, js=DOWNLOAD, **AT_ONCE)
@@ -139,13 +152,13 @@ class PageEvents:
 
     def restore_settings(self, request: gr.Request, kept: str) -> Any:
         session = self._find(request)
-        shown = self.parts.form.restored(kept or "")
+        shown = self._of(session).form.restored(kept or "")
         if session is not None and session.conversation.turns:
             shown["system"] = session.conversation.system
         return [shown[key] for key in KEPT_FIELDS]
 
-    def reset_settings(self) -> Any:
-        at_first = self.parts.form.shown_at_first()
+    def reset_settings(self, request: gr.Request) -> Any:
+        at_first = self._of(self._find(request)).form.shown_at_first()
         return [at_first[key] for key in self.page.settings]
 
     def _wire_panel(self, demo: gr.Blocks, events: Sequence[Dependency], finished: Sequence[Dependency]) -> None:
@@ -182,23 +195,35 @@ class PageEvents:
         self.panel.wire(context, demo)
         self.lesson.wire(context)
 
-    def begin(self, request: gr.Request, box: Any, saved: str) -> Any:
-        return self._whole(self.parts.controller.begin(self._open(request, saved), _draft(box)))
+    def begin(self, request: gr.Request, box: Any, saved: str, model: str = "") -> Any:
+        return self._asked(request, saved, model, lambda parts, session: parts.controller.begin(session, _draft(box)))
 
-    def begin_example(self, request: gr.Request, event: gr.SelectData, saved: str) -> Any:
+    def begin_example(self, request: gr.Request, event: gr.SelectData, saved: str, model: str = "") -> Any:
         if not isinstance(event.index, int) or not 0 <= event.index < len(self.cards):
             return gr.skip()
         card = self.cards[event.index]  # the page says which one; what is in it is ours
         draft = Draft(card.text, tuple(str(file) for file in card.files))
-        return self._whole(self.parts.controller.begin(self._open(request, saved), draft))
+        return self._asked(request, saved, model, lambda parts, session: parts.controller.begin(session, draft))
 
-    def act(self, request: gr.Request, event: gr.SelectData, box: Any, saved: str) -> Any:
-        return self._whole(self.parts.controller.act(self._open(request, saved), event.value, _draft(box)))
+    def act(self, request: gr.Request, event: gr.SelectData, box: Any, saved: str, model: str = "") -> Any:
+        return self._asked(
+            request, saved, model, lambda parts, session: parts.controller.act(session, event.value, _draft(box))
+        )
+
+    def _asked(
+        self, request: gr.Request, saved: str, model: str | None, do: Callable[[Parts, Session], PageUpdate]
+    ) -> Any:
+        """What `do` changes, unless another model would answer than the page shows, which happens when the app was
+        started again meanwhile."""
+        session = self._open(request, saved)
+        if self.menu is not None and (lost := self.models.take(session, model or "")):
+            return self._whole(PageUpdate(notice=lost)) | self.menu.shown(session)
+        return self._whole(do(self._of(session), session))
 
     async def respond(self, request: gr.Request, **settings: Any) -> AsyncGenerator[Any, None]:
         session = self._find(request)
         if session is not None:
-            updates = self.parts.controller.answers.respond(session, settings)
+            updates = self._of(session).controller.answers.respond(session, settings)
             try:
                 async for update in updates:
                     yield self._answer(update) or gr.skip()
@@ -207,20 +232,22 @@ class PageEvents:
         yield gr.skip()  # Gradio sends the last update of a stream again when it ends
 
     def finish(self, request: gr.Request, box: Any) -> Any:
-        session, answers = self._find(request), self.parts.controller.answers
+        session = self._find(request)
+        answers = self._of(session).controller.answers
         return self._whole(PageUpdate(busy=False) if session is None else answers.finish(session, _draft(box)))
 
     def stop(self, request: gr.Request) -> Any:
         session = self._find(request)
-        return self._whole(PageUpdate(busy=False) if session is None else self.parts.controller.stop(session))
+        return self._whole(PageUpdate(busy=False) if session is None else self._of(session).controller.stop(session))
 
     def undo(self, request: gr.Request, box: Any, saved: str) -> Any:
-        return self._whole(self.parts.controller.undo(self._open(request, saved), _draft(box)))
+        session = self._open(request, saved)
+        return self._whole(self._of(session).controller.undo(session, _draft(box)))
 
     def new_chat(self, request: gr.Request, box: Any) -> Any:
         """An empty chat. The files of the one before are the browser's now: here they go as if its tab were closed."""
         session, draft = self._open(request, ""), _draft(box)
-        update = self.parts.controller.clear(session, keep=_names(draft))
+        update = self._of(session).controller.clear(session, keep=_names(draft))
         self._release(request, session, update.draft or draft)
         return self._whole(update)
 
@@ -232,7 +259,7 @@ class PageEvents:
             for path in files if isinstance(files, list) else ():
                 with suppress(UserError, OSError):  # then the chat says that it is not here
                     self.parts.store.add(Path(path), Path(path).name)
-            return self.parts.controller.open_chat(session, saved if isinstance(saved, str) else "")
+            return self._of(session).controller.open_chat(session, saved if isinstance(saved, str) else "")
 
         update = await self.parts.threads.run_for(session, read)
         self._release(request, session, update.draft or _draft(box))
@@ -247,7 +274,7 @@ class PageEvents:
         update = PageUpdate()
         if not chat.turns or chat.cache_salt == session.conversation.cache_salt:
             draft, before = _draft(box), session.files()
-            update = parts.controller.clear(session, keep=_names(draft))
+            update = self._of(session).controller.clear(session, keep=_names(draft))
             files |= before - session.files()
             self._release(request, session, update.draft or draft)
         parts.store.forget(files, parts.sessions.files(), began)
@@ -260,13 +287,13 @@ class PageEvents:
 
     def load(self, request: gr.Request, saved: str) -> Any:
         session = self._open(request, saved)
-        return self._whole(self.parts.controller.restore(session)) | self._system(session)
+        return self._whole(self._of(session).controller.restore(session)) | self._system(session)
 
     async def open_file(self, request: gr.Request, path: str | None, saved: str) -> Any:
         session = await self._opened(request, saved)
 
         def read() -> PageUpdate:
-            return self.parts.controller.import_chat(session, Path(path).read_bytes() if path else b"")
+            return self._of(session).controller.import_chat(session, Path(path).read_bytes() if path else b"")
 
         update = await self.parts.threads.run_for(session, read)
         return self._whole(update) | ({} if update.messages is None else self._system(session))
@@ -281,7 +308,7 @@ class PageEvents:
 
         def draw() -> Updates:
             seen: Eyes = "released" if eyes == "released" else "model"
-            update = self.parts.preview.refresh(session, draft, settings, begun, seen)
+            update = self._of(session).preview.refresh(session, draft, settings, begun, seen)
             updates: Updates = {}
             if update.cost is not None:
                 read = json.dumps(
@@ -321,16 +348,21 @@ class PageEvents:
 
     async def save_json(self, request: gr.Request, saved: str) -> Any:
         return await self._save(
-            request, saved, "chat.json", lambda c: export_json(c, self.parts.store, self.parts.engine.name)
+            request, saved, "chat.json", lambda chat, engine: export_json(chat, self.parts.store, engine.name)
         )
 
     async def save_html(self, request: gr.Request, saved: str) -> Any:
-        store, engine = self.parts.store, self.parts.engine
+        store = self.parts.store
         return await self._save(
-            request, saved, "chat.html", lambda chat: export_html(chat, store, engine.name, engine.description)
+            request,
+            saved,
+            "chat.html",
+            lambda chat, engine: export_html(chat, store, engine.name, engine.description),
         )
 
-    async def _save(self, request: gr.Request, saved: str, name: str, write: Callable[[Conversation], str]) -> Any:
+    async def _save(
+        self, request: gr.Request, saved: str, name: str, write: Callable[[Conversation, Engine], str]
+    ) -> Any:
         """Writes the chat to a file that only this visitor can name; it is deleted when the tab closes."""
         page, session = self.page, await self._opened(request, saved)
         if not session.conversation.turns or not request.session_hash:  # of no tab, with whose end it would go
@@ -340,7 +372,8 @@ class PageEvents:
             folder.mkdir(parents=True, mode=0o700)
             file = folder / name
             file.touch(mode=0o600)
-            text = await self.parts.threads.run_for(session, write, session.conversation)
+            engine = self._of(session).engine
+            text = await self.parts.threads.run_for(session, write, session.conversation, engine)
             file.write_text(text, encoding="utf-8")
         except Exception as problem:
             shutil.rmtree(folder, ignore_errors=True)
@@ -377,6 +410,10 @@ class PageEvents:
     async def _opened(self, request: gr.Request, saved: str) -> Session:
         """`_open` for a coroutine: to read what a browser kept takes a while, and the event loop must not wait."""
         return await asyncio.to_thread(self._open, request, saved)
+
+    def _of(self, session: Session | None) -> Parts:
+        """The parts of the model that a session has chosen."""
+        return self.parts if session is None else self.models.of(session)
 
     def _find(self, request: gr.Request) -> Session | None:
         return self.parts.sessions.find(request.session_hash)

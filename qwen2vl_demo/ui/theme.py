@@ -37,6 +37,7 @@ SHEETS = (
     "message-rows.css",
     "fit.css",
     "eyes.css",
+    "models.css",
 )
 
 
@@ -74,6 +75,7 @@ def js() -> str:
             "attached.js",
             "pages.js",
             "settings.js",
+            "models.js",
             "keys.js",
             "lightbox.js",
             "message-rows.js",

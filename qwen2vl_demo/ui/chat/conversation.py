@@ -104,6 +104,7 @@ class Answer:
     text: str
     ending: Ending
     numbers: Numbers | None = None  # None if it was stopped before they were known
+    model: str = field(default="", compare=False)  # the name of the model that wrote it; "" where that is not known
 
 
 @dataclass(frozen=True)

@@ -14,16 +14,17 @@ from qwen2vl_demo.ui.chat.conversation import ENDINGS, Conversation, Ending, cos
 CONTINUED: tuple[Ending, ...] = ("length", "cancelled")  # answers that can go on
 
 
-def rows(conversation: Conversation, *, resumes: bool) -> str:
-    """One object for each turn that is shown. `resumes`: the engine can go on with an answer."""
+def rows(conversation: Conversation, *, resumes: bool, model: str = "") -> str:
+    """One object for each turn that is shown. `resumes`: the engine can go on with an answer. `model` is the name of
+    the one that answers now; answers of others say whose they are."""
     return json.dumps(
-        [_row(conversation, index, resumes=resumes) for index in range(len(conversation.turns))],
+        [_row(conversation, index, resumes=resumes, model=model) for index in range(len(conversation.turns))],
         ensure_ascii=False,
         separators=(",", ":"),
     )
 
 
-def _row(conversation: Conversation, index: int, *, resumes: bool) -> dict[str, Any]:
+def _row(conversation: Conversation, index: int, *, resumes: bool, model: str) -> dict[str, Any]:
     turn, versions = conversation.turns[index], conversation.versions(index)
     row: dict[str, Any] = {
         "number": turn.number,
@@ -35,10 +36,12 @@ def _row(conversation: Conversation, index: int, *, resumes: bool) -> dict[str, 
     if (answer := turn.answer) is None:
         return row
     last = index == len(conversation.turns) - 1
+    other = bool(answer.model and model) and answer.model != model
+    notes = [f"Answered by {answer.model}." if other else "", ENDINGS[answer.ending] if turn.has_words else ""]
     return row | {
         "ending": answer.ending,
-        "note": ENDINGS[answer.ending] if turn.has_words else "",
+        "note": " ".join(filter(None, notes)),
         "statistics": cost_line(answer.numbers) if answer.numbers else "",
         "retry": last,
-        "continue": last and resumes and turn.has_words and answer.ending in CONTINUED,
+        "continue": last and resumes and not other and turn.has_words and answer.ending in CONTINUED,
     }

@@ -149,6 +149,7 @@ def _answer(value: Any, where: str) -> Answer:
         text=_text(answer.get("text"), f"the answer of {where}"),
         ending=cast(Ending, ending),
         numbers=None if numbers is None else _numbers(_object(numbers, f"the numbers of {where}"), where),
+        model=_text(answer.get("model", ""), f"the model of {where}", MAX_NAME),
     )
 
 

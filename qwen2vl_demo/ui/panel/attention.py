@@ -23,6 +23,7 @@ from qwen2vl_demo.trace import PromptTrace
 from qwen2vl_demo.ui.chat.conversation import Conversation
 from qwen2vl_demo.ui.chat.page_update import FAILED, report
 from qwen2vl_demo.ui.chat.prompts import PreparedPrompt, Prompts
+from qwen2vl_demo.ui.chat.saved_chat import MAX_NAME
 from qwen2vl_demo.ui.chat.streaming import in_turn
 from qwen2vl_demo.ui.sessions import Session, ShownPrompt
 from qwen2vl_demo.ui.worker_threads import WorkerThreads
@@ -34,6 +35,7 @@ MAX_TOKENS = 8192  # of an answer that are shown behind its prompt
 MAX_GAP = 1000  # characters between two words; a word that is not found so soon is not looked for any further
 MAX_CLICKED = 200  # characters of a word that was clicked
 WRITING = "The answer is being written. When it is finished, pick one of its words here to see where it looked."
+OTHERS = "{} wrote this answer. Choose it again to see where its words looked."
 NO_WORD = "This is no word of the answer; pick one of those that are shown."
 
 NO_WORDS: dict[str, Any] = {"answer": "", "words": [], "note": "", "map": None}
@@ -47,6 +49,7 @@ class Answered:
     question: Conversation  # up to this turn, without the answer
     options: GenerationOptions  # those that it ran with; the present ones where a chat was restored
     text: str
+    model: str  # that wrote it; "" where that is not known
 
 
 class AnswerAttention:
@@ -91,7 +94,7 @@ class AnswerAttention:
         if answered is None:
             return {**self.words(session), "note": NO_WORD}
         offered = await self._threads.run_for(session, self._offered, session, answered)
-        if "words" in request:
+        if "words" in request or (not offered["words"] and offered["note"]):
             return offered  # nothing was picked yet
         try:
             word, selection = _chosen_word(request, offered), parse_selection(str(request["choice"]))
@@ -126,6 +129,8 @@ class AnswerAttention:
         with session.lock:
             turns = session.conversation.turns
         try:
+            if answered.model not in ("", self._engine.name[:MAX_NAME]):
+                raise UserError(OTHERS.format(answered.model))
             trace = self._trace(session, answered)
             words = self._engine.answer_words(trace, answered.text)[:MAX_WORDS]
             tokens = self._engine.answer_tokens(trace, answered.text)[:MAX_TOKENS]
@@ -195,8 +200,9 @@ def _answered(session: Session, turn: int) -> Answered | None:
         return None
     question = asked.answered(None)
     if ran is not None:
-        return Answered(turn, replace(question, system=ran.system), ran.options, last.answer.text)
-    return Answered(turn, question, shown.options if shown else GenerationOptions(), last.answer.text)
+        return Answered(turn, replace(question, system=ran.system), ran.options, last.answer.text, last.answer.model)
+    options = shown.options if shown else GenerationOptions()
+    return Answered(turn, question, options, last.answer.text, last.answer.model)
 
 
 def _alike(one: GenerationOptions, other: GenerationOptions) -> bool:
