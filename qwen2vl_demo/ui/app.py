@@ -25,6 +25,7 @@ from qwen2vl_demo.engine.protocol import Engine, GenerationOptions
 from qwen2vl_demo.media import MediaLimits
 from qwen2vl_demo.ui import theme
 from qwen2vl_demo.ui.chat.page_update import report
+from qwen2vl_demo.ui.chat_sync import ChatSync
 from qwen2vl_demo.ui.events import PageEvents
 from qwen2vl_demo.ui.example_cards import Example, load_examples
 from qwen2vl_demo.ui.gate.calls import Calls
@@ -47,6 +48,7 @@ from qwen2vl_demo.ui.panel.prompt_tab import PromptTab
 from qwen2vl_demo.ui.panel.rotation_tab import RotationTab
 from qwen2vl_demo.ui.panel.variants_tab import VariantsTab
 from qwen2vl_demo.ui.parts import Parts
+from qwen2vl_demo.ui.user_chats import UserChats
 from qwen2vl_demo.ui.workspace import MEDIA
 
 AUTH_MESSAGE = "After some wrong passwords the next one is looked at only when a pause has passed; it grows each time."
@@ -73,13 +75,16 @@ def build_demo(
     share_cache: bool = False,
     decoding: Decoding | None = None,
     loader: Loader | None = None,
+    keep_chats: Path | None = None,
+    keep_chats_mb: int = 500,
 ) -> gr.Blocks:
     """The page. `examples` are the cards of the empty chat (None: those in assets/examples), `defaults` what the
     settings start with, `max_file_mb` what `launch_options` was told, `max_image_mp` and `max_pdf_pages` the settings
     of these names; all files of one visitor, and of all visitors, may have `visitor_files_mb` and `all_files_mb`. With
     `share_cache` visitors share what is computed. `decoding` is where the files of visitors are decoded, by default in
     this process; for strangers give what `serve` gives. With a `loader` visitors choose among the models that it offers
-    beside `engine`. The Blocks that is returned has the parts of the page as its
+    beside `engine`. In the folder `keep_chats` the chats of each user who has logged in are kept, up to `keep_chats_mb`
+    of each. The Blocks that is returned has the parts of the page as its
     attribute `parts`, and its models as `models`.
     """
     limits = MediaLimits.for_uploads(max_file_mb, max_image_mp=max_image_mp, max_pdf_pages=max_pdf_pages)
@@ -95,6 +100,8 @@ def build_demo(
     parts = Parts.build(engine, store, defaults, uploads, share_cache=share_cache)
     models = Models(parts, loader)
     menu = ModelMenu(models) if models.offered else None
+    kept = None if keep_chats is None else UserChats(keep_chats, store, keep_chats_mb * MB)
+    sync = None if kept is None else ChatSync(kept, parts.threads)
     preview, attention = models.part(lambda own: own.preview), models.part(lambda own: own.attention)
     experiments = models.part(lambda own: own.experiments)
     panel = Panel(
@@ -117,7 +124,10 @@ def build_demo(
     # Uploads are Gradio's to delete; what a conversation needs was copied to the store.
     with gr.Blocks(title="Qwen2-VL", fill_width=True, analytics_enabled=False, delete_cache=(3600, DAY)) as demo:
         page = draw_page(engine, parts.form, panel, lesson, cards, max_file_mb, menu)
-        PageEvents(page, parts, panel, lesson, cards, models, menu).wire(demo)
+        if sync is not None:
+            sync.draw()
+            sync.wire()
+        PageEvents(page, parts, panel, lesson, cards, models, menu, sync).wire(demo)
         parts.api.wire()
     demo.parts, demo.models = parts, models
     shown = sorted({file.parent for file in files})

@@ -16,7 +16,7 @@ import shutil
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ from qwen2vl_demo.ui.chat.controller import kept_conversation
 from qwen2vl_demo.ui.chat.conversation import Conversation
 from qwen2vl_demo.ui.chat.export import export_html, export_json
 from qwen2vl_demo.ui.chat.page_update import FAILED, PageUpdate, report
+from qwen2vl_demo.ui.chat_sync import ChatSync
 from qwen2vl_demo.ui.example_cards import Example
 from qwen2vl_demo.ui.eyes import Eyes
 from qwen2vl_demo.ui.layout import Page
@@ -73,6 +74,7 @@ class PageEvents:
     cards: Sequence[Example]
     models: Models
     menu: ModelMenu | None = None  # None: visitors have no choice of models
+    sync: ChatSync | None = None  # None: no chats are kept on the server
 
     def wire(self, demo: gr.Blocks) -> None:
         """Connects the components of the page to their handlers, inside the open gr.Blocks."""
@@ -218,7 +220,13 @@ class PageEvents:
         session = self._open(request, saved)
         if self.menu is not None and (lost := self.models.take(session, model or "")):
             return self._whole(PageUpdate(notice=lost)) | self.menu.shown(session)
-        return self._whole(do(self._of(session), session))
+        return self._kept(request, session, do(self._of(session), session))
+
+    def _kept(self, request: gr.Request, session: Session, update: PageUpdate) -> Any:
+        """What an update changes; the chat as it is now is kept for its user, unless it is being written."""
+        if self.sync is not None and session.run is None and (said := self.sync.keep(request, session)):
+            update = replace(update, notice=update.notice or said)
+        return self._whole(update)
 
     async def respond(self, request: gr.Request, **settings: Any) -> AsyncGenerator[Any, None]:
         session = self._find(request)
@@ -234,7 +242,9 @@ class PageEvents:
     def finish(self, request: gr.Request, box: Any) -> Any:
         session = self._find(request)
         answers = self._of(session).controller.answers
-        return self._whole(PageUpdate(busy=False) if session is None else answers.finish(session, _draft(box)))
+        if session is None:
+            return self._whole(PageUpdate(busy=False))
+        return self._kept(request, session, answers.finish(session, _draft(box)))
 
     def stop(self, request: gr.Request) -> Any:
         session = self._find(request)
@@ -242,7 +252,7 @@ class PageEvents:
 
     def undo(self, request: gr.Request, box: Any, saved: str) -> Any:
         session = self._open(request, saved)
-        return self._whole(self._of(session).controller.undo(session, _draft(box)))
+        return self._kept(request, session, self._of(session).controller.undo(session, _draft(box)))
 
     def new_chat(self, request: gr.Request, box: Any) -> Any:
         """An empty chat. The files of the one before are the browser's now: here they go as if its tab were closed."""
@@ -256,6 +266,8 @@ class PageEvents:
         session = await self._opened(request, saved)
 
         def read() -> PageUpdate:
+            if self.sync is not None:
+                self.sync.restore(request, saved)
             for path in files if isinstance(files, list) else ():
                 with suppress(UserError, OSError):  # then the chat says that it is not here
                     self.parts.store.add(Path(path), Path(path).name)
@@ -278,6 +290,8 @@ class PageEvents:
             files |= before - session.files()
             self._release(request, session, update.draft or draft)
         parts.store.forget(files, parts.sessions.files(), began)
+        if self.sync is not None and chat.turns:
+            self.sync.delete(request, chat.cache_salt)
         return self._whole(update)
 
     def _release(self, request: gr.Request, session: Session, standing: Draft) -> None:
@@ -286,6 +300,8 @@ class PageEvents:
         session.delete_exports()
 
     def load(self, request: gr.Request, saved: str) -> Any:
+        if self.sync is not None:
+            self.sync.restore(request, saved)
         session = self._open(request, saved)
         return self._whole(self._of(session).controller.restore(session)) | self._system(session)
 
@@ -296,7 +312,8 @@ class PageEvents:
             return self._of(session).controller.import_chat(session, Path(path).read_bytes() if path else b"")
 
         update = await self.parts.threads.run_for(session, read)
-        return self._whole(update) | ({} if update.messages is None else self._system(session))
+        changed = await asyncio.to_thread(self._kept, request, session, update)
+        return changed | ({} if update.messages is None else self._system(session))
 
     async def refresh(
         self, request: gr.Request, box: Any, saved: str | None = None, eyes: Any = "model", **settings: Any

@@ -69,6 +69,7 @@ def js() -> str:
             "chats.js",
             "chat-list.js",
             "chat-archive.js",
+            "server-chats.js",
             "page.js",
             "follow.js",
             "drop.js",

@@ -77,9 +77,11 @@ class App:
         folder: Path,
         examples: list[Example] | None,
         port: int | None = None,
+        auth: list[tuple[str, str]] | None = None,
         **options: Any,
     ) -> None:
         """`options` are further ones of `build_demo`."""
+        self.auth = auth
         self.engine, self.folder, self.examples, self.port = engine, folder, examples, port or own_port()
         self.options = options
         self.start()
@@ -91,6 +93,7 @@ class App:
             quiet=True,
             server_name="127.0.0.1",
             server_port=self.port,
+            auth=self.auth,
             **launch_options(self.demo),
         )
         self.url = url.rstrip("/")

@@ -165,7 +165,8 @@
         `${count}. This browser stores nothing for this page (a private window?): they are gone when the page is ` +
         "closed or loaded again. Save JSON keeps one."
       );
-    return `${count}, in this browser only${bytes ? `; ${size(bytes)} of files` : ""}.`;
+    const where = window.qwen2vl.askServerChats ? "in this browser and on the server" : "in this browser only";
+    return `${count}, ${where}${bytes ? `; ${size(bytes)} of files` : ""}.`;
   }
 
   // The rows, as they are now; what has the focus keeps it. With an event of the search nothing else has changed.
@@ -282,6 +283,7 @@
     drawer.showModal();
     if (matchMedia("(hover: hover)").matches) search.focus(); // elsewhere a keyboard would cover the list
     draw();
+    window.qwen2vl.serverChats.update();
   }
 
   Object.assign((window.qwen2vl ||= {}), { toggleChats });

@@ -225,6 +225,7 @@
       const files = await window.qwen2vl.chatFiles.wanted(chat?.files).catch(() => []);
       turnTo(id, text);
       loaded.then(() => window.qwen2vl.chatFiles.sweep()).catch(() => {});
+      loaded.then(() => window.qwen2vl.serverChats.update());
       if (!files.length) return text;
       loaded.then(() => id === current && show(id, text, files)); // the chat comes when its files are there
     } catch {
@@ -308,6 +309,7 @@
   async function alter(id, values) {
     await (await storage()).write([["chats", id, old => old && { ...old, ...values }]]);
     changed();
+    window.qwen2vl.serverChats.noted(id);
   }
 
   addEventListener("pagehide", () => {
@@ -331,7 +333,7 @@
   });
 
   const chats = {
-    ...{ list, open, remove, alter, textOf, newId, say, changed, leave, current: () => current },
+    ...{ list, open, remove, alter, erase, textOf, newId, say, changed, leave, current: () => current },
     opening: () => opened.shift() || ["", []],
     forgetting: () => forgotten.shift() || "",
     onChange: listener => listeners.push(listener),

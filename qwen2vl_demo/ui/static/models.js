@@ -82,7 +82,8 @@
     if (!button) return;
     const { loading } = state;
     button.classList.toggle("loading", Boolean(loading));
-    const told = button.querySelector(".told") || button.appendChild(element("span", { className: "told" }));
+    if (!button.querySelector(".told")) button.prepend(element("span", { className: "told" }));
+    const told = button.querySelector(".told");
     const name = loading && rows.find(model => model.key === loading.key)?.name;
     const words = loading ? `${name || loading.key}: ${percent(loading)}` : "";
     if (told.textContent !== words) told.textContent = words;
