@@ -72,6 +72,7 @@ def js() -> str:
             "server-chats.js",
             "page.js",
             "follow.js",
+            "keep-selection.js",
             "drop.js",
             "attached.js",
             "pages.js",
