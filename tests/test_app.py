@@ -110,7 +110,7 @@ def test_auth_takes_one_user_or_a_file_of_them(tmp_path: Path) -> None:
     assert logins_of(Settings(auth=f"@{users}")) == [("ann", "sesame:street"), ("ben", " b")]
     for wrong in ("", "ann:\n", "ann\n", ":x\n", "ann:a\nann:b\n"):
         users.write_text(wrong)
-        with pytest.raises(UserError, match="user|Line"):
+        with pytest.raises(UserError, match=r"user|Line"):
             logins_of(Settings(auth=f"@{users}"))
     with pytest.raises(UserError, match="cannot be read"):
         logins_of(Settings(auth=f"@{tmp_path / 'none'}"))
