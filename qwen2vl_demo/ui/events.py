@@ -57,6 +57,7 @@ DOWNLOAD = "(file) => { if (file) window.qwen2vl.download(file); return []; }"
 NEW_CHAT = "(box) => { window.qwen2vl.chats.leave(); return [box]; }"
 OPEN_CHAT = "(box) => [box, ...window.qwen2vl.chats.opening()]"
 FORGET_CHAT = "(box) => [box, window.qwen2vl.chats.forgetting()]"
+REORDER = "(box) => [window.qwen2vl.reorder.apply(box)]"
 TOGGLE_CHATS = "() => { window.qwen2vl.toggleChats(); return []; }"
 TOGGLE_SETTINGS = "() => { document.querySelector('#settings .toggle-button').click(); return []; }"
 TOGGLE_WIDE = "() => { window.qwen2vl.toggleWide(); return []; }"
@@ -130,6 +131,7 @@ class PageEvents:
         for button, write in ((chat.save_json, self.save_json), (chat.save_html, self.save_html)):
             written = button.click(write, saved, [page.download, chat.notice], trigger_mode="multiple", **QUEUED)
             written.success(None, [page.download], None, js=DOWNLOAD, **AT_ONCE)
+        chat.reorder.click(None, [chat.composer], [chat.composer], js=REORDER, **AT_ONCE)
         chat.webcam_button.click(self.open_webcam, None, [chat.webcam], **AT_ONCE)
         chat.webcam_close.click(self.close_webcam, None, [chat.webcam], **AT_ONCE)
         snapshot = [chat.camera, chat.composer]

@@ -41,8 +41,9 @@ UNSEEN: dict[str, Any] = {"html_template": "<i></i>", "visible": "hidden"}
 REMEMBER = """
 watch('value', () => { window.qwen2vl?.remember?.(props.value || ''); window.qwen2vl?.copyFrom?.(props.value || ''); });
 """
-# Tells Python when files come or go, without sending a word of what is being typed meanwhile.
+# Tells Python when files come, go or change places, without sending a word of what is being typed meanwhile.
 WATCH_FILES = """
+(window.qwen2vl ||= {}).filesChanged = () => trigger('input');
 const count = () => document.querySelectorAll('#composer .thumbnail-item').length;
 let last = 0;
 new MutationObserver(() => { const now = count(); if (now !== last) { last = now; trigger('input'); } })
@@ -80,6 +81,7 @@ class ChatComponents:
     camera: gr.Image
     webcam_button: gr.Button
     webcam_close: gr.Button
+    reorder: gr.Button  # unseen: reorder.js has put the files into another order
     undo: gr.Button
     new_chat: gr.Button
     save_json: gr.Button
@@ -230,6 +232,7 @@ def _draw_chat(cards: Sequence[Example], max_file_mb: int) -> ChatComponents:
             webcam=webcam,
             camera=camera,
             webcam_close=webcam_close,
+            reorder=gr.Button("Reorder", elem_id="reorder-files", visible="hidden", **SMALL),
             undo=gr.Button("Undo", elem_id="undo", **SMALL),
             new_chat=gr.Button("New chat", elem_id="new-chat", **SMALL),
             webcam_button=gr.Button("Webcam", elem_id="webcam-button", **SMALL),

@@ -38,6 +38,7 @@ SHEETS = (
     "fit.css",
     "eyes.css",
     "models.css",
+    "reorder.css",
 )
 
 
@@ -68,6 +69,7 @@ def js() -> str:
             "chat-files.js",
             "chats.js",
             "chat-list.js",
+            "chat-deletion.js",
             "chat-archive.js",
             "server-chats.js",
             "page.js",
@@ -75,6 +77,7 @@ def js() -> str:
             "keep-selection.js",
             "drop.js",
             "attached.js",
+            "reorder.js",
             "pages.js",
             "settings.js",
             "models.js",

@@ -185,7 +185,7 @@ class UserChats:
             if not folder.is_dir():
                 (folder / "files").mkdir(parents=True, mode=0o700)
                 folder.chmod(0o700)
-                _put(folder / "user.txt", user)  # for the operator
+                _put(folder / "user", user)  # for the operator
             yield folder
 
 

@@ -68,7 +68,7 @@ def test_a_deleted_chat_leaves_nothing_but_the_files_of_others(
     folder = tmp_path / "kept" / chats.owner("anna")
     assert {path.name for path in (folder / "files").iterdir()} == {dog[0].file}
     chats.keep("anna", replace(second, turns=()), "tab")  # its only question was taken back
-    assert chats.list("anna") == () and {path.name for path in folder.iterdir()} == {"files", "index.json", "user.txt"}
+    assert chats.list("anna") == () and {path.name for path in folder.iterdir()} == {"files", "index.json", "user"}
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert stat.S_IMODE((folder / "index.json").stat().st_mode) == 0o600
 

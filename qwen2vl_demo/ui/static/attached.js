@@ -37,7 +37,7 @@
       const poster = part(tile, ".poster", () => element("img", "poster", tile, tile.firstChild));
       poster.src = file.poster;
       poster.alt = file.name;
-    }
+    } else tile.querySelector(".poster")?.remove(); // of a file that stood here before
     if (file.pages > 1) {
       const choose = part(tile, ".choose", () => element("button", "choose", tile));
       choose.type = "button";
@@ -85,6 +85,12 @@
     draw();
   }
 
+  // A file was moved to another place.
+  function moved(from, to) {
+    files.splice(to, 0, ...files.splice(from, 1));
+    draw();
+  }
+
   // A file is being read once more.
   function again(id) {
     done.delete(id);
@@ -114,5 +120,5 @@
     new MutationObserver(draw).observe(composer, { childList: true, subtree: true });
   };
   watch();
-  Object.assign((window.qwen2vl ||= {}), { attached: { describe, read, again } });
+  Object.assign((window.qwen2vl ||= {}), { attached: { describe, read, again, moved } });
 })();
