@@ -204,8 +204,7 @@ class Session:
                 self.ran.clear()
             self.conversation = conversation
             self.shown = self.prediction = None
-            self.preview_number += 1
-            self.preview.cancel.set()
+            self._drop_preview()
 
     def use_model(self, key: str) -> None:
         """Another model answers from now on; what was prepared and measured with the old one no longer counts."""
@@ -213,8 +212,13 @@ class Session:
             self.model, self.model_told = key, True
             self.shown = self.prediction = None
             self.outcomes.clear()
-            self.preview_number += 1
-            self.preview.cancel.set()
+            self._drop_preview()
+
+    def _drop_preview(self) -> None:
+        """What is being opened no longer counts; files that stay in the composer are opened anew."""
+        self.preview_number += 1
+        self.preview.cancel.set()
+        self.preview = Preparation()
 
     def close(self) -> None:
         """Ends everything that is done for this tab."""

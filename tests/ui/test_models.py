@@ -80,6 +80,18 @@ def test_prompts_and_maps_belong_to_a_model(models: Models, parts: Parts, files:
     assert models.part(lambda own: own.attention).words(session)["words"]
 
 
+def test_files_that_wait_in_the_composer_are_opened_for_the_new_model(
+    models: Models, parts: Parts, files: Files
+) -> None:
+    session, draft = parts.sessions.open("anna", None), Draft("", (files("cat.png"),))
+    parts.preview.refresh(session, draft, VALUES)
+    choose(models, session, "tiny")
+    update = models.of(session).preview.refresh(session, draft, VALUES)
+    assert update.panel is not None and update.panel.trace is not None
+    models.of(session).controller.clear(session)  # and so they are in a new chat
+    assert "1 picture" in (models.of(session).preview.refresh(session, draft, VALUES).cost or "")
+
+
 def test_what_was_computed_for_a_chat_is_forgotten_by_all_models(models: Models, parts: Parts) -> None:
     session = parts.sessions.open("anna", None)
     asked(models, session, "One")
