@@ -93,7 +93,7 @@ def test_another_browser_finds_a_users_chats_and_nobody_elses(
     drawer(laptop)
     expect(laptop.page.locator("#chats li")).to_have_count(0)
     users = kept_app.folder / "users"
-    assert [path.name for path in users.glob("*/files/*")] == [] and list(users.glob("*/*.txt")) != []
-    assert not any(chat["id"] in path.name for path in users.glob("*/*"))
+    assert len(list(users.glob("*/index.json"))) == 1  # of anna; ben has kept nothing
+    assert list(users.glob("*/files/*")) == [] and list(users.glob("*/*.txt")) == []
     leave(phone)
     leave(laptop)

@@ -255,6 +255,7 @@
   // Resolves to whether the chat is open now.
   async function open(id) {
     if (id === current) return true;
+    await window.qwen2vl.serverChats.update(); // another browser may have gone on with it
     if (!(await window.qwen2vl.openChats.hold(id))) {
       say(ELSEWHERE);
       return false;

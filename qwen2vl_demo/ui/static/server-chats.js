@@ -4,6 +4,7 @@
 // A chat that was brought here, or kept there, knows by `server` whose it is there and which version was seen last.
 (() => {
   const PATIENCE = 20000; // ms that an answer may take
+  const LONGEST = 10000; // ms
   const waiting = new Map(); // number of a request -> what takes its answer
   let asked = 0;
   let syncing = null;
@@ -59,9 +60,10 @@
     chats.changed();
   }
 
-  // Brings everything up to date; one at a time.
+  // Brings everything up to date; one at a time. A server that does not answer is waited for only so long.
   function update() {
-    syncing ||= sync()
+    if (!window.qwen2vl.askServerChats) return null;
+    syncing ||= Promise.race([sync(), new Promise(done => setTimeout(done, LONGEST))])
       .catch(() => {})
       .finally(() => (syncing = null));
     return syncing;
