@@ -58,7 +58,12 @@ watch('value', () => window.qwen2vl?.pages?.show(props.value || '{}'));
 """
 TELL = "watch('value', () => trigger('input'));"
 # message-rows.js draws the rows under the messages, and tells Python what was pressed in them.
-DRAW_ROWS = "watch('value', () => window.qwen2vl?.drawRows?.(props.value || '[]'));"
+DRAW_ROWS = """
+watch('value', () => {
+  window.qwen2vl?.drawRows?.(props.value || '[]');
+  window.qwen2vl?.drawBoxes?.(props.value || '[]');
+});
+"""
 ACT = "(window.qwen2vl ||= {}).act = action => trigger('select', { index: 0, value: action });"
 EDITING = "watch('value', () => window.qwen2vl?.edits?.(Boolean(props.value)));"
 

@@ -37,6 +37,7 @@ SHEETS = (
     "message-rows.css",
     "fit.css",
     "eyes.css",
+    "answer-boxes.css",
 )
 
 
@@ -81,6 +82,7 @@ def js() -> str:
             "keep-figures.js",
             "chat-words.js",
             "log-sliders.js",
+            "answer-boxes.js",
         )
     )
     return f"() => {{\n{script}\n}}"

@@ -15,6 +15,7 @@ from qwen2vl_demo.media import MediaLimits
 from qwen2vl_demo.ui.chat.conversation import Conversation, Medium, Turn
 from qwen2vl_demo.ui.media_store import DAY, KEEP_AFTER_CLOSE, KEEP_AFTER_START, MediaStore
 from qwen2vl_demo.viz.boxes import Box
+from qwen2vl_demo.viz.drawn_boxes import coloured
 from tests.media.made_pictures import turned_exif
 
 
@@ -53,7 +54,7 @@ def test_what_is_no_medium_leaves_nothing(store: MediaStore, files: Callable[[st
 def test_a_wrong_name_is_nowhere(store: MediaStore, name: str) -> None:
     medium = Medium("image", name, "x")
     assert store.path(medium) is None and store.view(medium) is None
-    assert store.boxed(medium, [Box("", 0, 0, 1, 1)]) is None
+    assert store.boxed(medium, coloured([Box("", 0, 0, 1, 1)])) is None
 
 
 def test_what_a_browser_cannot_show_gets_a_view(store: MediaStore, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from typing import Literal
 
 from qwen2vl_demo.processing.messages import Image, Message, Part, Text, Video
 from qwen2vl_demo.trace import MEDIA_NOUN, MediaTrace, PromptTrace
+from qwen2vl_demo.viz.box_units import KnownUnits, UnitsChoice
 
 MediumKind = Literal["image", "video"]
 Ending = Literal["end", "length", "cancelled", "error", "repeating"]
@@ -46,11 +47,20 @@ class MediumNumbers:
     resized_size: tuple[int, int]
     grid_thw: tuple[int, int, int]  # patches
     merged_tokens: int
+    timestamps: tuple[float, ...] = ()  # s, of each sampled frame of a clip
 
     @classmethod
     def of(cls, trace: MediaTrace) -> MediumNumbers:
         kind: MediumKind = "video" if trace.kind == "video" else "image"
-        return cls(kind, trace.name, trace.original_size, trace.resized_size, trace.grid_thw, trace.merged_tokens)
+        return cls(
+            kind,
+            trace.name,
+            trace.original_size,
+            trace.resized_size,
+            trace.grid_thw,
+            trace.merged_tokens,
+            tuple(round(time, 3) for time in trace.timestamps),
+        )
 
     def __str__(self) -> str:
         """`cat.png: 640x480 → 336x252 px, 18x24 patches, 108 tokens`: sizes as people say them, width first."""
@@ -104,6 +114,7 @@ class Answer:
     text: str
     ending: Ending
     numbers: Numbers | None = None  # None if it was stopped before they were known
+    box_units: KnownUnits = ""  # what the model that wrote it counts the coordinates of boxes in
 
 
 @dataclass(frozen=True)
@@ -146,6 +157,7 @@ class Conversation:
     # Known to its visitor's browser only: what engines have cached of a conversation is found under its salt alone.
     cache_salt: str = field(default_factory=lambda: secrets.token_hex(16), compare=False, repr=False)
     aside: tuple[Turn, ...] = field(default=(), compare=False)
+    units_choice: UnitsChoice = field(default="auto", compare=False)  # how its visitor has boxes read
 
     def __post_init__(self) -> None:
         """Gives the turns that are shown their places: each follows the one before."""

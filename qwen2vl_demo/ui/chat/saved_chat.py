@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import asdict, replace
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.ui.chat.conversation import (
@@ -24,13 +25,16 @@ from qwen2vl_demo.ui.chat.conversation import (
     Numbers,
     Turn,
 )
+from qwen2vl_demo.viz.box_units import CHOICES, KNOWN
 
+T = TypeVar("T")
 FORMAT = "qwen2vl-demo chat"
 VERSION = 1
 MAX_TURNS = 500  # versions that are not shown included
 MAX_MEDIA = 256  # in one turn
 MAX_CHAT_MEDIA = 500  # in all turns together, each time that one is sent
 MAX_NOTES = 8  # below one answer
+MAX_FRAMES = 4096  # of one clip
 MAX_TEXT = 200_000  # characters in one question or answer
 MAX_CHAT_TEXT = 600_000  # characters of all questions and answers; all are drawn anew when a page is loaded
 MAX_SAVED = 5 * 2**20  # bytes that a browser may send of a chat, where it is all text of several bytes
@@ -76,6 +80,7 @@ def from_record(value: Any) -> Conversation:
         turns=tuple(_turn(turn, f"turn {number}") for number, turn in enumerate(turns, 1)),
         system=_text(record.get("system", ""), "the system prompt"),
         aside=tuple(_turn(turn, f"version {number}") for number, turn in enumerate(aside, 1)),
+        units_choice=_units(record.get("units_choice", "auto"), CHOICES, "the chat"),
     )
     check_size(conversation)
     _check_tree(conversation)
@@ -149,6 +154,7 @@ def _answer(value: Any, where: str) -> Answer:
         text=_text(answer.get("text"), f"the answer of {where}"),
         ending=cast(Ending, ending),
         numbers=None if numbers is None else _numbers(_object(numbers, f"the numbers of {where}"), where),
+        box_units=_units(answer.get("box_units", ""), KNOWN, f"the answer of {where}"),
     )
 
 
@@ -189,7 +195,14 @@ def _medium_numbers(value: Any, where: str) -> MediumNumbers:
         resized_size=cast(tuple[int, int], integers("resized_size", 2)),
         grid_thw=cast(tuple[int, int, int], integers("grid_thw", 3)),
         merged_tokens=_integer(record.get("merged_tokens"), where),
+        timestamps=tuple(_number(t, where) for t in _list(record.get("timestamps", []), "the times", MAX_FRAMES)),
     )
+
+
+def _units(value: Any, known: Sequence[T], what: str) -> T:
+    if value not in known:
+        raise _invalid(f"the boxes of {what} count in no known units")
+    return known[known.index(value)]
 
 
 def _kind(record: dict[str, Any], where: str) -> MediumKind:

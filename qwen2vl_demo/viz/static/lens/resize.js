@@ -84,6 +84,7 @@
     );
     const facts = lens.el("dl", { class: "lens-facts" });
     const panes = lens.el("div", { class: "lens-panes" }, before.root, after.root);
+    after.root.append(lens.litCells(after.canvas));
     const root = lens.el(
       "div",
       { class: "lens-resize" },
