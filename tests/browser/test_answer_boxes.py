@@ -133,6 +133,13 @@ def test_in_doubt_both_readings_are_drawn_and_the_visitor_decides(fake: Tab, mat
     width, height = 308, 252
     left = fake.page.evaluate("() => [...document.querySelectorAll('#chat .box-layer i')].map(i => i.style.left)")
     assert left == ["10%", f"{round(100 * 100 / width, 3)}%"]
+    lens.layer(fake, "merged")
+    shown = lens.seen(fake, 1)
+    assert shown["media"][0]["resized_size"] == [height, width]
+    across, down = 1000 / width, 1000 / height
+    pixels = covered(shown, 100 * across, 60 * down, 300 * across, 200 * down)
+    names(fake).first.hover()
+    assert cells(fake) == [pixels, covered(shown, 100, 60, 300, 200)]
 
     units.get_by_role("button", name="Pixels").click()
     expect(units.locator("[aria-pressed=true]")).to_have_text("Pixels")
@@ -140,12 +147,7 @@ def test_in_doubt_both_readings_are_drawn_and_the_visitor_decides(fake: Tab, mat
     fake.quiet()
     expect(units.get_by_role("button", name="Pixels")).to_be_focused()
     names(fake).first.hover()
-    lens.layer(fake, "merged")
-    names(fake).first.hover()
-    shown = lens.seen(fake, 1)
-    assert shown["media"][0]["resized_size"] == [height, width]
-    across, down = 1000 / width, 1000 / height
-    assert cells(fake) == [covered(shown, 100 * across, 60 * down, 300 * across, 200 * down)]
+    assert cells(fake) == [pixels]
 
     fake.reload()
     expect(units.locator("[aria-pressed=true]")).to_have_text("Pixels")

@@ -114,9 +114,11 @@
     return { medium: index, t: medium.kind === "video" ? Math.floor(frame / 2) : 0 };
   }
 
+  const isPoint = ([left, top, right, bottom]) => left === right && top === bottom;
+  const kindOf = ({ sides }) => (isPoint(sides) ? "Point" : "Box");
   const called = (row, boxes) => {
     const labels = row.boxes.pictures.flatMap(one => one.boxes.filter(({ box }) => boxes.includes(box)));
-    const names = [...new Set(labels.map(({ label, box }) => (label ? `“${label}”` : `Box ${box + 1}`)))];
+    const names = [...new Set(labels.map(one => (one.label ? `“${one.label}”` : `${kindOf(one)} ${one.box + 1}`)))];
     return names.slice(0, 3).join(", ") + (names.length > 3 ? " …" : "");
   };
 
@@ -252,9 +254,9 @@
     const shade = svg("svg", { "aria-hidden": "true" });
     const root = make("div", { class: "box-layer", role: "group", "aria-label": `Boxes on ${picture.name}` }, shade);
     const spots = new Map();
-    picture.boxes.forEach(({ box, label, colour, sides, other }, place) => {
-      const isPoint = sides[0] === sides[2] && sides[1] === sides[3];
-      const name = label ? `${isPoint ? "Point" : "Box"}: ${label}` : `${isPoint ? "Point" : "Box"} ${box + 1}`;
+    picture.boxes.forEach((one, place) => {
+      const { box, label, colour, sides, other } = one;
+      const name = label ? `${kindOf(one)}: ${label}` : `${kindOf(one)} ${box + 1}`;
       const tabindex = place ? "-1" : "0";
       const spot = make("span", { role: "button", tabindex, "aria-pressed": "false", "aria-label": name });
       for (const [kind, at] of [
@@ -262,7 +264,7 @@
         ["dashed", other],
       ]) {
         if (!at) continue;
-        const frame = make("i", { class: isPoint ? `${kind} point` : kind });
+        const frame = make("i", { class: isPoint(sides) ? `${kind} point` : kind });
         Object.assign(frame.style, {
           left: `${100 * at[0]}%`,
           top: `${100 * at[1]}%`,
@@ -302,8 +304,7 @@
     let best = null;
     for (const { box, sides, other } of picture.boxes) {
       for (const at of other ? [sides, other] : [sides]) {
-        const isPoint = at[0] === at[2] && at[1] === at[3];
-        const [dx, dy] = isPoint ? [POINT / around.width, POINT / around.height] : [0, 0];
+        const [dx, dy] = isPoint(at) ? [POINT / around.width, POINT / around.height] : [0, 0];
         const area = (at[2] - at[0]) * (at[3] - at[1]);
         const inside = x >= at[0] - dx && x <= at[2] + dx && y >= at[1] - dy && y <= at[3] + dy;
         if (inside && (!best || area < best.area)) best = { box, area };
