@@ -256,6 +256,8 @@ class MediaStore:
             return None
         drawn = self.folder / f"{path.stem}.{hashlib.sha256(repr((boxes, seconds)).encode()).hexdigest()[:16]}.webp"
         if not drawn.is_file():
+            if drawn.name in self._without_view:
+                return None
             try:
                 if seconds is None:
                     arguments = (path, medium.kind, self.limits, VIEW_SIDE)
@@ -264,7 +266,9 @@ class MediaStore:
                     pixels = self._decoding.run(frame_at, path, seconds, VIEW_SIDE, self.limits, label=medium.name)
                 marked = draw_boxes(PIL.Image.fromarray(pixels), boxes)
                 self._write(drawn, browser_files.encode_webp(marked))
-            except (UserError, OSError, Cancelled):
+            except (UserError, OSError, Cancelled) as problem:
+                if isinstance(problem, UserError) and str(problem) != NO_SPACE:
+                    self._without_view.put(drawn.name, True)
                 return None
         return drawn
 

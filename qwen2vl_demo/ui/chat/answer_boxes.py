@@ -9,7 +9,7 @@ nearest to the time that the answer names, of those that the model saw, or the f
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from qwen2vl_demo.engine.protocol import Engine
@@ -93,7 +93,8 @@ def answer_boxes(conversation: Conversation, index: int) -> AnswerBoxes | None:
         moment = _moment(numbers[medium], places.seconds(box)) if medium.medium.kind == "video" else None
         groups.setdefault((medium, moment), []).append(DrawnBox(mark.box, mark.number, mark.colour, other))
     several = sum(s.medium.kind == "image" for s in sent if s.turn == meant[0].turn) > 1 or len(groups) > 1
-    pictures = tuple(
+    left_out = sum(len(boxes) for boxes in list(groups.values())[MAX_PICTURES:])
+    pictures = [
         MarkedPicture(
             medium,
             moment,
@@ -102,8 +103,11 @@ def answer_boxes(conversation: Conversation, index: int) -> AnswerBoxes | None:
             _caption(medium, moment, sent, several=several),
         )
         for (medium, moment), boxes in list(groups.items())[:MAX_PICTURES]
-    )
-    return AnswerBoxes(found, pictures, reading)
+    ]
+    if left_out:
+        more = "One more box is" if left_out == 1 else f"{left_out} more boxes are"
+        pictures[-1] = replace(pictures[-1], caption=f"{pictures[-1].caption} {more} not drawn.")
+    return AnswerBoxes(found, tuple(pictures), reading)
 
 
 def drawn_pictures(marked: AnswerBoxes | None, store: MediaStore) -> list[tuple[MarkedPicture, Path]]:

@@ -7,10 +7,11 @@ spaces are drawn in many ways: each is given with how many equal ones stand befo
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from qwen2vl_demo.ui.chat.answer_boxes import AnswerBoxes, MarkedPicture, answer_boxes, drawn_pictures
-from qwen2vl_demo.ui.chat.conversation import Conversation
+from qwen2vl_demo.ui.chat.conversation import Conversation, Medium
 from qwen2vl_demo.ui.media_store import MediaStore
 from qwen2vl_demo.viz.box_units import CERTAIN, THOUSANDTHS
 from qwen2vl_demo.viz.boxes import Box
@@ -29,20 +30,23 @@ def box_links(conversation: Conversation, index: int, store: MediaStore) -> dict
         return None
     shown = {drawn.number - 1 for picture in pictures for drawn in picture.boxes}
     return {
-        "pictures": [_picture(conversation, picture) for picture in pictures],
+        "pictures": [_picture(conversation, picture, store) for picture in pictures],
         "names": _names(marked.answer, shown),
         "units": _units(conversation, marked),
     }
 
 
-def _picture(conversation: Conversation, picture: MarkedPicture) -> dict[str, Any]:
-    sent = picture.sent
-    before = [turn for turn in conversation.turns[: sent.turn] if turn.media and turn.has_words]
+def _picture(conversation: Conversation, picture: MarkedPicture, store: MediaStore) -> dict[str, Any]:
+    def present(media: Sequence[Medium]) -> int:
+        return sum(store.path(medium) is not None for medium in media)
+
+    sent, turns = picture.sent, conversation.turns
     return {
         "name": picture.medium.name,
         "caption": picture.caption,
-        "group": len(before),  # how many questions with files stand before it in the prompt
-        "place": sent.place,
+        # How many questions with files stand before it in the prompt, and how many files of its own question
+        "group": sum(turn.has_words and present(turn.media) > 0 for turn in turns[: sent.turn]),
+        "place": present(turns[sent.turn].media[: sent.place]),
         "seconds": picture.moment.seconds if picture.moment else None,
         "boxes": [
             {

@@ -28,6 +28,9 @@ MediumKind = Literal["image", "video"]
 Ending = Literal["end", "length", "cancelled", "error", "repeating"]
 
 
+MAX_TIMES = 4096
+
+
 @dataclass(frozen=True)
 class Medium:
     """A picture or clip that a visitor sent; a page of a PDF is a picture."""
@@ -47,7 +50,7 @@ class MediumNumbers:
     resized_size: tuple[int, int]
     grid_thw: tuple[int, int, int]  # patches
     merged_tokens: int
-    timestamps: tuple[float, ...] = ()  # s, of each sampled frame of a clip
+    timestamps: tuple[float, ...] = ()  # s, of each sampled frame of a clip; at most MAX_TIMES
 
     @classmethod
     def of(cls, trace: MediaTrace) -> MediumNumbers:
@@ -59,7 +62,7 @@ class MediumNumbers:
             trace.resized_size,
             trace.grid_thw,
             trace.merged_tokens,
-            tuple(round(time, 3) for time in trace.timestamps),
+            tuple(round(time, 3) for time in trace.timestamps[:MAX_TIMES]),
         )
 
     def __str__(self) -> str:

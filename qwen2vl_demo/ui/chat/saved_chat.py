@@ -16,6 +16,7 @@ from typing import Any, TypeVar, cast
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.ui.chat.conversation import (
     ENDINGS,
+    MAX_TIMES,
     Answer,
     Conversation,
     Ending,
@@ -34,7 +35,6 @@ MAX_TURNS = 500  # versions that are not shown included
 MAX_MEDIA = 256  # in one turn
 MAX_CHAT_MEDIA = 500  # in all turns together, each time that one is sent
 MAX_NOTES = 8  # below one answer
-MAX_FRAMES = 4096  # of one clip
 MAX_TEXT = 200_000  # characters in one question or answer
 MAX_CHAT_TEXT = 600_000  # characters of all questions and answers; all are drawn anew when a page is loaded
 MAX_SAVED = 5 * 2**20  # bytes that a browser may send of a chat, where it is all text of several bytes
@@ -195,7 +195,7 @@ def _medium_numbers(value: Any, where: str) -> MediumNumbers:
         resized_size=cast(tuple[int, int], integers("resized_size", 2)),
         grid_thw=cast(tuple[int, int, int], integers("grid_thw", 3)),
         merged_tokens=_integer(record.get("merged_tokens"), where),
-        timestamps=tuple(_number(t, where) for t in _list(record.get("timestamps", []), "the times", MAX_FRAMES)),
+        timestamps=tuple(_number(t, where) for t in _list(record.get("timestamps", []), "the times", MAX_TIMES)),
     )
 
 

@@ -336,7 +336,10 @@
   // Putting it all into the messages
 
   function undo(message, entry) {
-    for (const { root } of entry.layers) root.remove();
+    for (const { root, image } of entry.layers) {
+      root.remove();
+      sizes.unobserve(image);
+    }
     entry.units?.remove();
     for (const { pieces } of entry.names)
       for (const piece of pieces) {
@@ -435,7 +438,7 @@
     const next = under(event.target, event) || focused();
     if (next || pointed?.by === "chat") point(next);
   });
-  document.addEventListener("pointerleave", () => pointed?.by === "chat" && point(focused()));
+  document.documentElement.addEventListener("pointerleave", () => pointed?.by === "chat" && point(focused()));
   document.addEventListener("focusin", event => {
     const next = under(event.target);
     if (next) point(next);

@@ -96,6 +96,16 @@ def test_boxes_lie_on_the_frame_of_the_time_that_is_named() -> None:
     assert [each[:2] for each in moments(both, CLIP)] == [(1.0, [1]), (3.0, [2])]
 
 
+def test_of_many_moments_the_first_few_are_drawn_and_the_rest_is_said() -> None:
+    seen = numbers_of([CLIP])
+    times = tuple(map(float, range(9)))
+    seen = replace(seen, media=(replace(seen.media[0], timestamps=times),))
+    text = " ".join(f"At {second} s {BOX}" for second in range(9))
+    found = marked(Conversation((Turn("?", (CLIP,), True, Answer(text, "end", seen)),)))
+    assert [picture.moment and picture.moment.seconds for picture in found.pictures] == list(times[:6])
+    assert found.pictures[-1].caption.endswith(" 3 more boxes are not drawn.")
+
+
 def test_without_a_time_it_is_the_first_frame_and_says_so() -> None:
     assert moments(f"Here: {BOX}", CLIP) == [(0.0, [1], "The first frame of clip.mp4, as the answer names no time.")]
 

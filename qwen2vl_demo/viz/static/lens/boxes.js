@@ -85,9 +85,6 @@
     lens.on("change", names => {
       if (names.size > 1 || !names.has("at")) draw();
     });
-    lens.on("data", () => {
-      lens.state.lit = null;
-    });
     return root;
   };
 })();

@@ -162,6 +162,22 @@ def test_boxes_of_a_clip_lie_on_the_frame_that_is_named(fake: Tab, material: Pat
     nearest = min(range(len(times)), key=lambda i: abs(times[i] - 1.1))
     expect(fake.page.locator("#chat .bot.message img")).to_have_count(1)
     expect(fake.page.locator("#chat .bot-row")).to_contain_text(f"The frame at {times[nearest]:.1f} s of clip.mp4")
+    # The caption is no part of the answer: the "s" of "1.1 s" is the first one in its words.
+    picked = fake.page.evaluate(
+        """() => new Promise(done => {
+  const { pickInChat } = window.qwen2vl;
+  window.qwen2vl.pickInChat = (...picked) => { window.qwen2vl.pickInChat = pickInChat; done(picked); };
+  const words = [...document.querySelectorAll("#chat [data-testid=bot]")].at(-1);
+  const node = document.createTreeWalker(words, NodeFilter.SHOW_TEXT).nextNode();
+  const range = document.createRange();
+  range.setStart(node, node.data.indexOf(" s ") + 1);
+  range.setEnd(node, node.data.indexOf(" s ") + 2);
+  const { left, top, width, height } = range.getBoundingClientRect();
+  const at = { clientX: left + width / 2, clientY: top + height / 2, bubbles: true };
+  node.parentElement.dispatchEvent(new MouseEvent("click", at));
+})"""
+    )
+    assert picked == [0, "s", 0]
     names(fake).first.hover()
     assert cells(fake) == [covered(shown, 0, 0, 500, 500)]
     assert fake.page.evaluate("window.qwen2vl.lens.state.t") == nearest // 2
