@@ -95,6 +95,10 @@ def test_a_name_a_box_and_its_tokens_light_one_another(fake: Tab, material: Path
     fake.text.focus()
     assert lit(fake)[0] == ["the red square"] and cells(fake) == [square]
     expect(names(fake).first).to_have_attribute("aria-pressed", "true")
+    lens.layer(fake, "resized")
+    assert cells(fake) == [] and fake.page.locator("#lens-picture .lens-panes .lens-lit i").count() == 1
+    lens.layer(fake, "patches")
+    assert cells(fake) == [square]
     spots(fake).first.focus()
     fake.page.keyboard.press("ArrowRight")
     assert lit(fake) == (["a dot"], ["Box: a dot"])

@@ -45,8 +45,9 @@
     return `${name}: ${where}, ${lens.number(cells.size)} of ${lens.count(h * w, "token")}`;
   }
 
-  // Lies over a canvas that shows the picture as the model gets it; both stand in the same positioned element.
-  lens.litCells = canvas => {
+  // Lies over a canvas that shows the picture as the model gets it, while `fits` says so; both stand in the same
+  // positioned element.
+  lens.litCells = (canvas, fits = () => true) => {
     const says = lens.el("p", { class: "lens-lit-says" });
     const root = lens.el("div", { class: "lens-lit", hidden: "" });
 
@@ -54,7 +55,7 @@
       const { lit, medium: index, t } = lens.state;
       const medium = lens.medium();
       const here = Boolean(lit && medium && lit.medium === index && (medium.kind !== "video" || lit.t === t));
-      root.hidden = !here || !canvas.offsetParent;
+      root.hidden = !here || !fits() || !canvas.offsetParent;
       if (root.hidden) return;
       for (const [side, value] of [
         ["left", canvas.offsetLeft],
@@ -85,6 +86,8 @@
     lens.on("change", names => {
       if (names.size > 1 || !names.has("at")) draw();
     });
+    new ResizeObserver(draw).observe(canvas); // it may be shown only after this was drawn
+    root.draw = draw;
     return root;
   };
 })();
