@@ -35,9 +35,9 @@ SHEETS = (
     "pages.css",
     "keys.css",
     "message-rows.css",
+    "answer-boxes.css",
     "fit.css",
     "eyes.css",
-    "answer-boxes.css",
 )
 
 
@@ -79,11 +79,12 @@ def js() -> str:
             "keys.js",
             "lightbox.js",
             "message-rows.js",
+            "answer-boxes.js",
             "keep-tab.js",
             "keep-figures.js",
             "chat-words.js",
             "log-sliders.js",
-            "answer-boxes.js",
+            "api-view.js",
         )
     )
     return f"() => {{\n{script}\n}}"
