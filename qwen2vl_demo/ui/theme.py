@@ -37,6 +37,8 @@ SHEETS = (
     "message-rows.css",
     "fit.css",
     "eyes.css",
+    "clock.css",
+    "clip-part.css",
 )
 
 
@@ -73,10 +75,13 @@ def js() -> str:
             "drop.js",
             "attached.js",
             "pages.js",
+            "clip-part.js",
             "settings.js",
             "keys.js",
             "lightbox.js",
             "message-rows.js",
+            "clock-times.js",
+            "clock.js",
             "keep-tab.js",
             "keep-figures.js",
             "chat-words.js",
