@@ -36,8 +36,8 @@
   function field(name, label) {
     const input = named(`${name}-seconds`, "input", { type: "number", min: 0, step: SHORTEST, inputMode: "decimal" });
     input.addEventListener("change", () => set(name, Number(input.value), true));
-    const here = element("button", { type: "button", textContent: "Here", title: "Where the player stands" });
-    here.setAttribute("aria-label", `${label}: where the player stands`);
+    const here = element("button", { type: "button", textContent: "Set here", title: "Where the player stands" });
+    here.setAttribute("aria-label", `${label}: set here, where the player stands`);
     here.addEventListener("click", () => set(name, part("player").currentTime, false));
     return element("label", {}, element("span", { textContent: label }), input, " s ", here);
   }
@@ -48,8 +48,7 @@
     const player = named("player", "video", { controls: true, muted: true, preload: "metadata", playsInline: true });
     player.addEventListener("loadedmetadata", () => lasts(player.duration));
     player.addEventListener("error", () => {
-      player.hidden = true;
-      part("problem").hidden = false;
+      if (player.hasAttribute("src")) playable(false);
     });
     const button = (text, act) => element("button", { type: "button", textContent: text, onclick: act });
     const look = button("Look at this part", apply);
@@ -87,8 +86,7 @@
     opener = button;
     long = 0;
     dialog.querySelector("h2").textContent = `Which part of ${of.name}?`;
-    part("player").hidden = false;
-    part("problem").hidden = true;
+    playable(true);
     part("player").poster = of.poster || "";
     part("player").src = address(of.id);
     const [start, end] = of.part || [0, null];
@@ -96,6 +94,12 @@
     part("out-seconds").value = end ?? "";
     lasts(of.seconds || 0);
     dialog.showModal();
+  }
+
+  function playable(plays) {
+    part("player").hidden = !plays;
+    part("problem").hidden = plays;
+    for (const here of dialog.querySelectorAll(".fields button")) here.hidden = !plays;
   }
 
   // How long the clip is, as its header says or, better, its player.
@@ -147,7 +151,7 @@
     bar.style.width = share((stop ?? 0) - start);
     const whole = long ? ` of ${round(long)} s` : "";
     part("says").textContent = all
-      ? `All of it${long ? `, ${round(long)} s` : ""}: frames are taken from everywhere.`
+      ? `Frames are taken from all of it${long ? `, ${round(long)} s` : ""}.`
       : stop === null
         ? `All frames are taken from ${start} s on.`
         : `All frames are taken from these ${round(stop - start)} s${whole}.`;

@@ -66,8 +66,8 @@
   };
   const named = (clip, [first, last]) => {
     const times = [...new Set(clip.times.slice(first, last + 1))].map(spoken);
-    const few = times.length > 4 ? [`${times[0]} to ${times.at(-1)}`] : times;
-    return `Frames at ${few.join(" and ")}`;
+    if (times.length > 4) return `Frames from ${times[0]} to ${times.at(-1)}`;
+    return times.length > 1 ? `Frames at ${times.slice(0, -1).join(", ")} and ${times.at(-1)}` : `Frame at ${times[0]}`;
   };
 
   function build(clip) {
@@ -257,7 +257,7 @@
       strip.player = player;
       strips.set(key(clip), strip);
       shown.add(strip.root);
-      const holder = player.closest(".component-wrap, .image-container, button") || player;
+      const holder = player.closest(".message");
       if (holder.nextElementSibling !== strip.root) holder.after(strip.root);
     }
     for (const old of message.querySelectorAll(".seen")) if (!shown.has(old)) old.remove();
