@@ -58,6 +58,10 @@ class TimeRange:
         """(start, end) of it in a clip that lasts so many seconds."""
         return self.start, duration if self.end is None else min(self.end, duration)
 
+    def __str__(self) -> str:
+        """`from 2.0 s to 4.0 s`"""
+        return f"from {self.start:.1f} s " + ("on" if self.end is None else f"to {self.end:.1f} s")
+
     def __bool__(self) -> bool:
         """Whether it leaves anything out."""
         return self != WHOLE_CLIP

@@ -31,6 +31,7 @@ from qwen2vl_demo.media import (
     FIRST_PAGES,
     MediaLimits,
     PageChoice,
+    TimeRange,
     first_pages_only,
     identify_file,
     open_document,
@@ -48,6 +49,9 @@ MAX_DIGESTS = 1024  # files whose digest is remembered
 MAX_REFUSED = 1024  # files that are not opened again, since that was too costly
 POLL = 0.05  # seconds between two looks at `cancel`
 ROLES = ("system", "user", "assistant")
+
+
+_Key = tuple[str, type, bytes, TimeRange | None, MediaOptions]  # salt, kind and content of a medium, and what is taken
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +110,7 @@ class Processor:
         self.template = template
         self.limits = limits if limits is not None else MediaLimits()
         self.budget = budget if budget is not None else CacheBudget(cache_bytes(total_memory()))
-        self._cache: LRUCache[Hashable, VisionInput] = LRUCache(self.budget, weight=_nbytes)  # see `_load`
+        self._cache: LRUCache[_Key, VisionInput] = LRUCache(self.budget, weight=_nbytes)
         self.decoding = decoding if decoding is not None else InProcess()
         self._in_progress = _InProgress()
         self._refused: LRUCache[Hashable, str] = LRUCache(MAX_REFUSED)  # the reasons

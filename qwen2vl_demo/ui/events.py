@@ -326,11 +326,10 @@ class PageEvents:
 
     def choose_part(self, request: gr.Request, event: gr.SelectData, box: Any, saved: str) -> Any:
         """Which part of a clip in the composer is to be looked at: {"file", "start", "end"}, in seconds."""
-        chosen = event.value if isinstance(event.value, dict) else {}
-        file, start, end = chosen.get("file"), chosen.get("start"), chosen.get("end")
-        numbers = all(
-            isinstance(n, int | float) and not isinstance(n, bool) for n in (start, 0 if end is None else end)
-        )
+        chosen: Any = event.value if isinstance(event.value, dict) else {}
+        file, start, end = (chosen.get(key) for key in ("file", "start", "end"))
+        bounds = (start, 0 if end is None else end)
+        numbers = all(isinstance(n, int | float) and not isinstance(n, bool) for n in bounds)
         if file not in _draft(box).files or not numbers:
             return {self.page.chat.notice: _notice(NOT_ATTACHED)}
         try:

@@ -172,8 +172,12 @@
     tell(strip, strip.at);
     seek(strip, from);
     light(strip, span);
+    const box = strip.player.getBoundingClientRect();
+    const chat = strip.player.closest(".bubble-wrap").getBoundingClientRect();
+    if (box.top >= chat.top && box.bottom <= chat.bottom) return;
     const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
-    (strip.player || strip.root).scrollIntoView({ block: "nearest", behavior: still ? "auto" : "smooth" });
+    window.qwen2vl.stopFollowing();
+    strip.player.scrollIntoView({ block: "center", behavior: still ? "auto" : "smooth" });
   }
 
   // The clip that an answer speaks of: the nearest one above it.
@@ -235,7 +239,7 @@
   // An answer that is still being written has no links: what is selected in it stays selected.
   function drawLinks(root, row, clip) {
     const before = scanned.get(root);
-    const about = clip && "ending" in row ? JSON.stringify(clip) : "";
+    const about = clip && "ending" in row ? clip.id : "";
     if (!about && !before?.about) return;
     const text = root.textContent;
     if (before?.about === about && before.text === text && before.count === links(root)) return;
@@ -253,7 +257,7 @@
       const player = players[clip.nth];
       if (!player) continue;
       const known = strips.get(key(clip));
-      const strip = known && JSON.stringify(known.clip) === JSON.stringify(clip) ? known : build(clip);
+      const strip = known?.clip.id === clip.id ? known : build(clip);
       strip.player = player;
       strips.set(key(clip), strip);
       shown.add(strip.root);
@@ -280,7 +284,10 @@
     rows = JSON.parse(json);
     rows.forEach((row, turn) => {
       row.clips ||= before.get(row.number); // of a question that is about to be asked again
-      for (const clip of row.clips || []) clip.turn = turn;
+      for (const clip of row.clips || []) {
+        clip.id ??= JSON.stringify(clip);
+        clip.turn = turn;
+      }
     });
     draw();
   }
