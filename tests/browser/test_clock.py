@@ -94,6 +94,12 @@ def test_times_of_an_answer_lead_to_the_clip_above_it_and_light_what_the_model_s
     player_at(fake, 0, 0.5)
     assert frames(fake, 2.0, ".lit") == [0, 0.6, 1.3, 1.9]
 
+    fake.under(fake.answers.last).get_by_role("button", name="Retry").click()
+    fake.idle()
+    expect(fake.answers.last).to_have_text(said.replace("**", ""))  # it stayed empty
+    expect(times).to_have_count(2)
+    expect(strip(fake)).to_be_visible()
+
     slider = strip(fake).get_by_role("slider", name="Frames of clip.mp4 that the model saw")
     slider.focus()
     slider.press("End")

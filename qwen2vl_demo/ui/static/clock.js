@@ -205,6 +205,7 @@
     let block = null;
     for (let node = walker.nextNode(); node; node = walker.nextNode()) {
       const own = node.parentElement.closest(BLOCK);
+      if (!own || !root.contains(own)) continue; // what is in no block is Gradio's own
       if (own !== block) text += "\n";
       block = own;
       nodes.push({ node, start: text.length });
@@ -230,8 +231,11 @@
   }
 
   function unlink(root) {
-    for (const button of root.querySelectorAll(".at-time")) button.replaceWith(...button.childNodes);
-    root.normalize();
+    for (const button of root.querySelectorAll(".at-time")) {
+      const parent = button.parentNode;
+      button.replaceWith(...button.childNodes);
+      parent.normalize(); // and no more: Gradio finds its places by empty text nodes
+    }
   }
 
   const links = root => root.querySelectorAll(".at-time").length;
