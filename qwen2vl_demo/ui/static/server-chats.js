@@ -1,5 +1,6 @@
-// The chats that the server keeps for whoever has logged in (ui/chat_sync.py), brought into this browser: those that are
-// not here, and those that another browser has gone on with or deleted. Without --keep-chats nothing of this happens.
+// The chats that the server keeps for whoever has logged in (ui/chat_sync.py), brought into this browser: those that
+// are not here, and those that another browser has gone on with or deleted. Without --keep-chats nothing of this
+// happens.
 //
 // A chat that was brought here, or kept there, knows by `server` whose it is there and which version was seen last.
 (() => {
