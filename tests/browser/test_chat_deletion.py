@@ -9,16 +9,18 @@ from playwright.sync_api import expect
 from tests.browser.conftest import App, Visits
 from tests.browser.driver import until
 from tests.browser.test_chats import close, drawer, kept_chats, kept_files, row, shows_its_picture, stored
+from tests.ui.conftest import picture
 
 PAST = """() => Object.keys(localStorage).filter(key => key.startsWith("qwen2vl.deleted."))
   .forEach(key => localStorage.setItem(key, 1))"""
 
 
 def test_a_deleted_chat_is_taken_back_with_its_files_or_is_gone_for_good(
-    visit: Visits, fake_app: App, material: Path
+    visit: Visits, fake_app: App, tmp_path: Path
 ) -> None:
     tab = visit(fake_app)
-    tab.ask("What is this?", material / "cat.png")
+    picture(tmp_path / "own.png", colour="purple")  # that no other tab shows, which would keep it
+    tab.ask("What is this?", tmp_path / "own.png")
     (name,) = kept_files(tab, 1)
     note = tab.page.locator(".chats-note")
 
