@@ -37,6 +37,7 @@ SHEETS = (
     "message-rows.css",
     "fit.css",
     "eyes.css",
+    "lightbox-mark.css",
 )
 
 
@@ -76,6 +77,7 @@ def js() -> str:
             "settings.js",
             "keys.js",
             "lightbox.js",
+            "lightbox-mark.js",
             "message-rows.js",
             "keep-tab.js",
             "keep-figures.js",

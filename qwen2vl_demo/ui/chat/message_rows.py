@@ -7,26 +7,50 @@ answer, or one that is being written, has nothing to offer yet.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
+from qwen2vl_demo.ui.chat.answer_boxes import boxed_picture
 from qwen2vl_demo.ui.chat.conversation import ENDINGS, Conversation, Ending, cost_line
+from qwen2vl_demo.viz.boxes import parse_boxes
 
 CONTINUED: tuple[Ending, ...] = ("length", "cancelled")  # answers that can go on
 
 
 def rows(conversation: Conversation, *, resumes: bool) -> str:
     """One object for each turn that is shown. `resumes`: the engine can go on with an answer."""
+    pictures = _pictures(conversation)
     return json.dumps(
-        [_row(conversation, index, resumes=resumes) for index in range(len(conversation.turns))],
+        [_row(conversation, index, pictures, resumes=resumes) for index in range(len(conversation.turns))],
         ensure_ascii=False,
         separators=(",", ":"),
     )
 
 
-def _row(conversation: Conversation, index: int, *, resumes: bool) -> dict[str, Any]:
+def _pictures(conversation: Conversation) -> list[dict[str, Any]]:
+    """The pictures that are shown, in their order: the digest of the file, the name, the index of the question, and in
+    the prompt of the next question the number as models count, from 1, and the place among all media. Those that will
+    not be in it have the number 0."""
+    found: list[dict[str, Any]] = []
+    number = place = 0
+    for at, turn in enumerate(conversation.turns):
+        stays = turn.has_words or turn.answer is None
+        for medium in turn.media:
+            if medium.kind == "image":
+                number += stays
+                known = {"file": medium.file.partition(".")[0], "name": medium.name, "turn": at}
+                found.append(known | {"number": number if stays else 0, "place": place})
+            place += stays
+    return found
+
+
+def _row(
+    conversation: Conversation, index: int, pictures: Sequence[dict[str, Any]], *, resumes: bool
+) -> dict[str, Any]:
     turn, versions = conversation.turns[index], conversation.versions(index)
     row: dict[str, Any] = {
         "number": turn.number,
+        "pictures": [picture for picture in pictures if picture["turn"] == index],
         "questions": versions.questions,
         "question": versions.question,
         "answers": versions.answers,
@@ -35,7 +59,11 @@ def _row(conversation: Conversation, index: int, *, resumes: bool) -> dict[str, 
     if (answer := turn.answer) is None:
         return row
     last = index == len(conversation.turns) - 1
+    boxed = boxed_picture(conversation, index) if parse_boxes(answer.text) else None
+    digest = boxed.file.partition(".")[0] if boxed is not None else ""
+    marked = [p for p in pictures if p["file"] == digest and p["turn"] <= index]
     return row | {
+        "marked": marked[-1] if marked else None,
         "ending": answer.ending,
         "note": ENDINGS[answer.ending] if turn.has_words else "",
         "statistics": cost_line(answer.numbers) if answer.numbers else "",

@@ -20,7 +20,12 @@
   // Draws what has changed only: the observer below is told of every change.
   function decorate(tile, file) {
     const reading = !file.problem && !done.has(file.id);
-    const detail = [file.detail, reading && "reading…", file.pages > 1 && !reading && "choose"]
+    const detail = [
+      file.detail,
+      reading && "reading…",
+      file.pages > 1 && !reading && "choose",
+      file.kind === "image" && !reading && "crop",
+    ]
       .filter(Boolean)
       .join(", ");
     const state = JSON.stringify([file.name, detail, file.poster.length, file.problem]);
@@ -38,15 +43,35 @@
       poster.src = file.poster;
       poster.alt = file.name;
     }
-    if (file.pages > 1) {
+    const shows = file.kind === "image" && tile.querySelector(".poster, .thumbnail-image");
+    if (file.pages > 1 || shows) {
       const choose = part(tile, ".choose", () => element("button", "choose", tile));
       choose.type = "button";
-      choose.setAttribute("aria-label", `Choose pages of ${file.name}`);
-      choose.onclick = () => window.qwen2vl.pages.open(file, choose);
+      choose.setAttribute("aria-label", shows ? `Crop ${file.name}` : `Choose pages of ${file.name}`);
+      choose.onclick = () => (shows ? crop(file, tile, choose) : window.qwen2vl.pages.open(file, choose));
     } else tile.querySelector(".choose")?.remove();
     tile.title = file.problem || `${file.name}\n${detail}`;
     tile.parentElement.setAttribute("aria-label", [file.name, detail, file.problem].filter(Boolean).join(", "));
     remove?.setAttribute("aria-label", `Remove ${file.name}`);
+  }
+
+  // Opens a picture large, to keep a part of it or to ask about one. Its number in the prompt is not known behind a
+  // document, which may become several pictures.
+  function crop(file, tile, opener) {
+    const place = files.indexOf(file);
+    const before = files.slice(0, place);
+    const chat = (window.qwen2vl.pictures?.() || []).filter(one => one.number).length;
+    const ahead = chat + before.filter(one => one.kind === "image").length;
+    const known = before.every(one => one.kind === "image" || one.kind === "video");
+    const several = chat + files.filter(one => one.kind !== "video").length > 1;
+    const image = tile.querySelector(".poster") || tile.querySelector(".thumbnail-image");
+    window.qwen2vl.lightbox.openFile(image, opener, {
+      crop: true,
+      file: file.id,
+      name: file.name,
+      number: known ? ahead + 1 : 0,
+      several,
+    });
   }
 
   // Gradio shows a turning circle while files arrive, and not which ones.
