@@ -98,6 +98,8 @@ def test_a_region_is_drawn_asked_about_and_reaches_the_model_as_one(fake: Tab, f
     expect(fake.page.locator("#chat .user-row").last.locator("img")).to_have_attribute("src", MARKED)
     press(fake, "question", "Edit")
     expect(fake.text).to_have_value(text.strip())
+    fake.text.press("Escape")
+    expect(fake.attached).to_have_count(0)
 
 
 def test_a_closer_look_and_a_crop_have_the_originals_pixels(fake: Tab, fake_app: App, tmp_path: Path) -> None:

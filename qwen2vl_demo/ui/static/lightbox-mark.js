@@ -53,7 +53,7 @@
       remove: button("Remove", remove, "Take the box away"),
     };
     hint = document.createElement("p");
-    hint.setAttribute("role", "status");
+    hint.setAttribute("aria-live", "polite");
     const bar = document.createElement("div");
     bar.className = "bar";
     bar.append(...Object.values(buttons));
@@ -117,7 +117,8 @@
     const where = `(${x1},${y1}) to (${x2},${y2}) in thousandths of the picture.`;
     const known = page().regions || {};
     if (open.number && known.trained === false) {
-      return `${where} ${known.model} was not trained on questions with a box and may ignore it. A closer look helps.`;
+      const instead = open.crop ? "Crop" : "Look closer";
+      return `${where} ${known.model} was not trained on questions with a box: "${instead}" works better with it.`;
     }
     return where;
   }
