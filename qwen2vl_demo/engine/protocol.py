@@ -20,6 +20,7 @@ from qwen2vl_demo.processing.messages import MediaOptions, Message
 from qwen2vl_demo.trace import PromptTrace
 
 if TYPE_CHECKING:
+    from qwen2vl_demo.engine.laboratory import Laboratory
     from qwen2vl_demo.processing.processor import Prompt
 
 MAX_SEED = 2**63 - 1  # what PyTorch and the servers take
@@ -78,6 +79,7 @@ class Abilities:
     """What an engine can do beside answering; the page does not offer the rest."""
 
     attention: bool = True  # `answer_words`, `answer_tokens` and `word_attention`
+    laboratory: bool = False  # `laboratory`
     positions: bool = True  # GenerationOptions.positions other than "mrope"
     resumes: bool = True  # `stream` of messages that end in an unfinished answer
 
@@ -212,4 +214,9 @@ class Engine(Protocol):
         Costs one step for each token of the word while the conversation is cached, else the prompt is prefilled again.
         `ticket` is as in `stream`. Raises UserError as `answer_words` does.
         """
+        ...
+
+    def laboratory(self) -> Laboratory:
+        """What else can be asked about a finished answer. Raises UserError, with the reason, where the model's weights
+        are not in this process."""
         ...

@@ -32,6 +32,7 @@
       },
       patches: () => lens.state.layer === "patches",
     });
+    lens.views.region(stage);
     const bar = colourBar();
     const resize = lens.views.resize();
     const order = lens.views.order();
@@ -121,6 +122,7 @@
       );
       layers.choose(layer);
       layers.button("attention").hidden = !overlay;
+      if (overlay) lens.write(layers.button("attention"), overlay.name);
       const pane = layer === "resized";
       stage.root.hidden = pane;
       const sentence = lens.layers[layer].caption(medium);
