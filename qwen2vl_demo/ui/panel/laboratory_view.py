@@ -73,7 +73,7 @@ TEMPLATE = """
         model. Read it as an aid only: the output layer was trained to read the last row, where the model says what
         it expects to follow, and a token that resembles no word may still hold much.</p>
       <div class="row">
-        <button type="button" data-part="read">Read the token that is held</button>
+        <button type="button" data-part="read">Read the token shown above</button>
         <span class="quiet" data-part="which" role="status"></span>
       </div>
       <p class="quiet" data-part="layers-status" role="status"></p>

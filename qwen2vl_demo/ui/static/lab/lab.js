@@ -24,7 +24,7 @@ const lab = (element.lab = {
   // "98 %", "3.2 %", "0.01 %": never a 0 or 100 that is none.
   percent(share) {
     if (share > 0.9995) return "over 99.9 %";
-    const digits = share < 0.001 ? 3 : share < 0.0995 ? 1 : 0;
+    const digits = share < 0.001 ? 3 : share < 0.0995 || share > 0.9895 ? 1 : 0;
     return share < 0.00001 ? "under 0.001 %" : `${(100 * share).toFixed(digits)} %`;
   },
   // A difference of log-probabilities with its sign.

@@ -37,7 +37,7 @@
     const words = row =>
       row.map(({ text, probability }) => {
         const word = lab.make("code", { title: lab.percent(probability) }, visible(text) || "(nothing)");
-        word.style.opacity = (0.55 + 0.45 * Math.min(1, probability * 2)).toFixed(2);
+        word.style.opacity = (0.75 + 0.25 * Math.min(1, probability * 2)).toFixed(2);
         return lab.make("td", {}, word);
       });
     $("rows").replaceChildren(
