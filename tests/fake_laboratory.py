@@ -28,7 +28,7 @@ LOST = {"left_out": 3.0, "grey": 6.0}
 
 
 class FakeLaboratory:
-    """Implements qwen2vl_demo.engine.laboratory.Laboratory."""
+    """Implements qwen2vl_demo.engine.protocol.Laboratory."""
 
     def __init__(self, engine: FakeEngine) -> None:
         self._engine = engine

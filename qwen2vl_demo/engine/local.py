@@ -33,12 +33,11 @@ from qwen2vl_demo.engine.cost.estimate import Estimate
 from qwen2vl_demo.engine.cost.predictor import CostPredictor, Workload
 from qwen2vl_demo.engine.cuda_graph import CudaGraphDecoder
 from qwen2vl_demo.engine.generate import generate_tokens, prefill
-from qwen2vl_demo.engine.laboratory import Laboratory
 from qwen2vl_demo.engine.local_laboratory import LocalLaboratory
 from qwen2vl_demo.engine.picture_budget import affordable_pixels
 from qwen2vl_demo.engine.prefix_cache import PrefixCache, PromptKey, prompt_key
 from qwen2vl_demo.engine.processors import prepare_prompt
-from qwen2vl_demo.engine.protocol import Abilities, Chunk, GenerationOptions
+from qwen2vl_demo.engine.protocol import Abilities, Chunk, GenerationOptions, Laboratory
 from qwen2vl_demo.engine.request_queue import RequestQueue, Ticket, waiting_text
 from qwen2vl_demo.engine.result_builder import ResultBuilder, check_context, memory_errors
 from qwen2vl_demo.engine.sampling import Sampler

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from qwen2vl_demo.attention_trace import Word
 from qwen2vl_demo.engine.answer_tokens import words_of
 from qwen2vl_demo.engine.attention import extend_prompt
 from qwen2vl_demo.engine.hiding import answer_log_probabilities, forced_pass, greyed
@@ -26,18 +28,43 @@ from qwen2vl_demo.engine.request_queue import Ticket
 from qwen2vl_demo.engine.sampling import Sampler
 from qwen2vl_demo.engine.vision_cache import encode_medium
 from qwen2vl_demo.errors import Cancelled, UserError
-from qwen2vl_demo.processing.processor import Prompt
-
-if TYPE_CHECKING:
-    from qwen2vl_demo.engine.local import LocalEngine
+from qwen2vl_demo.model.kv_cache import KVCache
+from qwen2vl_demo.model.qwen2vl import Qwen2VL
+from qwen2vl_demo.processing.processor import Processor, Prompt
+from qwen2vl_demo.trace import PromptTrace
 
 MAX_CONTINUED = 64  # tokens behind another choice
 
 
-class LocalLaboratory:
-    """Implements `laboratory.Laboratory` with the model and the caches of an engine."""
+class LookedInto(Protocol):
+    """What of a local engine is needed here; `local.LocalEngine` says what each does."""
 
-    def __init__(self, engine: LocalEngine) -> None:
+    model: Qwen2VL
+    processor: Processor
+    end_tokens: frozenset[int]
+
+    @property
+    def never_sampled(self) -> tuple[int, ...]: ...
+    def answer_ids(self, trace: PromptTrace, answer: str) -> tuple[np.ndarray, bool]: ...
+    def chosen_word(self, ids: np.ndarray, word: int) -> Word: ...
+    def running(
+        self, cancel: threading.Event | None, ticket: Ticket | None = None
+    ) -> AbstractContextManager[Callable[[], None]]: ...
+    def cache_before(
+        self, prompt: Prompt, answer: np.ndarray, length: int, check_cancelled: Callable[[], None]
+    ) -> tuple[KVCache, int]: ...
+    def encoded(self, prompt: Prompt, check_cancelled: Callable[[], None]) -> list[Tensor]: ...
+    def continue_from(
+        self, prompt: Prompt, given: np.ndarray, options: GenerationOptions, check_cancelled: Callable[[], None]
+    ) -> str: ...
+    def text_of(self, ids: np.ndarray) -> str: ...
+    def remember(self, trace: PromptTrace, answer: str, ids: np.ndarray) -> None: ...
+
+
+class LocalLaboratory:
+    """Implements `protocol.Laboratory` with the model and the caches of an engine."""
+
+    def __init__(self, engine: LookedInto) -> None:
         self._engine = engine
 
     def likelihood(

@@ -8,9 +8,8 @@ from collections.abc import Generator, Sequence
 from qwen2vl_demo.attention_trace import AttentionTrace, Word
 from qwen2vl_demo.decoding import Decoding
 from qwen2vl_demo.engine.cost.estimate import Estimate, tokens_only
-from qwen2vl_demo.engine.laboratory import Laboratory
 from qwen2vl_demo.engine.processors import prepare_prompt, reference_processor
-from qwen2vl_demo.engine.protocol import Abilities, Chunk, GenerationOptions
+from qwen2vl_demo.engine.protocol import Abilities, Chunk, GenerationOptions, Laboratory
 from qwen2vl_demo.engine.request_queue import RequestQueue, Ticket
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.media import MediaLimits

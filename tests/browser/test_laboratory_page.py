@@ -112,7 +112,7 @@ def test_blocks_are_hidden_in_turn_with_a_map_for_each_word_and_a_stop(fake: Tab
     expect(part(fake, "all")).to_be_enabled()
 
 
-def test_other_words_and_layers(fake: Tab, material: Path) -> None:
+def test_other_words_layers_and_what_a_neutral_question_leaves(fake: Tab, material: Path) -> None:
     fake.ask("What is here?", material / "cat.png")
     unfold(fake, "choices")
     expect(part(fake, "ask-word")).to_be_visible()
@@ -127,15 +127,13 @@ def test_other_words_and_layers(fake: Tab, material: Path) -> None:
     words(fake).nth(3).click()
     expect(rows.first.locator("code")).to_have_text(words(fake).nth(3).inner_text())
     expect(part(fake, "instead")).to_be_hidden()
+    expect(fake.page.locator("#where [data-part=numbers]")).to_be_visible()  # its map came as well
+    expect(fake.page.locator("#where [data-part=status]")).to_be_empty()
     unfold(fake, "layers")
     part(fake, "read").click()
     expect(part(fake, "which")).to_contain_text("row 4, column 5")
     expect(part(fake, "rows").locator("tr")).to_have_count(3)
     expect(part(fake, "rows")).to_contain_text("as it enters")
-
-
-def test_subtracting_marks_and_playing(fake: Tab, material: Path) -> None:
-    fake.ask("What is here?", material / "cat.png")
     words(fake).nth(5).click()
     where = fake.page.locator("#where")
     where.get_by_label("Subtract").check()
@@ -150,6 +148,7 @@ def test_subtracting_marks_and_playing(fake: Tab, material: Path) -> None:
     expect(where.get_by_role("button", name="Play the layers")).to_be_visible()  # it has ended
 
 
+@pytest.mark.slow
 def test_a_map_over_another_prompt_is_of_the_one_that_was_answered(fake: Tab, material: Path) -> None:
     """What stands in the composer takes the place of the answered prompt in the panel, and its words go; the region of
     the old picture goes with them."""

@@ -90,6 +90,7 @@ def test_grey_covers_the_cells_and_nothing_else(engine):
     assert (single[0] == made[2]).all()
 
 
+@pytest.mark.slow
 def test_nano_needs_the_thing_that_it_is_asked_about():
     """Its answer is far less likely when the star, in the upper left, is hidden, either way, and as likely as before
     when as much of another place is."""

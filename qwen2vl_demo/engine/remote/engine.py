@@ -20,9 +20,8 @@ import numpy as np
 from qwen2vl_demo.attention_trace import AttentionTrace, Word
 from qwen2vl_demo.decoding import Decoding
 from qwen2vl_demo.engine.cost.estimate import Estimate, tokens_only
-from qwen2vl_demo.engine.laboratory import Laboratory
 from qwen2vl_demo.engine.processors import processor_for, reference_processor
-from qwen2vl_demo.engine.protocol import Abilities, Chunk, GenerationOptions, Result
+from qwen2vl_demo.engine.protocol import Abilities, Chunk, GenerationOptions, Laboratory, Result
 from qwen2vl_demo.engine.remote.answer_times import AnswerTimes
 from qwen2vl_demo.engine.remote.completion import Completion
 from qwen2vl_demo.engine.remote.dialect import Dialect

@@ -26,11 +26,10 @@ from qwen2vl_demo.decoding import Decoding
 from qwen2vl_demo.engine.answer_tokens import AnswerTokens, words_of
 from qwen2vl_demo.engine.cost.estimate import Estimate, tokens_only
 from qwen2vl_demo.engine.cost.predictor import CostPredictor, Workload
-from qwen2vl_demo.engine.laboratory import Laboratory
 from qwen2vl_demo.engine.local import OUT_OF_MEMORY, read_end_tokens
 from qwen2vl_demo.engine.prefix_cache import prompt_key
 from qwen2vl_demo.engine.processors import prepare_prompt
-from qwen2vl_demo.engine.protocol import Abilities, Chunk, GenerationOptions, Result
+from qwen2vl_demo.engine.protocol import Abilities, Chunk, GenerationOptions, Laboratory, Result
 from qwen2vl_demo.engine.request_queue import RequestQueue, Ticket
 from qwen2vl_demo.engine.result_builder import ResultBuilder, check_context, memory_errors
 from qwen2vl_demo.engine.zerogpu.loan import borrow

@@ -19,8 +19,8 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 
 from qwen2vl_demo.attention_trace import Word
-from qwen2vl_demo.engine.laboratory import Candidate, Choices, Laboratory, Way
-from qwen2vl_demo.engine.protocol import Engine, GenerationOptions
+from qwen2vl_demo.engine.laboratory import Candidate, Choices, Way
+from qwen2vl_demo.engine.protocol import Engine, GenerationOptions, Laboratory
 from qwen2vl_demo.errors import Cancelled, UserError
 from qwen2vl_demo.trace import MediaTrace, PromptTrace
 from qwen2vl_demo.ui.chat.page_update import FAILED, report
@@ -35,6 +35,7 @@ MAX_WORDS = 400  # of an answer that are told of
 UPDATE_SECONDS = 0.2  # between two updates while blocks are hidden
 WAYS: tuple[Way, ...] = ("grey", "left_out")
 WRITING = "An answer is being written; try again when it is finished."
+STOPPED = "Stopped."
 GONE = "This answer is no longer here; pick one of the chat."
 ODD = "This is no part of the picture that was answered; choose one in the picture."
 NOTHING_LEFT = "This would hide every token of the picture; leave some of it."
@@ -116,7 +117,7 @@ class AnswerLaboratory:
             async for found in self._functions[told["what"]](self, Look(answered, prepared, cancel), request):
                 yield told | found
         except Cancelled:
-            yield told | {"note": ""}
+            yield told | {"note": STOPPED}
         except UserError as problem:
             yield told | {"note": str(problem)}
         except Exception as problem:

@@ -35,8 +35,8 @@ const LAYER_MS = 900; // for which a layer is shown
 
 // Which answer is shown here, and which of its words is picked, for the laboratory below.
 function publish() {
-  const { key, words = [], spaces = [], kinds } = props.value || {};
-  window.qwen2vl.answer = { answer, turn, key, words: answer ? words : [], spaces, word, kinds };
+  const { key, words = [], spaces = [] } = props.value || {};
+  window.qwen2vl.answer = { answer, turn, key, words: answer ? words : [], spaces, word, waiting };
   document.dispatchEvent(new Event("answer-shown"));
 }
 

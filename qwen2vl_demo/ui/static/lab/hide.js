@@ -1,11 +1,12 @@
-// "Hide a region": a region is chosen in the picture, and the words of the answer say what they lost without it; or each
-// block is hidden in turn, and the picture shows what each of them is worth to a word.
+// "Hide a region": a region is chosen in the picture, and the words of the answer say what they lost without it; or
+// each block is hidden in turn, and the picture shows what each of them is worth to a word.
 (() => {
   const { lab } = element;
   const { $ } = lab;
   let found = null; // {hidden} or {map}, as it came
   let picked = -1; // a word of the answer; -1: all of it
   let running = ""; // "hide" or "map" while it is computed
+  let bringToFront = false; // once: show the map that is drawn next
 
   const way = () => element.querySelector("[name=lab-way]:checked").value;
   const state = () => lab.lens().state;
@@ -19,7 +20,7 @@
     $("choose").textContent = choosing ? "Done" : "Choose a region";
     $("go").disabled = !chosen || Boolean(running);
     $("all").disabled = Boolean(running);
-    $("stop").hidden = running !== "map";
+    $("stop").hidden = !running;
     const medium = state().data?.media[chosen?.medium ?? state().medium];
     $("moment").hidden = !(medium?.merged_grid[0] > 1);
     if (!chosen) {
@@ -50,6 +51,7 @@
 
   function start(what, more) {
     running = what;
+    bringToFront = true;
     found = null;
     picked = -1;
     $("status").textContent =
@@ -120,7 +122,7 @@
     $("legend").textContent = found.hidden
       ? `Under each word: by how much its log-probability changed, ${named[found.hidden.way]}; and which part of its ` +
         "attention lay on the region."
-      : "Under each word: the most that its log-probability fell when one block was hidden. Pick a word to see its map.";
+      : "Under each word: the most that its log-probability fell when one block was hidden. Pick one to see its map.";
     lab.wordButtons(
       $("words"),
       words.slice(0, before.length).map((text, i) => ({
@@ -133,6 +135,7 @@
       picked,
       i => {
         picked = i;
+        bringToFront = true;
         draw();
       },
     );
@@ -185,12 +188,13 @@
       caption: `How much ${what} needs each block, ${named[how]} in turn: the most is ${lab.difference(-most)}.`,
       media: data.media.map((_, i) => (i === medium ? cells : null)),
       labels: ["0", lab.difference(-most)],
-      open: true,
+      open: bringToFront,
     });
+    bringToFront = false;
   }
 
   lab.tools.push({
-    what: ["hide", "map", ""],
+    what: ["hide", "map", "show", ""],
     show,
     reset() {
       if (found?.map && state().overlay?.name === "Need") lab.lens().setOverlay(null);

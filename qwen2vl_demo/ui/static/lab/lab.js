@@ -17,10 +17,14 @@ const lab = (element.lab = {
     return made;
   },
   // Asks about the answer that is shown; results come to the tool that takes their kind.
+  // One thing is computed for a visitor at a time, so a map that is on its way above comes first.
   ask(what, more = {}) {
-    const { answer, turn } = lab.answer();
-    trigger("select", { index: 0, value: { what, answer, turn, ...more } });
+    const { answer, turn, waiting } = lab.answer();
+    const send = () => trigger("select", { index: 0, value: { what, answer, turn, ...more } });
+    if (waiting && what !== "stop") lab.later = send;
+    else send();
   },
+  later: null,
   // "98 %", "3.2 %", "0.01 %": never a 0 or 100 that is none.
   percent(share) {
     if (share > 0.9995) return "over 99.9 %";
@@ -58,8 +62,13 @@ lab.withItsPrompt = next => {
     const media = lab.lens()?.state.data?.media || [];
     element.querySelector(".lab").hidden = unavailable ? !media.length : !answer || !words.length;
     if (answer !== shown) lab.tools.forEach(tool => tool.reset());
+    if (answer !== shown) lab.later = null;
     shown = answer;
     lab.tools.forEach(tool => tool.follow?.());
+    if (!lab.later || lab.answer().waiting) return;
+    const send = lab.later;
+    lab.later = null;
+    send();
   }
 
   lab.load = () => {
