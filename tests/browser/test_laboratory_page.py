@@ -150,15 +150,24 @@ def test_other_words_layers_and_what_a_neutral_question_leaves(fake: Tab, materi
 
 @pytest.mark.slow
 def test_a_map_over_another_prompt_is_of_the_one_that_was_answered(fake: Tab, material: Path) -> None:
-    """What stands in the composer takes the place of the answered prompt in the panel, and its words go; the region of
-    the old picture goes with them."""
+    """With another budget the picture has other tokens; to choose a region brings back the prompt that was answered.
+    What stands in the composer takes its place in the panel, and its words go; the region of the old picture goes with
+    them."""
     fake.ask("What is here?", material / "cat.png")
+    key = snapshot(fake)["key"]  # type: ignore[index]
     unfold(fake, "hide")
+    fake.setting("Maximum tokens per picture", 20)
+    fake.quiet()
+    assert snapshot(fake)["key"] != key  # type: ignore[index]
     part(fake, "choose").click()
+    fake.quiet()
+    assert snapshot(fake)["key"] == key and state(fake, "choosing") is True  # type: ignore[index]
     drag(fake, (0, 0), (1, 1), (9, 11))
+    expect(part(fake, "region")).to_contain_text("4 of 99 tokens")
     fake.attach(material / "dog.jpg")
     expect(fake.page.locator("#lab .lab")).to_be_hidden()
     assert state(fake, "region") is None and state(fake, "choosing") is False
+    fake.setting("Maximum tokens per picture", 1280)
 
 
 def test_without_weights_here_the_reason_stands_in_its_place(none: Tab, material: Path) -> None:
