@@ -90,7 +90,7 @@ def build_demo(
     parts = Parts.build(engine, store, defaults, uploads, share_cache=share_cache)
     panel = Panel(
         [
-            PictureTab(engine.pixel_limits, parts.preview, parts.attention, parts.threads),
+            PictureTab(engine.pixel_limits, parts.preview, parts.attention, parts.laboratory, parts.threads),
             PromptTab(),
             RotationTab(engine.config),
             VariantsTab(engine.config, live="positions" in parts.experiments.offered),

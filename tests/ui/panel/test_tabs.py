@@ -26,7 +26,7 @@ Files = Callable[[str], str]
 @pytest.fixture
 def tabs(parts: Parts) -> Iterator[list[Tab]]:
     made: list[Tab] = [
-        PictureTab(parts.engine.pixel_limits, parts.preview, parts.attention, parts.threads),
+        PictureTab(parts.engine.pixel_limits, parts.preview, parts.attention, parts.laboratory, parts.threads),
         PromptTab(),
         RotationTab(parts.engine.config),
         VariantsTab(parts.engine.config, live=True),

@@ -98,6 +98,8 @@
         overlay: {
           caption: overlay.caption,
           labels: overlay.labels,
+          name: overlay.name,
+          marks: overlay.marks,
           media: overlay.media.map(values => values && text(values)),
         },
       }),
