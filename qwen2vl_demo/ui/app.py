@@ -37,7 +37,7 @@ from qwen2vl_demo.ui.media_store import DAY, MediaStore
 from qwen2vl_demo.ui.panel.comparisons import Comparisons
 from qwen2vl_demo.ui.panel.cost_tab import CostTab
 from qwen2vl_demo.ui.panel.eyes_switch import EyesSwitch
-from qwen2vl_demo.ui.panel.learn_tab import LearnTab
+from qwen2vl_demo.ui.panel.experiments_tab import ExperimentsTab
 from qwen2vl_demo.ui.panel.panel import Panel
 from qwen2vl_demo.ui.panel.picture_tab import PictureTab
 from qwen2vl_demo.ui.panel.prompt_tab import PromptTab
@@ -95,7 +95,7 @@ def build_demo(
             RotationTab(engine.config),
             VariantsTab(engine.config, live="positions" in parts.experiments.offered),
             CostTab(Comparisons()),
-            LearnTab(parts.experiments),
+            ExperimentsTab(parts.experiments),
         ],
         EyesSwitch(engine.name, engine.pixel_limits),
     )

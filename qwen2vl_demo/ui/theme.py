@@ -28,7 +28,7 @@ SHEETS = (
     "dialog.css",
     "chats.css",
     "costs.css",
-    "learn.css",
+    "experiments.css",
     "variants.css",
     "lesson.css",
     "attached.css",

@@ -33,7 +33,7 @@ def test_axe_finds_nothing_that_is_ours(visit: Visits, nano_app: App, material: 
     for name in ("resized", "patches", "t"):
         layer(tab, name)
         assert findings(tab) == [], name
-    for name in ("Prompt", "Rotation", "Variants", "Cost", "Learn"):
+    for name in ("Prompt", "Rotation", "Variants", "Cost", "Experiments"):
         open_tab(tab, name)
         tab.unfold(name)
         tab.quiet()

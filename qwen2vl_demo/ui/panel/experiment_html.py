@@ -1,4 +1,4 @@
-"""HTML of the tab "Learn": guesses about a picture, and the answers of experiments."""
+"""HTML of the tab "Experiments": guesses about a picture, and the answers of experiments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tab "Learn": guesses about the visitor's own picture, and experiments with the visitor's own question.
+"""The tab "Experiments": guesses about the visitor's own picture, and experiments with the visitor's own question.
 
 Nothing here is prepared: guesses are answered by the arithmetic that cuts pictures, experiments by the model.
 """
@@ -27,30 +27,32 @@ class ExperimentComponents:
 
 
 @dataclass(frozen=True)
-class LearnComponents:
+class ExperimentsComponents:
     guesses: gr.HTML
     experiments: dict[Experiment, ExperimentComponents]
 
 
-class LearnTab:
-    name = "Learn"
-    components: LearnComponents
+class ExperimentsTab:
+    name = "Experiments"
+    components: ExperimentsComponents
 
     def __init__(self, experiments: Experiments) -> None:
         self._experiments = experiments
 
     def draw(self) -> None:
         plain: dict[str, Any] = {"apply_default_css": False}
-        guesses = gr.HTML(guesses_html(None), elem_id="learn-guesses", **plain)
+        guesses = gr.HTML(guesses_html(None), elem_id="experiment-guesses", **plain)
         experiments: dict[Experiment, ExperimentComponents] = {}
         for key, introduction in self._experiments.offered.items():
-            gr.HTML(section_html(introduction.title, introduction.reason), elem_classes="learn-why", **plain)
+            gr.HTML(section_html(introduction.title, introduction.reason), elem_classes="experiment-why", **plain)
             experiments[key] = ExperimentComponents(
-                button=gr.Button(introduction.button, size="sm", elem_id=f"learn-{key}", elem_classes="learn-ask"),
-                trials=gr.HTML("", elem_id=f"learn-{key}-found", **plain),
+                button=gr.Button(
+                    introduction.button, size="sm", elem_id=f"experiment-{key}", elem_classes="experiment-ask"
+                ),
+                trials=gr.HTML("", elem_id=f"experiment-{key}-found", **plain),
             )
         draw_download_buttons(self.name, figures=False)
-        self.components = LearnComponents(guesses, experiments)
+        self.components = ExperimentsComponents(guesses, experiments)
 
     def outputs(self) -> Sequence[Component]:
         return [self.components.guesses, *(e.trials for e in self.components.experiments.values())]

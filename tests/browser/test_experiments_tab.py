@@ -1,4 +1,4 @@
-"""The tab Learn in a browser: the real app, the real nano, on a desk and on a phone."""
+"""The tab Experiments in a browser: the real app, the real nano, on a desk and on a phone."""
 
 from pathlib import Path
 
@@ -14,18 +14,18 @@ CAT = Path(__file__).resolve().parents[2] / "assets" / "examples" / "cat.png"
 def test_a_question_is_asked_again_with_one_thing_changed(nano_app: App, visit: Visits, view: dict[str, int]) -> None:
     tab = visit(nano_app, viewport=view)
     page = tab.page
-    page.get_by_role("tab", name="Learn", exact=True).click()
-    expect(page.locator("#learn-guesses")).to_contain_text("Attach a picture")
-    page.locator("#learn-budget").click()
-    expect(page.locator("#learn-budget-found")).to_contain_text("Ask something about a picture")
+    page.get_by_role("tab", name="Experiments", exact=True).click()
+    expect(page.locator("#experiment-guesses")).to_contain_text("Attach a picture")
+    page.locator("#experiment-budget").click()
+    expect(page.locator("#experiment-budget-found")).to_contain_text("Ask something about a picture")
     tab.ask("Where is the cat?", CAT)
-    page.locator("#learn-guesses summary").first.click()
-    expect(page.locator("#learn-guesses details p").first).to_be_visible()
+    page.locator("#experiment-guesses summary").first.click()
+    expect(page.locator("#experiment-guesses details p").first).to_be_visible()
     answer = tab.answers.last.inner_text().strip()
     for kind in ("budget", "positions"):
-        page.locator(f"#learn-{kind}").click()
-        cards = page.locator(f"#learn-{kind}-found .trial")
-        expect(page.locator(f"#learn-{kind}-found")).to_contain_text("The answer")
+        page.locator(f"#experiment-{kind}").click()
+        cards = page.locator(f"#experiment-{kind}-found .trial")
+        expect(page.locator(f"#experiment-{kind}-found")).to_contain_text("The answer")
         expect(cards).to_have_count(3)
         expect(cards.first.locator(".trial-answer")).to_have_text(answer)
         widths = cards.evaluate_all("cards => cards.map(c => c.getBoundingClientRect().right)")
