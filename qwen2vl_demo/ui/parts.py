@@ -12,6 +12,7 @@ from qwen2vl_demo.ui.chat.prompts import Prompts
 from qwen2vl_demo.ui.forgetting import Forgetting
 from qwen2vl_demo.ui.gate.uploads import Uploads
 from qwen2vl_demo.ui.media_store import MediaStore
+from qwen2vl_demo.ui.panel.accuracy import Accuracy
 from qwen2vl_demo.ui.panel.attention import AnswerAttention
 from qwen2vl_demo.ui.panel.experiments import Experiments
 from qwen2vl_demo.ui.panel.preview import Preview
@@ -34,6 +35,7 @@ class Parts:
     preview: Preview
     attention: AnswerAttention
     experiments: Experiments
+    accuracy: Accuracy
     threads: WorkerThreads
     api: Api
 
@@ -65,6 +67,7 @@ class Parts:
             preview=Preview(engine, store, prompts, form),
             attention=AnswerAttention(engine, prompts, threads),
             experiments=Experiments(engine, prompts, form, threads),
+            accuracy=Accuracy(engine, threads),
             threads=threads,
             api=Api(engine, store, prompts, form, threads, forgetting, uploads),
         )

@@ -31,6 +31,7 @@ SHEETS = (
     "experiments.css",
     "variants.css",
     "lesson.css",
+    "class.css",
     "attached.css",
     "pages.css",
     "keys.css",
@@ -62,6 +63,8 @@ def js() -> str:
         (STATIC / name).read_text(encoding="utf-8")
         for name in (
             "event-stream.js",
+            "clipboard.js",
+            "links.js",
             "chat-storage.js",
             "open-chats.js",
             "chat-files.js",
