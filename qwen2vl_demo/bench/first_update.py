@@ -41,7 +41,7 @@ def first_update(rounds: int) -> Iterator[BenchRow]:
     """ui_first_update, in ms. Raises UserError without playwright or Chromium."""
     needed("playwright")
     times: list[float] = []
-    with app("nano") as url, browser("ui_first_update") as chromium:
+    with app("--model", "nano") as url, browser("ui_first_update") as chromium:
         page = chromium.new_page(viewport={"width": 1440, "height": 900})
         page.goto(url)
         box = page.locator("#composer textarea")
@@ -78,10 +78,10 @@ def browser(row: str) -> Iterator[Any]:
 
 
 @contextmanager
-def app(model: str) -> Iterator[str]:
-    """Starts the app on a free port and yields its address."""
+def app(*flags: str) -> Iterator[str]:
+    """Starts `serve` with these flags on a free port and yields its address."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-u", "-m", "qwen2vl_demo", "serve", "--model", model, "--data-dir", folder]
+        command = [sys.executable, "-u", "-m", "qwen2vl_demo", "serve", *flags, "--data-dir", folder]
         server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         try:
             assert server.stdout is not None

@@ -66,7 +66,7 @@ def panel(rounds: int) -> Iterator[BenchRow]:
     needed("playwright")
     data = needed("skimage.data")
     drawn, frames, sent = [], [], []
-    with tempfile.TemporaryDirectory() as folder, app("none") as url, browser("panel_drawn") as chromium:
+    with tempfile.TemporaryDirectory() as folder, app("--model", "none") as url, browser("panel_drawn") as chromium:
         photographs = [_photograph(data.astronaut(), Path(folder), number) for number in range(rounds + 1)]
         page = chromium.new_page(viewport={"width": 1440, "height": 900})
         network = _Network(page)

@@ -28,8 +28,9 @@ DECODE = ("decode_bf16", "decode_int8", "decode_int4")
 PICTURES = ("preprocess_fast", "preprocess_pil", "preprocess_fast_resize", "preprocess_pil_resize")
 CLIPS = ("video_dense", "video_sparse")
 PANEL = ("panel_drawn", "panel_hover_frame", "panel_bytes")
+STREAMING = ("page_stream_frame", "page_stream_shift")
 ALONE = ("load", "capture", "picture_large", "decode_long")
-ON_CPU = (*TURNS, *DECODE, "host_overhead", *PICTURES, *CLIPS, "ui_first_update", *PANEL)
+ON_CPU = (*TURNS, *DECODE, "host_overhead", *PICTURES, *CLIPS, "ui_first_update", *PANEL, *STREAMING)
 ON_GPU = (*ALONE, *TURNS, *DECODE, "host_overhead")
 ROWS = (*ON_CPU, *ALONE)
 ROUNDS, SLOW_ROUNDS = 5, 3  # of the true shapes on a CPU, where a turn takes a quarter of a minute
@@ -84,6 +85,7 @@ def measured(
         *(((row,), partial(media.video, row, many)) for row in CLIPS),
         (("ui_first_update",), lambda: _page(many)),
         (PANEL, lambda: _panel(many)),
+        (STREAMING, _long_chat),
         (DECODE, lambda: answers.decode(shape, device, many, with_peer)),
         (TURNS, lambda: answers.turns(shape, device, slow, with_peer)),
     ]
@@ -104,6 +106,12 @@ def _panel(rounds: int) -> Iterator[BenchRow]:
     from qwen2vl_demo.bench.panel import panel
 
     yield from panel(rounds)
+
+
+def _long_chat() -> Iterator[BenchRow]:
+    from qwen2vl_demo.bench.long_chat import long_chat
+
+    yield from long_chat()
 
 
 def machine(device: torch.device) -> str:

@@ -73,6 +73,7 @@ def js() -> str:
             "chat-archive.js",
             "page.js",
             "follow.js",
+            "keep-selection.js",
             "drop.js",
             "attached.js",
             "pages.js",

@@ -87,7 +87,10 @@ class App:
         self.url = url.rstrip("/")
 
     def stop(self) -> None:
+        """Answers under way end behind it, as they do with a process."""
         self.demo.close(verbose=False)
+        for session in self.sessions.values():
+            session.cancel_run()
 
     @property
     def sessions(self) -> dict[str, Session]:

@@ -24,7 +24,7 @@ def findings(tab: Tab) -> list[Any]:
 
 
 @pytest.mark.skipif(not AXE.exists(), reason="npm ci brings axe-core")
-@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.large)])
 def test_axe_finds_nothing_that_is_ours(visit: Visits, nano_app: App, material: Path, scheme: str) -> None:
     tab = visit(nano_app, color_scheme=scheme)
     tab.page.add_script_tag(content=AXE.read_text("utf-8"))

@@ -30,6 +30,14 @@ CHANGE = """e => {
   change();
 }"""
 
+# Selects characters of the first text in the answer.
+SELECT = """([from, to]) => {
+  const answer = document.querySelector('#chat [data-testid=bot]');
+  const text = document.createTreeWalker(answer, NodeFilter.SHOW_TEXT, node =>
+    node.length > to ? NodeFilter.FILTER_ACCEPT : NodeFilter.FILTER_SKIP).nextNode();
+  getSelection().setBaseAndExtent(text, from, text, to);
+}"""
+
 
 @pytest.fixture
 def writing(fake: Tab, fake_app: App) -> Iterator[Tab]:
@@ -50,6 +58,24 @@ def test_the_end_is_in_view_while_an_answer_grows(writing: Tab) -> None:
         writing.page.wait_for_timeout(200)
         writing.page.wait_for_function(f"{LEFT} < 40")
     expect(writing.button("Go to the end of the chat and follow it")).to_be_hidden()
+
+
+def test_words_selected_in_a_growing_answer_stay_selected(writing: Tab) -> None:
+    """Gradio draws the message anew with each piece of it."""
+    page = writing.page
+    page.evaluate(SELECT, [9, 19])
+    selected = "() => getSelection().toString()"
+    words = page.evaluate(selected)
+    assert len(words) == 10
+    for _ in range(3):
+        length = len(writing.answers.last.inner_text())
+        page.wait_for_function(f"document.querySelector('#chat .bot.message').innerText.length > {length + 30}")
+        assert page.evaluate(selected) == words
+    writing.text.click()
+    length = len(writing.answers.last.inner_text())
+    page.wait_for_function(f"document.querySelector('#chat .bot.message').innerText.length > {length + 30}")
+    assert page.evaluate(selected) == ""
+    writing.button("Stop").click()
 
 
 def touch(page: Page, down: float) -> None:

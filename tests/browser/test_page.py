@@ -18,7 +18,7 @@ UNNAMED = """() => [...document.querySelectorAll('button, input:not([type=hidden
 }).map(e => e.outerHTML.slice(0, 160))"""
 
 
-@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.large)])
 def test_a_phone(fake_app: App, visit: Visits, material: Path, scheme: str) -> None:
     tab = visit(fake_app, viewport=PHONE, is_mobile=True, has_touch=True, color_scheme=scheme)
     assert tab.width() <= PHONE["width"]

@@ -12,6 +12,7 @@ from qwen2vl_demo.processing.messages import Image, Message, Text
 from tests.browser.conftest import App
 from tests.browser.driver import Tab
 from tests.browser.lens_driver import layer, open_tab, point, seen, snapshot
+from tests.ui.conftest import picture
 
 
 def chips(tab: Tab) -> Locator:
@@ -42,10 +43,12 @@ def hover(tab: Tab, token: int) -> None:
     tab.page.mouse.move(box["x"] + chip["x"] + chip["w"] / 2, box["y"] + chip["y"] + 12 - scrolled)
 
 
-def test_words_and_pictures_stand_in_order_and_a_picture_unfolds(nano: Tab, nano_app: App, material: Path) -> None:
-    nano.ask("What is it?", material / "cat.png")
+def test_words_and_pictures_stand_in_order_and_a_picture_unfolds(nano: Tab, nano_app: App, tmp_path: Path) -> None:
+    # A picture of its own: one that was unfolded once stays so, in other chats of the tab as well.
+    cat = picture(tmp_path / "cat.png", colour="olive")
+    nano.ask("What is it?", cat)
     shown = seen(nano, 1, draft=False)
-    messages = [Message("user", [Image(material / "cat.png"), Text("What is it?")])]
+    messages = [Message("user", [Image(cat), Text("What is it?")])]
     trace = nano_app.engine.prepare(messages, GenerationOptions())
     start, end = trace.media[0].span
     open_tab(nano, "Prompt")

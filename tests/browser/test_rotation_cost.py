@@ -128,7 +128,7 @@ def test_rotation_speaks_of_an_empty_chat_too(nano: Tab) -> None:
     ("name", "says", "figures"),
     [
         ("Rotation", "The bands of a head", 3),
-        pytest.param("Cost", "The same picture elsewhere", 1, marks=pytest.mark.slow),
+        pytest.param("Cost", "The same picture elsewhere", 1, marks=pytest.mark.large),
     ],
 )
 def test_a_tab_is_kept_as_one_file_that_opens_offline(

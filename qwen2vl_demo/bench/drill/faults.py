@@ -12,11 +12,9 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +22,7 @@ import httpx
 
 from qwen2vl_demo.bench.drill.server import Server
 from qwen2vl_demo.bench.drill.visitor import Page, VisitError, Visitor, open_tab
+from qwen2vl_demo.bench.model_server import MODEL, ModelServer
 from qwen2vl_demo.bench.process_tree import alive
 from qwen2vl_demo.ui.workspace import MEDIA
 
@@ -157,8 +156,8 @@ async def _full_disk(picture: Path) -> Report:
 
 async def _hanging_server(picture: Path) -> Report:
     """A server that lists its models and then never answers."""
-    with _folder() as folder, _ModelServer() as hanging:
-        flags = ["--engine-url", hanging.url, "--engine-model", "hangs"]
+    with _folder() as folder, ModelServer(iter(())) as hanging:
+        flags = ["--engine-url", hanging.url, "--engine-model", MODEL]
         with Server(folder / "data", flags) as server:
             async with open_tab(server.url, await _page(server)) as visitor:
                 await visitor.begin(QUESTION, [await visitor.upload(picture)])
@@ -172,39 +171,6 @@ async def _hanging_server(picture: Path) -> Report:
                 await visitor.call("finish")
             report = {"seconds_to_stop": round(seconds, 2), "tracebacks": server.tracebacks()}
             return report | {"holds": seconds < 2 and not report["tracebacks"]}
-
-
-class _ModelServer(ThreadingHTTPServer):
-    """Lists one model and never answers a question. Runs in threads of its own; a context manager."""
-
-    daemon_threads = True
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            body = b'{"object": "list", "data": [{"id": "hangs", "object": "model", "max_model_len": 4096}]}'
-            self.send_response(200)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def do_POST(self) -> None:
-            time.sleep(600)
-
-        def log_message(self, *_: object) -> None:
-            """Nothing."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), self.Handler)
-        self.url = f"http://127.0.0.1:{self.server_port}/v1"
-
-    def __enter__(self) -> _ModelServer:
-        threading.Thread(target=self.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.shutdown()
-        self.server_close()
 
 
 async def _answering(server: Server, picture: Path) -> Visitor:
