@@ -11,7 +11,7 @@ from qwen2vl_demo.ui.panel.accuracy import BUDGETS, AccuracyState, Asked, Score
 from qwen2vl_demo.ui.panel.experiments import SCHEMES
 from qwen2vl_demo.viz.data_uri import encode_frames
 
-WIDTH, HEIGHT = 520, 250  # of the figure, in its own units
+WIDTH, HEIGHT = 440, 240  # of the figure, in its own units
 LEFT, RIGHT, TOP, BOTTOM = 52, 16, 14, 46
 CHARS = 12_000  # of the data URI of the last picture
 

@@ -104,9 +104,9 @@ class Trial:
     picture: np.ndarray  # (H, W, 3) uint8, its resized pixels; for a clip, its first frame
     status: str = ""  # what the engine does before the first word
     answer: str = ""  # so far
-    ended: bool = False
     seconds: float | None = None  # to the first token; None while it is written, and where nobody measured it
     reused_tokens: int = 0  # of the prompt: in the cache already, so that the first token came sooner
+    ended: bool = False
 
 
 @dataclass(frozen=True, eq=False)

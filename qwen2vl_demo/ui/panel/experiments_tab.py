@@ -116,7 +116,7 @@ class ExperimentsTab:
                     value="",
                     label="What is asked",
                     elem_id="accuracy-family",
-                    min_width=180,
+                    min_width=230,
                     allow_custom_value=True,  # `Accuracy.run` checks what comes back
                 )
             scenes = gr.Slider(
@@ -125,7 +125,7 @@ class ExperimentsTab:
                 step=2,
                 label="Scenes" if study == "tokens" else "Scenes of each family",
                 elem_id=f"accuracy-{study}-scenes",
-                min_width=180,
+                min_width=230,
             )
         with gr.Row(elem_classes="experiment-buttons"):
             button = _button(label, f"accuracy-{study}")

@@ -16,7 +16,11 @@
   let kept = ""; // the shown chat, as the browser keeps it
 
   const asked = () => new URLSearchParams(location.search);
-  const tabOf = name => (/^[a-z]+$/.test(name || "") ? document.getElementById(`tab-${name}-button`) : null);
+  // The button of a tab; those that do not fit stand in a menu, where they have no ids.
+  const tabOf = name =>
+    [...document.querySelectorAll('#panel-tabs :is([role="tab"], .overflow-dropdown button)')].find(
+      button => button.textContent.trim().toLowerCase() === name,
+    );
 
   // Opens a tab of the panel; on a narrow window, where the panel stands below the chat, it is brought into view.
   function openTab(name, frames = DRAWN) {
@@ -78,8 +82,8 @@
 
   // The address of what the panel shows.
   function ofPanel() {
-    const open = document.querySelector('#panel-tabs [role="tab"][aria-selected="true"]');
-    const tab = open?.id.match(/^tab-([a-z]+)-button$/)?.[1];
+    const open = [...document.querySelectorAll('#panel-tabs [role="tabpanel"]')].find(panel => panel.offsetParent);
+    const tab = open?.id.replace("tab-", "");
     const layer = window.qwen2vl.lens?.state.layer;
     const name = LAYERS.find(one => (KEY[one] || one) === layer);
     return address({ tab, layer: tab === "picture" && name !== "attention" && name, ...source() });
@@ -100,6 +104,7 @@
   Object.assign((window.qwen2vl ||= {}), {
     links: {
       begin,
+      openTab,
       address,
       copy,
       ofPanel,

@@ -148,7 +148,7 @@
 
     // The tab is drawn when it is opened for the first time.
     function openExperiments() {
-      document.querySelector("#tab-experiments-button")?.click();
+      window.qwen2vl.links.openTab("experiments");
       const find = frames => {
         const button = document.querySelector("#experiment-positions");
         if (button?.offsetParent) button.scrollIntoView({ block: "center" });
