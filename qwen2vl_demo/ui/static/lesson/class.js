@@ -61,8 +61,8 @@
       lens.el(
         "p",
         {},
-        "The lesson on paper, with the picture and the budget that are on the screen. Each step has a page of its own: " +
-          "later ones tell the answers of earlier ones, so hand them out one by one.",
+        "The lesson on paper, with the picture and the budget that are on the screen. Each step has a page of its " +
+          "own: later ones tell the answers of earlier ones, so hand them out one by one.",
       ),
       lens.el(
         "div",
