@@ -143,6 +143,7 @@ def draw_page(
         gr.Markdown("## Settings")
         settings = form.draw()
         reset = gr.Button("Back to the defaults", elem_id="settings-reset", **SMALL)
+        gr.Button("Ask from a program", elem_id="settings-api", **SMALL)
         gr.HTML(render("runs_on.html", name=engine.name, description=engine.description), elem_id="runs-on")
     with gr.Row(elem_id="header"):
         chats_button = gr.Button("Chats", elem_id="chats-button", scale=0, **SMALL)

@@ -85,6 +85,7 @@ def js() -> str:
             "keep-figures.js",
             "chat-words.js",
             "log-sliders.js",
+            "api-view.js",
         )
     )
     return f"() => {{\n{script}\n}}"

@@ -171,7 +171,7 @@ def test_every_row_is_measured_once(monkeypatch):
         (run.devices, "alone"),
         *((run.answers, name) for name in ("host", "decode", "turns")),
         *((run.media, name) for name in ("preprocess", "video")),
-        *((run, name) for name in ("_page", "_panel")),
+        *((run, name) for name in ("_page", "_panel", "_long_chat")),
     ]:
         monkeypatch.setattr(room, job, lambda *arguments, job=job: iter(made.append(job) or ()))
     monkeypatch.setattr(run.gc, "collect", lambda: 0)
