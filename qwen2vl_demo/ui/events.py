@@ -50,7 +50,7 @@ RECALL = """async () => {
 }"""
 MAX_PAGE = 10**9  # the largest number of a page, as in the setting
 DOWNLOAD = "(file) => { if (file) window.qwen2vl.download(file); return []; }"
-FOLLOW_LINK = "() => { window.qwen2vl.links.begin(window.qwen2vl.linkTargets); return []; }"
+FOLLOW_LINK = "() => { window.qwen2vl.links.begin(); return []; }"
 # With each of these static/chats.js says which chat is meant.
 NEW_CHAT = "(box) => { window.qwen2vl.chats.leave(); return [box]; }"
 OPEN_CHAT = "(box) => [box, ...window.qwen2vl.chats.opening()]"

@@ -67,6 +67,7 @@ def test_a_handout_has_the_answers_or_lines_for_them(fake_app: App, visit: Visit
     page.get_by_role("button", name="For a class").click()
     dialog = page.locator("#class")
     expect(dialog.get_by_role("link", name="/?learn=8&example=animals")).to_be_visible()
+    expect(dialog.get_by_role("link", name="A chart")).to_have_attribute("href", "/?chat=chart")
     dialog.locator("select").select_option("all")
     for answers in (False, True):
         dialog.get_by_label("with the answers").set_checked(answers)

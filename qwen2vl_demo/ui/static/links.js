@@ -11,8 +11,9 @@
   const SAID = 2000; // ms for which a button says that it copied
   const DRAWN = 120; // frames until a tab that was pressed is drawn
   const NAMES = ["learn", "tab", "layer", "example", "chat"];
-  // Each [{key, label, questions, files: [SHA-256, by which the store names a file]}]
-  let targets = { examples: [], chats: [] };
+  // What can be named, as the component in ui/layout.py tells it: each [{key, label, questions, files: [SHA-256, by
+  // which the store names a file]}]
+  const targets = () => window.qwen2vl.linkTargets || { examples: [], chats: [] };
   let kept = ""; // the shown chat, as the browser keeps it
 
   const asked = () => new URLSearchParams(location.search);
@@ -38,15 +39,14 @@
   }
 
   // What the address asks for, once the chat of this browser is shown.
-  function begin(told) {
-    targets = told || targets;
+  function begin() {
     const wanted = asked();
     if (wanted.has("tab")) openTab(wanted.get("tab").toLowerCase());
     if (wanted.has("layer")) openLayer(wanted.get("layer").toLowerCase());
     if (wanted.has("learn")) return; // its example is the lesson's
     for (const kind of ["example", "chat"]) {
       const key = wanted.get(kind);
-      if (!targets[`${kind}s`].some(target => target.key === key)) continue;
+      if (!targets()[`${kind}s`].some(target => target.key === key)) continue;
       const address = new URL(location.href);
       ["example", "chat"].forEach(name => address.searchParams.delete(name));
       history.replaceState(history.state, "", address);
@@ -74,7 +74,7 @@
       questions.every((question, i) => turns[i]?.question === question) &&
       files.every((file, i) => turns[0].media[i]?.file.startsWith(file));
     for (const kind of ["chat", "example"]) {
-      const found = targets[`${kind}s`].find(begins);
+      const found = targets()[`${kind}s`].find(begins);
       if (found) return { [kind]: found.key };
     }
     return {};
@@ -108,7 +108,7 @@
       address,
       copy,
       ofPanel,
-      targets: () => targets,
+      targets,
       remember: text => (kept = text),
     },
   });

@@ -89,7 +89,8 @@
   }
 
   lesson.forClass = () => {
-    if (!dialog?.isConnected) build();
+    dialog?.remove();
+    build();
     parts.steps.value = lesson.state.open ? "one" : "all";
     parts.steps.disabled = !lesson.state.open;
     parts.said.textContent = "";
