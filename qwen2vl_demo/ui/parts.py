@@ -13,6 +13,7 @@ from qwen2vl_demo.ui.cutouts import Cutouts
 from qwen2vl_demo.ui.forgetting import Forgetting
 from qwen2vl_demo.ui.gate.uploads import Uploads
 from qwen2vl_demo.ui.media_store import MediaStore
+from qwen2vl_demo.ui.panel.accuracy import Accuracy
 from qwen2vl_demo.ui.panel.attention import AnswerAttention
 from qwen2vl_demo.ui.panel.experiments import Experiments
 from qwen2vl_demo.ui.panel.laboratory import AnswerLaboratory
@@ -38,6 +39,7 @@ class Parts:
     attention: AnswerAttention
     laboratory: AnswerLaboratory
     experiments: Experiments
+    accuracy: Accuracy
     threads: WorkerThreads
     api: Api
 
@@ -71,6 +73,7 @@ class Parts:
             attention=AnswerAttention(engine, prompts, threads),
             laboratory=AnswerLaboratory(engine, prompts, threads),
             experiments=Experiments(engine, prompts, form, threads),
+            accuracy=Accuracy(engine, threads),
             threads=threads,
             api=Api(engine, store, prompts, form, threads, forgetting, uploads),
         )
