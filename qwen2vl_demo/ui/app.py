@@ -40,14 +40,15 @@ from qwen2vl_demo.ui.model_menu import ModelMenu
 from qwen2vl_demo.ui.models import Models
 from qwen2vl_demo.ui.panel.comparisons import Comparisons
 from qwen2vl_demo.ui.panel.cost_tab import CostTab
+from qwen2vl_demo.ui.panel.experiments_tab import ExperimentsTab
 from qwen2vl_demo.ui.panel.eyes_switch import EyesSwitch
-from qwen2vl_demo.ui.panel.learn_tab import LearnTab
 from qwen2vl_demo.ui.panel.panel import Panel
 from qwen2vl_demo.ui.panel.picture_tab import PictureTab
 from qwen2vl_demo.ui.panel.prompt_tab import PromptTab
 from qwen2vl_demo.ui.panel.rotation_tab import RotationTab
 from qwen2vl_demo.ui.panel.variants_tab import VariantsTab
 from qwen2vl_demo.ui.parts import Parts
+from qwen2vl_demo.ui.prepared_chats import link_targets, load_prepared_chats
 from qwen2vl_demo.ui.user_chats import UserChats
 from qwen2vl_demo.ui.workspace import MEDIA
 
@@ -103,31 +104,32 @@ def build_demo(
     kept = None if keep_chats is None else UserChats(keep_chats, store, keep_chats_mb * MB)
     sync = None if kept is None else ChatSync(kept, parts.threads)
     preview, attention = models.part(lambda own: own.preview), models.part(lambda own: own.attention)
-    experiments = models.part(lambda own: own.experiments)
+    experiments, laboratory = models.part(lambda own: own.experiments), models.part(lambda own: own.laboratory)
     panel = Panel(
         [
-            PictureTab(engine.pixel_limits, preview, attention, parts.threads),
+            PictureTab(engine.pixel_limits, preview, attention, laboratory, parts.threads),
             PromptTab(),
             RotationTab(engine.config),
             VariantsTab(engine.config, live="positions" in parts.experiments.offered),
             CostTab(Comparisons()),
-            LearnTab(experiments),
+            ExperimentsTab(experiments, models.part(lambda own: own.accuracy)),
         ],
         EyesSwitch(engine.name, engine.pixel_limits, chosen=models.offered),
     )
     lesson = Lesson(engine, parts, experiments)
     engine.warm_up()
     cards = load_examples() if examples is None else tuple(examples)
+    chats = load_prepared_chats()
     # Served from where they lie: Gradio would hash and copy them again with every word of an answer.
     files = {*lesson.files, *(file for card in cards for file in card.files)}
     gr.set_static_paths([store.folder, *files])
     # Uploads are Gradio's to delete; what a conversation needs was copied to the store.
     with gr.Blocks(title="Qwen2-VL", fill_width=True, analytics_enabled=False, delete_cache=(3600, DAY)) as demo:
-        page = draw_page(engine, parts.form, panel, lesson, cards, max_file_mb, menu)
+        page = draw_page(engine, parts.form, panel, lesson, cards, link_targets(cards, chats), max_file_mb, menu)
         if sync is not None:
             sync.draw()
             sync.wire()
-        PageEvents(page, parts, panel, lesson, cards, models, menu, sync).wire(demo)
+        PageEvents(page, parts, panel, lesson, cards, chats, models, menu, sync).wire(demo)
         parts.api.wire()
     demo.parts, demo.models = parts, models
     shown = sorted({file.parent for file in files})

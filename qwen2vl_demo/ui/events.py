@@ -24,7 +24,6 @@ import gradio as gr
 from gradio.components import Component
 from gradio.events import Dependency
 
-from qwen2vl_demo.engine.protocol import Engine
 from qwen2vl_demo.errors import Cancelled, UserError
 from qwen2vl_demo.media import TimeRange
 from qwen2vl_demo.ui.attached_files import as_json, looked_at, make_view, named, pages_as_json
@@ -45,6 +44,8 @@ from qwen2vl_demo.ui.models import Models
 from qwen2vl_demo.ui.panel.panel import Panel
 from qwen2vl_demo.ui.panel.tab import AT_ONCE, QUEUED, PageContext, Updates
 from qwen2vl_demo.ui.parts import Parts
+from qwen2vl_demo.ui.prepared_chats import RECORDED, RECORDED_WITH, PreparedChat
+from qwen2vl_demo.ui.region_events import RegionEvents
 from qwen2vl_demo.ui.sessions import Draft, Session
 from qwen2vl_demo.ui.settings_form import KEPT_FIELDS, MEDIA_FIELDS, TEXT_FIELDS
 
@@ -55,6 +56,7 @@ RECALL = """async () => {
 NOT_ATTACHED = "This clip is no longer attached; attach it again."
 MAX_PAGE = 10**9  # the largest number of a page, as in the setting
 DOWNLOAD = "(file) => { if (file) window.qwen2vl.download(file); return []; }"
+FOLLOW_LINK = "() => { window.qwen2vl.links.begin(); return []; }"
 # With each of these static/chats.js says which chat is meant.
 NEW_CHAT = "(box) => { window.qwen2vl.chats.leave(); return [box]; }"
 OPEN_CHAT = "(box) => [box, ...window.qwen2vl.chats.opening()]"
@@ -75,6 +77,7 @@ class PageEvents:
     panel: Panel
     lesson: Lesson
     cards: Sequence[Example]
+    chats: Sequence[PreparedChat]
     models: Models
     menu: ModelMenu | None = None  # None: visitors have no choice of models
     sync: ChatSync | None = None  # None: no chats are kept on the server
@@ -91,6 +94,7 @@ class PageEvents:
         begun = [
             chat.composer.submit(self.begin, [chat.composer, *asked], whole, trigger_mode="multiple", **AT_ONCE),
             chat.chatbot.example_select(self.begin_example, asked, whole, **AT_ONCE),
+            page.linked.select(self.open_linked, [chat.composer], whole, js=NEW_CHAT, **AT_ONCE),
             chat.action.select(self.act, [chat.composer, *asked], whole, trigger_mode="multiple", **AT_ONCE),
         ]
         finished = []
@@ -110,6 +114,7 @@ class PageEvents:
         loaded = demo.load(self.load, saved, [*whole, system], js=RECALL, **AT_ONCE)
         if self.menu is not None:
             loaded = self.menu.wire_recall(loaded, self._find)
+        loaded.then(None, None, None, js=FOLLOW_LINK, **AT_ONCE)
         opened = chat.load.upload(
             self.open_file, [chat.load, *saved], [*whole, system], trigger_mode="multiple", **QUEUED
         )
@@ -129,7 +134,11 @@ class PageEvents:
         chosen = chat.clip_part.select(
             self.choose_part, [chat.composer, *saved], [chat.notice], trigger_mode="multiple", **AT_ONCE
         )
-        events = [undone, left, loaded, opened, switched, forgotten, chosen]
+        regions = RegionEvents(page.regions, self.parts, self._opened, _draft, self._answer, self._whole, self._save)
+        cut, drawn = regions.wire(chat.composer, page.saved, chat.notice, whole, [page.download, chat.notice])
+        cut.then(self.describe, [chat.composer], [chat.attached], trigger_mode="multiple", **QUEUED)
+        drawn.success(None, [page.download], None, js=DOWNLOAD, **AT_ONCE)
+        events = [cut, undone, left, loaded, opened, switched, forgotten, chosen]
         if self.menu is not None:
             events.append(self.menu.wire(page.settings, self._opened, page.saved))
         self._wire_panel(demo, events, finished)
@@ -211,8 +220,32 @@ class PageEvents:
         if not isinstance(event.index, int) or not 0 <= event.index < len(self.cards):
             return gr.skip()
         card = self.cards[event.index]  # the page says which one; what is in it is ours
-        draft = Draft(card.text, tuple(str(file) for file in card.files))
+        draft = Draft(card.text, _paths(card.files))
         return self._asked(request, saved, model, lambda parts, session: parts.controller.begin(session, draft))
+
+    def open_linked(self, request: gr.Request, event: gr.SelectData, box: Any) -> Any:
+        """What an address names, in a new chat: an example is asked, a prepared chat is there with its answers."""
+        target = event.value if isinstance(event.value, dict) else {}
+        kind, key = target.get("kind"), target.get("key")
+        card = next((card for card in self.cards if kind == "example" and card.key == key), None)
+        prepared = next((chat for chat in self.chats if kind == "chat" and chat.key == key), None)
+        if card is None and prepared is None:
+            return gr.skip()
+        session, draft = self._open(request, ""), _draft(box)
+        parts = self._of(session)
+        controller = parts.controller
+        cleared = self._whole(controller.clear(session, keep=_names(draft)))
+        self._release(request, session, draft)
+        if card is not None:
+            return cleared | self._whole(controller.begin(session, Draft(card.text, _paths(card.files))))
+        if prepared is not None:
+            try:
+                chat = prepared.conversation(self.parts.store, session)
+            except UserError as problem:
+                return cleared | {self.page.chat.notice: _notice(str(problem))}
+            notice = "" if parts.engine.name == RECORDED_WITH else RECORDED
+            return cleared | self._whole(replace(controller.take(session, chat, notice), prompt_sent=True))
+        return cleared
 
     def act(self, request: gr.Request, event: gr.SelectData, box: Any, saved: str, model: str = "") -> Any:
         return self._asked(
@@ -385,23 +418,20 @@ class PageEvents:
         return {self.page.chat.notice: ""}
 
     async def save_json(self, request: gr.Request, saved: str) -> Any:
-        return await self._save(
-            request, saved, "chat.json", lambda chat, engine: export_json(chat, self.parts.store, engine.name)
-        )
+        store, engine = self.parts.store, self._of(self._find(request)).engine
+        return await self._save(request, saved, "chat.json", lambda chat: export_json(chat, store, engine.name))
 
     async def save_html(self, request: gr.Request, saved: str) -> Any:
-        store = self.parts.store
+        store, engine = self.parts.store, self._of(self._find(request)).engine
         return await self._save(
-            request,
-            saved,
-            "chat.html",
-            lambda chat, engine: export_html(chat, store, engine.name, engine.description),
+            request, saved, "chat.html", lambda chat: export_html(chat, store, engine.name, engine.description)
         )
 
     async def _save(
-        self, request: gr.Request, saved: str, name: str, write: Callable[[Conversation, Engine], str]
+        self, request: gr.Request, saved: str, name: str, write: Callable[[Conversation], str | bytes]
     ) -> Any:
-        """Writes the chat to a file that only this visitor can name; it is deleted when the tab closes."""
+        """Writes the chat, or a part of it, to a file that only this visitor can name; it is deleted when the tab
+        closes."""
         page, session = self.page, await self._opened(request, saved)
         if not session.conversation.turns or not request.session_hash:  # of no tab, with whose end it would go
             return {page.download: None, page.chat.notice: _notice("There is nothing to save yet.")}
@@ -410,9 +440,11 @@ class PageEvents:
             folder.mkdir(parents=True, mode=0o700)
             file = folder / name
             file.touch(mode=0o600)
-            engine = self._of(session).engine
-            text = await self.parts.threads.run_for(session, write, session.conversation, engine)
-            file.write_text(text, encoding="utf-8")
+            content = await self.parts.threads.run_for(session, write, session.conversation)
+            file.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
+        except UserError as problem:
+            shutil.rmtree(folder, ignore_errors=True)
+            return {page.download: None, page.chat.notice: _notice(str(problem))}
         except Exception as problem:
             shutil.rmtree(folder, ignore_errors=True)
             full = isinstance(problem, OSError) and problem.errno in DISK_FULL
@@ -494,6 +526,10 @@ class PageEvents:
 def _draft(box: Any) -> Draft:
     box = box if isinstance(box, dict) else {}
     return Draft(box.get("text") or "", tuple(box.get("files") or ()))
+
+
+def _paths(files: Sequence[Path]) -> tuple[str, ...]:
+    return tuple(str(file) for file in files)
 
 
 def _names(draft: Draft) -> set[str]:
