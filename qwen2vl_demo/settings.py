@@ -189,6 +189,11 @@ class Settings:
     max_frames: int | None = _flag(
         None, "most frames taken from a video; without it the checkpoint's limit", convert=_integer, metavar="N"
     )
+    time_stamps: bool = _flag(
+        False,
+        "write the time before each pair of frames of a video, as in <2.0 seconds>; Qwen2-VL was not trained with that",
+        convert=_switch,
+    )
     max_new_tokens: int = _flag(512, "longest answer, in tokens", convert=_integer, metavar="N")
     temperature: float = _flag(
         0.0, "0 always takes the likeliest token; higher is more varied", convert=_number, metavar="T"
@@ -235,7 +240,7 @@ class Settings:
                 f"{self.max_pixels} is less than "
                 + (f"the least, {least}" if least and least > 784 else "one merged token, 28x28 = 784 pixels"),
             )
-        _check(0 < self.fps <= 240, "fps", f"{self.fps:g} is not above 0 and at most 240 frames a second")
+        _check(0 < self.fps <= 240, "fps", f"{self.fps:g} is not above 0 and at most 240 frames per second")
         frames = self.max_frames
         _check(frames is None or 2 <= frames <= 768, "max_frames", f"{frames} is not between 2 and 768")
         _check(

@@ -38,6 +38,7 @@ from qwen2vl_demo.processing.image import VisionInput
 from qwen2vl_demo.processing.messages import Image, Message, Text, without_unfinished
 from qwen2vl_demo.processing.processor import Prompt
 from qwen2vl_demo.trace import MediaTrace, PromptTrace
+from tests.fake_laboratory import FakeLaboratory
 
 MAX_PIXELS = 1280 * 28 * 28
 BOXES = (
@@ -58,7 +59,7 @@ class FakeEngine:
     pixel_limits = (MIN_PIXELS, MAX_PIXELS)
     max_frames = VIDEO_MAX_FRAMES
     config = None
-    abilities = Abilities()
+    abilities = Abilities(laboratory=True)
 
     def __init__(self, step: float = 0.02, encode: float = 0.05, long_step: float | None = None) -> None:
         """Seconds a word, a word of an answer to a question with "long" in it (5 * step), and before the first."""
@@ -204,6 +205,9 @@ class FakeEngine:
         tokens = _tokens(answer)
         return AttentionTrace(trace, np.arange(len(tokens)), tuple(tokens), found, weights, 0.01, 1)
 
+    def laboratory(self) -> FakeLaboratory:
+        return FakeLaboratory(self)
+
     @staticmethod
     def _result(
         text: str, reason: StopReason, count: int, started: float, first: float | None, trace: PromptTrace
@@ -219,7 +223,7 @@ class FakeEngine:
         limits = {"min_pixels": options.media.min_pixels or least, "max_pixels": options.media.max_pixels or most}
         times: tuple[float, ...] = ()
         indices: tuple[int, ...] = ()
-        frames = total = 1
+        frames, total, duration, time_range = 1, 1, 0.0, None
         if isinstance(piece, Image):
             picture = open_image(piece.source, label=piece.name)
             original: Size = (picture.height, picture.width)
@@ -231,9 +235,12 @@ class FakeEngine:
                 label=piece.name,
                 fps=options.media.fps,
                 max_frames=options.media.max_frames or self.max_frames,
+                time_range=piece.time_range,
                 resize=lambda count, size: smart_resize(*size, **limits),
             )
             original, times, indices, total = clip.original_size, clip.timestamps, clip.indices, clip.total_frames
+            duration = clip.duration
+            time_range = piece.time_range.within(duration) if piece.time_range else None
             pixels = clip.frames
             frames, size = len(indices), pixels.shape[1:3]
         grid = grid_thw(frames, *size)
@@ -251,6 +258,8 @@ class FakeEngine:
             timestamps=times,
             frame_indices=indices,
             total_frames=total,
+            duration=duration,
+            time_range=time_range,
             digest=digest,
             **limits,
         )

@@ -16,14 +16,15 @@ from qwen2vl_demo.processing.chat import BUILT_IN_TEMPLATE, ChatTemplate, answer
 from qwen2vl_demo.processing.messages import Message
 from qwen2vl_demo.processing.tokenizer import Tokenizer
 from qwen2vl_demo.resources import NANO
-from qwen2vl_demo.ui.chat.answer_boxes import boxed_picture
+from qwen2vl_demo.ui.chat.answer_boxes import answer_boxes
+from qwen2vl_demo.ui.chat.box_links import _names
 from qwen2vl_demo.ui.chat.bubbles import asked_words
 from qwen2vl_demo.ui.chat.conversation import Answer, Conversation, Medium, Turn
 from qwen2vl_demo.ui.chat.kept_chat import read_kept, with_words
 from qwen2vl_demo.ui.chat.markdown import GrowingMarkdown, literal, safe_markdown
 from qwen2vl_demo.ui.chat.question_regions import pointed_picture
 from qwen2vl_demo.ui.chat.saved_chat import clean, dumps, from_record, loads
-from qwen2vl_demo.ui.panel.attention import _spaces
+from qwen2vl_demo.ui.panel.answered import spaces_before
 from qwen2vl_demo.ui.panel.token_pairs import Pair
 from qwen2vl_demo.viz.attention_maps import parse_selection
 from qwen2vl_demo.viz.boxes import parse_boxes, text_without_boxes
@@ -80,7 +81,8 @@ def cut_off(text: str) -> Conversation:
 
 def boxed(text: str) -> object:
     pictures = tuple(Medium("image", f"{'0' * 64}.png", f"{n}.png") for n in range(9))
-    return boxed_picture(Conversation((Turn("q", pictures, answer=Answer(text, "end")),)), 0)
+    marked = answer_boxes(Conversation((Turn("q", pictures, answer=Answer(f"{text} {BOX}{NAME}{BOX}", "end")),)), 0)
+    return marked and _names(marked.answer, set(range(200)))
 
 
 def pointed(text: str) -> object:
@@ -89,7 +91,7 @@ def pointed(text: str) -> object:
 
 def spaces(text: str) -> object:
     """None of the words is in the text."""
-    return _spaces([Word("nowhere", n, n + 1) for n in range(min(2000, len(text) // 4))], text)
+    return spaces_before([Word("nowhere", n, n + 1) for n in range(min(2000, len(text) // 4))], text)
 
 
 def words(text: str) -> object:

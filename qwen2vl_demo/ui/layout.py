@@ -27,6 +27,7 @@ WELCOME = (
     "Drop pictures, clips or a PDF into the line below (up to {} MB each), paste one, or take a snapshot. "
     "Then ask, or send them without a word.\n\n"
     "[New to this? See in eight steps how it looks at a picture](#learn)\n\n"
+    "Teaching it? [Handouts, tasks and prepared chats for a class](#class)\n\n"
     "{}"
 )
 TRY = "Or try one of these:"
@@ -41,7 +42,12 @@ UNSEEN: dict[str, Any] = {"html_template": "<i></i>", "visible": "hidden"}
 
 # The browser keeps what this component holds (page.js says where).
 REMEMBER = """
-watch('value', () => { window.qwen2vl?.remember?.(props.value || ''); window.qwen2vl?.copyFrom?.(props.value || ''); });
+watch('value', () => {
+  const text = props.value || '';
+  window.qwen2vl?.remember?.(text);
+  window.qwen2vl?.copyFrom?.(text);
+  window.qwen2vl?.links?.remember(text);
+});
 """
 # Tells Python when files come or go, without sending a word of what is being typed meanwhile.
 WATCH_FILES = """
@@ -57,9 +63,24 @@ PAGES = """
 watch('value', () => window.qwen2vl?.pages?.show(props.value || '{}'));
 (window.qwen2vl ||= {}).askPages = (file, first) => trigger('select', {index: first, value: file});
 """
+# clip-part.js tells which part of a clip was chosen.
+CLIP_PART = """
+(window.qwen2vl ||= {}).choosePart = (file, start, end) => trigger('select', {index: 0, value: {file, start, end}});
+"""
 TELL = "watch('value', () => trigger('input'));"
+# links.js asks here for what an address names, and is told here what can be named.
+LINKED = """
+(window.qwen2vl ||= {}).linkTargets = props.value;
+window.qwen2vl.askLinked = target => trigger('select', {index: 0, value: target});
+"""
 # message-rows.js draws the rows under the messages, and tells Python what was pressed in them.
-DRAW_ROWS = "watch('value', () => window.qwen2vl?.drawRows?.(props.value || '[]'));"
+DRAW_ROWS = """
+watch('value', () => {
+  window.qwen2vl?.drawRows?.(props.value || '[]');
+  window.qwen2vl?.drawBoxes?.(props.value || '[]');
+  window.qwen2vl?.clock?.know(props.value || '[]');
+});
+"""
 ACT = "(window.qwen2vl ||= {}).act = action => trigger('select', { index: 0, value: action });"
 EDITING = "watch('value', () => window.qwen2vl?.edits?.(Boolean(props.value)));"
 
@@ -77,6 +98,7 @@ class ChatComponents:
     attached: gr.HTML  # unseen: what each attached file is, for attached.js
     read: gr.HTML  # unseen: the attached files that have been read
     pages: gr.HTML  # unseen: pages of a document that are to be chosen from
+    clip_part: gr.HTML  # unseen: tells which part of an attached clip is to be looked at
     composer: gr.MultimodalTextbox
     webcam: gr.Group
     camera: gr.Image
@@ -115,14 +137,21 @@ class Page:
     prompt_sent: gr.HTML  # unseen: another value whenever a question has entered the conversation
     saved: gr.HTML  # unseen: the conversation as JSON, for the browser to keep
     download: gr.DownloadButton  # unseen: carries a file to the browser
+    linked: gr.HTML  # unseen: what addresses can name, and tells which one does
     kept: KeptComponents
     regions: RegionComponents
 
 
 def draw_page(
-    engine: Engine, form: SettingsForm, panel: Panel, lesson: Lesson, cards: Sequence[Example], max_file_mb: int
+    engine: Engine,
+    form: SettingsForm,
+    panel: Panel,
+    lesson: Lesson,
+    cards: Sequence[Example],
+    targets: dict[str, Any],
+    max_file_mb: int,
 ) -> Page:
-    """Draws the page into the open gr.Blocks."""
+    """Draws the page into the open gr.Blocks. `targets` are those of `prepared_chats.link_targets`."""
     with gr.Sidebar(open=False, width=340, elem_id="settings"):
         gr.Markdown("## Settings")
         settings = form.draw()
@@ -147,6 +176,7 @@ def draw_page(
     prompt_sent = gr.HTML("", js_on_load=TELL, elem_id="prompt-sent", **UNSEEN)
     kept_settings = gr.HTML("", elem_id="kept-settings", **UNSEEN)
     download = gr.DownloadButton("Download", visible=False)
+    linked = gr.HTML(targets, js_on_load=LINKED, elem_id="linked", **UNSEEN)
     pressed: dict[str, Any] = {"visible": "hidden", **SMALL}
     kept = KeptComponents(
         button=chats_button,
@@ -168,6 +198,7 @@ def draw_page(
         prompt_sent=prompt_sent,
         saved=saved,
         download=download,
+        linked=linked,
         kept=kept,
         regions=draw_regions(engine),
     )
@@ -199,6 +230,7 @@ def _draw_chat(cards: Sequence[Example], max_file_mb: int) -> ChatComponents:
     attached = gr.HTML("", js_on_load=SHOW_ATTACHED, elem_id="attached", **UNSEEN)
     read = gr.HTML("", js_on_load=SHOW_READ, elem_id="attached-read", **UNSEEN)
     pages = gr.HTML("", js_on_load=PAGES, elem_id="pages-shown", **UNSEEN)
+    clip_part = gr.HTML("", js_on_load=CLIP_PART, elem_id="clip-part", **UNSEEN)
     editing = gr.HTML("", js_on_load=EDITING, elem_id="editing")
     composer = gr.MultimodalTextbox(
         elem_id="composer",
@@ -224,6 +256,7 @@ def _draw_chat(cards: Sequence[Example], max_file_mb: int) -> ChatComponents:
             attached=attached,
             read=read,
             pages=pages,
+            clip_part=clip_part,
             composer=composer,
             webcam=webcam,
             camera=camera,

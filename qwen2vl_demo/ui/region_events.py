@@ -17,7 +17,7 @@ from gradio.events import Dependency
 
 from qwen2vl_demo.engine.protocol import Engine
 from qwen2vl_demo.errors import Cancelled, UserError
-from qwen2vl_demo.ui.chat.answer_boxes import marked_picture
+from qwen2vl_demo.ui.chat.answer_boxes import answer_boxes
 from qwen2vl_demo.ui.chat.conversation import Conversation
 from qwen2vl_demo.ui.chat.page_update import FAILED, PageUpdate, report
 from qwen2vl_demo.ui.cutouts import read_wanted
@@ -115,8 +115,9 @@ class RegionEvents:
 
         def write(conversation: Conversation) -> bytes:
             index = conversation.index(number) if type(number) is int else None
-            marked = None if index is None else marked_picture(conversation, index, self.parts.store)
-            content = marked and self.parts.store.boxed_png(marked.medium, marked.boxes)
+            marked = None if index is None else answer_boxes(conversation, index)
+            first = next((one for one in marked.pictures if one.medium.kind == "image"), None) if marked else None
+            content = first and self.parts.store.boxed_png(first.medium, first.boxes)
             if not content:
                 raise UserError(NOT_HERE)
             return content

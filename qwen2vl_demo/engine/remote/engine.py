@@ -21,7 +21,7 @@ from qwen2vl_demo.attention_trace import AttentionTrace, Word
 from qwen2vl_demo.decoding import Decoding
 from qwen2vl_demo.engine.cost.estimate import Estimate, tokens_only
 from qwen2vl_demo.engine.processors import processor_for, reference_processor
-from qwen2vl_demo.engine.protocol import Abilities, Chunk, GenerationOptions, Result
+from qwen2vl_demo.engine.protocol import Abilities, Chunk, GenerationOptions, Laboratory, Result
 from qwen2vl_demo.engine.remote.answer_times import AnswerTimes
 from qwen2vl_demo.engine.remote.completion import Completion
 from qwen2vl_demo.engine.remote.dialect import Dialect
@@ -50,6 +50,10 @@ log = logging.getLogger(__name__)
 NO_ATTENTION = (
     "Where an answer looked can be seen only when the model runs here; this one runs on a server, which sends words "
     "and no attention. Start without --engine-url for it."
+)
+NO_LABORATORY = (
+    "This looks into the model itself, so it works only when the model runs here; this one runs on a server, which "
+    "sends words and no numbers. Start without --engine-url for it."
 )
 NO_SERVER_ESTIMATE = (
     "The model runs on a server: how long it takes is learned from its answers, and what memory it needs is not known "
@@ -218,6 +222,9 @@ class RemoteEngine:
     ) -> AttentionTrace | None:
         raise UserError(NO_ATTENTION)
 
+    def laboratory(self) -> Laboratory:
+        raise UserError(NO_LABORATORY)
+
     def _question(
         self,
         messages: Sequence[Message],
@@ -250,13 +257,14 @@ class RemoteEngine:
         dialect = dialect or self._dialect
         if prompt is not None:
             options = replace(options, cache_salt=prompt.trace.cache_salt)
-        if prompt is not None and (dialect.video or not has_clips(plain)):
+        as_they_are = not has_clips(plain) or (dialect.video and not options.media.time_stamps)
+        if prompt is not None and as_they_are:
             return Question(tuple(plain), prompt, options, dialect)
 
         def made(processor: Processor) -> Question:
             new = processor.process(
                 plain,
-                options.media,
+                replace(options.media, time_stamps=False),
                 add_vision_id=options.add_vision_id,
                 cache_salt=options.cache_salt,
                 cancel=cancel,
@@ -264,7 +272,10 @@ class RemoteEngine:
             )
             new = replace(new, trace=replace(new.trace, context_length=self.server.context_length))
             question = Question(tuple(plain), new, options, dialect)
-            question = question if dialect.video else question.without_video(processor)
+            if not dialect.video:
+                question = question.without_video(processor)
+            elif options.media.time_stamps:
+                question = question.with_time_stamps(processor)
             same = prompt is not None and np.array_equal(prompt.trace.input_ids, question.prompt.trace.input_ids)
             return replace(question, prompt=prompt) if prompt is not None and same else question
 
@@ -304,7 +315,7 @@ class RemoteEngine:
                 if failure.cause == "no video" and question.dialect.video:
                     yield Chunk(status="The server takes no video; sending the frames as pictures")
                     dialect = question.dialect.without_video()
-                    asked, written = question.messages, question.written
+                    asked, written = question.unstamped or question.messages, question.written
                     question = self._question(asked, question.options, dialect=dialect)
                     question = replace(question, written=written)
                     check_context(question.prompt.trace, exact_text=self.counts_exactly)

@@ -1,6 +1,7 @@
 """What stands in the row under each message: versions, statistics, how an answer ended, and what can be done.
 
-Plain JSON for static/message-rows.js, which draws the rows into the messages that Gradio has drawn. A turn without an
+Plain JSON for static/message-rows.js, which draws the rows into the messages that Gradio has drawn, and with the boxes
+of the answers for static/answer-boxes.js. A turn without an
 answer, or one that is being written, has nothing to offer yet.
 """
 
@@ -10,18 +11,26 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from qwen2vl_demo.ui.chat.answer_boxes import boxed_picture
+from qwen2vl_demo.trace import PromptTrace
+from qwen2vl_demo.ui.chat.answer_boxes import answer_boxes
+from qwen2vl_demo.ui.chat.box_links import box_links
 from qwen2vl_demo.ui.chat.conversation import ENDINGS, Conversation, Ending, cost_line
-from qwen2vl_demo.viz.boxes import parse_boxes
+from qwen2vl_demo.ui.chat.seen_frames import seen_clips
+from qwen2vl_demo.ui.media_store import MediaStore
 
 CONTINUED: tuple[Ending, ...] = ("length", "cancelled")  # answers that can go on
 
 
-def rows(conversation: Conversation, *, resumes: bool) -> str:
-    """One object for each turn that is shown. `resumes`: the engine can go on with an answer."""
-    pictures = _pictures(conversation)
+def rows(conversation: Conversation, store: MediaStore, *, resumes: bool, trace: PromptTrace | None = None) -> str:
+    """One object for each turn that is shown. `resumes`: the engine can go on with an answer. `store` has the pictures
+    on which boxes lie. `trace` is that of the prompt which is being answered."""
+    asked, pictures = {len(conversation.turns) - 1: trace}, _pictures(conversation)
     return json.dumps(
-        [_row(conversation, index, pictures, resumes=resumes) for index in range(len(conversation.turns))],
+        [
+            _row(conversation, index, pictures, resumes=resumes, trace=asked.get(index))
+            | {"boxes": box_links(conversation, index, store)}
+            for index in range(len(conversation.turns))
+        ],
         ensure_ascii=False,
         separators=(",", ":"),
     )
@@ -45,7 +54,12 @@ def _pictures(conversation: Conversation) -> list[dict[str, Any]]:
 
 
 def _row(
-    conversation: Conversation, index: int, pictures: Sequence[dict[str, Any]], *, resumes: bool
+    conversation: Conversation,
+    index: int,
+    pictures: Sequence[dict[str, Any]],
+    *,
+    resumes: bool,
+    trace: PromptTrace | None,
 ) -> dict[str, Any]:
     turn, versions = conversation.turns[index], conversation.versions(index)
     row: dict[str, Any] = {
@@ -56,17 +70,26 @@ def _row(
         "answers": versions.answers,
         "answer": versions.answer,
     }
+    if clips := seen_clips(conversation, index, trace):
+        row["clips"] = clips
     if (answer := turn.answer) is None:
         return row
     last = index == len(conversation.turns) - 1
-    boxed = boxed_picture(conversation, index) if parse_boxes(answer.text) else None
-    digest = boxed.file.partition(".")[0] if boxed is not None else ""
-    marked = [p for p in pictures if p["file"] == digest and p["turn"] <= index]
     return row | {
-        "marked": marked[-1] if marked else None,
+        "marked": _marked(conversation, index, pictures),
         "ending": answer.ending,
         "note": ENDINGS[answer.ending] if turn.has_words else "",
         "statistics": cost_line(answer.numbers) if answer.numbers else "",
         "retry": last,
         "continue": last and resumes and turn.has_words and answer.ending in CONTINUED,
     }
+
+
+def _marked(conversation: Conversation, index: int, pictures: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    """The picture with the answer's boxes that can be saved and shown in the panel: the first one."""
+    boxes = answer_boxes(conversation, index)
+    for sent in [picture.sent for picture in boxes.pictures] if boxes else []:
+        digest = sent.medium.file.partition(".")[0]
+        if found := [one for one in pictures if (one["file"], one["turn"]) == (digest, sent.turn)]:
+            return found[-1]
+    return None

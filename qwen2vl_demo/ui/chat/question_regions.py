@@ -12,14 +12,15 @@ from collections.abc import Callable
 from qwen2vl_demo.processing.messages import Region, question_parts
 from qwen2vl_demo.ui.chat.conversation import Conversation, Medium
 from qwen2vl_demo.viz.boxes import MAX_BOXES, Box
+from qwen2vl_demo.viz.drawn_boxes import DrawnBox, coloured
 
 _NUMBERED = re.compile(r"\bpicture (\d{1,3})\b", re.IGNORECASE)
 
 
-def boxes_of(question: str) -> tuple[Box, ...]:
+def boxes_of(question: str) -> tuple[DrawnBox, ...]:
     """The regions of a question as boxes without a name, in order."""
     regions = [part for part in question_parts(question) if isinstance(part, Region)]
-    return tuple(Box("", r.x1, r.y1, r.x2, r.y2) for r in regions[:MAX_BOXES])
+    return coloured([Box("", r.x1, r.y1, r.x2, r.y2) for r in regions[:MAX_BOXES]])
 
 
 def readable(

@@ -59,14 +59,14 @@ def test_the_picture_is_shown_with_the_region_in_place_of_the_plain_one(
     assert "What is in box 1?" in page and "box_start" not in page and "cat.png, as it was marked" in page
 
 
-def test_rows_say_which_number_a_picture_has_in_the_next_prompt() -> None:
+def test_rows_say_which_number_a_picture_has_in_the_next_prompt(store: MediaStore) -> None:
     """Its place counts clips as well; what was asked in vain is no part of the prompt."""
     in_vain = Turn("?", (DOG,), answer=Answer("", "cancelled"))
     chat = Conversation((Turn("?", (CLIP, CAT), answer=SEEN), Turn("?", (DOG,), answer=SEEN), in_vain))
-    known = [picture for row in json.loads(rows(chat, resumes=True)) for picture in row["pictures"]]
+    known = [picture for row in json.loads(rows(chat, store, resumes=True)) for picture in row["pictures"]]
     assert [(picture["name"], picture["number"], picture["place"]) for picture in known] == [
         *(("cat.png", 1, 1), ("dog.jpg", 2, 2), ("dog.jpg", 0, 3)),
     ]
     boxed = replace(SEEN, text="<|box_start|>(1,2),(3,4)<|box_end|>")
-    last = json.loads(rows(Conversation((*chat.turns[:1], Turn("Where?", answer=boxed))), resumes=True))[1]
+    last = json.loads(rows(Conversation((*chat.turns[:1], Turn("Where?", answer=boxed))), store, resumes=True))[1]
     assert (last["marked"]["name"], last["marked"]["place"]) == ("cat.png", 1)
