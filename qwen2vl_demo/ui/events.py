@@ -553,4 +553,4 @@ def _editing(question: int) -> str:
     if not question:
         return ""
     said = f"Editing question {question}. It is asked anew, and the old one stays as another version."
-    return f'<p role="status">{said}</p> <button type="button">Cancel</button>'
+    return f'<p role="status" data-question="{question}">{said}</p> <button type="button">Cancel</button>'

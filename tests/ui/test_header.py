@@ -12,6 +12,7 @@ def test_a_visitor_reads_what_the_model_can_do() -> None:
     are those of nano's model card: 64 merged tokens a picture are 50,176 pixels."""
     engine = load_engine("nano", device="cpu")
     assert abilities(engine) == "4.8 million parameters, up to 64 tokens per picture, context 4,096 tokens"
+    assert not engine.abilities.regions  # its training has no question with a box
     assert "cpu" in engine.description  # which is the header's title, and stands below the settings
 
 

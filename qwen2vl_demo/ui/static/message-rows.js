@@ -234,8 +234,12 @@
     act("edit", rows.at(-1).number);
   });
 
-  // The pictures of the chat, in its order, as chat/message_rows.py describes them.
-  const pictures = () => rows.flatMap(row => row.pictures);
+  // The pictures of the chat, in its order, as chat/message_rows.py describes them. While a question is edited, those
+  // from it on are not in the next prompt.
+  function pictures() {
+    const edited = Number(document.querySelector("#editing [data-question]")?.dataset.question || rows.length + 1);
+    return rows.flatMap((row, at) => row.pictures.map(one => (at < edited - 1 ? one : { ...one, number: 0 })));
+  }
 
   Object.assign((window.qwen2vl ||= {}), { drawRows, copyFrom, edits, pictures });
   (window.qwen2vl.keys ||= []).push({ keys: ["↑"], does: "In the empty line: edit the last question" });
