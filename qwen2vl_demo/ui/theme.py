@@ -79,6 +79,8 @@ def js() -> str:
             "keys.js",
             "lightbox.js",
             "message-rows.js",
+            "box-names.js",
+            "box-layers.js",
             "answer-boxes.js",
             "keep-tab.js",
             "keep-figures.js",

@@ -34,7 +34,8 @@ def label_places(size: Size, subjects: Sequence[Rect], labels: Sequence[Size]) -
         corners = np.rint(_candidates(size, boxes[index], label))
         tags = np.concatenate([corners, corners + np.array(label[::-1])], 1)
         shares = _hidden(tags, boxes) / np.maximum(_area(boxes), 1.0)
-        around = (boxes[:, :2] <= boxes[index, :2]).all(1) & (boxes[:, 2:] >= boxes[index, 2:]).all(1)
+        enclosing = [boxes[:, :2] <= boxes[index, :2], boxes[:, 2:] >= boxes[index, 2:]]
+        around = np.logical_and.reduce(np.concatenate(enclosing, 1), axis=1)
         around[index] = False
         cost = shares @ np.where(around, AROUND, 1.0) + LATER * np.arange(len(tags))
         cost[BESIDE:-INSIDE] += APART
