@@ -38,6 +38,8 @@ SHEETS = (
     "answer-boxes.css",
     "fit.css",
     "eyes.css",
+    "clock.css",
+    "clip-part.css",
 )
 
 
@@ -75,6 +77,7 @@ def js() -> str:
             "drop.js",
             "attached.js",
             "pages.js",
+            "clip-part.js",
             "settings.js",
             "keys.js",
             "lightbox.js",
@@ -82,6 +85,8 @@ def js() -> str:
             "box-names.js",
             "box-layers.js",
             "answer-boxes.js",
+            "clock-times.js",
+            "clock.js",
             "keep-tab.js",
             "keep-figures.js",
             "chat-words.js",

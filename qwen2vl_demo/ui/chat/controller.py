@@ -189,6 +189,9 @@ class ChatController:
         """A question that was asked, as the composer holds it."""
         stored = {path: m.name for m in turn.media if (path := self._store.path(m))}
         session.names |= {path.name: name for path, name in stored.items()}
+        for medium in turn.media:
+            if path := self._store.path(medium):
+                session.choose_time_range(str(path), medium.time_range)
         return Draft(turn.question if turn.typed else "", tuple(map(str, stored)))
 
 

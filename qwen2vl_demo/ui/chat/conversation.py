@@ -20,15 +20,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from qwen2vl_demo.media import WHOLE_CLIP, TimeRange
 from qwen2vl_demo.processing.messages import Image, Message, Part, Text, Video
 from qwen2vl_demo.trace import MEDIA_NOUN, MediaTrace, PromptTrace
 from qwen2vl_demo.viz.box_units import KnownUnits, UnitsChoice
 
 MediumKind = Literal["image", "video"]
 Ending = Literal["end", "length", "cancelled", "error", "repeating"]
-
-
-MAX_TIMES = 4096
 
 
 @dataclass(frozen=True)
@@ -38,6 +36,7 @@ class Medium:
     kind: MediumKind
     file: str  # its name in the store: the SHA-256 of its bytes and an ending
     name: str  # what the visitor called it: "cat.png", "report.pdf, page 2"
+    time_range: TimeRange = WHOLE_CLIP  # the part of a clip that is looked at
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,8 @@ class MediumNumbers:
     resized_size: tuple[int, int]
     grid_thw: tuple[int, int, int]  # patches
     merged_tokens: int
-    timestamps: tuple[float, ...] = ()  # s, of each sampled frame of a clip; at most MAX_TIMES
+    timestamps: tuple[float, ...] = ()  # s, of each frame of a clip that the model saw
+    duration: float = 0.0  # s, of the whole clip; 0: it is not known
 
     @classmethod
     def of(cls, trace: MediaTrace) -> MediumNumbers:
@@ -62,7 +62,8 @@ class MediumNumbers:
             trace.resized_size,
             trace.grid_thw,
             trace.merged_tokens,
-            tuple(round(time, 3) for time in trace.timestamps[:MAX_TIMES]),
+            tuple(round(time, 3) for time in trace.timestamps),
+            round(trace.duration, 3),
         )
 
     def __str__(self) -> str:
@@ -285,7 +286,7 @@ def to_messages(conversation: Conversation, where: Callable[[Medium], Path | Non
             if path is None:
                 parts.append(Text(f"[{gone(medium)}] "))
             elif medium.kind == "video":
-                parts.append(Video(path, medium.name))
+                parts.append(Video(path, medium.name, medium.time_range))
             else:
                 parts.append(Image(path, medium.name))
         messages.append(Message("user", (*parts, Text(turn.question))))

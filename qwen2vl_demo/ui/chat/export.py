@@ -136,7 +136,9 @@ def _figure(medium: Medium, store: MediaStore) -> _Figure:
     if path is None:
         return _Figure(gone(medium), None)
     uri = _data_uri(path.read_bytes(), path.name)
-    caption = f"{medium.name}. {remark}" if (remark := view_remark(medium, path)) else medium.name
+    part = f"All frames were taken {medium.time_range}." if medium.time_range else ""
+    said = " ".join(filter(None, [view_remark(medium, path), part]))
+    caption = f"{medium.name}. {said}" if said else medium.name
     return _Figure(caption, uri, video=medium.kind == "video" and uri.startswith("data:video/"))
 
 
