@@ -69,14 +69,23 @@
     const data = lens()?.state.data;
     if (!data) return null;
     const messages = [...new Set(data.media.map(medium => medium.message))];
-    const first = data.media.findIndex(medium => medium.message === messages[picture.group]);
-    const index = first + picture.place;
-    const medium = first < 0 ? null : data.media[index];
-    if (!medium || medium.name !== picture.name || medium.message !== messages[picture.group]) return null;
-    if ((medium.kind === "video") !== (picture.seconds !== null)) return null;
-    const off = medium.timestamps.map(time => Math.abs(time - (picture.seconds || 0)));
-    const frame = off.indexOf(Math.min(...off));
-    return { medium: index, t: medium.kind === "video" ? Math.floor(frame / 2) : 0 };
+    const kind = picture.seconds === null ? "image" : "video";
+    const own = data.media
+      .map((medium, index) => ({ ...medium, index }))
+      .filter(medium => medium.message === messages[picture.group]);
+    const whole = own[picture.place];
+    if (kind === "image")
+      return whole?.kind === kind && whole.name === picture.name ? { medium: whole.index, t: 0 } : null;
+    // A clip can be in pieces, behind time stamps.
+    const pieces =
+      whole?.name === picture.name ? [whole] : own.filter(({ name }) => name.startsWith(`${picture.name}, `));
+    const frames = pieces
+      .filter(piece => piece.kind === kind)
+      .flatMap(({ index, timestamps }) =>
+        timestamps.map((time, frame) => ({ medium: index, t: frame >> 1, off: Math.abs(time - picture.seconds) })),
+      )
+      .sort((a, b) => a.off - b.off);
+    return frames.length ? { medium: frames[0].medium, t: frames[0].t } : null;
   }
 
   const called = (row, boxes) => {

@@ -4,12 +4,12 @@
   const LETTERS = /[\p{L}\p{N}]/u;
   const make = (...parts) => window.qwen2vl.lens.el(...parts);
 
-  // The letters and digits of a bubble, each with its text node and its place there; formulas and buttons left out.
+  // The letters and digits of a bubble, each with its text node and its place there; formulas are left out.
   function lettersOf(bubble) {
     const found = { text: "", nodes: [], offsets: [] };
     const walker = document.createTreeWalker(bubble, NodeFilter.SHOW_ELEMENT | NodeFilter.SHOW_TEXT, node =>
       node.nodeType === Node.ELEMENT_NODE
-        ? node.matches(".katex, button, svg, style, .box-layer, .box-units")
+        ? node.matches(".katex, svg, style")
           ? NodeFilter.FILTER_REJECT
           : NodeFilter.FILTER_SKIP
         : NodeFilter.FILTER_ACCEPT,
