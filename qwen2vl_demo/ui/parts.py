@@ -9,11 +9,14 @@ from qwen2vl_demo.ui.api import Api
 from qwen2vl_demo.ui.chat.answers import Answers
 from qwen2vl_demo.ui.chat.controller import ChatController, kept_conversation
 from qwen2vl_demo.ui.chat.prompts import Prompts
+from qwen2vl_demo.ui.cutouts import Cutouts
 from qwen2vl_demo.ui.forgetting import Forgetting
 from qwen2vl_demo.ui.gate.uploads import Uploads
 from qwen2vl_demo.ui.media_store import MediaStore
+from qwen2vl_demo.ui.panel.accuracy import Accuracy
 from qwen2vl_demo.ui.panel.attention import AnswerAttention
 from qwen2vl_demo.ui.panel.experiments import Experiments
+from qwen2vl_demo.ui.panel.laboratory import AnswerLaboratory
 from qwen2vl_demo.ui.panel.preview import Preview
 from qwen2vl_demo.ui.sessions import Sessions
 from qwen2vl_demo.ui.settings_form import SettingsForm
@@ -27,13 +30,16 @@ class Parts:
     engine: Engine
     store: MediaStore
     uploads: Uploads
+    cutouts: Cutouts
     form: SettingsForm
     prompts: Prompts
     sessions: Sessions
     controller: ChatController
     preview: Preview
     attention: AnswerAttention
+    laboratory: AnswerLaboratory
     experiments: Experiments
+    accuracy: Accuracy
     threads: WorkerThreads
     api: Api
 
@@ -58,13 +64,16 @@ class Parts:
             engine=engine,
             store=store,
             uploads=uploads,
+            cutouts=Cutouts(store, uploads),
             form=form,
             prompts=prompts,
             sessions=Sessions(lambda saved: kept_conversation(saved, store), forgetting),
             controller=ChatController(answers=Answers(engine, store, prompts, form, threads), store=store),
             preview=Preview(engine, store, prompts, form),
             attention=AnswerAttention(engine, prompts, threads),
+            laboratory=AnswerLaboratory(engine, prompts, threads),
             experiments=Experiments(engine, prompts, form, threads),
+            accuracy=Accuracy(engine, threads),
             threads=threads,
             api=Api(engine, store, prompts, form, threads, forgetting, uploads),
         )
