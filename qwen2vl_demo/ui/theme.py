@@ -93,6 +93,8 @@ def js() -> str:
             "lightbox.js",
             "lightbox-mark.js",
             "message-rows.js",
+            "box-names.js",
+            "box-layers.js",
             "answer-boxes.js",
             "clock-times.js",
             "clock.js",
