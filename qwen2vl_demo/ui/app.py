@@ -148,7 +148,7 @@ def launch_options(demo: Any, *, max_file_mb: int = 50, mcp: bool = False) -> di
         "favicon_path": theme.STATIC / "favicon.svg",
         "max_file_size": f"{max_file_mb}mb",
         "state_session_capacity": MAX_STATES,
-        "footer_links": [],
+        "footer_links": ["api"],  # opens ?view=api; the footer itself is hidden
         "run_history": False,
         "enable_monitoring": False,
         "ssr_mode": False,

@@ -66,6 +66,7 @@ DRAW_ROWS = """
 watch('value', () => {
   window.qwen2vl?.drawRows?.(props.value || '[]');
   window.qwen2vl?.clock?.know(props.value || '[]');
+  window.qwen2vl?.drawBoxes?.(props.value || '[]');
 });
 """
 ACT = "(window.qwen2vl ||= {}).act = action => trigger('select', { index: 0, value: action });"
@@ -135,6 +136,7 @@ def draw_page(
         gr.Markdown("## Settings")
         settings = form.draw()
         reset = gr.Button("Back to the defaults", elem_id="settings-reset", **SMALL)
+        gr.Button("Ask from a program", elem_id="settings-api", **SMALL)
         gr.HTML(render("runs_on.html", name=engine.name, description=engine.description), elem_id="runs-on")
     with gr.Row(elem_id="header"):
         chats_button = gr.Button("Chats", elem_id="chats-button", scale=0, **SMALL)

@@ -35,6 +35,7 @@ SHEETS = (
     "pages.css",
     "keys.css",
     "message-rows.css",
+    "answer-boxes.css",
     "fit.css",
     "eyes.css",
     "clock.css",
@@ -83,10 +84,12 @@ def js() -> str:
             "message-rows.js",
             "clock-times.js",
             "clock.js",
+            "answer-boxes.js",
             "keep-tab.js",
             "keep-figures.js",
             "chat-words.js",
             "log-sliders.js",
+            "api-view.js",
         )
     )
     return f"() => {{\n{script}\n}}"

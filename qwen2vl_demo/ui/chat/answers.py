@@ -24,6 +24,7 @@ from qwen2vl_demo.media import PageChoice
 from qwen2vl_demo.processing.messages import Message
 from qwen2vl_demo.trace import PromptTrace
 from qwen2vl_demo.ui.chat import bubbles
+from qwen2vl_demo.ui.chat.answer_boxes import units_of
 from qwen2vl_demo.ui.chat.attachments import store_files
 from qwen2vl_demo.ui.chat.conversation import (
     Answer,
@@ -124,7 +125,7 @@ class Answers:
         return PageUpdate(bubbles.show(session.conversation, self._store), busy=True, notice="", rows=rows)
 
     def _rows(self, conversation: Conversation, trace: PromptTrace | None = None) -> str:
-        return rows(conversation, resumes=self._engine.abilities.resumes, trace=trace)
+        return rows(conversation, self._store, resumes=self._engine.abilities.resumes, trace=trace)
 
     async def respond(self, session: Session, values: Mapping[str, Any]) -> AsyncGenerator[PageUpdate, None]:
         """Streams the answer to the question that was begun; nothing if none was. `values` are the settings.
@@ -288,11 +289,12 @@ class Answers:
         if written is not None and written.numbers is not None:
             numbers = written.numbers.continued(numbers) if numbers is not None else written.numbers
         text = (before + result.text if result is not None and result.text else run.text)[:MAX_TEXT]
-        answer = Answer(clean(text), ending, numbers)
+        units = units_of(self._engine)
+        answer = Answer(clean(text), ending, numbers, units)
         with session.lock:
             if session.is_as_left(run):
                 if (last := session.conversation.last) is not None and last.answer is not None:
-                    answer = replace(last.answer, numbers=numbers)
+                    answer = replace(last.answer, numbers=numbers, box_units=units)
             elif not session.owns(run):
                 raise _Released
             session.conversation, session.run = question.answered(answer), None

@@ -23,9 +23,13 @@ from typing import Literal
 from qwen2vl_demo.media import WHOLE_CLIP, TimeRange
 from qwen2vl_demo.processing.messages import Image, Message, Part, Text, Video
 from qwen2vl_demo.trace import MEDIA_NOUN, MediaTrace, PromptTrace
+from qwen2vl_demo.viz.box_units import KnownUnits, UnitsChoice
 
 MediumKind = Literal["image", "video"]
 Ending = Literal["end", "length", "cancelled", "error", "repeating"]
+
+
+MAX_TIMES = 4096
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,7 @@ class MediumNumbers:
     resized_size: tuple[int, int]
     grid_thw: tuple[int, int, int]  # patches
     merged_tokens: int
-    timestamps: tuple[float, ...] = ()  # s, of each frame of a clip that the model saw
+    timestamps: tuple[float, ...] = ()  # s, of each frame of a clip that the model saw; at most MAX_TIMES
     duration: float = 0.0  # s, of the whole clip; 0: it is not known
 
     @classmethod
@@ -61,7 +65,7 @@ class MediumNumbers:
             trace.resized_size,
             trace.grid_thw,
             trace.merged_tokens,
-            tuple(round(time, 3) for time in trace.timestamps),
+            tuple(round(time, 3) for time in trace.timestamps[:MAX_TIMES]),
             round(trace.duration, 3),
         )
 
@@ -117,6 +121,7 @@ class Answer:
     text: str
     ending: Ending
     numbers: Numbers | None = None  # None if it was stopped before they were known
+    box_units: KnownUnits = ""  # what the model that wrote it counts the coordinates of boxes in
 
 
 @dataclass(frozen=True)
@@ -159,6 +164,7 @@ class Conversation:
     # Known to its visitor's browser only: what engines have cached of a conversation is found under its salt alone.
     cache_salt: str = field(default_factory=lambda: secrets.token_hex(16), compare=False, repr=False)
     aside: tuple[Turn, ...] = field(default=(), compare=False)
+    units_choice: UnitsChoice = field(default="auto", compare=False)  # how its visitor has boxes read
 
     def __post_init__(self) -> None:
         """Gives the turns that are shown their places: each follows the one before."""

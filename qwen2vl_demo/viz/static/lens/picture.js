@@ -32,6 +32,7 @@
       },
       patches: () => lens.state.layer === "patches",
     });
+    stage.root.append(lens.litCells(stage.canvas));
     const bar = colourBar();
     const resize = lens.views.resize();
     const order = lens.views.order();
