@@ -65,8 +65,8 @@ TELL = "watch('value', () => trigger('input'));"
 DRAW_ROWS = """
 watch('value', () => {
   window.qwen2vl?.drawRows?.(props.value || '[]');
-  window.qwen2vl?.clock?.know(props.value || '[]');
   window.qwen2vl?.drawBoxes?.(props.value || '[]');
+  window.qwen2vl?.clock?.know(props.value || '[]');
 });
 """
 ACT = "(window.qwen2vl ||= {}).act = action => trigger('select', { index: 0, value: action });"

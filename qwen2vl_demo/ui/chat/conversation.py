@@ -29,9 +29,6 @@ MediumKind = Literal["image", "video"]
 Ending = Literal["end", "length", "cancelled", "error", "repeating"]
 
 
-MAX_TIMES = 4096
-
-
 @dataclass(frozen=True)
 class Medium:
     """A picture or clip that a visitor sent; a page of a PDF is a picture."""
@@ -52,7 +49,7 @@ class MediumNumbers:
     resized_size: tuple[int, int]
     grid_thw: tuple[int, int, int]  # patches
     merged_tokens: int
-    timestamps: tuple[float, ...] = ()  # s, of each frame of a clip that the model saw; at most MAX_TIMES
+    timestamps: tuple[float, ...] = ()  # s, of each frame of a clip that the model saw
     duration: float = 0.0  # s, of the whole clip; 0: it is not known
 
     @classmethod
@@ -65,7 +62,7 @@ class MediumNumbers:
             trace.resized_size,
             trace.grid_thw,
             trace.merged_tokens,
-            tuple(round(time, 3) for time in trace.timestamps[:MAX_TIMES]),
+            tuple(round(time, 3) for time in trace.timestamps),
             round(trace.duration, 3),
         )
 

@@ -21,7 +21,7 @@ CONTINUED: tuple[Ending, ...] = ("length", "cancelled")  # answers that can go o
 
 def rows(conversation: Conversation, store: MediaStore, *, resumes: bool, trace: PromptTrace | None = None) -> str:
     """One object for each turn that is shown. `resumes`: the engine can go on with an answer. `store` has the pictures
-    on which boxes lie, and `trace` is that of the prompt which is being answered."""
+    on which boxes lie. `trace` is that of the prompt which is being answered."""
     asked = {len(conversation.turns) - 1: trace}
     return json.dumps(
         [

@@ -17,7 +17,6 @@ from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.media import WHOLE_CLIP, TimeRange
 from qwen2vl_demo.ui.chat.conversation import (
     ENDINGS,
-    MAX_TIMES,
     Answer,
     Conversation,
     Ending,
@@ -35,6 +34,7 @@ VERSION = 1
 MAX_TURNS = 500  # versions that are not shown included
 MAX_MEDIA = 256  # in one turn
 MAX_CHAT_MEDIA = 500  # in all turns together, each time that one is sent
+MAX_TIMES = 1024  # of the frames of one clip
 MAX_NOTES = 8  # below one answer
 MAX_TEXT = 200_000  # characters in one question or answer
 MAX_CHAT_TEXT = 600_000  # characters of all questions and answers; all are drawn anew when a page is loaded
@@ -194,6 +194,7 @@ def _numbers(value: dict[str, Any], where: str) -> Numbers:
 
 def _medium_numbers(value: Any, where: str) -> MediumNumbers:
     record = _object(value, f"the numbers of {where}")
+    times = _list(record.get("timestamps", []), f"the times of {where}", MAX_TIMES)
 
     def integers(key: str, length: int) -> tuple[int, ...]:
         values = _list(record.get(key), f"the numbers of {where}", length)
@@ -208,7 +209,7 @@ def _medium_numbers(value: Any, where: str) -> MediumNumbers:
         resized_size=cast(tuple[int, int], integers("resized_size", 2)),
         grid_thw=cast(tuple[int, int, int], integers("grid_thw", 3)),
         merged_tokens=_integer(record.get("merged_tokens"), where),
-        timestamps=tuple(_number(t, where) for t in _list(record.get("timestamps", []), "the times", MAX_TIMES)),
+        timestamps=tuple(_number(time, where) for time in times),
         duration=_number(record.get("duration", 0.0), where),
     )
 
