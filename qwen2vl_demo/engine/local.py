@@ -65,8 +65,6 @@ OUT_OF_MEMORY = "Lower the image budget (max_pixels), the frames of a clip, or t
 class LocalEngine:
     """A Qwen2-VL checkpoint, its processor, and the caches of what it computed. Implements `protocol.Engine`."""
 
-    abilities = Abilities()
-
     def __init__(
         self,
         model: Qwen2VL,
@@ -83,6 +81,7 @@ class LocalEngine:
         self.model = model
         self.processor = processor
         self.name = name
+        self.abilities = Abilities(regions=name != "nano")
         self.placement = placement
         self.end_tokens = end_tokens
         self.decoder = Decoder(model, placement.decode)

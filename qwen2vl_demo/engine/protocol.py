@@ -80,6 +80,7 @@ class Abilities:
     attention: bool = True  # `answer_words`, `answer_tokens` and `word_attention`
     positions: bool = True  # GenerationOptions.positions other than "mrope"
     resumes: bool = True  # `stream` of messages that end in an unfinished answer
+    regions: bool = True  # questions about a Region, as far as is known: whether it was trained on them
 
 
 @dataclass(frozen=True)

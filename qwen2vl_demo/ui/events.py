@@ -41,6 +41,7 @@ from qwen2vl_demo.ui.media_store import DISK_FULL, NO_SPACE
 from qwen2vl_demo.ui.panel.panel import Panel
 from qwen2vl_demo.ui.panel.tab import AT_ONCE, QUEUED, PageContext, Updates
 from qwen2vl_demo.ui.parts import Parts
+from qwen2vl_demo.ui.region_events import RegionEvents
 from qwen2vl_demo.ui.sessions import Draft, Session
 from qwen2vl_demo.ui.settings_form import KEPT_FIELDS, MEDIA_FIELDS, TEXT_FIELDS
 
@@ -116,7 +117,11 @@ class PageEvents:
         chosen = chat.clip_part.select(
             self.choose_part, [chat.composer, *saved], [chat.notice], trigger_mode="multiple", **AT_ONCE
         )
-        self._wire_panel(demo, [undone, left, loaded, opened, switched, forgotten, chosen], finished)
+        regions = RegionEvents(page.regions, self.parts, self._opened, _draft, self._answer, self._whole, self._save)
+        cut, drawn = regions.wire(chat.composer, page.saved, chat.notice, whole, [page.download, chat.notice])
+        cut.then(self.describe, [chat.composer], [chat.attached], trigger_mode="multiple", **QUEUED)
+        drawn.success(None, [page.download], None, js=DOWNLOAD, **AT_ONCE)
+        self._wire_panel(demo, [cut, undone, left, loaded, opened, switched, forgotten, chosen], finished)
         for button, write in ((chat.save_json, self.save_json), (chat.save_html, self.save_html)):
             written = button.click(write, saved, [page.download, chat.notice], trigger_mode="multiple", **QUEUED)
             written.success(None, [page.download], None, js=DOWNLOAD, **AT_ONCE)
@@ -349,8 +354,11 @@ class PageEvents:
             request, saved, "chat.html", lambda chat: export_html(chat, store, engine.name, engine.description)
         )
 
-    async def _save(self, request: gr.Request, saved: str, name: str, write: Callable[[Conversation], str]) -> Any:
-        """Writes the chat to a file that only this visitor can name; it is deleted when the tab closes."""
+    async def _save(
+        self, request: gr.Request, saved: str, name: str, write: Callable[[Conversation], str | bytes]
+    ) -> Any:
+        """Writes the chat, or a part of it, to a file that only this visitor can name; it is deleted when the tab
+        closes."""
         page, session = self.page, await self._opened(request, saved)
         if not session.conversation.turns or not request.session_hash:  # of no tab, with whose end it would go
             return {page.download: None, page.chat.notice: _notice("There is nothing to save yet.")}
@@ -359,8 +367,11 @@ class PageEvents:
             folder.mkdir(parents=True, mode=0o700)
             file = folder / name
             file.touch(mode=0o600)
-            text = await self.parts.threads.run_for(session, write, session.conversation)
-            file.write_text(text, encoding="utf-8")
+            content = await self.parts.threads.run_for(session, write, session.conversation)
+            file.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
+        except UserError as problem:
+            shutil.rmtree(folder, ignore_errors=True)
+            return {page.download: None, page.chat.notice: _notice(str(problem))}
         except Exception as problem:
             shutil.rmtree(folder, ignore_errors=True)
             full = isinstance(problem, OSError) and problem.errno in DISK_FULL

@@ -18,6 +18,7 @@ from qwen2vl_demo.ui.header import abilities
 from qwen2vl_demo.ui.lesson.lesson import Lesson
 from qwen2vl_demo.ui.markup import render
 from qwen2vl_demo.ui.panel.panel import Panel
+from qwen2vl_demo.ui.region_events import RegionComponents, draw_regions
 from qwen2vl_demo.ui.settings_form import SettingsForm
 
 SENTENCE = "Show it a picture, a clip or a page, and ask."
@@ -126,6 +127,7 @@ class Page:
     saved: gr.HTML  # unseen: the conversation as JSON, for the browser to keep
     download: gr.DownloadButton  # unseen: carries a file to the browser
     kept: KeptComponents
+    regions: RegionComponents
 
 
 def draw_page(
@@ -178,6 +180,7 @@ def draw_page(
         saved=saved,
         download=download,
         kept=kept,
+        regions=draw_regions(engine),
     )
 
 

@@ -9,6 +9,7 @@ from qwen2vl_demo.ui.api import Api
 from qwen2vl_demo.ui.chat.answers import Answers
 from qwen2vl_demo.ui.chat.controller import ChatController, kept_conversation
 from qwen2vl_demo.ui.chat.prompts import Prompts
+from qwen2vl_demo.ui.cutouts import Cutouts
 from qwen2vl_demo.ui.forgetting import Forgetting
 from qwen2vl_demo.ui.gate.uploads import Uploads
 from qwen2vl_demo.ui.media_store import MediaStore
@@ -27,6 +28,7 @@ class Parts:
     engine: Engine
     store: MediaStore
     uploads: Uploads
+    cutouts: Cutouts
     form: SettingsForm
     prompts: Prompts
     sessions: Sessions
@@ -58,6 +60,7 @@ class Parts:
             engine=engine,
             store=store,
             uploads=uploads,
+            cutouts=Cutouts(store, uploads),
             form=form,
             prompts=prompts,
             sessions=Sessions(lambda saved: kept_conversation(saved, store), forgetting),

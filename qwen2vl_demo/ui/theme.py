@@ -40,6 +40,7 @@ SHEETS = (
     "eyes.css",
     "clock.css",
     "clip-part.css",
+    "lightbox-mark.css",
 )
 
 
@@ -81,6 +82,7 @@ def js() -> str:
             "settings.js",
             "keys.js",
             "lightbox.js",
+            "lightbox-mark.js",
             "message-rows.js",
             "answer-boxes.js",
             "clock-times.js",
