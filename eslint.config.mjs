@@ -19,7 +19,7 @@ export default [
   },
   {
     // Gradio runs each as the function body of a gr.HTML, with these as arguments.
-    files: ["qwen2vl_demo/ui/static/{where,comparison}.js"],
+    files: ["qwen2vl_demo/ui/static/{where,comparison,lab/*}.js"],
     languageOptions: { globals: { element: "readonly", props: "readonly", trigger: "readonly", watch: "readonly" } },
   },
 ];

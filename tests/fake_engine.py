@@ -38,6 +38,7 @@ from qwen2vl_demo.processing.image import VisionInput
 from qwen2vl_demo.processing.messages import Image, Message, Text, without_unfinished
 from qwen2vl_demo.processing.processor import Prompt
 from qwen2vl_demo.trace import MediaTrace, PromptTrace
+from tests.fake_laboratory import FakeLaboratory
 
 MAX_PIXELS = 1280 * 28 * 28
 BOXES = (
@@ -58,7 +59,7 @@ class FakeEngine:
     pixel_limits = (MIN_PIXELS, MAX_PIXELS)
     max_frames = VIDEO_MAX_FRAMES
     config = None
-    abilities = Abilities()
+    abilities = Abilities(laboratory=True)
 
     def __init__(self, step: float = 0.02, encode: float = 0.05, long_step: float | None = None) -> None:
         """Seconds a word, a word of an answer to a question with "long" in it (5 * step), and before the first."""
@@ -203,6 +204,9 @@ class FakeEngine:
         weights[1, 2] /= weights[1, 2].sum()
         tokens = _tokens(answer)
         return AttentionTrace(trace, np.arange(len(tokens)), tuple(tokens), found, weights, 0.01, 1)
+
+    def laboratory(self) -> FakeLaboratory:
+        return FakeLaboratory(self)
 
     @staticmethod
     def _result(

@@ -24,7 +24,7 @@ from qwen2vl_demo.ui.chat.kept_chat import read_kept, with_words
 from qwen2vl_demo.ui.chat.markdown import GrowingMarkdown, literal, safe_markdown
 from qwen2vl_demo.ui.chat.question_regions import pointed_picture
 from qwen2vl_demo.ui.chat.saved_chat import clean, dumps, from_record, loads
-from qwen2vl_demo.ui.panel.attention import _spaces
+from qwen2vl_demo.ui.panel.answered import spaces_before
 from qwen2vl_demo.ui.panel.token_pairs import Pair
 from qwen2vl_demo.viz.attention_maps import parse_selection
 from qwen2vl_demo.viz.boxes import parse_boxes, text_without_boxes
@@ -91,7 +91,7 @@ def pointed(text: str) -> object:
 
 def spaces(text: str) -> object:
     """None of the words is in the text."""
-    return _spaces([Word("nowhere", n, n + 1) for n in range(min(2000, len(text) // 4))], text)
+    return spaces_before([Word("nowhere", n, n + 1) for n in range(min(2000, len(text) // 4))], text)
 
 
 def words(text: str) -> object:

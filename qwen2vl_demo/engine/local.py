@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Generator, Sequence
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -33,10 +33,11 @@ from qwen2vl_demo.engine.cost.estimate import Estimate
 from qwen2vl_demo.engine.cost.predictor import CostPredictor, Workload
 from qwen2vl_demo.engine.cuda_graph import CudaGraphDecoder
 from qwen2vl_demo.engine.generate import generate_tokens, prefill
+from qwen2vl_demo.engine.local_laboratory import LocalLaboratory
 from qwen2vl_demo.engine.picture_budget import affordable_pixels
 from qwen2vl_demo.engine.prefix_cache import PrefixCache, PromptKey, prompt_key
 from qwen2vl_demo.engine.processors import prepare_prompt
-from qwen2vl_demo.engine.protocol import Abilities, Chunk, GenerationOptions
+from qwen2vl_demo.engine.protocol import Abilities, Chunk, GenerationOptions, Laboratory
 from qwen2vl_demo.engine.request_queue import RequestQueue, Ticket, waiting_text
 from qwen2vl_demo.engine.result_builder import ResultBuilder, check_context, memory_errors
 from qwen2vl_demo.engine.sampling import Sampler
@@ -52,6 +53,7 @@ from qwen2vl_demo.model.device import prefer_reliable_attention
 from qwen2vl_demo.model.kv_cache import KVCache
 from qwen2vl_demo.model.quantised import held_bytes
 from qwen2vl_demo.model.qwen2vl import Qwen2VL
+from qwen2vl_demo.processing.image import VisionInput
 from qwen2vl_demo.processing.messages import Message, without_unfinished
 from qwen2vl_demo.processing.processor import Processor, Prompt
 from qwen2vl_demo.processing.tokenizer import StreamDecoder
@@ -81,7 +83,7 @@ class LocalEngine:
         self.model = model
         self.processor = processor
         self.name = name
-        self.abilities = Abilities(regions=name != "nano")
+        self.abilities = Abilities(regions=name != "nano", laboratory=True)
         self.placement = placement
         self.end_tokens = end_tokens
         self.decoder = Decoder(model, placement.decode)
@@ -260,40 +262,56 @@ class LocalEngine:
         *,
         ticket: Ticket | None = None,
     ) -> AttentionTrace | None:
-        check_cancelled = _cancellation(cancel)
-        key = prompt_key(prompt.trace)
-        ids, exact = self._answers.ids(key, answer, self.processor.tokenizer)
-        words = words_of(ids, self.processor.tokenizer)
-        if not 0 <= word < len(words):
-            raise UserError(f"The answer has {len(words)} words; choose one of them.")
-        sequence, queries = extend_prompt(prompt, ids[:-1]), query_places(len(prompt.trace), words[word])
+        ids, exact = self.answer_ids(prompt.trace, answer)
+        chosen = self.chosen_word(ids, word)
+        queries = query_places(len(prompt.trace), chosen)
         try:
-            with ExitStack() as stack:
-                ticket = ticket or stack.enter_context(self.queue.join())
-                ticket.wait(cancel)
-                stack.enter_context(ticket.hold())
+            with self.running(cancel, ticket) as check_cancelled:
                 started = time.perf_counter()
-                with memory_errors(OUT_OF_MEMORY, self._clear_caches):
-                    weights, computed = self._attention(sequence, key.followed_by(ids[:-1]), queries, check_cancelled)
+                sequence = extend_prompt(prompt, ids[:-1])
+                cache, computed = self.cache_before(prompt, ids[:-1], queries.start, check_cancelled)
+                weights = capture_attention(self.model, sequence, queries, cache, check_cancelled)
                 seconds = time.perf_counter() - started
         except Cancelled:
             return None
         tokens = tuple(map(self.processor.tokenizer.token_text, ids.tolist()))
         return AttentionTrace(
-            prompt.trace, ids, tokens, words[word], weights, seconds, computed + len(queries), exact_tokens=exact
+            prompt.trace, ids, tokens, chosen, weights, seconds, computed + len(queries), exact_tokens=exact
         )
 
-    def _attention(
-        self, sequence: Prompt, key: PromptKey, queries: range, check_cancelled: Callable[[], None]
-    ) -> tuple[np.ndarray, int]:
-        """The attention of some tokens of a sequence, and how many tokens before them were computed for it."""
-        cache, computed = self._cache_before(sequence, key, queries.start, check_cancelled)
-        return capture_attention(self.model, sequence, queries, cache, check_cancelled), computed
+    def laboratory(self) -> Laboratory:
+        return LocalLaboratory(self)
 
-    def _cache_before(
-        self, sequence: Prompt, key: PromptKey, length: int, check_cancelled: Callable[[], None]
+    def answer_ids(self, trace: PromptTrace, answer: str) -> tuple[np.ndarray, bool]:
+        """The ids (A,) of an answer to a prompt, and whether they are those that were sampled."""
+        return self._answers.ids(prompt_key(trace), answer, self.processor.tokenizer)
+
+    def chosen_word(self, ids: np.ndarray, word: int) -> Word:
+        """Word number `word` of an answer. Raises UserError if there is none."""
+        words = words_of(ids, self.processor.tokenizer)
+        if not 0 <= word < len(words):
+            raise UserError(f"The answer has {len(words)} words; choose one of them.")
+        return words[word]
+
+    @contextmanager
+    def running(
+        self, cancel: threading.Event | None, ticket: Ticket | None = None
+    ) -> Generator[Callable[[], None], None, None]:
+        """The turn of one request that writes no answer: waits for it and holds it. Gives what checks `cancel`, and
+        raises Cancelled, and UserError where memory is short."""
+        with ExitStack() as stack:
+            ticket = ticket or stack.enter_context(self.queue.join())
+            ticket.wait(cancel)
+            stack.enter_context(ticket.hold())
+            with memory_errors(OUT_OF_MEMORY, self._clear_caches):
+                yield _cancellation(cancel)
+
+    def cache_before(
+        self, prompt: Prompt, answer: np.ndarray, length: int, check_cancelled: Callable[[], None]
     ) -> tuple[KVCache, int]:
-        """A cache with the first `length` tokens of a sequence or more, and how many tokens were computed for it."""
+        """A cache with the first `length` tokens of a prompt and ids of its answer, or more, and how many tokens were
+        computed for it. It must not be written to. Call it within `running`."""
+        sequence, key = extend_prompt(prompt, answer), prompt_key(prompt.trace).followed_by(answer)
         match = self._prefixes.peek(key)
         if match is not None and match[1] >= length:
             return match[0], 0
@@ -305,6 +323,40 @@ class LocalEngine:
         finally:
             self._prefixes.put(key, cache)
         return cache, cache.length - cached_tokens
+
+    def encoded(self, prompt: Prompt, check_cancelled: Callable[[], None]) -> list[Tensor]:
+        """The merged tokens of each medium of a prompt. Call it within `running`."""
+        salt = prompt.trace.cache_salt
+        return [self._merged_tokens(salt, medium, check_cancelled) for medium in prompt.media]
+
+    def _merged_tokens(self, salt: str, medium: VisionInput, check_cancelled: Callable[[], None]) -> Tensor:
+        tokens = self._vision.get(salt, medium)
+        if tokens is None:
+            tokens = encode_medium(self.model, medium, self.processor.image, check_cancelled)
+            self._vision.put(salt, medium, tokens)
+        return tokens
+
+    def continue_from(
+        self, prompt: Prompt, given: np.ndarray, options: GenerationOptions, check_cancelled: Callable[[], None]
+    ) -> str:
+        """An answer to a prompt whose first ids are `given` (A,). Call it within `running`."""
+        written, answer = self.text_of(given), ResultBuilder()
+        for phase in ("prepare", "wait"):
+            answer.end_phase(phase)
+        chunks = self._generate(prompt, written, given, options, answer, check_cancelled)
+        return written + "".join(chunk.text for chunk in chunks)
+
+    def text_of(self, ids: np.ndarray) -> str:
+        """The text that ids (A,) of an answer are streamed as, without half a character at the end."""
+        return "".join(map(StreamDecoder(self.processor.tokenizer).push, ids.tolist()))
+
+    def remember(self, trace: PromptTrace, answer: str, ids: np.ndarray) -> None:
+        """That these ids (A,) were sampled for an answer to a prompt."""
+        self._answers.put(prompt_key(trace), answer, ids)
+
+    @property
+    def never_sampled(self) -> tuple[int, ...]:
+        return self._never
 
     def _process(
         self,
@@ -395,11 +447,9 @@ class LocalEngine:
         new = [(m, t.span[0]) for m, t in zip(prompt.media, trace.media, strict=True) if t.span[1] > cached_tokens]
         vision: list[Tensor] = []
         for index, (medium, start) in enumerate(new):
-            tokens = self._vision.get(trace.cache_salt, medium)
-            if tokens is None:
+            if not self._vision.contains(trace.cache_salt, medium.digest, medium.grid_thw):
                 yield Chunk(status=_encoding(index, len(new), medium.kind))
-                tokens = encode_medium(self.model, medium, self.processor.image, check_cancelled)
-                self._vision.put(trace.cache_salt, medium, tokens)
+            tokens = self._merged_tokens(trace.cache_salt, medium, check_cancelled)
             vision.append(tokens[max(0, cached_tokens - start) :])  # a cancelled prefill may end inside a picture
         answer.end_phase("encode", self.model.device)
         yield Chunk(status=_reading(len(trace) - cached_tokens))

@@ -9,7 +9,7 @@ from qwen2vl_demo.attention_trace import AttentionTrace, Word
 from qwen2vl_demo.decoding import Decoding
 from qwen2vl_demo.engine.cost.estimate import Estimate, tokens_only
 from qwen2vl_demo.engine.processors import prepare_prompt, reference_processor
-from qwen2vl_demo.engine.protocol import Abilities, Chunk, GenerationOptions
+from qwen2vl_demo.engine.protocol import Abilities, Chunk, GenerationOptions, Laboratory
 from qwen2vl_demo.engine.request_queue import RequestQueue, Ticket
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.media import MediaLimits
@@ -94,3 +94,6 @@ class ProcessorOnlyEngine:
         ticket: Ticket | None = None,
     ) -> AttentionTrace | None:
         raise UserError(NO_MODEL_ATTENTION)
+
+    def laboratory(self) -> Laboratory:
+        raise UserError("No model is loaded (--model none), so there is nothing to look into; start with --model nano.")

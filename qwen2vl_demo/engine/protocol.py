@@ -6,13 +6,16 @@ Implemented by LocalEngine, RemoteEngine, ProcessorOnlyEngine and the tests' Fak
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
+
+import numpy as np
 
 from qwen2vl_demo.attention_trace import AttentionTrace, Word
 from qwen2vl_demo.config import Qwen2VLConfig
 from qwen2vl_demo.engine.cost.estimate import Estimate
+from qwen2vl_demo.engine.laboratory import Candidate, Choices, Likelihood, Way
 from qwen2vl_demo.engine.request_queue import RequestQueue, Ticket
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.geometry import PositionScheme
@@ -78,6 +81,7 @@ class Abilities:
     """What an engine can do beside answering; the page does not offer the rest."""
 
     attention: bool = True  # `answer_words`, `answer_tokens` and `word_attention`
+    laboratory: bool = False  # `laboratory`
     positions: bool = True  # GenerationOptions.positions other than "mrope"
     resumes: bool = True  # `stream` of messages that end in an unfinished answer
     regions: bool = True  # questions about a Region, as far as is known: whether it was trained on them
@@ -105,6 +109,71 @@ class Outcome:
     @classmethod
     def of(cls, estimate: Estimate, result: Result) -> Outcome:
         return cls(estimate, result.timings, result.prompt_tokens, result.new_tokens, result.reused_tokens)
+
+
+class Laboratory(Protocol):
+    """Each call takes a place in the engine's queue (`ticket` is as in `Engine.stream`), returns None if `cancel` was
+    set, and raises UserError for what the caller can change. `prompt` is that of the answer."""
+
+    def likelihood(
+        self,
+        prompt: Prompt,
+        answer: str,
+        watched: Collection[int] = (),
+        cancel: threading.Event | None = None,
+        *,
+        ticket: Ticket | None = None,
+    ) -> Likelihood | None:
+        """The likelihood of an answer in one forced pass. `watched` are indices in the prompt."""
+        ...
+
+    def likelihood_without(
+        self,
+        prompt: Prompt,
+        answer: str,
+        hidden: Collection[int],
+        way: Way,
+        cancel: threading.Event | None = None,
+        *,
+        ticket: Ticket | None = None,
+    ) -> np.ndarray | None:
+        """The log-probabilities (A,) of the same tokens when merged tokens, given by their indices in the prompt, are
+        hidden. Raises ValueError if some are no merged tokens."""
+        ...
+
+    def choices(
+        self,
+        prompt: Prompt,
+        answer: str,
+        word: int,
+        options: GenerationOptions,
+        cancel: threading.Event | None = None,
+        *,
+        ticket: Ticket | None = None,
+    ) -> Choices | None:
+        """What the tokens of word number `word` were chosen from, by the rules of these options."""
+        ...
+
+    def continued(
+        self,
+        prompt: Prompt,
+        answer: str,
+        place: int,
+        token: int,
+        options: GenerationOptions,
+        cancel: threading.Event | None = None,
+        *,
+        ticket: Ticket | None = None,
+    ) -> str | None:
+        """The answer that would have been: up to `place` as it is, then `token`, then greedy."""
+        ...
+
+    def layer_words(
+        self, prompt: Prompt, token: int, cancel: threading.Event | None = None, *, ticket: Ticket | None = None
+    ) -> tuple[tuple[Candidate, ...], ...] | None:
+        """For token number `token` of the prompt, the tokens of the vocabulary nearest to its hidden state: before the
+        first layer, and after each. Nearness is the probability that the output layer gives them from this state."""
+        ...
 
 
 class Engine(Protocol):
@@ -213,4 +282,9 @@ class Engine(Protocol):
         Costs one step for each token of the word while the conversation is cached, else the prompt is prefilled again.
         `ticket` is as in `stream`. Raises UserError as `answer_words` does.
         """
+        ...
+
+    def laboratory(self) -> Laboratory:
+        """What else can be asked about a finished answer. Raises UserError, with the reason, where the model's weights
+        are not in this process."""
         ...

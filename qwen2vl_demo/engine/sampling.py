@@ -32,13 +32,27 @@ class Sampler:
 
     def choose(self, logits: Tensor) -> int:
         """The next token, given its logits (V,)."""
-        logits = logits.float().index_fill(0, self.never, float("-inf"))
-        if self.options.repetition_penalty != 1.0:
-            logits = self._penalise(logits)
+        logits = self._adjusted(logits)
         token = int(logits.argmax()) if self.options.temperature == 0 else self._draw(logits.cpu())
         if self.options.repetition_penalty != 1.0:
             self.seen = torch.cat([self.seen, self.seen.new_tensor([token])]).unique()
         return token
+
+    def distribution(self, logits: Tensor) -> tuple[Tensor, Tensor]:
+        """The probabilities of the tokens that can be drawn from logits (V,), and these tokens, most probable first.
+
+        Greedy decoding draws nothing; its probabilities are those of all tokens at temperature 1.
+        """
+        logits = self._adjusted(logits).cpu()
+        if self.options.temperature == 0:
+            logits, tokens = logits.sort(descending=True, stable=True)
+            return logits.softmax(0), tokens
+        probabilities, tokens = self._drawable(logits)
+        return probabilities / probabilities.sum(), tokens[: len(probabilities)]
+
+    def _adjusted(self, logits: Tensor) -> Tensor:
+        logits = logits.float().index_fill(0, self.never, float("-inf"))
+        return logits if self.options.repetition_penalty == 1.0 else self._penalise(logits)
 
     def _penalise(self, logits: Tensor) -> Tensor:
         """Divides positive logits of seen tokens by the penalty, multiplies negative ones (CTRL, arXiv 1909.05858)."""
@@ -46,7 +60,8 @@ class Sampler:
         seen = logits[self.seen]
         return logits.index_copy(0, self.seen, torch.where(seen > 0, seen / penalty, seen * penalty))
 
-    def _draw(self, logits: Tensor) -> int:
+    def _drawable(self, logits: Tensor) -> tuple[Tensor, Tensor]:
+        """The probabilities of the tokens that are drawn from, and all tokens, both sorted."""
         logits, tokens = (logits / self.options.temperature).sort(descending=True, stable=True)
         if self.options.top_k:
             logits = logits[: self.options.top_k]
@@ -54,6 +69,10 @@ class Sampler:
         if self.options.top_p < 1:
             before = probabilities.cumsum(0) - probabilities  # the smallest set that reaches top_p, never empty
             probabilities = probabilities[before < self.options.top_p]
+        return probabilities, tokens
+
+    def _draw(self, logits: Tensor) -> int:
+        probabilities, tokens = self._drawable(logits)
         cumulative = probabilities.cumsum(0)  # inverse transform sampling: one uniform number selects the token
         index = (cumulative <= self.uniforms(1) * cumulative[-1]).sum().clamp(max=len(cumulative) - 1)
         return int(tokens[index])

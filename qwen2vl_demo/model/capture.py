@@ -1,10 +1,10 @@
-"""Captures the attention of chosen tokens: an argument of a forward pass, owned by the caller.
+"""Captures the attention, and the hidden states, of chosen tokens: an argument of a forward pass, owned by the caller.
 
 The probabilities are computed beside the layer's own attention, from the same queries and keys, for the chosen rows
 only. The output of the layer does not change.
 
 Axes: H query heads, G key-value heads, R = H / G query heads per key-value head, N chosen rows, L new tokens, S cached
-and new tokens, D head dimension.
+and new tokens, D head dimension, C width.
 """
 
 from __future__ import annotations
@@ -18,9 +18,11 @@ from torch import Tensor
 class Capture:
     """Pass it to `forward`, then read `weights`. For one sequence (B = 1), in one pass or in several chunks."""
 
-    def __init__(self, rows: Iterable[int]) -> None:
-        """`rows` are indices of tokens in the whole sequence, cached ones included. Only rows that run are captured."""
+    def __init__(self, rows: Iterable[int], *, states: bool = False) -> None:
+        """`rows` are indices of tokens in the whole sequence, cached ones included. Only rows that run are captured.
+        Hidden states are kept with `states`."""
         self.rows = tuple(sorted(set(rows)))
+        self._states: dict[int, list[Tensor]] | None = {row: [] for row in self.rows} if states else None
         self._taken: dict[int, list[Tensor]] = {row: [] for row in self.rows}  # for each layer: (H, row + 1)
 
     def take(self, q: Tensor, k: Tensor) -> None:
@@ -39,6 +41,24 @@ class Capture:
         weights = scores.reshape(heads, len(rows), total).masked_fill(later, float("-inf")).softmax(-1)
         for index, row in enumerate(rows):
             self._taken[row].append(weights[:, index, : row + 1])
+
+    def see(self, states: Tensor, total: int) -> None:
+        """Called before the first layer and after each with the states (1, L, C) of the last L of `total` tokens."""
+        if self._states is None:
+            return
+        start = total - states.shape[1]
+        for row in self.rows:
+            if start <= row < total:
+                self._states[row].append(states[0, row - start])
+
+    def states(self, row: int) -> Tensor:
+        """The hidden states of one row, before the final norm: (layers + 1, C) on the CPU.
+
+        Raises KeyError for a row that was not chosen, ValueError for one that was not run or kept.
+        """
+        if self._states is None or not self._states[row]:
+            raise ValueError(f"row {row} was not run while its states were kept")
+        return torch.stack([state.cpu() for state in self._states[row]])
 
     def weights(self, row: int) -> Tensor:
         """The attention of one row over the tokens up to itself, (layers, H, row + 1) float32 on the CPU.

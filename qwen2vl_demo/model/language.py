@@ -169,9 +169,9 @@ class LanguageModel(nn.Module):
 
         Layers may lie on several devices, in order: hidden states are handed over, and returned on the last one.
 
-        `capture` is filled with the attention of its rows; the result does not depend on it. With `last_only` the
-        result is that of the last token (B, 1, C), and the last layer computes only keys and values of the others;
-        not together with `capture`. `between_layers` is called before each layer and may raise.
+        `capture` is filled with the attention and the states of its rows; the result does not depend on it. With
+        `last_only` the result is that of the last token (B, 1, C), and the last layer computes only keys and values of
+        the others; not together with `capture`. `between_layers` is called before each layer and may raise.
         """
         angles = self.mrope(position_ids)[:, None]  # (B, 1, L, D / 2)
         cos, sin = angles.cos() * self.mrope.scale, angles.sin() * self.mrope.scale
@@ -179,7 +179,9 @@ class LanguageModel(nn.Module):
         mask = None
         if cache is not None and cache.length and length > 1:
             mask = mask_after(cache.length, length, embeddings.device, embeddings.dtype)
-        x = embeddings
+        x, total = embeddings, length + (cache.length if cache is not None else 0)
+        if capture is not None:
+            capture.see(x, total)
         for index, layer in enumerate(self.layers, start=1):
             if between_layers:
                 between_layers()
@@ -188,6 +190,8 @@ class LanguageModel(nn.Module):
                 x, cos, sin = x.to(device), cos.to(device), sin.to(device)
                 mask = None if mask is None or cache is None else mask_after(cache.length, length, device, x.dtype)
             x = layer(x, cos, sin, mask, cache, capture, last_only and index == len(self.layers))
+            if capture is not None:
+                capture.see(x, total)
         if cache is not None:
             cache.advance(length)
         return self.norm(x)

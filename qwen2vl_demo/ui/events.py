@@ -16,7 +16,7 @@ import shutil
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,7 @@ from qwen2vl_demo.ui.media_store import DISK_FULL, NO_SPACE
 from qwen2vl_demo.ui.panel.panel import Panel
 from qwen2vl_demo.ui.panel.tab import AT_ONCE, QUEUED, PageContext, Updates
 from qwen2vl_demo.ui.parts import Parts
+from qwen2vl_demo.ui.prepared_chats import RECORDED, RECORDED_WITH, PreparedChat
 from qwen2vl_demo.ui.region_events import RegionEvents
 from qwen2vl_demo.ui.sessions import Draft, Session
 from qwen2vl_demo.ui.settings_form import KEPT_FIELDS, MEDIA_FIELDS, TEXT_FIELDS
@@ -52,6 +53,7 @@ RECALL = """async () => {
 NOT_ATTACHED = "This clip is no longer attached; attach it again."
 MAX_PAGE = 10**9  # the largest number of a page, as in the setting
 DOWNLOAD = "(file) => { if (file) window.qwen2vl.download(file); return []; }"
+FOLLOW_LINK = "() => { window.qwen2vl.links.begin(); return []; }"
 # With each of these static/chats.js says which chat is meant.
 NEW_CHAT = "(box) => { window.qwen2vl.chats.leave(); return [box]; }"
 OPEN_CHAT = "(box) => [box, ...window.qwen2vl.chats.opening()]"
@@ -71,6 +73,7 @@ class PageEvents:
     panel: Panel
     lesson: Lesson
     cards: Sequence[Example]
+    chats: Sequence[PreparedChat]
 
     def wire(self, demo: gr.Blocks) -> None:
         """Connects the components of the page to their handlers, inside the open gr.Blocks."""
@@ -81,6 +84,7 @@ class PageEvents:
         begun = [
             chat.composer.submit(self.begin, [chat.composer, *saved], whole, trigger_mode="multiple", **AT_ONCE),
             chat.chatbot.example_select(self.begin_example, saved, whole, **AT_ONCE),
+            page.linked.select(self.open_linked, [chat.composer], whole, js=NEW_CHAT, **AT_ONCE),
             chat.action.select(self.act, [chat.composer, *saved], whole, trigger_mode="multiple", **AT_ONCE),
         ]
         finished = []
@@ -98,6 +102,7 @@ class PageEvents:
         )
         system = page.settings["system"]
         loaded = demo.load(self.load, saved, [*whole, system], js=RECALL, **AT_ONCE)
+        loaded.then(None, None, None, js=FOLLOW_LINK, **AT_ONCE)
         opened = chat.load.upload(
             self.open_file, [chat.load, *saved], [*whole, system], trigger_mode="multiple", **QUEUED
         )
@@ -199,8 +204,30 @@ class PageEvents:
         if not isinstance(event.index, int) or not 0 <= event.index < len(self.cards):
             return gr.skip()
         card = self.cards[event.index]  # the page says which one; what is in it is ours
-        draft = Draft(card.text, tuple(str(file) for file in card.files))
+        draft = Draft(card.text, _paths(card.files))
         return self._whole(self.parts.controller.begin(self._open(request, saved), draft))
+
+    def open_linked(self, request: gr.Request, event: gr.SelectData, box: Any) -> Any:
+        """What an address names, in a new chat: an example is asked, a prepared chat is there with its answers."""
+        target = event.value if isinstance(event.value, dict) else {}
+        kind, key = target.get("kind"), target.get("key")
+        card = next((card for card in self.cards if kind == "example" and card.key == key), None)
+        prepared = next((chat for chat in self.chats if kind == "chat" and chat.key == key), None)
+        if card is None and prepared is None:
+            return gr.skip()
+        session, draft, controller = self._open(request, ""), _draft(box), self.parts.controller
+        cleared = self._whole(controller.clear(session, keep=_names(draft)))
+        self._release(request, session, draft)
+        if card is not None:
+            return cleared | self._whole(controller.begin(session, Draft(card.text, _paths(card.files))))
+        if prepared is not None:
+            try:
+                chat = prepared.conversation(self.parts.store, session)
+            except UserError as problem:
+                return cleared | {self.page.chat.notice: _notice(str(problem))}
+            notice = "" if self.parts.engine.name == RECORDED_WITH else RECORDED
+            return cleared | self._whole(replace(controller.take(session, chat, notice), prompt_sent=True))
+        return cleared
 
     def act(self, request: gr.Request, event: gr.SelectData, box: Any, saved: str) -> Any:
         return self._whole(self.parts.controller.act(self._open(request, saved), event.value, _draft(box)))
@@ -449,6 +476,10 @@ class PageEvents:
 def _draft(box: Any) -> Draft:
     box = box if isinstance(box, dict) else {}
     return Draft(box.get("text") or "", tuple(box.get("files") or ()))
+
+
+def _paths(files: Sequence[Path]) -> tuple[str, ...]:
+    return tuple(str(file) for file in files)
 
 
 def _names(draft: Draft) -> set[str]:

@@ -13,8 +13,10 @@ from qwen2vl_demo.ui.cutouts import Cutouts
 from qwen2vl_demo.ui.forgetting import Forgetting
 from qwen2vl_demo.ui.gate.uploads import Uploads
 from qwen2vl_demo.ui.media_store import MediaStore
+from qwen2vl_demo.ui.panel.accuracy import Accuracy
 from qwen2vl_demo.ui.panel.attention import AnswerAttention
 from qwen2vl_demo.ui.panel.experiments import Experiments
+from qwen2vl_demo.ui.panel.laboratory import AnswerLaboratory
 from qwen2vl_demo.ui.panel.preview import Preview
 from qwen2vl_demo.ui.sessions import Sessions
 from qwen2vl_demo.ui.settings_form import SettingsForm
@@ -35,7 +37,9 @@ class Parts:
     controller: ChatController
     preview: Preview
     attention: AnswerAttention
+    laboratory: AnswerLaboratory
     experiments: Experiments
+    accuracy: Accuracy
     threads: WorkerThreads
     api: Api
 
@@ -67,7 +71,9 @@ class Parts:
             controller=ChatController(answers=Answers(engine, store, prompts, form, threads), store=store),
             preview=Preview(engine, store, prompts, form),
             attention=AnswerAttention(engine, prompts, threads),
+            laboratory=AnswerLaboratory(engine, prompts, threads),
             experiments=Experiments(engine, prompts, form, threads),
+            accuracy=Accuracy(engine, threads),
             threads=threads,
             api=Api(engine, store, prompts, form, threads, forgetting, uploads),
         )

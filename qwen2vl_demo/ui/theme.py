@@ -28,9 +28,10 @@ SHEETS = (
     "dialog.css",
     "chats.css",
     "costs.css",
-    "learn.css",
+    "experiments.css",
     "variants.css",
     "lesson.css",
+    "class.css",
     "attached.css",
     "pages.css",
     "keys.css",
@@ -66,6 +67,8 @@ def js() -> str:
         (STATIC / name).read_text(encoding="utf-8")
         for name in (
             "event-stream.js",
+            "clipboard.js",
+            "links.js",
             "chat-storage.js",
             "open-chats.js",
             "chat-files.js",

@@ -13,7 +13,7 @@ Axes: S positions of the sequence, T H W a medium's merged grid.
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,8 @@ from qwen2vl_demo.attention_trace import AttentionTrace
 Selection = tuple[int | None, int | None]
 
 AVERAGE: Selection = (None, None)
+SINK = 4.0  # times an even share of the attention on the pictures, from which on a cell is called a sink
+MAX_SINKS = 12  # that are told
 BUDGET = 150_000  # bytes of maps in one payload, before base64
 CAVEAT = (
     "Read it with care. A head that needs nothing still has to put its attention somewhere, and parks it where it does "
@@ -128,6 +130,36 @@ def attention_payload(trace: AttentionTrace, selection: Selection = AVERAGE, bud
     }
 
 
+def neutral_payload(trace: AttentionTrace, neutral: AttentionTrace, names: Iterable[str]) -> dict[str, Any]:
+    """What a word looked at beyond what a neutral question looks at in the same pictures; JSON-ready.
+
+    `minus` holds, by the names of `maps` in `attention_payload`, the difference of two shares of the attention on all
+    pictures, that of the word and that of `neutral`, where it is positive. `sinks` are the cells that draw many times
+    an even share of both, in the mean of all layers and heads, the strongest first: [index among all media's cells,
+    times of the neutral one]. Raises ValueError where the pictures are not cut alike.
+    """
+    if [m.merged_grid for m in trace.prompt.media] != [m.merged_grid for m in neutral.prompt.media]:
+        raise ValueError("the two prompts do not have the same pictures")
+    mine, theirs = _on_pictures(trace, AVERAGE), _on_pictures(neutral, AVERAGE)
+    times = np.minimum(mine, theirs) * len(mine)
+    order = [int(i) for i in np.argsort(-times, kind="stable")[:MAX_SINKS] if times[i] >= SINK]
+    return {
+        "minus": {name: _bytes(np.maximum(0, _difference(trace, neutral, parse_selection(name)))) for name in names},
+        "sinks": [[i, round(float(theirs[i]) * len(theirs), 1)] for i in order],
+    }
+
+
+def _difference(trace: AttentionTrace, neutral: AttentionTrace, selection: Selection) -> np.ndarray:
+    return _on_pictures(trace, selection) - _on_pictures(neutral, selection)
+
+
+def _on_pictures(trace: AttentionTrace, selection: Selection) -> np.ndarray:
+    """The attention on the cells of all media, as shares of their sum."""
+    row = weights(trace, selection)
+    every = np.concatenate([np.empty(0, np.float32), *(row[slice(*m.span)] for m in trace.prompt.media)])
+    return every / max(float(every.sum()), 1e-12)
+
+
 def selections(trace: AttentionTrace) -> Iterator[Selection]:
     """Every selection that the trace allows."""
     yield AVERAGE
@@ -154,8 +186,11 @@ def parse_selection(name: str) -> Selection:
 
 def _map(trace: AttentionTrace, selection: Selection) -> dict[str, Any]:
     row = weights(trace, selection)
-    every = [row[slice(*m.span)] for m in trace.prompt.media]
-    grid = ByteGrid.of(np.concatenate([np.empty(0, np.float32), *every]))
+    return _bytes(np.concatenate([np.empty(0, np.float32), *(row[slice(*m.span)] for m in trace.prompt.media)]))
+
+
+def _bytes(values: np.ndarray) -> dict[str, Any]:
+    grid = ByteGrid.of(values)
     return {"top": float(f"{grid.top:.6g}"), "data": base64.b64encode(grid.values.tobytes()).decode("ascii")}
 
 

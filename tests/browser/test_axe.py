@@ -33,7 +33,14 @@ def test_axe_finds_nothing_that_is_ours(visit: Visits, nano_app: App, material: 
     for name in ("resized", "patches", "t"):
         layer(tab, name)
         assert findings(tab) == [], name
-    for name in ("Prompt", "Rotation", "Variants", "Cost", "Learn"):
+    tab.page.locator("#where .words button").first.click()
+    tab.page.evaluate("() => document.querySelectorAll('#lab details').forEach(fold => (fold.open = true))")
+    for name in ("all", "read"):
+        tab.page.locator(f"#lab [data-part={name}]").click()
+        tab.quiet()
+    assert tab.page.locator("#lab .choice").count() and tab.page.locator("#lab tr").count()
+    assert findings(tab) == [], "the laboratory"
+    for name in ("Prompt", "Rotation", "Variants", "Cost", "Experiments"):
         open_tab(tab, name)
         tab.unfold(name)
         tab.quiet()

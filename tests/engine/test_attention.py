@@ -67,6 +67,12 @@ def eager_attention(checkpoint, engine, messages, ids):
     theirs = transformers.Qwen2VLForConditionalGeneration.from_pretrained(
         checkpoint, dtype=torch.float32, attn_implementation="eager"
     ).eval()
+    inputs = eager_inputs(engine, messages, ids)
+    return torch.stack(theirs(**inputs, output_attentions=True).attentions)[:, 0].numpy()
+
+
+def eager_inputs(engine, messages, ids):
+    """What transformers takes for a prompt followed by the ids of an answer."""
     prompt, config = engine.processor.process(messages, GREEDY.media), engine.model.config
     sequence = torch.from_numpy(np.concatenate([prompt.trace.input_ids, ids]))[None]
     inputs = {"input_ids": sequence, "attention_mask": torch.ones_like(sequence)}
@@ -80,7 +86,7 @@ def eager_attention(checkpoint, engine, messages, ids):
         if media:
             inputs[pixels] = torch.cat([patchify(m.frames, config.vision, engine.processor.image) for m in media])
             inputs[grid] = torch.tensor([m.grid_thw for m in media])
-    return torch.stack(theirs(**inputs, output_attentions=True).attentions)[:, 0].numpy()
+    return inputs
 
 
 @pytest.mark.parametrize("chat", CHATS)
@@ -217,6 +223,7 @@ def test_an_engine_that_cannot_see_it_says_why(checkpoint, monkeypatch, kind):
     for call in (
         lambda: engine.answer_words(engine.prepare(ask(), GREEDY), "Red."),
         lambda: engine.word_attention(engine.prompt(ask(), GREEDY), "Red.", 0),
+        engine.laboratory,
     ):
         with pytest.raises(UserError, match=advice):
             call()

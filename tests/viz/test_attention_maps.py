@@ -13,6 +13,7 @@ from qwen2vl_demo.viz.attention_maps import (
     ByteGrid,
     attention_payload,
     cells,
+    neutral_payload,
     parse_selection,
     selection_name,
     selections,
@@ -139,3 +140,25 @@ def test_names_of_choices_and_back(trace):
             parse_selection(wrong)
     with pytest.raises(ValueError, match="layer too"):
         weights(trace, (None, 1))
+
+
+def test_subtracting_leaves_what_a_word_looked_at_beyond_the_neutral_question():
+    """Of 10 cells of two pictures both give half of their attention there to cell 2, which is 5 even shares: a sink.
+    The word gives the other half to cell 7, the neutral question to cell 0. How much of all attention the pictures got
+    does not matter. So 0.5 is left at cell 7, and nothing elsewhere."""
+    media = [medium("image", (1, 4, 6), 3), medium("video", (2, 2, 4), 10)]
+    word, neutral = record(media, 15, Word("red", 0, 1)), record(media, 15, Word("A", 0, 1))
+    places = [*range(3, 9), *range(10, 14)]
+    for trace, on_pictures, other in ((word, 0.2, 7), (neutral, 0.8, 0)):
+        trace.weights[:] = 0
+        trace.weights[..., 0] = 1 - on_pictures
+        trace.weights[..., places[2]] = trace.weights[..., places[other]] = on_pictures / 2
+    data = json.loads(json.dumps(neutral_payload(word, neutral, ["all", "1.2"])))
+    assert data["sinks"] == [[2, 5.0]]
+    for name in ("all", "1.2"):
+        left = np.frombuffer(base64.b64decode(data["minus"][name]["data"]), np.uint8)
+        assert data["minus"][name]["top"] == pytest.approx(0.5, abs=1e-5)
+        assert np.flatnonzero(left).tolist() == [7] and left[7] == 255
+    shorter = record(media[:1], 15, Word("A", 0, 1))
+    with pytest.raises(ValueError, match="same pictures"):
+        neutral_payload(word, shorter, ["all"])

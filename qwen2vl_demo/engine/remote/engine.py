@@ -21,7 +21,7 @@ from qwen2vl_demo.attention_trace import AttentionTrace, Word
 from qwen2vl_demo.decoding import Decoding
 from qwen2vl_demo.engine.cost.estimate import Estimate, tokens_only
 from qwen2vl_demo.engine.processors import processor_for, reference_processor
-from qwen2vl_demo.engine.protocol import Abilities, Chunk, GenerationOptions, Result
+from qwen2vl_demo.engine.protocol import Abilities, Chunk, GenerationOptions, Laboratory, Result
 from qwen2vl_demo.engine.remote.answer_times import AnswerTimes
 from qwen2vl_demo.engine.remote.completion import Completion
 from qwen2vl_demo.engine.remote.dialect import Dialect
@@ -50,6 +50,10 @@ log = logging.getLogger(__name__)
 NO_ATTENTION = (
     "Where an answer looked can be seen only when the model runs here; this one runs on a server, which sends words "
     "and no attention. Start without --engine-url for it."
+)
+NO_LABORATORY = (
+    "This looks into the model itself, so it works only when the model runs here; this one runs on a server, which "
+    "sends words and no numbers. Start without --engine-url for it."
 )
 NO_SERVER_ESTIMATE = (
     "The model runs on a server: how long it takes is learned from its answers, and what memory it needs is not known "
@@ -217,6 +221,9 @@ class RemoteEngine:
         ticket: Ticket | None = None,
     ) -> AttentionTrace | None:
         raise UserError(NO_ATTENTION)
+
+    def laboratory(self) -> Laboratory:
+        raise UserError(NO_LABORATORY)
 
     def _question(
         self,

@@ -29,7 +29,7 @@ from qwen2vl_demo.engine.cost.predictor import CostPredictor, Workload
 from qwen2vl_demo.engine.local import OUT_OF_MEMORY, read_end_tokens
 from qwen2vl_demo.engine.prefix_cache import prompt_key
 from qwen2vl_demo.engine.processors import prepare_prompt
-from qwen2vl_demo.engine.protocol import Abilities, Chunk, GenerationOptions, Result
+from qwen2vl_demo.engine.protocol import Abilities, Chunk, GenerationOptions, Laboratory, Result
 from qwen2vl_demo.engine.request_queue import RequestQueue, Ticket
 from qwen2vl_demo.engine.result_builder import ResultBuilder, check_context, memory_errors
 from qwen2vl_demo.engine.zerogpu.loan import borrow
@@ -57,6 +57,10 @@ MIN_SECONDS, MAX_SECONDS = 20, 120  # of a loan: fewer get a GPU sooner, and mor
 COPIED_BYTES = 2 * 10**9  # of weights that go to a GPU in a second, a cautious guess
 NOT_MEASURED = "How fast the GPU is gets measured with the first answer, so no time is predicted yet."
 LENT = "a GPU that ZeroGPU lends for each answer"
+NO_LABORATORY = (
+    "This takes many short looks into the model, and here each would borrow a GPU of its own; it works where the model "
+    "runs on the machine of the page, as nano does on a laptop (--model nano)."
+)
 
 
 class ZeroGpuEngine:
@@ -284,6 +288,9 @@ class ZeroGpuEngine:
         if cancel is None or not cancel.is_set():
             raise UserError(f"The GPU was lent for {seconds} seconds, too few for this word. {OUT_OF_MEMORY}")
         return None
+
+    def laboratory(self) -> Laboratory:
+        raise UserError(NO_LABORATORY)
 
     def _process(
         self,

@@ -9,44 +9,41 @@ again, which is as much work as writing the word was. Nothing is raised for what
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from qwen2vl_demo.attention_trace import AttentionTrace, Word
-from qwen2vl_demo.engine.protocol import Engine, GenerationOptions
+from qwen2vl_demo.attention_trace import AttentionTrace
+from qwen2vl_demo.engine.protocol import Engine
 from qwen2vl_demo.errors import Cancelled, UserError
-from qwen2vl_demo.trace import PromptTrace
 from qwen2vl_demo.ui.chat.conversation import Conversation
 from qwen2vl_demo.ui.chat.page_update import FAILED, report
 from qwen2vl_demo.ui.chat.prompts import PreparedPrompt, Prompts
 from qwen2vl_demo.ui.chat.streaming import in_turn
+from qwen2vl_demo.ui.panel.answered import (
+    Answered,
+    answer_id,
+    answered_in,
+    answered_trace,
+    as_it_was,
+    spaces_before,
+)
 from qwen2vl_demo.ui.sessions import Session, ShownPrompt
 from qwen2vl_demo.ui.worker_threads import WorkerThreads
-from qwen2vl_demo.viz.attention_maps import CAVEAT, WHOSE, attention_payload, parse_selection
-from qwen2vl_demo.viz.lens_payload import new_image_cache, payload, payload_key
+from qwen2vl_demo.viz.attention_maps import BUDGET, CAVEAT, WHOSE, attention_payload, neutral_payload, parse_selection
+from qwen2vl_demo.viz.lens_payload import new_image_cache, payload_key
 
 MAX_WORDS = 2000  # offered at most
 MAX_TOKENS = 8192  # of an answer that are shown behind its prompt
-MAX_GAP = 1000  # characters between two words; a word that is not found so soon is not looked for any further
 MAX_CLICKED = 200  # characters of a word that was clicked
+NEUTRAL = "Describe."  # what its attention looks at, every question's does
+ANY_ANSWER = "A"  # a single token: only the query before it counts, which sees the question and no answer
 WRITING = "The answer is being written. When it is finished, pick one of its words here to see where it looked."
 NO_WORD = "This is no word of the answer; pick one of those that are shown."
 
 NO_WORDS: dict[str, Any] = {"answer": "", "words": [], "note": "", "map": None}
-
-
-@dataclass(frozen=True)
-class Answered:
-    """An answer of the chat, with the question as it was asked."""
-
-    turn: int
-    question: Conversation  # up to this turn, without the answer
-    options: GenerationOptions  # those that it ran with; the present ones where a chat was restored
-    text: str
 
 
 class AnswerAttention:
@@ -69,7 +66,7 @@ class AnswerAttention:
             return NO_WORDS | told
         if writing or answer is None:
             return {**NO_WORDS, "note": WRITING}
-        answered = _answered(session, len(conversation.turns) - 1)
+        answered = answered_in(session, len(conversation.turns) - 1)
         return NO_WORDS if answered is None else self._offered(session, answered) | told
 
     async def map_word(self, session: Session, request: Any) -> dict[str, Any] | None:
@@ -77,7 +74,8 @@ class AnswerAttention:
 
         `request` is what the page sent: {"turn": which, "key": of the prompt that the lens shows, "choice": which layer
         and head}, and {"answer": its id, "word": index} or, for a click in the chat, {"text": the word, "nth": which of
-        the equal ones}, or {"words": True} for the words alone. Without "turn" it is the last answer.
+        the equal ones}, or {"words": True} for the words alone. Without "turn" it is the last answer. With {"neutral":
+        True} the map comes with what a neutral question looks at; where that is cheap, it always does.
         """
         request = request if isinstance(request, Mapping) else {}
         with session.lock:
@@ -87,7 +85,7 @@ class AnswerAttention:
         if writing:
             return {**NO_WORDS, "note": WRITING}
         turn = request.get("turn", last)
-        answered = _answered(session, turn) if isinstance(turn, int) else None
+        answered = answered_in(session, turn) if isinstance(turn, int) else None
         if answered is None:
             return {**self.words(session), "note": NO_WORD}
         offered = await self._threads.run_for(session, self._offered, session, answered)
@@ -108,9 +106,20 @@ class AnswerAttention:
                 return None
             if selection[0] is not None and not (selection[0] < trace.layers and (selection[1] or 0) < trace.heads):
                 raise UserError(f"This model has {trace.layers} layers of {trace.heads} heads; choose one of them.")
-            map_ = {"of": word, "key": offered["key"], **attention_payload(trace, selection)}
+            subtracts = self._engine.abilities.laboratory or request.get("neutral") is True
+            maps = attention_payload(trace, selection, BUDGET // 2 if subtracts else BUDGET)
+            map_ = {"of": word, "key": offered["key"], **maps}
+            if trace.prompt.media and subtracts:
+                neutral = await self._neutral(session, answered, cancel)
+                if neutral is None:
+                    return None
+                map_["neutral"] = neutral_payload(trace, neutral, map_["maps"])
             shown = request.get("key") == offered["key"]
-            return {**offered, "map": map_, "prompt": None if shown else self._as_it_was(prepared, answered)}
+            return {
+                **offered,
+                "map": map_,
+                "prompt": None if shown else as_it_was(prepared, answered, self._engine, self._images),
+            }
         except Cancelled:
             return None
         except UserError as problem:
@@ -126,7 +135,7 @@ class AnswerAttention:
         with session.lock:
             turns = session.conversation.turns
         try:
-            trace = self._trace(session, answered)
+            trace = answered_trace(session, answered, self._prompts)
             words = self._engine.answer_words(trace, answered.text)[:MAX_WORDS]
             tokens = self._engine.answer_tokens(trace, answered.text)[:MAX_TOKENS]
         except UserError as problem:
@@ -136,28 +145,23 @@ class AnswerAttention:
             return NO_WORDS
         return {
             **NO_WORDS,
-            "answer": _answer_id(trace, answered.text),
+            "answer": answer_id(trace, answered.text),
             "turn": answered.turn,
             "answers": [index for index, turn in enumerate(turns) if turn.has_words],
             "key": payload_key(trace),
             "tokens": list(tokens),
             "words": [word.text for word in words],
-            "spaces": _spaces(words, answered.text),
+            "spaces": spaces_before(words, answered.text),
             "caveat": f"{WHOSE} {CAVEAT}",
         }
 
-    def _trace(self, session: Session, answered: Answered) -> PromptTrace:
-        """The trace that was answered: the one that the panel has, if it was prepared alike. Raises UserError."""
-        with session.lock:
-            shown = session.shown
-        if (
-            shown is not None
-            and not shown.draft
-            and _alike(shown.options, answered.options)
-            and shown.conversation.answered(None) == answered.question
-        ):
-            return shown.trace
-        return self._prompts.prepare(answered.question, answered.options).trace
+    async def _neutral(self, session: Session, answered: Answered, cancel: threading.Event) -> AttentionTrace | None:
+        """The attention behind the first word of any answer to a question that asks for nothing in particular, in the
+        place of the one that was asked."""
+        last = answered.question.turns[-1]
+        question = replace(answered.question, turns=(*answered.question.turns[:-1], replace(last, question=NEUTRAL)))
+        prepared = await self._prepared(session, replace(answered, question=question), cancel)
+        return await self._attention(prepared, ANY_ANSWER, 0, cancel)
 
     async def _prepared(self, session: Session, answered: Answered, cancel: threading.Event) -> PreparedPrompt:
         return await self._threads.run_for(session, self._prompts.prepare, answered.question, answered.options, cancel)
@@ -168,40 +172,6 @@ class AnswerAttention:
         ticket = self._engine.queue.join()
         compute = partial(self._engine.word_attention, prepared.prompt, text, word, cancel, ticket=ticket)
         return await in_turn(ticket, cancel, compute, self._threads)
-
-    def _as_it_was(self, prepared: PreparedPrompt, answered: Answered) -> dict[str, Any]:
-        """What the lens draws for the prompt that was answered."""
-        media = prepared.prompt.media
-        return payload(
-            prepared.trace,
-            [medium.frames for medium in media],
-            [medium.thumbnail for medium in media],
-            limits=self._engine.pixel_limits,
-            answered=answered.turn + 1,
-            images=self._images,
-        )
-
-
-def _answered(session: Session, turn: int) -> Answered | None:
-    """The answer of a turn; None if there is none, or no word in it."""
-    with session.lock:
-        conversation, shown = session.conversation, session.shown
-        if not 0 <= turn < len(conversation.turns):
-            return None
-        asked = replace(conversation, turns=conversation.turns[: turn + 1])
-        ran = session.ran.get(asked.answered(None).turns)
-    last = asked.last
-    if last is None or last.answer is None or not last.has_words:
-        return None
-    question = asked.answered(None)
-    if ran is not None:
-        return Answered(turn, replace(question, system=ran.system), ran.options, last.answer.text)
-    return Answered(turn, question, shown.options if shown else GenerationOptions(), last.answer.text)
-
-
-def _alike(one: GenerationOptions, other: GenerationOptions) -> bool:
-    """Whether prompts are prepared alike with these."""
-    return (one.media, one.add_vision_id, one.positions) == (other.media, other.add_vision_id, other.positions)
 
 
 def _chosen_word(request: Mapping[str, Any], offered: Mapping[str, Any]) -> int | None:
@@ -223,21 +193,3 @@ def _shows_the_last_question(shown: ShownPrompt | None, conversation: Conversati
     if shown is None or shown.draft or conversation.last is None:
         return False
     return shown.conversation.answered(None) == conversation.answered(None)
-
-
-def _answer_id(trace: PromptTrace, text: str) -> str:
-    """Identifies an answer to a prompt on the page; another prompt or text has another id."""
-    digest = hashlib.sha256(trace.input_ids.tobytes() + text.encode("utf-8", "replace"))
-    for medium in trace.media:
-        digest.update(medium.digest.encode())
-    return digest.hexdigest()[:24]
-
-
-def _spaces(words: Sequence[Word], text: str) -> list[bool]:
-    """Whether a space stands before each word in the text, so that it can be shown as it reads."""
-    found, start = [], 0
-    for word in words:
-        index = text.find(word.text, start, start + len(word.text) + MAX_GAP)
-        found.append(index > 0 and text[index - 1].isspace())
-        start = index + len(word.text) if index >= 0 else start
-    return found

@@ -15,6 +15,8 @@ from gradio.components import Component
 
 from qwen2vl_demo.ui.eyes import RELEASED_LIMITS
 from qwen2vl_demo.ui.panel.attention import AnswerAttention
+from qwen2vl_demo.ui.panel.laboratory import AnswerLaboratory
+from qwen2vl_demo.ui.panel.laboratory_view import LaboratoryView
 from qwen2vl_demo.ui.panel.lens_view import draw_lens_view
 from qwen2vl_demo.ui.panel.preview import Preview
 from qwen2vl_demo.ui.panel.state import PanelState
@@ -59,15 +61,21 @@ class PictureTab:
     components: PictureComponents
 
     def __init__(
-        self, pixel_limits: tuple[int, int], preview: Preview, attention: AnswerAttention, threads: WorkerThreads
+        self,
+        pixel_limits: tuple[int, int],
+        preview: Preview,
+        attention: AnswerAttention,
+        laboratory: AnswerLaboratory,
+        threads: WorkerThreads,
     ) -> None:
         self._pixel_limits, self._preview, self._threads = pixel_limits, preview, threads
-        self._words = WordPicker(attention)
+        self._words, self._laboratory = WordPicker(attention), LaboratoryView(laboratory)
         self._images = new_image_cache()
 
     def draw(self) -> None:
         draw_lens_view("picture")
         self._words.draw()
+        self._laboratory.draw()
         unseen: dict[str, Any] = {"html_template": "<i></i>", "visible": "hidden"}
         self.components = PictureComponents(
             data=gr.HTML({}, js_on_load=SHOW, elem_id="lens-data", **unseen),
@@ -94,6 +102,7 @@ class PictureTab:
     def wire(self, page: PageContext) -> None:
         """The button of the budget changes the setting, and the setting makes the panel refresh."""
         self._words.wire(page)
+        self._laboratory.wire(page)
         self.components.data.select(chosen_budget, None, [page.settings["max_tokens"]], **AT_ONCE)
 
         async def load_detail(request: gr.Request, event: gr.SelectData, saved: str) -> Any:

@@ -26,7 +26,9 @@ TEMPLATE = """
     <div class="choosers" data-part="choosers">
       <label>Layer <select data-part="layer"></select></label>
       <label><span data-term="head">Head</span> <select data-part="head"></select></label>
+      <button type="button" data-part="play">Play the layers</button>
       <label><input type="checkbox" data-part="lift"> Brighten faint cells</label>
+      <label data-part="beyond"><input type="checkbox" data-part="subtract"> Subtract what “Describe.” looks at</label>
     </div>
     <p class="quiet" data-part="status" role="status"></p>
     <div class="numbers" data-part="numbers">
@@ -34,7 +36,10 @@ TEMPLATE = """
       <div class="bar" data-part="bar" aria-hidden="true"></div>
     </div>
     <details data-part="more"><summary>How to read this, and what it costs</summary>
-      <p class="quiet" data-part="caveat"></p><p class="quiet" data-part="cost"></p></details>
+      <p class="quiet" data-part="caveat"></p><p class="quiet">Subtracting shows which part of its attention on the
+      pictures this word gave to a cell beyond what a question gives that asks for nothing in particular, so that cells
+      which every question looks at fall away. Such cells are ringed: some hold nothing, and some stand out.</p>
+      <p class="quiet" data-part="cost"></p></details>
   </div>
 </section>
 """

@@ -62,20 +62,9 @@
     return question ? turn.question : plain(turn.answer.text);
   }
 
-  async function toClipboard(text) {
-    if (navigator.clipboard) return navigator.clipboard.writeText(text);
-    const field = document.createElement("textarea"); // plain http from another machine
-    field.value = text;
-    field.style.position = "fixed";
-    document.body.append(field);
-    field.select();
-    document.execCommand("copy");
-    field.remove();
-  }
-
   async function copy(made, number, question) {
     try {
-      await toClipboard(textOf(number, question));
+      await window.qwen2vl.toClipboard(textOf(number, question));
     } catch {
       return; // the browser does not allow it
     }

@@ -29,6 +29,16 @@ let buttons = [];
 let turn = 0;
 let asWas = null; // the prompt that was answered, if the panel had another one
 let pending = false; // a word was clicked in the chat, and its map is on its way
+let subtracting = false; // what a neutral question looks at is taken away
+let playing = null; // the timer of the next layer, or true while its map is on its way
+const LAYER_MS = 900; // for which a layer is shown
+
+// Which answer is shown here, and which of its words is picked, for the laboratory below.
+function publish() {
+  const { key, words = [], spaces = [] } = props.value || {};
+  window.qwen2vl.answer = { answer, turn, key, words: answer ? words : [], spaces, word, waiting };
+  document.dispatchEvent(new Event("answer-shown"));
+}
 
 // What the model wrote, for the view of the whole prompt.
 function tell() {
@@ -47,10 +57,14 @@ function load() {
   if (value.map && value.answer === answer) {
     if (pending) clicked(value.map.of);
     const old = cached.get(value.map.of);
-    cached.set(value.map.of, { ...value.map, maps: { ...(old ? old.maps : {}), ...value.map.maps } });
+    const map = { ...value.map, maps: { ...old?.maps, ...value.map.maps } };
+    if (old?.neutral || map.neutral)
+      map.neutral = { ...old?.neutral, ...map.neutral, minus: { ...old?.neutral?.minus, ...map.neutral?.minus } };
+    cached.set(value.map.of, map);
   }
   if (!value.map || value.map.of === word) waiting = false;
   if (word >= 0) show();
+  publish();
 }
 
 // Another answer, or none: lists its words and removes the attention drawn for the previous one.
@@ -75,6 +89,7 @@ function begin(value) {
   line.scrollTop = 0;
   $("pick").hidden = !buttons.length;
   $("caveat").textContent = value.caveat || "";
+  stopPlaying();
   const turns = value.answers || [];
   $("which").hidden = turns.length < 2;
   options(
@@ -88,6 +103,7 @@ function begin(value) {
 // The map of a word that was clicked in the chat has come: here it is picked as well.
 function clicked(i) {
   pending = false;
+  stopPlaying();
   word = i;
   selection = "all";
   bringToFront = true;
@@ -105,21 +121,26 @@ function pick(i) {
     if (lens()) lens().setOverlay(null);
     if (lens()?.state.data?.answered) lens().actions.back?.();
   }
+  stopPlaying();
   update();
+  publish();
 }
+
+// The map that is shown of a word, or undefined while it is not here.
+const shownMap = data => (subtracting ? data?.neutral?.minus[selection] : data?.maps[selection]);
 
 // Shows the selected word from the cache, or requests its map.
 function update() {
-  const data = cached.get(word);
-  waiting = word >= 0 && !(data && data.maps[selection]);
+  waiting = word >= 0 && !shownMap(cached.get(word));
   show();
-  if (waiting)
-    trigger("select", { index: word, value: { answer, turn, word, choice: selection, key: lens()?.state.data?.key } });
+  if (!waiting) return;
+  const value = { answer, turn, word, choice: selection, key: lens()?.state.data?.key, neutral: subtracting };
+  trigger("select", { index: word, value });
 }
 
 function show() {
   const data = cached.get(word);
-  const ready = Boolean(data && data.maps[selection]);
+  const ready = Boolean(data?.maps[selection] && shownMap(data));
   buttons.forEach((button, i) => {
     button.setAttribute("aria-pressed", String(i === word));
     if (word >= 0) button.tabIndex = i === word ? 0 : -1;
@@ -132,8 +153,8 @@ function show() {
   choosers(data);
   if (!ready) return;
   const media = data.grids.map(([t, h, w]) => t * h * w);
-  const cells = bytesOf(data.maps[selection].data);
-  const top = data.maps[selection].top;
+  const cells = bytesOf(shownMap(data).data);
+  const { top } = shownMap(data);
   let at = 0;
   const split = media.map(size => cells.subarray(at, (at += size)));
   const best = brightest(split);
@@ -145,16 +166,72 @@ function show() {
     lens().setOverlay({
       key: data.key,
       caption:
-        `Attention behind the word “${data.word}”, ${whose(data)}. ${strongest}` +
-        (lifted ? " Colours follow the square root, so that faint cells show." : ""),
+        `${subtracting ? "What the word" : "Attention behind the word"} “${data.word}”` +
+        `${subtracting ? " looked at beyond what “Describe.” does" : ""}, ${whose(data)}. ${strongest}` +
+        (lifted ? " Colours follow the square root, so that faint cells show." : "") +
+        ringed(data),
       media: lifted ? split.map(values => values.map(value => Math.round(Math.sqrt(value * 255)))) : split,
-      labels: ["0 %", percent(top)],
+      labels: subtracting ? ["0", `${percent(top)} more`] : ["0 %", percent(top)],
+      marks: sinks(data, media),
       open: true,
     });
   if (lens() && bringToFront && best.value > 0)
     lens().set({ medium: best.medium, t: Math.floor(best.index / area(data, best.medium)) });
   bringToFront = false;
+  if (playing === true) playing = setTimeout(nextLayer, LAYER_MS);
 }
+
+// The cells that any question looks at much, for the lens.
+function sinks(data, sizes) {
+  return (data.neutral?.sinks || []).map(([index, times]) => {
+    let medium = 0;
+    while (index >= sizes[medium]) index -= sizes[medium++];
+    const text =
+      `an attention sink, or what stands out whatever is asked: with “Describe.” too it gets ${times} times ` +
+      "an even share";
+    return { medium, index, text };
+  });
+}
+function ringed({ neutral }) {
+  const count = neutral?.sinks.length || 0;
+  if (!count) return "";
+  const which = count === 1 ? "One cell is ringed: it draws" : `${count} cells are ringed: they draw`;
+  return ` ${which} attention whatever is asked.`;
+}
+
+// Plays the layers from the first to the last; who asked for less motion gets one with each press.
+const calm = matchMedia("(prefers-reduced-motion: reduce)");
+function nextLayer() {
+  const data = cached.get(word);
+  if (!data) return stopPlaying();
+  const at = selection === "all" ? -1 : Number(selection.split(".")[0]);
+  if (playing && at + 1 >= data.layers) return stopPlaying();
+  selection = String((at + 1) % data.layers);
+  if (playing) playing = true; // `show` sets the timer once the map is here
+  update();
+}
+function stopPlaying() {
+  clearTimeout(playing);
+  playing = null;
+  namePlay();
+}
+const namePlay = () => {
+  $("play").textContent = playing ? "Stop" : calm.matches ? "Next layer" : "Play the layers";
+};
+calm.addEventListener("change", stopPlaying);
+$("play").addEventListener("click", () => {
+  if (playing) return stopPlaying();
+  if (calm.matches) return nextLayer();
+  playing = true;
+  selection = "all";
+  namePlay();
+  nextLayer();
+});
+$("subtract").addEventListener("change", event => {
+  subtracting = event.target.checked;
+  bringToFront = true;
+  update();
+});
 
 const whose = data =>
   selection === "all"
@@ -233,7 +310,10 @@ function brightestCell(data, { value, medium, index }, top) {
   const which = data.grids.length > 1 ? ` of ${pieces(data).media[medium][0]}` : "";
   const when = t > 1 ? `, step ${Math.floor(index / area(data, medium))}` : "";
   const cell = `row ${Math.floor(place / w)}, column ${place % w}${when}`;
-  return `The brightest cell${which} is ${cell}: ${percent(top)} of all attention.`;
+  const much = subtracting
+    ? `${percent(top)} more of the attention on the pictures`
+    : `${percent(top)} of all attention`;
+  return `The brightest cell${which} is ${cell}: ${much}.`;
 }
 
 function cost(data) {
@@ -278,10 +358,12 @@ function choosers(data) {
   $("head").disabled = layer === "all";
 }
 $("layer").addEventListener("change", event => {
+  stopPlaying();
   selection = event.target.value;
   update();
 });
 $("head").addEventListener("change", event => {
+  stopPlaying();
   const layer = selection.split(".")[0];
   selection = event.target.value === "all" ? layer : `${layer}.${event.target.value}`;
   update();
@@ -316,7 +398,9 @@ function follow() {
     if (word < 0 || !of || data?.key === of) return;
     word = -1;
     waiting = false;
+    stopPlaying();
     show();
+    publish();
   });
   Object.assign(window.qwen2vl, { pickInChat });
 }

@@ -267,3 +267,24 @@ def test_the_tokens_of_an_answer_come_with_its_words(parts: Parts, session: Sess
     offered = parts.attention.words(session)
     assert "".join(offered["tokens"]) == text
     assert session.shown is not None and offered["key"] == payload_key(session.shown.trace)
+
+
+def test_a_map_comes_with_what_a_neutral_question_looks_at(parts: Parts, session: Session, files: Files) -> None:
+    """The fake engine looks at cell 0 for the first word of any answer, in layer 1, head 2; so of word 5 cell 5 is
+    left, and of word 0 next to nothing: the two prompts differ in length."""
+    ask(parts, session, "What is here?", files("cat.png"))
+    for word, left in ((5, 5), (0, 0)):
+        found = pick(parts, session, word, "1.2")["map"]["neutral"]["minus"]["1.2"]
+        assert np.frombuffer(base64.b64decode(found["data"]), np.uint8).nonzero()[0].tolist() == [left]
+        assert (found["top"] > 0.3) == bool(word) and (found["top"] < 0.05) == (not word)
+    assert session.conversation.last is not None and session.conversation.last.question == "What is here?"
+
+
+def test_where_each_look_is_dear_the_neutral_question_is_asked_on_request(
+    parts: Parts, session: Session, files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parts.engine, "abilities", Abilities(laboratory=False))
+    ask(parts, session, "What is here?", files("cat.png"))
+    assert "neutral" not in pick(parts, session, 5)["map"]
+    name = parts.attention.words(session)["answer"]
+    assert "neutral" in look(parts, session, answer=name, word=5, neutral=True)["map"]

@@ -24,6 +24,9 @@
 //                                          or the same bytes as base64; null for a medium without values
 //        optional: key                     the `key` of the payload that it belongs to; ignored if another is shown
 //                  labels: [low, high]     labels of the colour bar, instead of "none" and "most"
+//                  name: string            of the layer, instead of "Attention"
+//                  marks: [{medium, index, text}]
+//                                          cells that are ringed, by their index in `media`, and what is said of each
 //                  open: true              switches to the layer and to the first medium that has values
 //     null removes it, and so does showing a prompt with other media. Returns whether it is shown.
 (() => {
@@ -120,6 +123,8 @@
       next = {
         caption: String(overlay.caption || ""),
         labels: overlay.labels || ["none", "most"],
+        name: String(overlay.name || "Attention"),
+        marks: overlay.marks || [],
         media: overlay.media.map(v => v && bytes(v)),
         digests: media.map(m => m.digest),
       };

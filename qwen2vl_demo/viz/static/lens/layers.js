@@ -176,6 +176,33 @@
     };
   });
 
+  // The marked cells of the step that is shown, with their index inside it.
+  lens.marksHere = () => {
+    const { overlay, medium, t } = lens.state;
+    const [, h, w] = lens.medium().merged_grid;
+    return (overlay?.marks || [])
+      .filter(mark => mark.medium === medium && Math.floor(mark.index / (h * w)) === t)
+      .map(mark => ({ ...mark, index: mark.index % (h * w) }));
+  };
+
+  // A dashed ring inside a cell, white with a dark edge.
+  function ring(c, x, y, box) {
+    const radius = Math.max(3, (FACTOR * box.scale) / 2 - 3);
+    c.save();
+    c.setLineDash([4, 3]);
+    for (const [width, colour] of [
+      [4, "rgba(10,10,14,.85)"],
+      [1.8, "#ffffff"],
+    ]) {
+      c.lineWidth = width;
+      c.strokeStyle = colour;
+      c.beginPath();
+      c.arc(x, y, radius, 0, 2 * Math.PI);
+      c.stroke();
+    }
+    c.restore();
+  }
+
   layers.attention = {
     paint(c, box) {
       const values = lens.state.overlay?.media[lens.state.medium];
@@ -191,6 +218,8 @@
         share => 0.86 * (1 - share), // what was looked at keeps its colours, the rest lies in the dark
       );
       lines(c, box, FACTOR, 0.2);
+      for (const { index } of lens.marksHere())
+        ring(c, ((index % w) + 0.5) * FACTOR * box.scale, (Math.floor(index / w) + 0.5) * FACTOR * box.scale, box);
     },
     caption(medium) {
       const values = lens.state.overlay?.media[lens.state.medium];
@@ -198,7 +227,7 @@
     },
     bar() {
       const [low, high] = lens.state.overlay?.labels || [];
-      return { scale: "shade", low, high, title: "attention" };
+      return { scale: "shade", low, high, title: lens.state.overlay?.name.toLowerCase() };
     },
     share(medium, token) {
       const values = lens.state.overlay?.media[lens.state.medium];

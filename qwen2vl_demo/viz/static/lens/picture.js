@@ -33,6 +33,7 @@
       patches: () => lens.state.layer === "patches",
     });
     stage.root.append(lens.litCells(stage.canvas));
+    lens.views.region(stage);
     const bar = colourBar();
     const resize = lens.views.resize();
     const order = lens.views.order();
@@ -122,6 +123,7 @@
       );
       layers.choose(layer);
       layers.button("attention").hidden = !overlay;
+      if (overlay) lens.write(layers.button("attention"), overlay.name);
       const pane = layer === "resized";
       stage.root.hidden = pane;
       const sentence = lens.layers[layer].caption(medium);

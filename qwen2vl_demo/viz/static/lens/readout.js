@@ -44,7 +44,7 @@
       live,
     );
     const rows = new Map();
-    for (const name of ["Token", "Cell", "Pixels", "Patches", "Position", "Value"]) {
+    for (const name of ["Token", "Cell", "Pixels", "Patches", "Position", "Value", "Ring"]) {
       const dt = lens.el("dt", {}, name);
       const dd = lens.el("dd");
       rows.set(name, { dt, dd });
@@ -104,6 +104,9 @@
         );
         const share = layer === "attention" && overlay ? lens.layers.attention.share(medium, facts.token) : null;
         put("Value", share === null ? "" : `${Math.round(share * 100)} % of the most`);
+        const local = facts.row * w + facts.column;
+        const mark = layer === "attention" && lens.marksHere().find(({ index }) => index === local);
+        put("Ring", mark ? mark.text : "");
       }
       paint(facts, medium);
       clearTimeout(announcement);
