@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from qwen2vl_demo.engine.factory import load_engine
     from qwen2vl_demo.engine.protocol import GenerationOptions
     from qwen2vl_demo.errors import UserError
+    from qwen2vl_demo.media import TimeRange
     from qwen2vl_demo.processing.messages import Image, MediaOptions, Message, Text, Video
 
 _HOME = {
@@ -23,6 +24,7 @@ _HOME = {
     "MediaOptions": "qwen2vl_demo.processing.messages",
     "Message": "qwen2vl_demo.processing.messages",
     "Text": "qwen2vl_demo.processing.messages",
+    "TimeRange": "qwen2vl_demo.media",
     "UserError": "qwen2vl_demo.errors",
     "Video": "qwen2vl_demo.processing.messages",
     "load_engine": "qwen2vl_demo.engine.factory",
@@ -34,6 +36,7 @@ __all__ = [
     "MediaOptions",
     "Message",
     "Text",
+    "TimeRange",
     "UserError",
     "Video",
     "__version__",

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from qwen2vl_demo.trace import PromptTrace
 
 _MEDIA_FLAGS = (
-    "model", "processor", "min_pixels", "max_pixels", "fps", "max_frames", "max_file_mb", "max_image_mp",
-    "max_pdf_pages",
+    "model", "processor", "min_pixels", "max_pixels", "fps", "max_frames", "time_stamps", "max_file_mb",
+    "max_image_mp", "max_pdf_pages",
 )  # fmt: skip
 _ENGINE_FLAGS = ("adapter", "device", "dtype", "quantize", "engine_url", "engine_model", "engine_key", "engine_timeout")
 _ANSWER_FLAGS = ("max_new_tokens", "temperature")
@@ -190,6 +190,12 @@ def _add_media(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--pages", default="", metavar="1-3,7", help="which pages of a PDF or TIFF; without it the first"
     )
+    command.add_argument(
+        "--part",
+        default="",
+        metavar="2-4",
+        help="which part of the videos to look at, in seconds or as 1:05-1:20; all frames are taken from it",
+    )
     command.add_argument("--system", metavar="TEXT", help="what the model is told to be")
 
 
@@ -325,6 +331,7 @@ def _summary(trace: PromptTrace) -> str:
 
 def _messages(given: argparse.Namespace, limits: MediaLimits) -> list[Message]:
     """The conversation that the arguments describe. PyTorch is not loaded yet, so that errors appear at once."""
+    from qwen2vl_demo.media import TimeRange
     from qwen2vl_demo.media_arguments import STANDARD_INPUT, read_argument
     from qwen2vl_demo.processing.messages import Image, Message, Part, Text, Video
 
@@ -335,10 +342,13 @@ def _messages(given: argparse.Namespace, limits: MediaLimits) -> list[Message]:
     for text in (question, given.system or ""):
         if not _is_unicode(text):
             raise UserError("The text is not UTF-8; convert it first, or set the encoding of the terminal to UTF-8.")
+    time_range = TimeRange.parse(given.part, "--part")
+    if time_range and not any(kind == "video" for kind, _ in given.media):
+        raise UserError("--part chooses a part of a video; give one with --video.")
     parts: list[Part] = []
     for kind, argument in given.media:
         source, name = read_argument(argument, limits)
-        parts.append(Image(source, name) if kind == "image" else Video(source, name))
+        parts.append(Image(source, name) if kind == "image" else Video(source, name, time_range))
     if question:
         parts.append(Text(question))
     system = [Message("system", given.system)] if given.system is not None else []

@@ -189,6 +189,11 @@ class Settings:
     max_frames: int | None = _flag(
         None, "most frames taken from a video; without it the checkpoint's limit", convert=_integer, metavar="N"
     )
+    time_stamps: bool = _flag(
+        False,
+        "write the time before each pair of frames of a video, as in <2.0 seconds>; Qwen2-VL was not trained with that",
+        convert=_switch,
+    )
     max_new_tokens: int = _flag(512, "longest answer, in tokens", convert=_integer, metavar="N")
     temperature: float = _flag(
         0.0, "0 always takes the likeliest token; higher is more varied", convert=_number, metavar="T"

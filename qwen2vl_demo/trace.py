@@ -29,9 +29,11 @@ class MediaTrace:
     span: tuple[int, int]  # [start, end) of its placeholders in input_ids
     min_pixels: int  # the budget that was applied, px per picture or frame
     max_pixels: int
-    timestamps: tuple[float, ...] = ()  # s, of each sampled frame; empty for an image
+    timestamps: tuple[float, ...] = ()  # s, of each sampled frame; empty for an image that is no frame of a clip
     frame_indices: tuple[int, ...] = ()  # which frames of the clip were sampled
     total_frames: int = 1
+    duration: float = 0.0  # s, of the whole clip
+    time_range: tuple[float, float] | None = None  # s: all frames were taken from this part of it; None: from all of it
     notices: tuple[str, ...] = ()  # what the visitor should know about how the file was read, as sentences
     digest: str = ""  # of the resized pixels: equal pictures have equal digests
 
@@ -58,6 +60,9 @@ class MediaTrace:
             record["timestamps"] = [round(t, 3) for t in self.timestamps]
             record["frame_indices"] = list(self.frame_indices)
             record["total_frames"] = self.total_frames
+            record["duration"] = round(self.duration, 3)
+            if self.time_range is not None:
+                record["time_range"] = [round(t, 3) for t in self.time_range]
         if self.notices:
             record["notices"] = list(self.notices)
         return record

@@ -223,7 +223,7 @@ class FakeEngine:
         limits = {"min_pixels": options.media.min_pixels or least, "max_pixels": options.media.max_pixels or most}
         times: tuple[float, ...] = ()
         indices: tuple[int, ...] = ()
-        frames = total = 1
+        frames, total, duration, time_range = 1, 1, 0.0, None
         if isinstance(piece, Image):
             picture = open_image(piece.source, label=piece.name)
             original: Size = (picture.height, picture.width)
@@ -235,9 +235,12 @@ class FakeEngine:
                 label=piece.name,
                 fps=options.media.fps,
                 max_frames=options.media.max_frames or self.max_frames,
+                time_range=piece.time_range,
                 resize=lambda count, size: smart_resize(*size, **limits),
             )
             original, times, indices, total = clip.original_size, clip.timestamps, clip.indices, clip.total_frames
+            duration = clip.duration
+            time_range = piece.time_range.within(duration) if piece.time_range else None
             pixels = clip.frames
             frames, size = len(indices), pixels.shape[1:3]
         grid = grid_thw(frames, *size)
@@ -255,6 +258,8 @@ class FakeEngine:
             timestamps=times,
             frame_indices=indices,
             total_frames=total,
+            duration=duration,
+            time_range=time_range,
             digest=digest,
             **limits,
         )

@@ -22,7 +22,7 @@ from fake_engine import FakeEngine
 from qwen2vl_demo import cli, console
 from qwen2vl_demo.engine.remote.media_parts import clip_file
 from qwen2vl_demo.geometry import MAX_PIXELS, VisionSpan, mrope_position_ids, smart_resize
-from qwen2vl_demo.media import Document
+from qwen2vl_demo.media import Document, TimeRange
 from qwen2vl_demo.processing.messages import Image, Message, Text, Video
 from tests.engine.remote.fake_server import FakeServer, refuse
 
@@ -161,6 +161,24 @@ def test_statuses_show_on_a_terminal_and_are_gone_before_the_answer(
 
 
 # inspect
+
+
+def test_a_part_of_the_videos_is_chosen(clip: Path, cat: Path, capsys: Any) -> None:
+    """8 frames at 2 a second; from 1 s to 3 s are the frames 2 to 5."""
+    assert cli.main(["inspect", "--json", "--part", "0:01-3", "--image", str(cat), "--video", str(clip)]) == 0
+    medium = json.loads(capsys.readouterr().out)["media"][1]
+    assert (medium["frame_indices"], medium["time_range"]) == ([2, 3, 4, 5], [1.0, 3.0])
+    for part, words in (("4-2", "ends after it begins"), ("all", "--part is"), ("60-", "lasts 4.0 s")):
+        assert cli.main(["inspect", "--part", part, "--video", str(clip)]) == 2
+        assert words in capsys.readouterr().err
+    assert cli.main(["ask", "--part", "1-2", "--image", str(cat), "?"]) == 2
+    assert "give one with --video" in capsys.readouterr().err
+
+
+def test_ask_takes_a_part_and_time_stamps(fake: FakeEngine, clip: Path) -> None:
+    assert cli.main(["ask", "--part", "1-3", "--time-stamps", "--video", str(clip), "?"]) == 0
+    messages, options = fake.heard[-1]
+    assert messages[-1].parts[0] == Video(str(clip), time_range=TimeRange(1, 3)) and options.media.time_stamps
 
 
 @pytest.mark.parametrize(("height", "width"), [(224, 224), (720, 1280), (1080, 1920), (10, 10)])

@@ -16,7 +16,8 @@ from qwen2vl_demo.processing.chat import BUILT_IN_TEMPLATE, ChatTemplate, answer
 from qwen2vl_demo.processing.messages import Message
 from qwen2vl_demo.processing.tokenizer import Tokenizer
 from qwen2vl_demo.resources import NANO
-from qwen2vl_demo.ui.chat.answer_boxes import boxed_picture
+from qwen2vl_demo.ui.chat.answer_boxes import answer_boxes
+from qwen2vl_demo.ui.chat.box_links import _names
 from qwen2vl_demo.ui.chat.conversation import Answer, Conversation, Medium, Turn
 from qwen2vl_demo.ui.chat.kept_chat import read_kept, with_words
 from qwen2vl_demo.ui.chat.markdown import GrowingMarkdown, literal, safe_markdown
@@ -78,7 +79,8 @@ def cut_off(text: str) -> Conversation:
 
 def boxed(text: str) -> object:
     pictures = tuple(Medium("image", f"{'0' * 64}.png", f"{n}.png") for n in range(9))
-    return boxed_picture(Conversation((Turn("q", pictures, answer=Answer(text, "end")),)), 0)
+    marked = answer_boxes(Conversation((Turn("q", pictures, answer=Answer(f"{text} {BOX}{NAME}{BOX}", "end")),)), 0)
+    return marked and _names(marked.answer, set(range(200)))
 
 
 def spaces(text: str) -> object:

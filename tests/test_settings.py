@@ -54,6 +54,7 @@ def test_every_flag_and_every_variable_sets_its_field() -> None:
         "max_pixels": ("1_003_520", 1003520),
         "fps": ("1", 1.0),
         "max_frames": ("16", 16),
+        "time_stamps": ("1", True),
         "max_new_tokens": ("7", 7),
         "temperature": ("0.5", 0.5),
     }
@@ -61,7 +62,7 @@ def test_every_flag_and_every_variable_sets_its_field() -> None:
     argv = [
         w
         for name, (text, _) in wanted.items()
-        for w in ([flag_name(name)] + [text] * (name not in ("share", "share_cache", "mcp")))
+        for w in ([flag_name(name)] + [text] * (name not in ("share", "share_cache", "mcp", "time_stamps")))
     ]
     environ = {variable_name(name): text for name, (text, _) in wanted.items()}
     expected = Settings(**{name: value for name, (_, value) in wanted.items()})

@@ -135,5 +135,6 @@ def options_of(settings: Settings) -> GenerationOptions:
             max_pixels=settings.max_pixels,
             fps=settings.fps,
             max_frames=settings.max_frames,
+            time_stamps=settings.time_stamps,
         ),
     )

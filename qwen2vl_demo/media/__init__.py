@@ -11,12 +11,14 @@ from qwen2vl_demo.media.pages import FIRST_PAGES, Document, PageChoice, first_pa
 from qwen2vl_demo.media.pdf import open_pdf
 from qwen2vl_demo.media.source import DEFAULT_LIMITS, MediaLimits, Source
 from qwen2vl_demo.media.thumbnail import image_thumbnail
+from qwen2vl_demo.media.time_range import WHOLE_CLIP, TimeRange
 from qwen2vl_demo.media.video import Clip, read_video
 
 __all__ = [
     "DEFAULT_LIMITS",
     "ENDINGS",
     "FIRST_PAGES",
+    "WHOLE_CLIP",
     "Clip",
     "Document",
     "FileType",
@@ -24,6 +26,7 @@ __all__ = [
     "MediaLimits",
     "PageChoice",
     "Source",
+    "TimeRange",
     "first_pages_only",
     "identify_file",
     "image_thumbnail",

@@ -20,6 +20,11 @@ class Timeline:
     fps: float  # frames per second, on average
     times: tuple[float, ...]  # s since the first frame, ascending; (total,)
 
+    @property
+    def duration(self) -> float:
+        """Seconds from the first frame to the end of the last one."""
+        return max(self.total / self.fps, self.times[-1])
+
 
 def from_times(times: Sequence[Fraction], last: Fraction, claimed_rate: Fraction | None, tick: Fraction) -> Timeline:
     """Builds a timeline from presentation times.

@@ -21,6 +21,7 @@ from qwen2vl_demo.media.file_type import check_kind, image_format
 from qwen2vl_demo.media.frames import Frames
 from qwen2vl_demo.media.source import DEFAULT_LIMITS, MediaFile, MediaLimits, decode_errors, open_source
 from qwen2vl_demo.media.thumbnail import thumbnail_size
+from qwen2vl_demo.media.time_range import WHOLE_CLIP, TimeRange
 from qwen2vl_demo.media.timeline import Timeline
 from qwen2vl_demo.media.video_decoding import VideoFile
 
@@ -36,6 +37,7 @@ class Clip:
     indices: tuple[int, ...]  # index of each sampled frame among the clip's frames in presentation order
     total_frames: int  # in the clip
     source_fps: float  # frames per second in the clip, on average
+    duration: float  # s, of the whole clip
     original_size: Size  # of the clip's largest sampled frame, cropped, after rotation, with square pixels
     thumbnail: np.ndarray | None = None  # (H, W, 3) uint8, the first frame; None if not requested or not resized
     notices: tuple[str, ...] = ()  # sentences about what was not read exactly as the file says
@@ -61,12 +63,13 @@ def read_video(
     fps: float = geometry.VIDEO_FPS,
     min_frames: int = geometry.VIDEO_MIN_FRAMES,
     max_frames: int = geometry.VIDEO_MAX_FRAMES,
+    time_range: TimeRange = WHOLE_CLIP,
     resize: Callable[[int, Size], Size],
     limits: MediaLimits = DEFAULT_LIMITS,
     label: str = "",
     thumbnail: bool = False,
 ) -> Clip:
-    """Samples `fps` frames per second from a video, an animated GIF or an animated WebP.
+    """Samples `fps` frames per second from `time_range` of a video, an animated GIF or an animated WebP.
 
     `resize(count, original_size)` returns the (height, width) to which each of the `count` sampled frames is scaled.
     With `thumbnail` the first frame is also returned at the size of a thumbnail, from the same decoding pass. `label`
@@ -82,10 +85,11 @@ def read_video(
         timeline = reader.timeline
         for _ in range(ATTEMPTS):
             check_length(media, timeline, limits)
+            within = time_range.frames(timeline, media.label)
             count = geometry.video_frame_count(
-                timeline.total, timeline.fps, fps=fps, min_frames=min_frames, max_frames=max_frames
+                len(within), timeline.fps, fps=fps, min_frames=min_frames, max_frames=max_frames
             )
-            indices = geometry.sample_indices(timeline.total, count).tolist()
+            indices = [within[i] for i in geometry.sample_indices(len(within), count).tolist()]
             size = reader.original_size
             height, width = resize(count, size)
             distinct = sorted(set(indices))
@@ -102,6 +106,7 @@ def read_video(
                     indices=tuple(indices),
                     total_frames=timeline.total,
                     source_fps=timeline.fps,
+                    duration=timeline.duration,
                     original_size=size,
                     thumbnail=None if first is None else first[0],
                     notices=reader.notices,

@@ -65,7 +65,8 @@ def seconds_per_step(medium: MediaTrace) -> float | None:
     if len(times) < 2 or len(indices) < 2 or times[-1] <= times[0] or indices[-1] <= indices[0]:
         return TEMPORAL_PATCH_SIZE / VIDEO_FPS
     source_fps = (indices[-1] - indices[0]) / (times[-1] - times[0])
-    return TEMPORAL_PATCH_SIZE * medium.total_frames / source_fps / len(times)
+    present = indices[-1] - indices[0] + 1  # the first and the last are always taken
+    return TEMPORAL_PATCH_SIZE * present / source_fps / len(times)
 
 
 def stamp_seconds(medium: MediaTrace, step: int) -> float:

@@ -123,9 +123,11 @@ class VisionInput:
     min_pixels: int  # the budget that was applied, px per picture or frame
     max_pixels: int
     digest: str  # SHA-256 of kind, shape and pixels: equal inputs have equal digests
-    timestamps: tuple[float, ...] = ()  # s, of each sampled frame; empty for an image
+    timestamps: tuple[float, ...] = ()  # s, of each sampled frame; empty for an image that is no frame of a clip
     frame_indices: tuple[int, ...] = ()  # which frames of the clip were sampled
     total_frames: int = 1
+    duration: float = 0.0  # s, of the whole clip
+    time_range: tuple[float, float] | None = None  # s, the part that all frames were taken from; None: the whole clip
     notices: tuple[str, ...] = ()  # what the visitor should know about how the file was read, as sentences
     # (H, W, 3) uint8: the picture, or the clip's first frame, before resizing; upright, longer side at most 1280 px.
     # None where resizing changed nothing or no thumbnail was requested.
@@ -197,6 +199,7 @@ def load_video(
         fps=options.fps,
         min_frames=options.min_frames,
         max_frames=options.max_frames or image.max_frames,
+        time_range=part.time_range,
         resize=resize,
         limits=limits,
         label=part.name,
@@ -212,21 +215,26 @@ def load_video(
         timestamps=tuple(float(t) for t in clip.timestamps),
         frame_indices=tuple(int(i) for i in clip.indices),
         total_frames=int(clip.total_frames),
-        notices=(*clip.notices, *_about_frames(clip, image.max_frames, options)),
+        duration=float(clip.duration),
+        time_range=part.time_range.within(clip.duration) if part.time_range else None,
+        notices=(*_about_part(part, clip), *clip.notices, *_about_frames(clip, image.max_frames, options)),
         thumbnail=clip.thumbnail,
     )
 
 
+def _about_part(part: messages.Video, clip: Clip) -> tuple[str, ...]:
+    start, end = part.time_range.within(clip.duration)
+    return (f"All frames are taken from {start:.1f} s to {end:.1f} s.",) if part.time_range else ()
+
+
 def _about_frames(clip: Clip, trained: int, options: MediaOptions) -> tuple[str, ...]:
     """What to know of the number of frames, where a checkpoint was trained for fewer than the released ones."""
-    taken = len(clip.indices)
+    taken, present = len(clip.indices), clip.indices[-1] - clip.indices[0] + 1
     if trained >= geometry.VIDEO_MAX_FRAMES or taken < trained:
         return ()
     if taken > trained:
         return (f"These are {taken} frames, and this model was trained for at most {trained}; it may babble.",)
-    wanted = geometry.video_frame_count(
-        clip.total_frames, clip.source_fps, fps=options.fps, min_frames=options.min_frames
-    )
+    wanted = geometry.video_frame_count(present, clip.source_fps, fps=options.fps, min_frames=options.min_frames)
     return (f"{taken} frames are taken of it, as many as this model was trained for.",) if wanted > taken else ()
 
 
@@ -268,6 +276,8 @@ def _vision_input(
     timestamps: tuple[float, ...] = (),
     frame_indices: tuple[int, ...] = (),
     total_frames: int = 1,
+    duration: float = 0.0,
+    time_range: tuple[float, float] | None = None,
     notices: tuple[str, ...] = (),
     thumbnail: np.ndarray | None = None,
 ) -> VisionInput:
@@ -292,6 +302,8 @@ def _vision_input(
         timestamps=timestamps,
         frame_indices=frame_indices,
         total_frames=total_frames,
+        duration=duration,
+        time_range=time_range,
         notices=notices,
         thumbnail=thumbnail,
     )

@@ -11,6 +11,7 @@ import PIL.Image
 
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.geometry import VIDEO_FPS, VIDEO_MIN_FRAMES
+from qwen2vl_demo.media.time_range import WHOLE_CLIP, TimeRange
 
 Source = str | Path | bytes | PIL.Image.Image
 Role = Literal["system", "user", "assistant"]
@@ -37,6 +38,7 @@ class Video:
 
     source: str | Path | bytes
     name: str = ""  # as for Image
+    time_range: TimeRange = WHOLE_CLIP  # the part from which all frames are taken
 
 
 Part = Text | Image | Video
@@ -76,6 +78,7 @@ class MediaOptions:
     fps: float = VIDEO_FPS  # frames sampled per second of video
     min_frames: int = VIDEO_MIN_FRAMES
     max_frames: int | None = None  # of a clip
+    time_stamps: bool = False  # write the time, as text, before each pair of frames; no Qwen2-VL was trained with that
     # (min_pixels, max_pixels) of a picture in place of the checkpoint's own: to see what another one would be given.
     picture_limits: tuple[int, int] | None = None
 

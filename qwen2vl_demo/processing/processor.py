@@ -31,6 +31,7 @@ from qwen2vl_demo.media import (
     FIRST_PAGES,
     MediaLimits,
     PageChoice,
+    TimeRange,
     first_pages_only,
     identify_file,
     open_document,
@@ -40,6 +41,7 @@ from qwen2vl_demo.memory import cache_bytes, total_memory
 from qwen2vl_demo.processing.chat import ChatTemplate, MediaSpan, encode_chat
 from qwen2vl_demo.processing.image import ImageConfig, VisionInput, load_image, load_video
 from qwen2vl_demo.processing.messages import Image, MediaOptions, Message, Source, Text, Video
+from qwen2vl_demo.processing.time_stamps import with_time_stamps
 from qwen2vl_demo.processing.tokenizer import IMAGE_PAD, VIDEO_PAD, Tokenizer
 from qwen2vl_demo.trace import MediaTrace, PromptTrace
 
@@ -47,6 +49,9 @@ MAX_DIGESTS = 1024  # files whose digest is remembered
 MAX_REFUSED = 1024  # files that are not opened again, since that was too costly
 POLL = 0.05  # seconds between two looks at `cancel`
 ROLES = ("system", "user", "assistant")
+
+
+_Key = tuple[str, type, bytes, TimeRange | None, MediaOptions]  # salt, kind and content of a medium, and what is taken
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,9 +110,7 @@ class Processor:
         self.template = template
         self.limits = limits if limits is not None else MediaLimits()
         self.budget = budget if budget is not None else CacheBudget(cache_bytes(total_memory()))
-        self._cache: LRUCache[tuple[str, type, bytes, MediaOptions], VisionInput] = LRUCache(
-            self.budget, weight=_nbytes
-        )
+        self._cache: LRUCache[_Key, VisionInput] = LRUCache(self.budget, weight=_nbytes)
         self.decoding = decoding if decoding is not None else InProcess()
         self._in_progress = _InProgress()
         self._refused: LRUCache[Hashable, str] = LRUCache(MAX_REFUSED)  # the reasons
@@ -165,6 +168,8 @@ class Processor:
                 raise Cancelled
             name = part.name or _file_name(part.source) or default_name
             media.append(self._load(part, options, name, cache_salt, thumbnails, cancel))
+        if options.time_stamps:
+            messages, media = with_time_stamps(messages, media)
         return self.assemble(messages, media, add_vision_id=add_vision_id, positions=positions, cache_salt=cache_salt)
 
     def assemble(
@@ -239,7 +244,8 @@ class Processor:
         digest = self._digest(part.source, salt)
         if digest is None:
             return decode()
-        key = (salt, type(part), digest, options)
+        time_range = part.time_range if isinstance(part, Video) else None
+        key = (salt, type(part), digest, time_range, replace(options, time_stamps=False))
         with self._in_progress.alone(key, cancel):
             if (reason := self._refused.get(key)) is not None:
                 raise TooCostly(name, reason)
@@ -400,6 +406,8 @@ def _media_trace(item: VisionInput, span: MediaSpan) -> MediaTrace:
         timestamps=item.timestamps,
         frame_indices=item.frame_indices,
         total_frames=item.total_frames,
+        duration=item.duration,
+        time_range=item.time_range,
         notices=item.notices,
         digest=item.digest,
     )

@@ -21,6 +21,7 @@ from gradio import FileData
 from qwen2vl_demo.data_url import data_url_content
 from qwen2vl_demo.engine.protocol import Engine
 from qwen2vl_demo.errors import UserError
+from qwen2vl_demo.media import WHOLE_CLIP, TimeRange
 from qwen2vl_demo.ui.chat.attachments import store_files
 from qwen2vl_demo.ui.chat.conversation import Answer, Turn, default_question
 from qwen2vl_demo.ui.chat.page_update import FAILED, report
@@ -88,6 +89,8 @@ class Api:
         add_vision_id: bool | None = None,
         fps: float | None = None,
         max_frames: int | None = None,
+        part: str = "",
+        time_stamps: bool | None = None,
     ) -> AsyncGenerator[str, None]:
         """Asks Qwen2-VL about pictures, clips, PDFs, or nothing but words. Streams the whole answer so far each time it
         grows, as the model wrote it: boxes stand in it as Qwen2-VL writes them, from 0 to 1000 of width and height.
@@ -110,6 +113,8 @@ class Api:
             add_vision_id: writes "Picture 1:" before each picture
             fps: frames that are taken from each second of a clip
             max_frames: the most frames of a clip
+            part: the part of each clip of this question to look at, in seconds or as "1:05-1:20"
+            time_stamps: writes the time before each pair of frames, which Qwen2-VL was not trained with
         Returns:
             the answer so far
         """
@@ -130,10 +135,11 @@ class Api:
                     "add_vision_id": add_vision_id,
                     "fps": fps,
                     "max_frames": max_frames,
+                    "time_stamps": time_stamps,
                 }
             ).seeded()
             prepared = await self._threads.run_for(
-                visitor, self._prepare, visitor, question, files, history, settings, cancel
+                visitor, self._prepare, visitor, question, files, history, part, settings, cancel
             )
             answer, stream = "", AnswerStream(self._engine, prepared, settings.options, cancel)
             repetition, repeating = Repetition(), False
@@ -160,6 +166,8 @@ class Api:
         add_vision_id: bool | None = None,
         fps: float | None = None,
         max_frames: int | None = None,
+        part: str = "",
+        time_stamps: bool | None = None,
     ) -> dict[str, Any]:
         """Says what a prompt becomes in Qwen2-VL, without answering it: of each picture and clip its size, its size
         after resizing, its grid of 14x14 patches (t, h, w) and its merged tokens; then all tokens of the prompt with
@@ -176,6 +184,8 @@ class Api:
             add_vision_id: writes "Picture 1:" before each picture
             fps: frames that are taken from each second of a clip
             max_frames: the most frames of a clip
+            part: the part of each clip of this question to look at, in seconds or as "1:05-1:20"
+            time_stamps: writes the time before each pair of frames, which Qwen2-VL was not trained with
         Returns:
             the same record that the command `inspect --json` prints
         """
@@ -190,10 +200,11 @@ class Api:
                     "add_vision_id": add_vision_id,
                     "fps": fps,
                     "max_frames": max_frames,
+                    "time_stamps": time_stamps,
                 }
             )
             prepared = await self._threads.run_for(
-                visitor, self._prepare, visitor, question, files, history, settings, cancel
+                visitor, self._prepare, visitor, question, files, history, part, settings, cancel
             )
             return prepared.trace.to_dict()
 
@@ -218,22 +229,33 @@ class Api:
         question: Any,
         files: Any,
         history: Any,
+        part: Any,
         settings: AnswerSettings,
         cancel: threading.Event,
     ) -> PreparedPrompt:
         """Raises UserError for arguments that are none."""
-        conversation = visitor.conversation
+        conversation, time_range = visitor.conversation, TimeRange.parse(_text(part, "The part"), "The part")
         for asked, attached, answer in _exchanges(history):
             turn = self._turn(visitor, asked, attached, settings, cancel)
             conversation = conversation.adding(turn).answered(Answer(answer, "end"))
-        turn = self._turn(visitor, _text(question, "The question"), files, settings, cancel)
+        turn = self._turn(visitor, _text(question, "The question"), files, settings, cancel, time_range)
         conversation = replace(conversation.adding(turn), system=settings.system)
         check_size(conversation)
         return self._prompts.prepare(conversation, settings.options, cancel)
 
-    def _turn(self, visitor: Session, text: str, files: Any, settings: AnswerSettings, cancel: threading.Event) -> Turn:
+    def _turn(
+        self,
+        visitor: Session,
+        text: str,
+        files: Any,
+        settings: AnswerSettings,
+        cancel: threading.Event,
+        time_range: TimeRange = WHOLE_CLIP,
+    ) -> Turn:
         with ExitStack() as opened:
             paths = self._paths(files, opened)
+            for path in paths:
+                visitor.choose_time_range(path, time_range)
             media, _ = store_files(self._store, visitor, paths, settings.pages, cancel)
         if not text and not media:
             raise UserError("Give a question, a file or both.")

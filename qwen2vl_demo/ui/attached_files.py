@@ -9,7 +9,7 @@ import json
 import secrets
 import threading
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -20,6 +20,7 @@ from qwen2vl_demo.media.overview import POSTER_SIDE, Overview
 from qwen2vl_demo.ui.chat.conversation import count, duration
 from qwen2vl_demo.ui.chat.saved_chat import MAX_NAME, clean
 from qwen2vl_demo.ui.media_store import SHOWABLE, MediaStore
+from qwen2vl_demo.ui.sessions import Session
 
 PAGES_AT_ONCE = 12  # of a document whose pages are being chosen
 
@@ -35,12 +36,15 @@ class AttachedFile:
     problem: str = ""  # the sentence that says why it cannot be sent
     kind: Literal["", "image", "video", "pdf"] = ""  # "" while it is not known
     pages: int = 0  # of a document
+    seconds: float | None = None  # of a clip, as its header says; None: it is not known
+    part: tuple[float, float | None] | None = None  # (start, end) in s of what is looked at of a clip; None: all of it
 
 
-def named(path: str, names: dict[str, str]) -> AttachedFile:
-    """A file of which nothing but its name is known; `names` are the visitor's own, by stored file."""
-    own = Path(path).name
-    return AttachedFile(path, clean(names.get(own, own))[:MAX_NAME])
+def named(path: str, session: Session) -> AttachedFile:
+    """A file of which nothing is known but its name, and what was chosen of it."""
+    own, chosen = Path(path).name, session.time_ranges.get(path)
+    part = (chosen.start, chosen.end) if chosen else None
+    return AttachedFile(path, clean(session.names.get(own, own))[:MAX_NAME], part=part)
 
 
 def as_json(files: Sequence[AttachedFile]) -> str:
@@ -59,7 +63,9 @@ def looked_at(file: AttachedFile, store: MediaStore, cancel: threading.Event) ->
         return AttachedFile(file.id, file.name, "cannot be opened", problem=str(problem))
     except OSError:  # it was taken away meanwhile
         return file
-    return AttachedFile(file.id, file.name, _detail(seen), _uri(poster), kind=seen.kind, pages=seen.pages)
+    return replace(
+        file, detail=_detail(seen), poster=_uri(poster), kind=seen.kind, pages=seen.pages, seconds=seen.seconds
+    )
 
 
 def pages_as_json(path: str, name: str, first: int, store: MediaStore, cancel: threading.Event) -> str:

@@ -25,6 +25,7 @@ from gradio.components import Component
 from gradio.events import Dependency
 
 from qwen2vl_demo.errors import Cancelled, UserError
+from qwen2vl_demo.media import TimeRange
 from qwen2vl_demo.ui.attached_files import as_json, looked_at, make_view, named, pages_as_json
 from qwen2vl_demo.ui.chat.answers import NOTHING_TO_SEND
 from qwen2vl_demo.ui.chat.attachments import MAX_FILES
@@ -47,6 +48,7 @@ RECALL = """async () => {
   for (let i = 0; i < 100 && !window.qwen2vl?.recall; i++) await new Promise(done => setTimeout(done, 20));
   return [window.qwen2vl?.recall ? await window.qwen2vl.recall() : ""];
 }"""
+NOT_ATTACHED = "This clip is no longer attached; attach it again."
 MAX_PAGE = 10**9  # the largest number of a page, as in the setting
 DOWNLOAD = "(file) => { if (file) window.qwen2vl.download(file); return []; }"
 # With each of these static/chats.js says which chat is meant.
@@ -111,7 +113,10 @@ class PageEvents:
             self.forget, [chat.composer, kept.chat], whole, js=FORGET_CHAT, trigger_mode="multiple", **AT_ONCE
         )
         kept.button.click(None, None, None, js=TOGGLE_CHATS, **AT_ONCE)
-        self._wire_panel(demo, [undone, left, loaded, opened, switched, forgotten], finished)
+        chosen = chat.clip_part.select(
+            self.choose_part, [chat.composer, *saved], [chat.notice], trigger_mode="multiple", **AT_ONCE
+        )
+        self._wire_panel(demo, [undone, left, loaded, opened, switched, forgotten, chosen], finished)
         for button, write in ((chat.save_json, self.save_json), (chat.save_html, self.save_html)):
             written = button.click(write, saved, [page.download, chat.notice], trigger_mode="multiple", **QUEUED)
             written.success(None, [page.download], None, js=DOWNLOAD, **AT_ONCE)
@@ -296,7 +301,7 @@ class PageEvents:
         """What the composer shows of its files: their names at once, then what each of them is."""
         session, store, threads = self._find(request) or Session(), self.parts.store, self.parts.threads
         cancel, turn = session.begin_description(), (session, "description")
-        files = [named(path, session.names) for path in _draft(box).files[:MAX_FILES]]
+        files = [named(path, session) for path in _draft(box).files[:MAX_FILES]]
         yield {self.page.chat.attached: as_json(files)}
         with suppress(Cancelled):  # other files stand there now
             for place, file in enumerate(files):
@@ -311,13 +316,27 @@ class PageEvents:
         known = isinstance(path, str) and path in _draft(box).files
         if session is None or not known or not isinstance(first, int) or not 1 <= first <= MAX_PAGE:
             return gr.skip()
-        name, store = named(path, session.names).name, self.parts.store
+        name, store = named(path, session).name, self.parts.store
         try:
             return await self.parts.threads.run_for(
                 (session, "description"), pages_as_json, path, name, first, store, session.description
             )
         except Cancelled:  # other files stand there now
             return gr.skip()
+
+    def choose_part(self, request: gr.Request, event: gr.SelectData, box: Any, saved: str) -> Any:
+        """Which part of a clip in the composer is to be looked at: {"file", "start", "end"}, in seconds."""
+        chosen: Any = event.value if isinstance(event.value, dict) else {}
+        file, start, end = (chosen.get(key) for key in ("file", "start", "end"))
+        bounds = (start, 0 if end is None else end)
+        numbers = all(isinstance(n, int | float) and not isinstance(n, bool) for n in bounds)
+        if file not in _draft(box).files or not numbers:
+            return {self.page.chat.notice: _notice(NOT_ATTACHED)}
+        try:
+            self._open(request, saved).choose_time_range(file, TimeRange(start, end))
+        except UserError as problem:
+            return {self.page.chat.notice: _notice(str(problem))}
+        return {self.page.chat.notice: ""}
 
     async def save_json(self, request: gr.Request, saved: str) -> Any:
         return await self._save(

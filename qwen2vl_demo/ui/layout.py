@@ -56,9 +56,19 @@ PAGES = """
 watch('value', () => window.qwen2vl?.pages?.show(props.value || '{}'));
 (window.qwen2vl ||= {}).askPages = (file, first) => trigger('select', {index: first, value: file});
 """
+# clip-part.js tells which part of a clip was chosen.
+CLIP_PART = """
+(window.qwen2vl ||= {}).choosePart = (file, start, end) => trigger('select', {index: 0, value: {file, start, end}});
+"""
 TELL = "watch('value', () => trigger('input'));"
 # message-rows.js draws the rows under the messages, and tells Python what was pressed in them.
-DRAW_ROWS = "watch('value', () => window.qwen2vl?.drawRows?.(props.value || '[]'));"
+DRAW_ROWS = """
+watch('value', () => {
+  window.qwen2vl?.drawRows?.(props.value || '[]');
+  window.qwen2vl?.drawBoxes?.(props.value || '[]');
+  window.qwen2vl?.clock?.know(props.value || '[]');
+});
+"""
 ACT = "(window.qwen2vl ||= {}).act = action => trigger('select', { index: 0, value: action });"
 EDITING = "watch('value', () => window.qwen2vl?.edits?.(Boolean(props.value)));"
 
@@ -76,6 +86,7 @@ class ChatComponents:
     attached: gr.HTML  # unseen: what each attached file is, for attached.js
     read: gr.HTML  # unseen: the attached files that have been read
     pages: gr.HTML  # unseen: pages of a document that are to be chosen from
+    clip_part: gr.HTML  # unseen: tells which part of an attached clip is to be looked at
     composer: gr.MultimodalTextbox
     webcam: gr.Group
     camera: gr.Image
@@ -196,6 +207,7 @@ def _draw_chat(cards: Sequence[Example], max_file_mb: int) -> ChatComponents:
     attached = gr.HTML("", js_on_load=SHOW_ATTACHED, elem_id="attached", **UNSEEN)
     read = gr.HTML("", js_on_load=SHOW_READ, elem_id="attached-read", **UNSEEN)
     pages = gr.HTML("", js_on_load=PAGES, elem_id="pages-shown", **UNSEEN)
+    clip_part = gr.HTML("", js_on_load=CLIP_PART, elem_id="clip-part", **UNSEEN)
     editing = gr.HTML("", js_on_load=EDITING, elem_id="editing")
     composer = gr.MultimodalTextbox(
         elem_id="composer",
@@ -221,6 +233,7 @@ def _draw_chat(cards: Sequence[Example], max_file_mb: int) -> ChatComponents:
             attached=attached,
             read=read,
             pages=pages,
+            clip_part=clip_part,
             composer=composer,
             webcam=webcam,
             camera=camera,

@@ -39,9 +39,10 @@ from qwen2vl_demo.media import (
     page_name,
     playable_copy,
 )
+from qwen2vl_demo.media.frame_at import frame_at
 from qwen2vl_demo.ui.chat.conversation import Conversation, Medium, MediumKind
 from qwen2vl_demo.ui.chat.saved_chat import FILE_NAME, MAX_NAME, clean
-from qwen2vl_demo.viz.boxes import Box, draw_boxes
+from qwen2vl_demo.viz.drawn_boxes import DrawnBox, draw_boxes
 
 log = logging.getLogger(__name__)
 
@@ -248,19 +249,26 @@ class MediaStore:
             self._without_view.put(view.name, True)
         return None
 
-    def boxed(self, medium: Medium, boxes: Sequence[Box]) -> Path | None:
-        """A picture with boxes drawn on it, made once."""
+    def boxed(self, medium: Medium, boxes: Sequence[DrawnBox], seconds: float | None = None) -> Path | None:
+        """A picture, or the frame of a clip at so many `seconds`, with boxes drawn on it, made once."""
         path = self.path(medium)
         if path is None:
             return None
-        drawn = self.folder / f"{path.stem}.{hashlib.sha256(repr(boxes).encode()).hexdigest()[:16]}.webp"
+        drawn = self.folder / f"{path.stem}.{hashlib.sha256(repr((boxes, seconds)).encode()).hexdigest()[:16]}.webp"
         if not drawn.is_file():
+            if drawn.name in self._without_view:
+                return None
             try:
-                arguments = (path, medium.kind, self.limits, VIEW_SIDE)
-                pixels = self._decoding.run(browser_files.still, *arguments, label=medium.name)
+                if seconds is None:
+                    arguments = (path, medium.kind, self.limits, VIEW_SIDE)
+                    pixels = self._decoding.run(browser_files.still, *arguments, label=medium.name)
+                else:
+                    pixels = self._decoding.run(frame_at, path, seconds, VIEW_SIDE, self.limits, label=medium.name)
                 marked = draw_boxes(PIL.Image.fromarray(pixels), boxes)
                 self._write(drawn, browser_files.encode_webp(marked))
-            except (UserError, OSError, Cancelled):
+            except (UserError, OSError, Cancelled) as problem:
+                if isinstance(problem, UserError) and str(problem) != NO_SPACE:
+                    self._without_view.put(drawn.name, True)
                 return None
         return drawn
 

@@ -10,13 +10,14 @@ import shutil
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qwen2vl_demo.engine.cost.estimate import Estimate
 from qwen2vl_demo.engine.protocol import GenerationOptions, Outcome
+from qwen2vl_demo.media import TimeRange
 from qwen2vl_demo.trace import PromptTrace
 from qwen2vl_demo.ui.chat.conversation import Conversation, Turn
 from qwen2vl_demo.ui.eyes import Eyes
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
 
 MAX_SESSIONS = 2000  # held at once
 MAX_BYTES = 256 * 2**20  # that they hold together
+TIME_BYTES = 32  # of the time of one frame
 TOKEN_BYTES = 64  # of the text of one token of a prompt that is shown
+MAX_TIME_RANGES = 256  # parts of clips that a composer holds
 MAX_RAN = 64  # questions of a session whose options are remembered
 MAX_OUTCOMES = 6  # answers of a session whose cost is remembered
 
@@ -127,6 +130,7 @@ class Session:
     outcomes: deque[Outcome] = field(default_factory=lambda: deque(maxlen=MAX_OUTCOMES))  # newest last
     ran: dict[tuple[Turn, ...], Ran] = field(default_factory=dict)  # by the turns up to a question; oldest first
     side_task: threading.Event | None = None  # cancels the experiment or attention map that is being computed
+    time_ranges: dict[str, TimeRange] = field(default_factory=dict)  # parts chosen of clips in the composer, by path
     names: dict[str, str] = field(default_factory=dict)  # stored file -> what the visitor called it, for Undo
     exports: list[Path] = field(default_factory=list)  # files written for this visitor to download
     lock: threading.RLock = field(default_factory=threading.RLock)
@@ -165,6 +169,21 @@ class Session:
             self.ran[question.answered(None).turns] = Ran(question.system, options)
             while len(self.ran) > MAX_RAN:
                 self.ran.pop(next(iter(self.ran)))
+
+    def choose_time_range(self, file: str, chosen: TimeRange) -> None:
+        """Of a clip in the composer only this part is to be looked at, as long as it stands there."""
+        with self.lock:
+            self.time_ranges.pop(file, None)
+            if chosen:
+                self.time_ranges[file] = chosen
+            while len(self.time_ranges) > MAX_TIME_RANGES:
+                self.time_ranges.pop(next(iter(self.time_ranges)))
+
+    def forget_time_ranges(self, files: Sequence[str]) -> None:
+        """These files were sent."""
+        with self.lock:
+            for file in files:
+                self.time_ranges.pop(file, None)
 
     def begin_description(self) -> threading.Event:
         """Cancels the looks at files that stood in the composer before, and returns the event that cancels new ones."""
@@ -216,6 +235,8 @@ class Session:
         texts = (text for turn in turns for text in (turn.question, turn.answer and turn.answer.text))
         held = sum(sys.getsizeof(text) for text in texts if text)
         held += 512 * sum(len(turn.media) for turn in turns) + 1024 * len(turns)
+        numbers = [turn.answer.numbers for turn in turns if turn.answer and turn.answer.numbers]
+        held += TIME_BYTES * sum(len(medium.timestamps) for each in numbers for medium in each.media)
         if self.shown is not None:
             for trace in filter(None, (self.shown.trace, self.shown.seen)):
                 held += trace.input_ids.nbytes + trace.position_ids.nbytes + TOKEN_BYTES * len(trace)

@@ -21,12 +21,13 @@ from qwen2vl_demo.ui.chat.saved_chat import MAX_TEXT, clean
 
 TOKEN_PIXELS = FACTOR * FACTOR  # one merged token stands for 28x28 px
 RETRY_TEMPERATURE = 0.8  # greedy decoding would write the same answer again
-MEDIA_FIELDS = ("min_tokens", "max_tokens", "fps", "max_frames", "add_vision_id")  # those that change the prompt
+# Those that change the prompt
+MEDIA_FIELDS = ("min_tokens", "max_tokens", "fps", "max_frames", "time_stamps", "add_vision_id")
 
 TEXT_FIELDS = ("system", "pages")  # those that change the prompt once they are left
 KEPT_FIELDS = (  # those that a browser keeps; the pages of one document would be the wrong ones of the next
     *("system", "max_new_tokens", "temperature", "top_p", "top_k", "repetition_penalty", "seed"),
-    *("max_tokens", "min_tokens", "add_vision_id", "fps", "max_frames"),
+    *("max_tokens", "min_tokens", "add_vision_id", "fps", "max_frames", "time_stamps"),
 )
 MAX_PAGES_TEXT = 1000  # characters
 MAX_KEPT = MAX_TEXT + 10_000  # characters of the settings that a browser kept
@@ -170,7 +171,7 @@ class SettingsForm:
         gr.Markdown("### Pictures")
         draw("max_tokens", "min_tokens", "pages", "add_vision_id")
         gr.Markdown("### Clips")
-        draw("fps", "max_frames")
+        draw("fps", "max_frames", "time_stamps")
         return drawn
 
     def shown_at_first(self) -> dict[str, Any]:
@@ -227,6 +228,7 @@ class SettingsForm:
                     min_pixels=defaults.media.min_pixels if least == lower else least * TOKEN_PIXELS,
                     max_pixels=defaults.media.max_pixels if most == upper else most * TOKEN_PIXELS,
                     fps=read["fps"],
+                    time_stamps=read["time_stamps"],
                     max_frames=defaults.media.max_frames if read["max_frames"] == frames else read["max_frames"],
                 ),
             ),
@@ -406,5 +408,15 @@ def _fields(
             2,
             max(VIDEO_MAX_FRAMES, most_frames),
             step=2,
+        ),
+        Field(
+            "time_stamps",
+            "Time stamps in the prompt",
+            "Time stamps in the prompt",
+            "switch",
+            media.time_stamps,
+            "Writes the time before each pair of frames, such as <2.0 seconds>. Qwen2-VL was not trained with that: it "
+            "can help the model to name times, or confuse it.",
+            "time-stamps",
         ),
     )

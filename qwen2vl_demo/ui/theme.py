@@ -35,8 +35,11 @@ SHEETS = (
     "pages.css",
     "keys.css",
     "message-rows.css",
+    "answer-boxes.css",
     "fit.css",
     "eyes.css",
+    "clock.css",
+    "clip-part.css",
 )
 
 
@@ -74,10 +77,14 @@ def js() -> str:
             "drop.js",
             "attached.js",
             "pages.js",
+            "clip-part.js",
             "settings.js",
             "keys.js",
             "lightbox.js",
             "message-rows.js",
+            "answer-boxes.js",
+            "clock-times.js",
+            "clock.js",
             "keep-tab.js",
             "keep-figures.js",
             "chat-words.js",

@@ -1,4 +1,4 @@
-"""Boxes and points in an answer: parsed from its text and drawn on a picture.
+"""Boxes and points in an answer, read from its text; `drawn_boxes.py` draws them.
 
 Qwen2-VL writes a box as `<|object_ref_start|>cat<|object_ref_end|><|box_start|>(x1,y1),(x2,y2)<|box_end|>`, with x and
 y in [0, 1000) of the picture's width and height, whatever its size. Text without a single token of this markup is read
@@ -9,17 +9,14 @@ expression looks further than the token, point or run of spaces that it reads.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
-from PIL import Image, ImageDraw, ImageFont
+from qwen2vl_demo.viz.box_units import THOUSANDTHS, Size, Units, UnitsChoice, settle
+from qwen2vl_demo.viz.plain_boxes import BoxedAnswer, BoxName, FoundBox, plain_boxes, without_half_pair
 
-from qwen2vl_demo.viz.plain_boxes import NamedPoints, plain_boxes, without_half_pair
-
-SCALE = 1000  # coordinates run over [0, 1000)
+SCALE = THOUSANDTHS
 MAX_BOXES = 100  # a model may repeat itself without end
 
 _MARKUP = re.compile(r"<\|(?:object_ref|box|quad)_(?:start|end)\|>")
@@ -33,7 +30,10 @@ _CORNERS = {"<|box_start|>": 2, "<|quad_start|>": 4}  # points of one box
 _REGION_ENDS = ("<|box_end|>", "<|quad_end|>")
 _SEPARATORS = " ,;\n"  # what may stand between a name and its boxes
 
-COLOURS = ("#7c5cff", "#ff8a3d", "#12b886", "#e64980", "#228be6", "#f2b705", "#15aabf", "#be4bdb")
+# They mark the names in the text while it is cleaned; in the text itself they are replaced.
+_OPEN, _CLOSE = "\ufdd2", "\ufdd3"
+_MARKS = re.compile(f"([{_OPEN}{_CLOSE}])")
+_UNMARKED = dict.fromkeys(map(ord, (_OPEN, _CLOSE)), "\ufffd")
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,7 @@ class _Region:
     start: int  # its place in the text, tokens included
     end: int
     label: str  # "" for none
+    name: tuple[int, int] | None  # where its name stands in the text
     named: bool  # a name or another box of that name stands right before it
     inside: str  # the text between its tokens
     points: tuple[tuple[float, float], ...]
@@ -82,23 +83,25 @@ class _Region:
         return [self.points[end - self.corners : end] for end in ends]
 
 
-def parse_boxes(text: str, resized: tuple[int, int] | None = None) -> tuple[Box, ...]:
+def parse_boxes(text: str, resized: Size | None = None, choice: UnitsChoice = "auto") -> tuple[Box, ...]:
     """Every complete box or point of an answer, in order. Corners may come in either order; values are clipped to the
     picture.
 
     A box takes the name before it, and several boxes may follow one name. A quad becomes its bounding rectangle.
-    `resized` is the (height, width) in px that the model saw the picture at: where an answer names a coordinate beyond
-    1000, which no thousandth is, its coordinates are pixels of that picture.
+    `resized` is the (height, width) in px that the model saw the picture at, for answers whose coordinates are pixels
+    of it (`box_units.py`).
     """
-    named: list[NamedPoints] = []
-    if _MARKUP.search(text):
-        for region in _regions(text)[0]:
-            named += [NamedPoints(region.label, points) for points in region.groups]
-            if len(named) >= MAX_BOXES:
-                break
-    else:
-        named = plain_boxes(text, MAX_BOXES).named
-    return tuple(_box(item, _scale(named, resized)) for item in named[:MAX_BOXES])
+    found = read_boxes(text).boxes
+    units = settle([(item, resized) for item in found], choice=choice).units
+    return tuple(box_of(item, units, resized) for item in found)
+
+
+def box_of(found: FoundBox, units: Units, resized: Size | None) -> Box:
+    """The box, read in these units."""
+    down, across = (SCALE / resized[0], SCALE / resized[1]) if resized and units == "pixels" else (1.0, 1.0)
+    xs = [min(x * across, SCALE) for x, _ in found.points]
+    ys = [min(y * down, SCALE) for _, y in found.points]
+    return Box(found.label, min(xs), min(ys), max(xs), max(ys))
 
 
 def text_without_boxes(text: str, *, growing: bool = False) -> str:
@@ -107,15 +110,46 @@ def text_without_boxes(text: str, *, growing: bool = False) -> str:
     Markup of a box that is still being written, at the end of half an answer, is left out; with `growing` so are
     brackets that may become one.
     """
+    return read_boxes(text, growing=growing).words
+
+
+def read_boxes(text: str, *, growing: bool = False) -> BoxedAnswer:
+    """The boxes of an answer, at most MAX_BOXES, and its words as in `text_without_boxes`."""
     if not _MARKUP.search(text):
-        words = plain_boxes(text, MAX_BOXES).words
-        words = without_half_pair(words) if growing else words
-        return words[:-24] + _HALF_TOKEN.sub("", words[-24:]) if "<|" in words[-24:] else words
+        plain = plain_boxes(text, MAX_BOXES)
+        words = without_half_pair(plain.words) if growing else plain.words
+        words = words[:-24] + _HALF_TOKEN.sub("", words[-24:]) if "<|" in words[-24:] else words
+        return BoxedAnswer(words, plain.boxes, plain.names)
+    text = text.translate(_UNMARKED)
     regions, unfinished = _regions(text)
-    pieces: list[str] = []
-    number = at = 0
+    boxes = [FoundBox(region.label, points, region.start, "tags") for region in regions for points in region.groups]
+    named: dict[tuple[int, int], list[int]] = {}  # the boxes of each name, by where it stands
+    first = 0
     for region in regions:
-        pieces.append(text[at : region.start])
+        if region.name and first < MAX_BOXES:
+            named.setdefault(region.name, []).extend(range(first, min(first + len(region.groups), MAX_BOXES)))
+        first += len(region.groups)
+    named = {place: numbers for place, numbers in named.items() if numbers}
+    owners: list[Sequence[int]] = []  # of each marked piece
+    pieces: list[str] = []
+    places = iter(sorted(named))
+    place = next(places, None)
+    number = at = 0
+
+    def mark(piece: str, numbers: Sequence[int]) -> None:
+        owners.append(numbers)
+        pieces.extend((_OPEN, piece, _CLOSE))
+
+    def copy(start: int, end: int) -> None:
+        nonlocal place
+        while place is not None and place[1] <= end:
+            pieces.append(text[start : place[0]])
+            mark(text[place[0] : place[1]], named[place])
+            start, place = place[1], next(places, None)
+        pieces.append(text[start:end])
+
+    for region in regions:
+        copy(at, region.start)
         at = region.end
         count = len(region.groups)
         if not count:
@@ -124,11 +158,29 @@ def text_without_boxes(text: str, *, growing: bool = False) -> str:
         first, number = number + 1, number + count
         if not region.named:
             noun = "point" if len(region.groups[0]) == 1 else "box"
-            pieces.append(f"{noun} {first}" if count == 1 else f"boxes {first} to {number}")
-    pieces.append(text[at:unfinished])
+            words = f"{noun} {first}" if count == 1 else f"boxes {first} to {number}"
+            mark(words, range(first - 1, min(number, MAX_BOXES)))
+    copy(at, unfinished)
     clean = _MARKUP.sub("", "".join(pieces))
     clean = clean[:-24] + _HALF_TOKEN.sub("", clean[-24:]) if "<|" in clean[-24:] else clean
-    return _without_gaps(clean) if number else clean
+    words, names = _unmarked(_without_gaps(clean) if number else clean, owners)
+    return BoxedAnswer(words, tuple(boxes[:MAX_BOXES]), names)
+
+
+def _unmarked(text: str, owners: Sequence[Sequence[int]]) -> tuple[str, tuple[BoxName, ...]]:
+    """The text without the marks, and the names that stood between them."""
+    pieces: list[str] = []
+    names: list[BoxName] = []
+    length = start = 0
+    for piece in _MARKS.split(text):
+        if piece == _OPEN:
+            start = length
+        elif piece == _CLOSE:
+            names.append(BoxName(start, length, tuple(owners[len(names)])))
+        else:
+            pieces.append(piece)
+            length += len(piece)
+    return "".join(pieces), tuple(name for name in names if name.boxes and name.end > name.start)
 
 
 def _regions(text: str) -> tuple[list[_Region], int]:
@@ -139,9 +191,11 @@ def _regions(text: str) -> tuple[list[_Region], int]:
     tokens = list(_MARKUP.finditer(text))
     ends, last_end = _nearest_ends([token.group() for token in tokens])
     regions: list[_Region] = []
-    label, at, unfinished = "", 0, len(text)
+    label_at: tuple[int, int] | None
+    label, label_at, at, unfinished = "", None, 0, len(text)
     named_until = -1  # up to here the text ends in a name, or in a box that has one
-    name, name_start = None, -1  # the last name since `at`, and where the one begins that is being read
+    name: tuple[int, int] | None = None  # where the last name since `at` stands
+    name_start = -1  # and where the one begins that is being read
     index = 0
     while index < len(tokens):
         token, kind, end_index = tokens[index], tokens[index].group(), ends[index]
@@ -150,17 +204,18 @@ def _regions(text: str) -> tuple[list[_Region], int]:
         elif kind == _NAME_END:
             named_until = token.end()
             if name_start >= 0:
-                name, name_start = text[name_start : token.start()], -1
+                name, name_start = (name_start, token.start()), -1
         elif kind in _CORNERS and end_index >= 0:
             before, inside = text[at : token.start()], text[token.end() : tokens[end_index].start()]
             if name is not None:
-                label = " ".join(name.split())
+                words = text[name[0] : name[1]]
+                label, label_at = " ".join(words.split()), (name[0], name[0] + len(words.rstrip()))
             elif _MARKUP.sub("", before).strip(_SEPARATORS):
-                label = ""  # text in between: the earlier name no longer applies
+                label, label_at = "", None  # text in between: the earlier name no longer applies
             named = at + len(before.rstrip(_SEPARATORS)) == named_until
             points = tuple((float(x), float(y)) for x, y in _POINT.findall(inside))
             at = tokens[end_index].end()
-            regions.append(_Region(token.start(), at, label, named, inside, points, _CORNERS[kind]))
+            regions.append(_Region(token.start(), at, label, label_at, named, inside, points, _CORNERS[kind]))
             if named and regions[-1].groups:
                 named_until = at
             name, name_start, index = None, -1, end_index
@@ -182,98 +237,18 @@ def _nearest_ends(tokens: Sequence[str]) -> tuple[list[int], int]:
 
 
 def _without_gaps(text: str) -> str:
-    """The text without what a box left behind: commas before a full stop or the end, spaces before a mark."""
-    commas = _COMMAS.sub(lambda run: "" if _next(run) in ("", ".", ";") else run.group(), text)
+    """The text without what a box left behind: commas before a full stop or the end, all but one of several in a row,
+    spaces before a mark."""
+    commas = _COMMAS.sub(_one_comma, text)
     return _SPACES.sub(lambda run: "" if _next(run) in (",", ".", ";") else run.group(), commas)
+
+
+def _one_comma(run: re.Match[str]) -> str:
+    if _next(run) in ("", ".", ";"):
+        return ""
+    return ", " if run.group().count(",") > 1 else run.group()
 
 
 def _next(match: re.Match[str]) -> str:
     """The character behind a match; "" at the end of the text."""
     return match.string[match.end() : match.end() + 1]
-
-
-def draw_boxes(picture: Image.Image, boxes: Sequence[Box]) -> Image.Image:
-    """An RGB copy of the picture with the boxes drawn on it: one colour for each name, a tag with name or number."""
-    canvas = picture.convert("RGB")
-    draw = ImageDraw.Draw(canvas)
-    size = (canvas.height, canvas.width)
-    line = max(2, round(math.hypot(*size) / 300))
-    font = ImageFont.load_default(max(11, round(math.hypot(*size) / 45)))
-    names = list(dict.fromkeys(box.label for box in boxes))
-    placed: list[tuple[int, int, int, int]] = []
-    for number, box in enumerate(boxes, 1):
-        colour = COLOURS[(names.index(box.label) if box.label else number - 1) % len(COLOURS)]
-        left, top, right, bottom = box.pixels(size)
-        right, bottom = min(right, size[1] - 1), min(bottom, size[0] - 1)
-        left, top = min(left, right), min(top, bottom)
-        if box.is_point:
-            reach = 4 * line
-            around = (left - reach, top - reach, left + reach, top + reach)
-            draw.ellipse(around, fill=colour, outline="white", width=line)
-            left, top = left + reach, max(0, top - reach)  # the tag stands beside it
-        else:
-            draw.rectangle((left, top, right, bottom), outline="white", width=line + 2)
-            draw.rectangle((left, top, right, bottom), outline=colour, width=line)
-        placed.append(_tag(draw, _writable(box.label) or str(number), (left, top), size, font, colour, placed))
-    return canvas
-
-
-def _tag(
-    draw: ImageDraw.ImageDraw,
-    words: str,
-    corner: tuple[int, int],
-    size: tuple[int, int],
-    font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
-    colour: str,
-    placed: Sequence[tuple[int, int, int, int]],
-) -> tuple[int, int, int, int]:
-    """Draws a tag above the corner, or inside the box if there is no room, below tags that it would overlap."""
-    x0, y0, x1, y1 = draw.textbbox((0, 0), words, font=font)
-    pad = max(2, int(y1 - y0) // 4)
-    width, height = int(x1 - x0) + 2 * pad, int(y1 - y0) + 2 * pad
-    left = max(0, min(corner[0], size[1] - width))
-    top = corner[1] - height if corner[1] >= height else corner[1]
-    for _ in placed:
-        overlap = [p for p in placed if left < p[2] and p[0] < left + width and top < p[3] and p[1] < top + height]
-        if not overlap or top + 2 * height > size[0]:
-            break
-        top = max(p[3] for p in overlap)
-    draw.rectangle((left, top, left + width, top + height), fill=colour)
-    draw.text((left + pad - x0, top + pad - y0), words, font=font, fill=_ink(colour))
-    return left, top, left + width, top + height
-
-
-def _writable(label: str) -> str:
-    """The label, shortened; "" if the bundled font lacks one of its characters."""
-    short = label if len(label) <= 28 else label[:27] + "…"
-    return short if all(_has_glyph(c) for c in short) else ""
-
-
-@lru_cache(maxsize=2048)
-def _has_glyph(character: str) -> bool:
-    if character == " ":
-        return True
-    font = ImageFont.load_default(16)
-    missing = font.getmask("\U0010ffff")
-    mask = font.getmask(character)
-    return bytes(mask) != bytes(missing) or mask.size != missing.size
-
-
-@lru_cache(maxsize=64)
-def _ink(colour: str) -> str:
-    """Black or white, whichever contrasts more with the colour (relative luminance, WCAG 2)."""
-    channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
-    linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
-    return "black" if 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2] > 0.18 else "white"
-
-
-def _scale(named: Sequence[NamedPoints], resized: tuple[int, int] | None) -> tuple[float, float]:
-    """What x and y are multiplied by to become thousandths."""
-    beyond = any(max(point) > SCALE for item in named for point in item.points)
-    return (SCALE / resized[1], SCALE / resized[0]) if resized and beyond else (1.0, 1.0)
-
-
-def _box(item: NamedPoints, scale: tuple[float, float]) -> Box:
-    xs = [min(x * scale[0], SCALE) for x, _ in item.points]
-    ys = [min(y * scale[1], SCALE) for _, y in item.points]
-    return Box(item.label, min(xs), min(ys), max(xs), max(ys))

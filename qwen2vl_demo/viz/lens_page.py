@@ -15,7 +15,7 @@ FOLDER = files("qwen2vl_demo.viz") / "static" / "lens"
 # In the order of execution: the first one creates window.qwen2vl.lens, and each of the others adds its part.
 SCRIPTS = (
     *("core", "decode", "geometry", "colour", "dom", "glossary"),
-    *("detail", "stage", "region", "layers", "order", "timeline", "clip", "resize", "readout"),
+    *("detail", "stage", "region", "layers", "order", "timeline", "clip", "resize", "readout", "boxes"),
     *("strip", "chips", "plot", "keep", "picture", "prompt"),
 )
 

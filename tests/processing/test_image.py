@@ -204,6 +204,7 @@ class FakeClip:
         self.source_fps = 30.0
         self.original_size = size
         self.thumbnail = None
+        self.duration = count * 0.5
         self.notices = ("Its clock jumps.",)
 
 

@@ -71,6 +71,15 @@ def test_the_record_is_that_of_the_prompt(parts: Parts, files: Files) -> None:
     assert record["prompt_tokens"] == len(record["input_ids"])
 
 
+def test_a_part_of_the_clips_of_a_question_is_looked_at(parts: Parts, files: Files) -> None:
+    """2 s at 10 frames a second; the earlier exchange saw all of it."""
+    clip = file(files("clip.mp4"))
+    history = [{"role": "user", "content": "q", "files": [clip]}, {"role": "assistant", "content": "a"}]
+    whole, part = inspected(parts, "What?", [clip], history, part="0:01-1.5")["media"]
+    assert whole["frame_indices"][-1] == 19 and "time_range" not in whole
+    assert (part["frame_indices"][0], part["frame_indices"][-1], part["time_range"]) == (10, 14, [1.0, 1.5])
+
+
 def test_settings_are_obeyed(parts: Parts) -> None:
     assert len(asked(parts, "What?", max_new_tokens=2)[-1].split()) == 2
 
@@ -84,6 +93,8 @@ def test_settings_are_obeyed(parts: Parts) -> None:
         ({"question": "x", "temperature": 99}, "The temperature must be between"),
         ({"question": "x", "seed": "one"}, "The seed must be a number"),
         ({"question": "x", "pages": 5}, "The pages must be text"),
+        ({"question": "x", "part": 5}, "The part must be text"),
+        ({"question": "x", "part": "4-2"}, "ends after it begins"),
         ({"question": "x", "history": "earlier"}, "a user and an assistant in turn"),
         ({"question": "x", "history": [{"role": "user", "content": "q"}]}, "a user and an assistant in turn"),
         ({"question": "x", "history": [{"role": "assistant", "content": "q"}] * 2}, "a user and an assistant in turn"),

@@ -15,6 +15,7 @@ from qwen2vl_demo.media import MediaLimits
 from qwen2vl_demo.ui.chat.conversation import Conversation, Medium, Turn
 from qwen2vl_demo.ui.media_store import DAY, KEEP_AFTER_CLOSE, KEEP_AFTER_START, MediaStore
 from qwen2vl_demo.viz.boxes import Box
+from qwen2vl_demo.viz.drawn_boxes import coloured
 from tests.media.made_pictures import turned_exif
 
 
@@ -53,7 +54,23 @@ def test_what_is_no_medium_leaves_nothing(store: MediaStore, files: Callable[[st
 def test_a_wrong_name_is_nowhere(store: MediaStore, name: str) -> None:
     medium = Medium("image", name, "x")
     assert store.path(medium) is None and store.view(medium) is None
-    assert store.boxed(medium, [Box("", 0, 0, 1, 1)]) is None
+    assert store.boxed(medium, coloured([Box("", 0, 0, 1, 1)])) is None
+
+
+def test_a_frame_that_cannot_be_drawn_is_tried_once(store: MediaStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A message is drawn at each change of the chat, and a clip can take seconds to refuse."""
+    clip = Medium("video", "0" * 64 + ".mp4", "x")
+    (store.folder / clip.file).write_bytes(b"no clip")
+    tried: list[object] = []
+
+    def refuse(work: object, *arguments: object, **named: object) -> object:
+        tried.append(work)
+        raise UserError("It cannot be read.")
+
+    monkeypatch.setattr(store._decoding, "run", refuse)
+    boxes = coloured([Box("", 0, 0, 1, 1)])
+    assert store.boxed(clip, boxes, 1.0) is store.boxed(clip, boxes, 1.0) is None
+    assert len(tried) == 1
 
 
 def test_what_a_browser_cannot_show_gets_a_view(store: MediaStore, tmp_path: Path) -> None:

@@ -1,10 +1,8 @@
-"""Boxes written in an answer: parsed by rule, drawn where they belong."""
+"""Boxes written in an answer are read by rule, and so is which of its words name them."""
 
-import numpy as np
 import pytest
-from PIL import Image
 
-from qwen2vl_demo.viz.boxes import Box, draw_boxes, parse_boxes, text_without_boxes
+from qwen2vl_demo.viz.boxes import Box, parse_boxes, read_boxes, text_without_boxes
 
 CAT = "<|object_ref_start|>the cat<|object_ref_end|><|box_start|>(100,200),(500,800)<|box_end|>"
 
@@ -47,8 +45,6 @@ def test_what_is_not_exactly_a_box_is_none(text):
 def test_a_single_corner_is_a_point():
     assert parse_boxes("<|box_start|>(197,525)<|box_end|>") == (Box("", 197, 525, 197, 525),)
     assert text_without_boxes("click <|box_start|>(197,525)<|box_end|>") == "click point 1"
-    drawn = np.asarray(draw_boxes(Image.new("RGB", (400, 200), "grey"), [Box("", 500, 500, 500, 500)]))
-    assert tuple(drawn[100, 200]) != (128, 128, 128) and tuple(drawn[100, 100]) == (128, 128, 128)
 
 
 def test_coordinates_beyond_a_thousand_are_pixels_of_the_resized_picture():
@@ -88,17 +84,29 @@ def test_text_without_boxes_never_shows_half_a_box():
         assert "the cat".startswith(text_without_boxes(CAT[:cut]).removesuffix("<")), CAT[:cut]
 
 
-def test_boxes_are_drawn_where_they_are():
-    """The edge of (250, 250)-(750, 750) of a 200x400 picture runs through x = 100; the middle stays as it was."""
-    drawn = np.asarray(draw_boxes(Image.new("RGB", (400, 200), "grey"), [Box("", 250, 250, 750, 750)]))
-    assert drawn.shape == (200, 400, 3)
-    assert tuple(drawn[140, 101]) != (128, 128, 128)
-    assert tuple(drawn[110, 200]) == (128, 128, 128)
-    assert tuple(drawn[20, 20]) == (128, 128, 128)
+def named(text: str) -> list[tuple[str, tuple[int, ...]]]:
+    read = read_boxes(text)
+    return [(read.words[name.start : name.end], name.boxes) for name in read.names]
 
 
-@pytest.mark.parametrize("size", [(1, 1), (3, 500), (500, 3), (640, 480)])
-@pytest.mark.parametrize("label", ["", "cat", "猫", "a very long name that does not fit in a tag at all", "x\ny"])
-def test_any_box_can_be_drawn_on_any_picture(size, label):
-    boxes = [Box(label, 0, 0, 1000, 1000), Box(label, 999, 999, 1000, 1000), Box(label, 500, 500, 500, 500)]
-    assert draw_boxes(Image.new("RGBA", size), boxes).size == size
+def test_the_words_that_name_boxes_are_known():
+    box = "<|box_start|>(1,2),(3,4)<|box_end|>"
+    name = "<|object_ref_start|>{}<|object_ref_end|>"
+    assert named(f"I see {CAT} and {CAT.replace('the cat', 'a dog')}.") == [("the cat", (0,)), ("a dog", (1,))]
+    assert named(f"{CAT}{box}, {box}") == [("the cat", (0, 1, 2))]
+    assert named(f"It is at {box} or <|box_start|>(1,2),(3,4), (5,6),(7,8)<|box_end|>.") == [
+        ("box 1", (0,)),
+        ("boxes 2 to 3", (1, 2)),
+    ]
+    assert named(f"{name.format('cat ')} stands at {box}.") == [("cat", (0,)), ("box 1", (0,))]
+    assert named(f"{name.format('cat')}, {name.format('dog')}{box}") == [("dog", (0,))]
+    assert named("No box, and \ufdd2no\ufdd3 name.") == []
+
+
+def test_the_words_stay_what_they_were_with_names_in_them():
+    """Commas and spaces that boxes leave behind go, also where a name ends right before them."""
+    box = "<|box_start|>(1,2),(3,4)<|box_end|>"
+    cat, dog = (f"<|object_ref_start|>{name}<|object_ref_end|>" for name in ("cat ", "dog"))
+    text = f"A {cat}{box}, {box}, and a {dog} {box} ."
+    assert text_without_boxes(text) == "A cat, and a dog."
+    assert named(text) == [("cat", (0, 1)), ("dog", (2,))]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from qwen2vl_demo.viz.boxes import Box, parse_boxes, text_without_boxes
+from qwen2vl_demo.viz.boxes import Box, parse_boxes, read_boxes, text_without_boxes
 from qwen2vl_demo.viz.plain_boxes import without_half_pair
 
 
@@ -67,3 +67,20 @@ def test_nothing_of_a_pair_is_seen_while_it_is_written():
         shown = text_without_boxes(text[:end], growing=True)
         assert shown == "the cat" + text[len("the cat(10,20),(300,400)") : end], text[:end]
     assert without_half_pair("see (a) and f(x") == "see (a) and f(x"
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("I see the cat(1,2),(3,4) and a dog(5,6),(7,8).", [("I see the cat", (0,)), ("a dog", (1,))]),
+        ("cat(1,2),(3,4), (5,6),(7,8)", [("cat", (0, 1))]),
+        ("(1,2),(3,4), (5,6),(7,8)", [("box 1", (0,)), ("box 2", (1,))]),
+        ('[{"bbox_2d": [1, 2, 3, 4], "label": "cat"}, {"point_2d": [5, 6]}]', [("cat", (0,)), ("5, 6", (1,))]),
+        ('{"bbox_2d": [1, 2, 3, 4], "point_2d": [5, 6], "label": "cat"}', [("cat", (0, 1))]),
+        ("click(start_box='(197,525)')", [("197,525", (0,))]),
+        ("<point>10 20</point>", [("10 20", (0,))]),
+    ],
+)
+def test_the_words_that_name_plain_boxes_are_known(text, names):
+    read = read_boxes(text)
+    assert [(read.words[name.start : name.end], name.boxes) for name in read.names] == names

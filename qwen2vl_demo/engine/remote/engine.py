@@ -257,13 +257,14 @@ class RemoteEngine:
         dialect = dialect or self._dialect
         if prompt is not None:
             options = replace(options, cache_salt=prompt.trace.cache_salt)
-        if prompt is not None and (dialect.video or not has_clips(plain)):
+        as_they_are = not has_clips(plain) or (dialect.video and not options.media.time_stamps)
+        if prompt is not None and as_they_are:
             return Question(tuple(plain), prompt, options, dialect)
 
         def made(processor: Processor) -> Question:
             new = processor.process(
                 plain,
-                options.media,
+                replace(options.media, time_stamps=False),
                 add_vision_id=options.add_vision_id,
                 cache_salt=options.cache_salt,
                 cancel=cancel,
@@ -271,7 +272,10 @@ class RemoteEngine:
             )
             new = replace(new, trace=replace(new.trace, context_length=self.server.context_length))
             question = Question(tuple(plain), new, options, dialect)
-            question = question if dialect.video else question.without_video(processor)
+            if not dialect.video:
+                question = question.without_video(processor)
+            elif options.media.time_stamps:
+                question = question.with_time_stamps(processor)
             same = prompt is not None and np.array_equal(prompt.trace.input_ids, question.prompt.trace.input_ids)
             return replace(question, prompt=prompt) if prompt is not None and same else question
 
@@ -311,7 +315,7 @@ class RemoteEngine:
                 if failure.cause == "no video" and question.dialect.video:
                     yield Chunk(status="The server takes no video; sending the frames as pictures")
                     dialect = question.dialect.without_video()
-                    asked, written = question.messages, question.written
+                    asked, written = question.unstamped or question.messages, question.written
                     question = self._question(asked, question.options, dialect=dialect)
                     question = replace(question, written=written)
                     check_context(question.prompt.trace, exact_text=self.counts_exactly)

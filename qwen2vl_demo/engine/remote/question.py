@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,8 +12,10 @@ from qwen2vl_demo.engine.remote.media_parts import MediaParts
 from qwen2vl_demo.engine.remote.request import request_body, sampling_fields
 from qwen2vl_demo.engine.remote.server import Server
 from qwen2vl_demo.engine.remote.still_frames import frames_as_pictures, has_clips
+from qwen2vl_demo.processing.image import VisionInput
 from qwen2vl_demo.processing.messages import Message
 from qwen2vl_demo.processing.processor import Processor, Prompt
+from qwen2vl_demo.processing.time_stamps import with_time_stamps
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +28,7 @@ class Question:
     dialect: Dialect
     stills: bool = False  # the frames of clips are pictures
     written: str = ""  # of the answer, which is to go on behind it
+    unstamped: tuple[Message, ...] = ()  # the messages before time stamps were written into them; empty if none were
 
     def body(self, server: Server, parts: MediaParts, pixel_limits: tuple[int, int]) -> dict[str, Any]:
         """The body of the request. `pixel_limits` are the (min_pixels, max_pixels) of the checkpoint."""
@@ -55,11 +59,18 @@ class Question:
         question = replace(self, dialect=self.dialect.without_video())
         if not has_clips(self.messages):
             return question
-        messages, media = frames_as_pictures(self.messages, self.prompt)
+        return replace(question._made_of(*frames_as_pictures(self.messages, self.prompt), processor), stills=True)
+
+    def with_time_stamps(self, processor: Processor) -> Question:
+        """The same with the time before each pair of frames of a clip. `processor` is that of the prompt."""
+        stamped = self._made_of(*with_time_stamps(self.messages, self.prompt.media), processor)
+        return replace(stamped, unstamped=self.messages)
+
+    def _made_of(self, messages: Sequence[Message], media: Sequence[VisionInput], processor: Processor) -> Question:
         salt = self.prompt.trace.cache_salt
         prompt = processor.assemble(messages, media, add_vision_id=self.options.add_vision_id, cache_salt=salt)
         trace = replace(prompt.trace, context_length=self.prompt.trace.context_length)
-        return replace(question, messages=tuple(messages), prompt=replace(prompt, trace=trace), stills=True)
+        return replace(self, messages=tuple(messages), prompt=replace(prompt, trace=trace))
 
     def notes(self, server: Server) -> tuple[str, ...]:
         """For people: what of the settings and of the clip the server does not take."""

@@ -3,16 +3,14 @@ it. The prompt that comes of it is longer, since two frames of a clip share thei
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
-from dataclasses import replace
 
 import PIL.Image
 
-from qwen2vl_demo import geometry
 from qwen2vl_demo.processing.image import VisionInput
 from qwen2vl_demo.processing.messages import Image, Message, Part, Text, Video
 from qwen2vl_demo.processing.processor import Prompt
+from qwen2vl_demo.processing.time_stamps import piece
 
 
 def has_clips(messages: Sequence[Message]) -> bool:
@@ -38,7 +36,7 @@ def frames_as_pictures(messages: Sequence[Message], prompt: Prompt) -> tuple[lis
                 continue
             clips += 1
             for number, time in enumerate(medium.timestamps, start=1):
-                frame = _frame(medium, number - 1)
+                frame = piece(medium, number - 1, number, "image", f"{medium.name}, frame {number}")
                 parts += [
                     Text(f"Clip {clips}, frame {number} at {time:.1f} s: "),
                     Image(PIL.Image.fromarray(frame.frames[0]), frame.name),
@@ -46,22 +44,3 @@ def frames_as_pictures(messages: Sequence[Message], prompt: Prompt) -> tuple[lis
                 pictures.append(frame)
         shown.append(Message(message.role, parts))
     return shown, pictures
-
-
-def _frame(clip: VisionInput, index: int) -> VisionInput:
-    frames = clip.frames[index : index + 1]
-    digest = hashlib.sha256(f"image {frames.shape}".encode())
-    digest.update(frames.data)
-    return replace(
-        clip,
-        kind="image",
-        name=f"{clip.name}, frame {index + 1}",
-        frames=frames,
-        grid_thw=geometry.grid_thw(1, *clip.resized_size),
-        digest=digest.hexdigest(),
-        timestamps=(),
-        frame_indices=(),
-        total_frames=1,
-        notices=clip.notices if index == 0 else (),  # once
-        thumbnail=None,
-    )

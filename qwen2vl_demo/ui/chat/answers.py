@@ -22,7 +22,9 @@ from qwen2vl_demo.engine.protocol import Engine, GenerationOptions, Outcome, Res
 from qwen2vl_demo.errors import Cancelled, UserError
 from qwen2vl_demo.media import PageChoice
 from qwen2vl_demo.processing.messages import Message
+from qwen2vl_demo.trace import PromptTrace
 from qwen2vl_demo.ui.chat import bubbles
+from qwen2vl_demo.ui.chat.answer_boxes import units_of
 from qwen2vl_demo.ui.chat.attachments import store_files
 from qwen2vl_demo.ui.chat.conversation import (
     Answer,
@@ -122,8 +124,8 @@ class Answers:
         rows = self._rows(session.conversation.answered(None))
         return PageUpdate(bubbles.show(session.conversation, self._store), busy=True, notice="", rows=rows)
 
-    def _rows(self, conversation: Conversation) -> str:
-        return rows(conversation, resumes=self._engine.abilities.resumes)
+    def _rows(self, conversation: Conversation, trace: PromptTrace | None = None) -> str:
+        return rows(conversation, self._store, resumes=self._engine.abilities.resumes, trace=trace)
 
     async def respond(self, session: Session, values: Mapping[str, Any]) -> AsyncGenerator[PageUpdate, None]:
         """Streams the answer to the question that was begun; nothing if none was. `values` are the settings.
@@ -191,7 +193,8 @@ class Answers:
                 session.conversation = question if written is None else question.answered(written)
                 run.text = "" if written is None else written.text
                 run.committed = True
-                under = self._rows(question)
+                session.forget_time_ranges(run.draft.files if run.draft else ())
+                under = self._rows(question, prepared.trace)
                 session.note_run(question, settings.options)
             shown = await self._threads.run_for(session, bubbles.show, question, self._store)
             begun = bubbles.status("Thinking")
@@ -286,11 +289,12 @@ class Answers:
         if written is not None and written.numbers is not None:
             numbers = written.numbers.continued(numbers) if numbers is not None else written.numbers
         text = (before + result.text if result is not None and result.text else run.text)[:MAX_TEXT]
-        answer = Answer(clean(text), ending, numbers)
+        units = units_of(self._engine)
+        answer = Answer(clean(text), ending, numbers, units)
         with session.lock:
             if session.is_as_left(run):
                 if (last := session.conversation.last) is not None and last.answer is not None:
-                    answer = replace(last.answer, numbers=numbers)
+                    answer = replace(last.answer, numbers=numbers, box_units=units)
             elif not session.owns(run):
                 raise _Released
             session.conversation, session.run = question.answered(answer), None

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from qwen2vl_demo.errors import UserError
-from qwen2vl_demo.media import FIRST_PAGES, PageChoice
+from qwen2vl_demo.media import FIRST_PAGES, WHOLE_CLIP, PageChoice
 from qwen2vl_demo.ui.chat.conversation import Medium
 from qwen2vl_demo.ui.media_store import MediaStore
 from qwen2vl_demo.ui.sessions import Session
@@ -39,6 +40,7 @@ def store_files(
         except OSError:
             raise UserError(f"The file {name} could not be read here; attach it again.") from None
         session.names |= {m.file: m.name for m in upload.media}  # at once, so that the store keeps what it has again
-        media += upload.media
+        time_range = session.time_ranges.get(str(path), WHOLE_CLIP)
+        media += (replace(m, time_range=time_range) if m.kind == "video" else m for m in upload.media)
         left_out += [upload.left_out] if upload.left_out else []
     return tuple(media), " ".join([*left_out, CHOOSE_OTHERS]) if left_out else ""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from qwen2vl_demo.ui.chat.answer_boxes import marked_picture
+from qwen2vl_demo.ui.chat.answer_boxes import answer_boxes, drawn_pictures
 from qwen2vl_demo.ui.chat.conversation import Answer, Conversation, Ending, Medium, Turn, gone
 from qwen2vl_demo.ui.chat.markdown import GrowingMarkdown, literal, safe_markdown
 from qwen2vl_demo.ui.media_store import MediaStore, view_remark
@@ -45,14 +45,15 @@ def question(turn: Turn, store: MediaStore) -> Bubble:
 
 
 def answer(conversation: Conversation, index: int, given: Answer, store: MediaStore) -> Bubble:
-    """The picture with the answer's boxes, if it has any, and its words: Gradio offers to copy what stands last."""
+    """The pictures with the answer's boxes, if it has any, and its words."""
     if not given.text.strip():
         return {"role": "assistant", "content": [_text(NOTHING_SAID[given.ending])]}
     content = []
-    marked = marked_picture(conversation, index, store)
-    if marked is not None:
-        names = ", ".join(dict.fromkeys(box.label for box in marked.boxes if box.label)) or "boxes"
-        content.append({"path": str(marked.file), "alt_text": f"{marked.medium.name} with {names} marked"})
+    for picture, file in drawn_pictures(answer_boxes(conversation, index), store):
+        names = ", ".join(dict.fromkeys(drawn.box.label for drawn in picture.boxes if drawn.box.label)) or "boxes"
+        content.append({"path": str(file), "alt_text": f"{picture.medium.name} with {names} marked"})
+        if picture.caption:
+            content.append(_text(f"*{literal(picture.caption)}*"))
     return {"role": "assistant", "content": [*content, _text(safe_markdown(text_without_boxes(given.text)))]}
 
 

@@ -21,9 +21,10 @@ from qwen2vl_demo.ui.chat.page_update import FAILED, PageUpdate, log, report
 from qwen2vl_demo.ui.chat.saved_chat import clean
 from qwen2vl_demo.ui.media_store import MediaStore
 from qwen2vl_demo.ui.sessions import Draft, Editing, Session
+from qwen2vl_demo.viz.box_units import CHOICES
 
 STOP_WAIT = 0.3  # seconds that Stop waits for the engine before it releases the visitor
-ACTIONS = ("retry", "continue", "edit", "show", "leave")
+ACTIONS = ("retry", "continue", "edit", "show", "leave", "units")
 NOT_SHOWN = "This message is no longer shown; nothing was changed."
 
 
@@ -39,13 +40,16 @@ class ChatController:
         return self.answers.begin(session, draft)
 
     def act(self, session: Session, action: Any, standing: Draft) -> PageUpdate:
-        """What was pressed in the row under a message: {"do": which of ACTIONS, "turn": the number of its turn}.
+        """What was pressed in the row under a message: {"do": which of ACTIONS, "turn": the number of its turn}, for
+        "units" with "units", one of box_units.CHOICES.
         `standing` is what stands in the composer. Retry and Continue begin an answer, as `begin` does."""
         do, number = (action.get("do"), action.get("turn")) if isinstance(action, dict) else (None, None)
         if do not in ACTIONS or isinstance(number, bool) or not isinstance(number, int):
             return PageUpdate(notice="This page knows no such action; reload it and try again.")
         if do == "leave":
             return self.leave(session)
+        if do == "units":
+            return self.read_boxes_as(session, action.get("units"))
         if session.run is not None:
             return PageUpdate(notice=BUSY)
         if do == "edit":
@@ -75,6 +79,16 @@ class ChatController:
         """No longer edits a question; what stood in the composer before comes back."""
         with session.lock:
             return PageUpdate(draft=_left(session), editing=0, notice="")
+
+    def read_boxes_as(self, session: Session, units: Any) -> PageUpdate:
+        """All boxes of this chat are read in these units from now on."""
+        if units not in CHOICES:
+            return PageUpdate(notice="This page knows no such action; reload it and try again.")
+        with session.lock:
+            if session.run is not None:
+                return PageUpdate(notice=BUSY)
+            session.conversation = replace(session.conversation, units_choice=units)
+        return self.answers.settled(session, "")
 
     def show(self, session: Session, number: int) -> PageUpdate:
         """Another version of a question or of an answer, with what followed it."""
@@ -175,6 +189,9 @@ class ChatController:
         """A question that was asked, as the composer holds it."""
         stored = {path: m.name for m in turn.media if (path := self._store.path(m))}
         session.names |= {path.name: name for path, name in stored.items()}
+        for medium in turn.media:
+            if path := self._store.path(medium):
+                session.choose_time_range(str(path), medium.time_range)
         return Draft(turn.question if turn.typed else "", tuple(map(str, stored)))
 
 

@@ -20,8 +20,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from qwen2vl_demo.media import WHOLE_CLIP, TimeRange
 from qwen2vl_demo.processing.messages import Image, Message, Part, Text, Video
 from qwen2vl_demo.trace import MEDIA_NOUN, MediaTrace, PromptTrace
+from qwen2vl_demo.viz.box_units import KnownUnits, UnitsChoice
 
 MediumKind = Literal["image", "video"]
 Ending = Literal["end", "length", "cancelled", "error", "repeating"]
@@ -34,6 +36,7 @@ class Medium:
     kind: MediumKind
     file: str  # its name in the store: the SHA-256 of its bytes and an ending
     name: str  # what the visitor called it: "cat.png", "report.pdf, page 2"
+    time_range: TimeRange = WHOLE_CLIP  # the part of a clip that is looked at
 
 
 @dataclass(frozen=True)
@@ -46,11 +49,22 @@ class MediumNumbers:
     resized_size: tuple[int, int]
     grid_thw: tuple[int, int, int]  # patches
     merged_tokens: int
+    timestamps: tuple[float, ...] = ()  # s, of each frame of a clip that the model saw
+    duration: float = 0.0  # s, of the whole clip; 0: it is not known
 
     @classmethod
     def of(cls, trace: MediaTrace) -> MediumNumbers:
         kind: MediumKind = "video" if trace.kind == "video" else "image"
-        return cls(kind, trace.name, trace.original_size, trace.resized_size, trace.grid_thw, trace.merged_tokens)
+        return cls(
+            kind,
+            trace.name,
+            trace.original_size,
+            trace.resized_size,
+            trace.grid_thw,
+            trace.merged_tokens,
+            tuple(round(time, 3) for time in trace.timestamps),
+            round(trace.duration, 3),
+        )
 
     def __str__(self) -> str:
         """`cat.png: 640x480 → 336x252 px, 18x24 patches, 108 tokens`: sizes as people say them, width first."""
@@ -104,6 +118,7 @@ class Answer:
     text: str
     ending: Ending
     numbers: Numbers | None = None  # None if it was stopped before they were known
+    box_units: KnownUnits = ""  # what the model that wrote it counts the coordinates of boxes in
 
 
 @dataclass(frozen=True)
@@ -146,6 +161,7 @@ class Conversation:
     # Known to its visitor's browser only: what engines have cached of a conversation is found under its salt alone.
     cache_salt: str = field(default_factory=lambda: secrets.token_hex(16), compare=False, repr=False)
     aside: tuple[Turn, ...] = field(default=(), compare=False)
+    units_choice: UnitsChoice = field(default="auto", compare=False)  # how its visitor has boxes read
 
     def __post_init__(self) -> None:
         """Gives the turns that are shown their places: each follows the one before."""
@@ -270,7 +286,7 @@ def to_messages(conversation: Conversation, where: Callable[[Medium], Path | Non
             if path is None:
                 parts.append(Text(f"[{gone(medium)}] "))
             elif medium.kind == "video":
-                parts.append(Video(path, medium.name))
+                parts.append(Video(path, medium.name, medium.time_range))
             else:
                 parts.append(Image(path, medium.name))
         messages.append(Message("user", (*parts, Text(turn.question))))

@@ -19,7 +19,8 @@ from markupsafe import Markup
 
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.memory import format_bytes
-from qwen2vl_demo.ui.chat.answer_boxes import marked_picture
+from qwen2vl_demo.ui.chat.answer_boxes import answer_boxes, drawn_pictures
+from qwen2vl_demo.ui.chat.box_links import note
 from qwen2vl_demo.ui.chat.bubbles import NOTHING_SAID
 from qwen2vl_demo.ui.chat.conversation import (
     ENDINGS,
@@ -86,7 +87,7 @@ class _Figure:
 @dataclass(frozen=True)
 class _Answer:
     text: str
-    marked_uri: str  # the picture with the answer's boxes; "" without boxes
+    marked: tuple[_Figure, ...]  # the pictures with the answer's boxes
     cost: str
     media: tuple[str, ...]  # a line for each
 
@@ -115,11 +116,15 @@ def _turn(conversation: Conversation, index: int, store: MediaStore) -> _Turn:
     turn = conversation.turns[index]
     answer = None
     if turn.answer is not None:
-        marked = marked_picture(conversation, index, store)
+        boxes = answer_boxes(conversation, index)
+        doubt = note(boxes) if boxes is not None and boxes.reading.doubtful else ""
         numbers = turn.answer.numbers
         answer = _Answer(
             text_without_boxes(turn.answer.text) or NOTHING_SAID[turn.answer.ending].strip("*"),
-            _data_uri(marked.file.read_bytes(), marked.file.name) if marked else "",
+            tuple(
+                _Figure(" ".join(filter(None, [picture.caption, doubt])), _data_uri(file.read_bytes(), file.name))
+                for picture, file in drawn_pictures(boxes, store)
+            ),
             " · ".join(filter(None, [ENDINGS[turn.answer.ending], cost_line(numbers) if numbers else ""])),
             tuple(map(str, numbers.media)) if numbers else (),
         )
@@ -131,7 +136,9 @@ def _figure(medium: Medium, store: MediaStore) -> _Figure:
     if path is None:
         return _Figure(gone(medium), None)
     uri = _data_uri(path.read_bytes(), path.name)
-    caption = f"{medium.name}. {remark}" if (remark := view_remark(medium, path)) else medium.name
+    part = f"All frames were taken {medium.time_range}." if medium.time_range else ""
+    said = " ".join(filter(None, [view_remark(medium, path), part]))
+    caption = f"{medium.name}. {said}" if said else medium.name
     return _Figure(caption, uri, video=medium.kind == "video" and uri.startswith("data:video/"))
 
 

@@ -41,7 +41,7 @@ def settled(session: Session, store: MediaStore, notice: str | None = None, *, r
         messages=bubbles.show(conversation, store),
         busy=False,
         notice=notice,
-        rows=rows(conversation, resumes=resumes),
+        rows=rows(conversation, store, resumes=resumes),
         editing=0 if index is None else index + 1,
         saved=keep(conversation, store),
     )

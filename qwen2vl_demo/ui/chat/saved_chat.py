@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import asdict, replace
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from qwen2vl_demo.errors import UserError
+from qwen2vl_demo.media import WHOLE_CLIP, TimeRange
 from qwen2vl_demo.ui.chat.conversation import (
     ENDINGS,
     Answer,
@@ -24,12 +26,15 @@ from qwen2vl_demo.ui.chat.conversation import (
     Numbers,
     Turn,
 )
+from qwen2vl_demo.viz.box_units import CHOICES, KNOWN
 
+T = TypeVar("T")
 FORMAT = "qwen2vl-demo chat"
 VERSION = 1
 MAX_TURNS = 500  # versions that are not shown included
 MAX_MEDIA = 256  # in one turn
 MAX_CHAT_MEDIA = 500  # in all turns together, each time that one is sent
+MAX_TIMES = 1024  # of the frames of one clip
 MAX_NOTES = 8  # below one answer
 MAX_TEXT = 200_000  # characters in one question or answer
 MAX_CHAT_TEXT = 600_000  # characters of all questions and answers; all are drawn anew when a page is loaded
@@ -76,6 +81,7 @@ def from_record(value: Any) -> Conversation:
         turns=tuple(_turn(turn, f"turn {number}") for number, turn in enumerate(turns, 1)),
         system=_text(record.get("system", ""), "the system prompt"),
         aside=tuple(_turn(turn, f"version {number}") for number, turn in enumerate(aside, 1)),
+        units_choice=_units(record.get("units_choice", "auto"), CHOICES, "the chat"),
     )
     check_size(conversation)
     _check_tree(conversation)
@@ -136,7 +142,19 @@ def _medium(value: Any, where: str) -> Medium:
     file = medium.get("file")
     if not isinstance(file, str) or not FILE_NAME.fullmatch(file):
         raise _invalid(f"a medium of {where} has no proper file name")
-    return Medium(_kind(medium, where), file, _text(medium.get("name"), f"a name in {where}", MAX_NAME))
+    name = _text(medium.get("name"), f"a name in {where}", MAX_NAME)
+    return Medium(_kind(medium, where), file, name, _time_range(medium.get("time_range"), where))
+
+
+def _time_range(value: Any, where: str) -> TimeRange:
+    if value is None:  # chats of earlier versions have none
+        return WHOLE_CLIP
+    record = _object(value, f"the part of a clip of {where}")
+    start, end = record.get("start", 0.0), record.get("end")
+    try:
+        return TimeRange(_number(start, where), None if end is None else _number(end, where))
+    except UserError:
+        raise _invalid(f"the part of a clip of {where} is none") from None
 
 
 def _answer(value: Any, where: str) -> Answer:
@@ -149,6 +167,7 @@ def _answer(value: Any, where: str) -> Answer:
         text=_text(answer.get("text"), f"the answer of {where}"),
         ending=cast(Ending, ending),
         numbers=None if numbers is None else _numbers(_object(numbers, f"the numbers of {where}"), where),
+        box_units=_units(answer.get("box_units", ""), KNOWN, f"the answer of {where}"),
     )
 
 
@@ -175,6 +194,7 @@ def _numbers(value: dict[str, Any], where: str) -> Numbers:
 
 def _medium_numbers(value: Any, where: str) -> MediumNumbers:
     record = _object(value, f"the numbers of {where}")
+    times = _list(record.get("timestamps", []), f"the times of {where}", MAX_TIMES)
 
     def integers(key: str, length: int) -> tuple[int, ...]:
         values = _list(record.get(key), f"the numbers of {where}", length)
@@ -189,7 +209,15 @@ def _medium_numbers(value: Any, where: str) -> MediumNumbers:
         resized_size=cast(tuple[int, int], integers("resized_size", 2)),
         grid_thw=cast(tuple[int, int, int], integers("grid_thw", 3)),
         merged_tokens=_integer(record.get("merged_tokens"), where),
+        timestamps=tuple(_number(time, where) for time in times),
+        duration=_number(record.get("duration", 0.0), where),
     )
+
+
+def _units(value: Any, known: Sequence[T], what: str) -> T:
+    if value not in known:
+        raise _invalid(f"the boxes of {what} count in no known units")
+    return known[known.index(value)]
 
 
 def _kind(record: dict[str, Any], where: str) -> MediumKind:

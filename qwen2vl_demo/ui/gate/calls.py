@@ -61,6 +61,8 @@ class Calls:
             if any(target[1] == EXAMPLE for target in function.targets):
                 # Which card it was is enough; the files of a card are known by other names to the browser.
                 call["event_data"] = {"index": event["index"], "value": None}
+        elif isinstance(call.get("event_data"), bool):
+            call["event_data"] = None  # a checkbox says there what its value says
         elif not isinstance(call.get("event_data"), dict | None):
             raise _forged("its event is odd")
         if session and files:

@@ -13,8 +13,9 @@ from qwen2vl_demo.trace import MEDIA_NOUN, MediaTrace, PromptTrace
 from qwen2vl_demo.ui.chat.conversation import count
 from qwen2vl_demo.ui.markup import render
 from qwen2vl_demo.ui.panel.experiments import Trial
-from qwen2vl_demo.viz.boxes import draw_boxes, parse_boxes, text_without_boxes
+from qwen2vl_demo.viz.boxes import parse_boxes, text_without_boxes
 from qwen2vl_demo.viz.data_uri import encode_frames
+from qwen2vl_demo.viz.drawn_boxes import coloured, draw_boxes
 
 CHARS = 60_000  # of each picture's data URI, at most
 
@@ -118,7 +119,7 @@ def trials_html(question: str, trials: Sequence[Trial], *, note: str = "", ended
 
 def _card(trial: Trial, first: Trial) -> Card:
     boxes = parse_boxes(trial.answer, trial.medium.resized_size)
-    picture = np.asarray(draw_boxes(PIL.Image.fromarray(trial.picture), boxes)) if boxes else trial.picture
+    picture = np.asarray(draw_boxes(PIL.Image.fromarray(trial.picture), coloured(boxes))) if boxes else trial.picture
     running = trial.seconds is None
     return Card(
         trial,

@@ -17,12 +17,17 @@
     return made;
   }
 
+  // "2 s to 4.5 s of 12 s"
+  function partOf({ part: [start, end], detail }) {
+    return end === null ? `from ${start} s of ${detail}` : `${start} s to ${end} s of ${detail}`;
+  }
+
   // Draws what has changed only: the observer below is told of every change.
   function decorate(tile, file) {
     const reading = !file.problem && !done.has(file.id);
-    const detail = [file.detail, reading && "reading…", file.pages > 1 && !reading && "choose"]
-      .filter(Boolean)
-      .join(", ");
+    const clip = file.kind === "video" && !file.problem;
+    const offer = file.pages > 1 ? "choose" : clip && !file.part && "choose a part";
+    const detail = [file.part ? partOf(file) : file.detail, reading ? "reading…" : offer].filter(Boolean).join(", ");
     const state = JSON.stringify([file.name, detail, file.poster.length, file.problem]);
     if (tile.dataset.state === state) return;
     tile.dataset.state = state;
@@ -38,11 +43,11 @@
       poster.src = file.poster;
       poster.alt = file.name;
     }
-    if (file.pages > 1) {
+    if (file.pages > 1 || clip) {
       const choose = part(tile, ".choose", () => element("button", "choose", tile));
       choose.type = "button";
-      choose.setAttribute("aria-label", `Choose pages of ${file.name}`);
-      choose.onclick = () => window.qwen2vl.pages.open(file, choose);
+      choose.setAttribute("aria-label", `Choose ${clip ? "the part" : "pages"} of ${file.name}`);
+      choose.onclick = () => window.qwen2vl[clip ? "clipPart" : "pages"].open(file, choose);
     } else tile.querySelector(".choose")?.remove();
     tile.title = file.problem || `${file.name}\n${detail}`;
     tile.parentElement.setAttribute("aria-label", [file.name, detail, file.problem].filter(Boolean).join(", "));
@@ -91,6 +96,12 @@
     draw();
   }
 
+  // A part of a clip was chosen, [start, end] in seconds; null for all of it.
+  function choose(id, chosen) {
+    for (const file of files) if (file.id === id) file.part = chosen;
+    again(id);
+  }
+
   document.addEventListener(
     "click",
     event => {
@@ -114,5 +125,5 @@
     new MutationObserver(draw).observe(composer, { childList: true, subtree: true });
   };
   watch();
-  Object.assign((window.qwen2vl ||= {}), { attached: { describe, read, again } });
+  Object.assign((window.qwen2vl ||= {}), { attached: { describe, read, again, choose } });
 })();

@@ -16,8 +16,12 @@
 
   // The word at a point: {bubble, node, start, end, text}, or null beside the words.
   function wordAt(event) {
-    const bubble = event.target.closest?.(ANSWERS);
-    if (!bubble || event.target.closest("a, button, input, summary, img, video, .thought-group")) return null;
+    const bubble = [...(event.target.closest?.(ANSWERS)?.querySelectorAll("[data-testid=bot]") || [])].at(-1);
+    if (
+      !bubble?.contains(event.target) ||
+      event.target.closest("a, button, input, summary, img, video, .thought-group")
+    )
+      return null;
     const caret = caretAt(event.clientX, event.clientY);
     if (caret?.node?.nodeType !== Node.TEXT_NODE || !bubble.contains(caret.node)) return null;
     for (const found of caret.node.data.matchAll(WORD)) {

@@ -73,6 +73,7 @@
     show();
   }
 
+  (window.qwen2vl ||= {}).stopFollowing = letGo;
   const inChat = event => event.target instanceof Element && event.target.closest("#chat");
   document.addEventListener("wheel", event => event.deltaY < 0 && inChat(event) && letGo(), { passive: true });
   document.addEventListener("keydown", event => UP_KEYS.includes(event.key) && inChat(event) && letGo());

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import av
 import numpy as np
 import PIL.Image
 import pytest
@@ -17,6 +18,7 @@ from qwen2vl_demo.engine.remote.media_parts import MediaParts, clip_file
 from qwen2vl_demo.engine.remote.question import Question
 from qwen2vl_demo.engine.remote.request import plain_messages
 from qwen2vl_demo.engine.remote.server import Server
+from qwen2vl_demo.media import TimeRange
 from qwen2vl_demo.processing.messages import Image, MediaOptions, Message, Part, Text, Video
 from qwen2vl_demo.processing.processor import Processor
 from qwen2vl_demo.resources import NANO
@@ -114,6 +116,41 @@ def test_a_server_without_video_gets_numbered_pictures_of_the_same_size(processo
     assert np.array_equal(np.stack(sent), frames.frames)
     prompt = "".join(shown.trace.tokens)
     assert "Clip 1, frame 6 at 2.5 s: " in prompt and "<|video_pad|>" not in prompt
+
+
+def test_a_part_of_a_clip_is_cut_for_the_server(processor: Processor) -> None:
+    """From 1 s to 3 s are the frames 2 to 5 of six; the file that is sent holds these, and nothing else."""
+    part = replace(clip(), time_range=TimeRange(1, 9))
+    question = engine_for(processor)._question([Message("user", [part, Text("?")])], OPTIONS)
+    (sent,) = [p for p in body_of(question)["messages"][0]["content"] if p["type"] == "video_url"]
+    frames = sent_frames(sent["video_url"]["url"])
+    (whole,) = processor.process([Message("user", [clip(), Text("?")])]).media
+    assert [int(frame.mean()) for frame in frames] == [int(frame.mean()) for frame in whole.frames[2:]]
+
+
+def test_time_stamps_are_sent_before_the_pairs_of_frames(processor: Processor) -> None:
+    engine = engine_for(processor)
+    options = replace(OPTIONS, media=MediaOptions(time_stamps=True))
+    messages = [Message("user", [clip(), Text("What happens?")])]
+    question = engine._question(messages, options, prompt=engine.prompt(messages, options))
+    content = body_of(question)["messages"][0]["content"]
+    assert [part.get("text", part["type"]) for part in content] == [
+        *("<0.0 seconds>", "video_url", "<1.0 seconds>", "video_url", "<2.0 seconds>", "video_url", "What happens?"),
+    ]
+    assert [len(sent_frames(part["video_url"]["url"])) for part in content if part["type"] == "video_url"] == [2, 2, 2]
+    rendered = [part if part["type"] == "text" else {"type": "video"} for part in content]  # as vLLM lays it out
+    text = processor.template.render([{"role": "user", "content": rendered}])
+    for medium in question.prompt.trace.media:
+        text = text.replace("<|video_pad|>", "<|PAD|>" * medium.merged_tokens, 1)
+    ids = tokenizers.Tokenizer.from_file(str(NANO / "tokenizer.json")).encode(text.replace("PAD", "video_pad")).ids
+    assert ids == question.prompt.trace.input_ids.tolist()
+    stills = engine._question(question.unstamped, options, dialect=engine._dialect.without_video())
+    assert "<0.0 seconds>" not in str(body_of(stills)) and "Clip 1, frame 6 at 2.5 s: " in str(body_of(stills))
+
+
+def sent_frames(uri: str) -> list[np.ndarray]:
+    with av.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))) as container:
+        return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
 
 
 def test_pictures_beside_a_clip_keep_their_places_and_numbers(processor: Processor) -> None:

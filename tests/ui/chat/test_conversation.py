@@ -94,6 +94,10 @@ def test_a_record_comes_back_as_it_was() -> None:
     assert from_record(loads(dumps(TALK))) == TALK
     remarked = TALK.answered(Answer("A cat.", "end", replace(NUMBERS, remark="It shrinks pictures.")))
     assert from_record(loads(dumps(remarked))) == remarked
+    made = replace(NUMBERS, media=(replace(MADE, kind="video", timestamps=(0.0, 0.5)),))
+    boxed = replace(TALK.answered(Answer("A cat.", "end", made, box_units="pixels")), units_choice="thousandths")
+    again = from_record(loads(dumps(boxed)))
+    assert again == boxed and again.units_choice == "thousandths"
 
 
 def test_the_kept_text_holds_no_tag() -> None:
@@ -128,6 +132,9 @@ def broken(**changes: object) -> dict[str, object]:
         broken(turns=[{"question": "q", "answer": {"text": ["a"], "ending": "end"}}]),
         broken(turns=[{"question": "q", "answer": {"text": "a", "ending": "end", "numbers": {"prompt_tokens": -1}}}]),
         broken(turns=[{"question": "q", "answer": {"text": "a", "ending": "end", "numbers": [1]}}]),
+        broken(turns=[{"question": "q", "answer": {"text": "a", "ending": "end", "box_units": "inches"}}]),
+        broken(units_choice="inches"),
+        broken(units_choice=["pixels"]),
         broken(system=None),
         broken(system=["x"]),
     ],

@@ -180,18 +180,18 @@ def test_every_ending_can_be_shown_without_a_word(store: MediaStore) -> None:
         for text in ("", "<|box_start|>(1,2),(3,4)<|box_end|>"):
             chat = Conversation((Turn("a", answer=Answer(text, ending)),))
             assert len(show(chat, store)) == 2 and "Answer" in export_html(chat, store, "nano", "")
-            assert json.loads(rows(chat, resumes=True))
+            assert json.loads(rows(chat, store, resumes=True))
 
 
-def test_the_row_under_a_message_offers_what_is_possible_there() -> None:
+def test_the_row_under_a_message_offers_what_is_possible_there(store: MediaStore) -> None:
     cut = Conversation((turn("a"), Turn("b", answer=Answer("half", "length"))))
-    first, last = json.loads(rows(cut, resumes=True))
+    first, last = json.loads(rows(cut, store, resumes=True))
     assert not first["retry"] and not first["continue"] and first["note"] == ""
     assert last["retry"] and last["continue"] and last["note"] == "Cut off at the length limit."
-    assert not json.loads(rows(cut, resumes=False))[-1]["continue"]
+    assert not json.loads(rows(cut, store, resumes=False))[-1]["continue"]
     looped = cut.answered(Answer("and so on", "repeating"))
-    last = json.loads(rows(looped, resumes=True))[-1]
+    last = json.loads(rows(looped, store, resumes=True))[-1]
     assert last["note"] == "It was repeating itself and was stopped." and not last["continue"]
     silent = cut.answered(Answer("", "cancelled"))  # its bubble says it already
-    assert json.loads(rows(silent, resumes=True))[-1]["note"] == ""
-    assert "retry" not in json.loads(rows(cut.answered(None), resumes=True))[-1]
+    assert json.loads(rows(silent, store, resumes=True))[-1]["note"] == ""
+    assert "retry" not in json.loads(rows(cut.answered(None), store, resumes=True))[-1]

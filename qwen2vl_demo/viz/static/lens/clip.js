@@ -12,7 +12,9 @@
   // The sampling in one sentence: frames taken and left out, the length of a step, repeated frames.
   lens.sampled = medium => {
     const taken = new Set(medium.frame_indices).size;
-    const all = medium.total_frames;
+    const all = medium.frame_indices.at(-1) - medium.frame_indices[0] + 1; // from the first to the last that is taken
+    const [from, to] = medium.time_range || [];
+    const where = medium.time_range ? ` from ${lens.seconds(from)} to ${lens.seconds(to)}` : "";
     const left = all - taken;
     const twice = repeated(medium);
     const every = taken > 1 ? (all - 1) / (taken - 1) : all;
@@ -24,7 +26,7 @@
     const spans = T > 1 ? (medium.timestamps[2 * T - 2] - medium.timestamps[0]) / (T - 1) : 0;
     const long = spans > 0 ? `, one about every ${lens.seconds(spans)} here` : "";
     return (
-      `${lens.number(taken)} of ${lens.count(all, "frame")} ${taken === 1 ? "is" : "are"} taken${gap}. ` +
+      `${lens.number(taken)} of ${lens.count(all, "frame")}${where} ${taken === 1 ? "is" : "are"} taken${gap}. ` +
       `Two at a time become one step of t: ${lens.count(T, "step")}${long}.${again}`
     );
   };

@@ -14,6 +14,7 @@
 //                               "attention"; t: which temporal patch of a clip; at: null or {token, patch}, token
 //                               the index in input_ids, patch 0..3 inside its cell or -1
 //   on(event, listener)         "data": another prompt; "change": (set of changed names) => ...
+//   light(lit | null)           marks the merged tokens under some boxes of a medium (boxes.js)
 //   setAnswer(answer | null)    what the model wrote behind this prompt, {key, tokens: [text], remark}, where `key` is
 //                               that of the payload; the view of the prompt shows its tokens
 //   setOverlay(overlay | null)  values over the merged tokens, drawn as the layer "Attention":

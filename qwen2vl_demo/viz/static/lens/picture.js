@@ -33,6 +33,7 @@
       patches: () => lens.state.layer === "patches",
     });
     lens.views.region(stage);
+    stage.root.append(lens.litCells(stage.canvas));
     const bar = colourBar();
     const resize = lens.views.resize();
     const order = lens.views.order();

@@ -84,6 +84,8 @@
     );
     const facts = lens.el("dl", { class: "lens-facts" });
     const panes = lens.el("div", { class: "lens-panes" }, before.root, after.root);
+    const lit = lens.litCells(after.canvas, () => tried === null); // another budget has other cells
+    after.root.append(lit);
     const root = lens.el(
       "div",
       { class: "lens-resize" },
@@ -190,6 +192,7 @@
             limited(guess.acted),
         ],
       ];
+      lit.draw();
       lens.fill(facts, rows.map(([name, value]) => [lens.el("dt", {}, name), lens.el("dd", {}, value)]).flat());
     }
     lens.on("data", () => {

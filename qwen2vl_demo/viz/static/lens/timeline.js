@@ -31,12 +31,13 @@
     const long = Math.max(end - start, 1e-3);
     const x = second => SIDE + ((second - start) / long) * (width - 2 * SIDE);
     c.clearRect(0, 0, width, HEIGHT);
-    const every = Math.max(1, Math.ceil(medium.total_frames / (width / 3)));
+    const { frame_indices: taken } = medium;
+    const every = Math.max(1, Math.ceil((taken.at(-1) - taken[0] + 1) / (width / 3)));
     c.strokeStyle = colours.soft;
     c.globalAlpha = 0.45;
     c.lineWidth = 1;
     c.beginPath();
-    for (let frame = 0; frame < medium.total_frames; frame += every) {
+    for (let frame = taken[0]; frame <= taken.at(-1); frame += every) {
       const at = x(lens.secondOf(medium, frame));
       c.moveTo(at, FOOT - 5);
       c.lineTo(at, FOOT);

@@ -1,0 +1,81 @@
+"""Which picture, clip and moment the words of an answer name for a box: "In picture 2: ...", "at 0:12", "3.5 seconds".
+
+What stands in the same JSON object counts first, then the last mention before the box, then the first one behind it.
+Every pattern reads a bounded number of characters.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from dataclasses import dataclass
+from typing import TypeVar
+
+from qwen2vl_demo.ui.chat.conversation import MediumKind
+from qwen2vl_demo.viz.plain_boxes import FoundBox
+
+_KINDS: dict[str, MediumKind] = {
+    **dict.fromkeys(("picture", "image", "photo"), "image"),
+    **dict.fromkeys(("clip", "video"), "video"),
+}
+_ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")
+_NOUN = "|".join(_KINDS)
+_NUMBERED = re.compile(
+    rf"\b(?:(?P<noun>{_NOUN})[ _]{{1,2}}#?(?P<number>\d{{1,3}})"
+    rf"|(?P<ordinal>{'|'.join(_ORDINALS)}) (?P<what>{_NOUN}))\b",
+    re.IGNORECASE,
+)
+_TIME = re.compile(
+    r"(?<![\d:.])(?:(?:(?P<hours>\d{1,2}):)?(?P<minutes>\d{1,2}):(?P<rest>[0-5]\d(?:\.\d{1,3})?)(?![\d:])"
+    r"|(?P<seconds>\d{1,5}(?:\.\d{1,3})?)[ -]?s(?:ec(?:ond)?s?)?\b)"
+    r'|"(?:time|timestamp|seconds)"\s{0,4}:\s{0,4}"?(?P<value>\d{1,5}(?:\.\d{1,3})?)(?![\d:.])'
+)
+T = TypeVar("T")
+OBJECT = 2000  # characters before and behind a box in which its JSON object begins and ends
+
+
+@dataclass(frozen=True)
+class NamedMedium:
+    """The picture or clip of this number, from 1."""
+
+    kind: MediumKind
+    number: int
+
+
+class NamedPlaces:
+    """What an answer names, and where."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._media = [(m.start(), _medium(m)) for m in _NUMBERED.finditer(text)]
+        self._times = [(m.start(), _seconds(m)) for m in _TIME.finditer(text)]
+
+    def medium(self, box: FoundBox) -> NamedMedium | None:
+        return self._nearest(box, self._media)
+
+    def seconds(self, box: FoundBox) -> float | None:
+        return self._nearest(box, self._times)
+
+    def _nearest(self, box: FoundBox, named: list[tuple[int, T]]) -> T | None:
+        if not named:
+            return None
+        if box.dialect == "json":
+            start = self._text.rfind("{", max(0, box.at - OBJECT), box.at)
+            end = self._text.find("}", box.at, box.at + OBJECT)
+            within = bisect_right(named, start, key=lambda item: item[0])
+            if 0 <= start < end and within < len(named) and named[within][0] < end:
+                return named[within][1]
+        before = bisect_right(named, box.at, key=lambda item: item[0])
+        return named[before - 1 if before else 0][1]
+
+
+def _medium(match: re.Match[str]) -> NamedMedium:
+    if match["noun"]:
+        return NamedMedium(_KINDS[match["noun"].lower()], int(match["number"]))
+    return NamedMedium(_KINDS[match["what"].lower()], _ORDINALS.index(match["ordinal"].lower()) + 1)
+
+
+def _seconds(match: re.Match[str]) -> float:
+    if match["minutes"]:
+        return 3600 * int(match["hours"] or 0) + 60 * int(match["minutes"]) + float(match["rest"])
+    return float(match["seconds"] or match["value"])
