@@ -333,7 +333,7 @@ def _messages(given: argparse.Namespace, limits: MediaLimits) -> list[Message]:
     """The conversation that the arguments describe. PyTorch is not loaded yet, so that errors appear at once."""
     from qwen2vl_demo.media import TimeRange
     from qwen2vl_demo.media_arguments import STANDARD_INPUT, read_argument
-    from qwen2vl_demo.processing.messages import Image, Message, Part, Text, Video
+    from qwen2vl_demo.processing.messages import Image, Message, Part, Video, question_parts
 
     from_input = [given.question, *(argument for _, argument in given.media)].count(STANDARD_INPUT)
     if from_input > 1:
@@ -350,7 +350,7 @@ def _messages(given: argparse.Namespace, limits: MediaLimits) -> list[Message]:
         source, name = read_argument(argument, limits)
         parts.append(Image(source, name) if kind == "image" else Video(source, name, time_range))
     if question:
-        parts.append(Text(question))
+        parts += question_parts(question)
     system = [Message("system", given.system)] if given.system is not None else []
     return [*system, Message("user", parts)]
 

@@ -11,4 +11,5 @@ _PACKAGE = Path(str(files("qwen2vl_demo")))
 
 ASSETS = _PACKAGE / "assets" if (_PACKAGE / "assets").is_dir() else _PACKAGE.parent / "assets"
 NANO = ASSETS / "nano"  # a checkpoint directory, in the layout of the released ones
-EXAMPLES = ASSETS / "examples"  # examples.json and the files that it names
+EXAMPLES = ASSETS / "examples"  # examples.json, chats.json and the files that they name
+TEACHING = (ASSETS if (ASSETS / "docs").is_dir() else ASSETS.parent) / "docs" / "teaching.md"  # the teacher's page

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 DECODERS = (
     "qwen2vl_demo.processing.image",
     "qwen2vl_demo.media.browser_files",
+    "qwen2vl_demo.media.cutout",
     "qwen2vl_demo.media.overview",
     "qwen2vl_demo.media.playable_copy",
 )

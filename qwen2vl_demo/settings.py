@@ -240,7 +240,7 @@ class Settings:
                 f"{self.max_pixels} is less than "
                 + (f"the least, {least}" if least and least > 784 else "one merged token, 28x28 = 784 pixels"),
             )
-        _check(0 < self.fps <= 240, "fps", f"{self.fps:g} is not above 0 and at most 240 frames a second")
+        _check(0 < self.fps <= 240, "fps", f"{self.fps:g} is not above 0 and at most 240 frames per second")
         frames = self.max_frames
         _check(frames is None or 2 <= frames <= 768, "max_frames", f"{frames} is not between 2 and 768")
         _check(

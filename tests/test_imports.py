@@ -64,7 +64,7 @@ ROOMS = {
     ),
     "report": Room(LEAVES | {"viz"}, {"numpy"}),
     "ui": Room(
-        LEAVES | {"engine", "viz", "decoding", "media", "processing.messages", "ui"},
+        LEAVES | {"engine", "viz", "decoding", "media", "processing.messages", "nano.drawn_questions", "ui"},
         {"gradio", "plotly", "numpy", "PIL", "spaces", "jinja2", "markupsafe", "markdown_it", "starlette"},
     ),
     "nano": Room(

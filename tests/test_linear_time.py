@@ -18,9 +18,11 @@ from qwen2vl_demo.processing.tokenizer import Tokenizer
 from qwen2vl_demo.resources import NANO
 from qwen2vl_demo.ui.chat.answer_boxes import answer_boxes
 from qwen2vl_demo.ui.chat.box_links import _names
+from qwen2vl_demo.ui.chat.bubbles import asked_words
 from qwen2vl_demo.ui.chat.conversation import Answer, Conversation, Medium, Turn
 from qwen2vl_demo.ui.chat.kept_chat import read_kept, with_words
 from qwen2vl_demo.ui.chat.markdown import GrowingMarkdown, literal, safe_markdown
+from qwen2vl_demo.ui.chat.question_regions import pointed_picture
 from qwen2vl_demo.ui.chat.saved_chat import clean, dumps, from_record, loads
 from qwen2vl_demo.ui.panel.answered import spaces_before
 from qwen2vl_demo.ui.panel.token_pairs import Pair
@@ -83,6 +85,10 @@ def boxed(text: str) -> object:
     return marked and _names(marked.answer, set(range(200)))
 
 
+def pointed(text: str) -> object:
+    return pointed_picture(Conversation((Turn(text, (Medium("image", f"{'0' * 64}.png", "a.png"),)),)), 0)
+
+
 def spaces(text: str) -> object:
     """None of the words is in the text."""
     return spaces_before([Word("nowhere", n, n + 1) for n in range(min(2000, len(text) // 4))], text)
@@ -97,7 +103,7 @@ def no_json(text: str) -> None:
         from_record(loads(text))
 
 
-@pytest.mark.parametrize("function", [parse_boxes, text_without_boxes])
+@pytest.mark.parametrize("function", [parse_boxes, text_without_boxes, asked_words, pointed])
 def test_boxes_are_read_in_linear_time(function: Callable[[str], object]) -> None:
     texts = [repeated(piece, before=before) for before in ("", BOX, NAME) for piece in BOX_PIECES]
     texts += [repeated(*pair, before=BOX) for pair in itertools.permutations(BOX_PIECES[:9], 2)]

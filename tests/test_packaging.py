@@ -89,7 +89,7 @@ def test_the_wheel_holds_what_runs_and_nothing_else(wheel: Path) -> None:
 def test_the_folder_of_examples_holds_what_the_cards_and_the_lesson_show_and_nothing_else() -> None:
     cards = json.loads((resources.EXAMPLES / "examples.json").read_text("utf-8"))
     shown = {file for card in cards for file in card["files"]} | {subject.file.name for subject in SUBJECTS}
-    assert {file.name for file in resources.EXAMPLES.iterdir()} == shown | {"examples.json"}
+    assert {file.name for file in resources.EXAMPLES.iterdir()} == shown | {"examples.json", "chats.json"}
 
 
 def test_an_installed_package_answers_from_any_folder(wheel: Path, tmp_path: Path) -> None:

@@ -67,8 +67,6 @@ OUT_OF_MEMORY = "Lower the image budget (max_pixels), the frames of a clip, or t
 class LocalEngine:
     """A Qwen2-VL checkpoint, its processor, and the caches of what it computed. Implements `protocol.Engine`."""
 
-    abilities = Abilities(laboratory=True)
-
     def __init__(
         self,
         model: Qwen2VL,
@@ -85,6 +83,7 @@ class LocalEngine:
         self.model = model
         self.processor = processor
         self.name = name
+        self.abilities = Abilities(regions=name != "nano", laboratory=True)
         self.placement = placement
         self.end_tokens = end_tokens
         self.decoder = Decoder(model, placement.decode)

@@ -84,6 +84,7 @@ class Abilities:
     laboratory: bool = False  # `laboratory`
     positions: bool = True  # GenerationOptions.positions other than "mrope"
     resumes: bool = True  # `stream` of messages that end in an unfinished answer
+    regions: bool = True  # questions about a Region, as far as is known: whether it was trained on them
 
 
 @dataclass(frozen=True)

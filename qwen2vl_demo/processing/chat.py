@@ -4,7 +4,8 @@ The text of messages never passes through the template. Each text is replaced by
 the rendered prompt is split at the special tokens that the template wrote; what lies between two of them, text of the
 template and of messages together, is encoded in one go. So ordinary text gets the same ids as from the reference,
 which encodes the whole rendered string, while a typed `<|im_end|>` or `{{ }}` stays plain text. In assistant messages
-the grounding tokens become special again, because the model wrote them.
+the grounding tokens become special again, because the model wrote them, and so do the two of a `Region`, which is made
+from four numbers.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import numpy as np
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.json_values import read_json_object, read_text
 from qwen2vl_demo.processing import template_worker
-from qwen2vl_demo.processing.messages import Message, Text, Video
+from qwen2vl_demo.processing.messages import Message, Region, Text, Video
 from qwen2vl_demo.processing.template_process import TemplateProcess
 from qwen2vl_demo.processing.tokenizer import GROUNDING_TOKENS, IMAGE_PAD, VIDEO_PAD, SpecialRun, Tokenizer
 
@@ -214,10 +215,16 @@ class _Sentinels:
 
 def _content(message: Message, texts: _Sentinels, restore: bool) -> str | list[dict[str, str]]:
     """The content of a message for the template: a string if it is text only, which every template accepts."""
-    if all(isinstance(part, Text) for part in message.parts):
-        return texts.hide(message.text, restore)
+
+    def hidden(part: Text) -> str:
+        return texts.hide(part.text, restore or isinstance(part, Region))
+
+    written = [part for part in message.parts if isinstance(part, Text)]
+    if len(written) == len(message.parts):
+        regions = any(isinstance(part, Region) for part in written)
+        return "".join(map(hidden, written)) if regions else texts.hide(message.text, restore)
     return [
-        {"type": "text", "text": texts.hide(part.text, restore)}
+        {"type": "text", "text": hidden(part)}
         if isinstance(part, Text)
         else {"type": "video" if isinstance(part, Video) else "image"}
         for part in message.parts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,9 @@ from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.geometry import VIDEO_FPS, VIDEO_MIN_FRAMES
 from qwen2vl_demo.media.time_range import WHOLE_CLIP, TimeRange
 
+REGION_SCALE = 1000  # coordinates of a region are thousandths
+_REGION = re.compile(r"<\|box_start\|>\((\d{1,4}),(\d{1,4})\),\((\d{1,4}),(\d{1,4})\)<\|box_end\|>")
+
 Source = str | Path | bytes | PIL.Image.Image
 Role = Literal["system", "user", "assistant"]
 
@@ -22,6 +26,29 @@ class Text:
     """Text. It is never parsed for special tokens: a typed `<|image_pad|>` stays text."""
 
     text: str
+
+
+@dataclass(frozen=True)
+class Region(Text):
+    """A box that a question is about, in thousandths of a picture's width and height; x1 < x2 and y1 < y2.
+
+    It is a text of Qwen2-VL's markup, made here from four numbers, whose two tokens are special in a prompt.
+    """
+
+    text: str = field(init=False)
+    x1: int
+    y1: int
+    x2: int
+    y2: int
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.x1 < self.x2 <= REGION_SCALE and 0 <= self.y1 < self.y2 <= REGION_SCALE):
+            raise UserError(
+                f"({self.x1},{self.y1}),({self.x2},{self.y2}) is no region of a picture; give its left top and its "
+                f"right bottom corner in thousandths of the sides, 0 to {REGION_SCALE}."
+            )
+        text = f"<|box_start|>({self.x1},{self.y1}),({self.x2},{self.y2})<|box_end|>"
+        object.__setattr__(self, "text", text)
 
 
 @dataclass(frozen=True)
@@ -87,3 +114,25 @@ class MediaOptions:
             raise UserError(f"Frames per second must be above 0, not {self.fps}; change fps.")
         if self.max_frames is not None and self.max_frames < 2:
             raise UserError(f"A clip needs at least 2 frames, not {self.max_frames}; raise max_frames.")
+
+
+def question_parts(question: str) -> tuple[Text, ...]:
+    """The text of a question, with each region in it as a part of its own.
+
+    A region is one whole `<|box_start|>(x1,y1),(x2,y2)<|box_end|>` of whole thousandths without a space, as `Region`
+    writes it; whatever else looks like markup stays text. Linear in the question's length.
+    """
+    parts: list[Text] = []
+    at = 0
+    for found in _REGION.finditer(question):
+        try:
+            region = Region(*map(int, found.groups()))
+        except UserError:
+            continue
+        if at < found.start():
+            parts.append(Text(question[at : found.start()]))
+        parts.append(region)
+        at = found.end()
+    if at < len(question) or not parts:
+        parts.append(Text(question[at:]))
+    return tuple(parts)

@@ -36,14 +36,15 @@ from qwen2vl_demo.ui.lesson.lesson import Lesson
 from qwen2vl_demo.ui.media_store import DAY, MediaStore
 from qwen2vl_demo.ui.panel.comparisons import Comparisons
 from qwen2vl_demo.ui.panel.cost_tab import CostTab
+from qwen2vl_demo.ui.panel.experiments_tab import ExperimentsTab
 from qwen2vl_demo.ui.panel.eyes_switch import EyesSwitch
-from qwen2vl_demo.ui.panel.learn_tab import LearnTab
 from qwen2vl_demo.ui.panel.panel import Panel
 from qwen2vl_demo.ui.panel.picture_tab import PictureTab
 from qwen2vl_demo.ui.panel.prompt_tab import PromptTab
 from qwen2vl_demo.ui.panel.rotation_tab import RotationTab
 from qwen2vl_demo.ui.panel.variants_tab import VariantsTab
 from qwen2vl_demo.ui.parts import Parts
+from qwen2vl_demo.ui.prepared_chats import link_targets, load_prepared_chats
 from qwen2vl_demo.ui.workspace import MEDIA
 
 AUTH_MESSAGE = "After some wrong passwords the next one is looked at only when a pause has passed; it grows each time."
@@ -95,20 +96,21 @@ def build_demo(
             RotationTab(engine.config),
             VariantsTab(engine.config, live="positions" in parts.experiments.offered),
             CostTab(Comparisons()),
-            LearnTab(parts.experiments),
+            ExperimentsTab(parts.experiments, parts.accuracy),
         ],
         EyesSwitch(engine.name, engine.pixel_limits),
     )
     lesson = Lesson(engine, parts)
     engine.warm_up()
     cards = load_examples() if examples is None else tuple(examples)
+    chats = load_prepared_chats()
     # Served from where they lie: Gradio would hash and copy them again with every word of an answer.
     files = {*lesson.files, *(file for card in cards for file in card.files)}
     gr.set_static_paths([store.folder, *files])
     # Uploads are Gradio's to delete; what a conversation needs was copied to the store.
     with gr.Blocks(title="Qwen2-VL", fill_width=True, analytics_enabled=False, delete_cache=(3600, DAY)) as demo:
-        page = draw_page(engine, parts.form, panel, lesson, cards, max_file_mb)
-        PageEvents(page, parts, panel, lesson, cards).wire(demo)
+        page = draw_page(engine, parts.form, panel, lesson, cards, link_targets(cards, chats), max_file_mb)
+        PageEvents(page, parts, panel, lesson, cards, chats).wire(demo)
         parts.api.wire()
     demo.parts = parts
     shown = sorted({file.parent for file in files})

@@ -16,6 +16,7 @@ from typing import Literal
 import PIL.Image
 
 from qwen2vl_demo.errors import Cancelled, UserError
+from qwen2vl_demo.media import browser_files
 from qwen2vl_demo.media.overview import POSTER_SIDE, Overview
 from qwen2vl_demo.ui.chat.conversation import count, duration
 from qwen2vl_demo.ui.chat.saved_chat import MAX_NAME, clean
@@ -87,9 +88,11 @@ def make_view(file: AttachedFile, store: MediaStore, cancel: threading.Event) ->
 
 
 def _picture(store: MediaStore, path: Path, name: str, cancel: threading.Event) -> bytes:
-    """A poster of a picture that browsers do not show."""
+    """A poster of a picture that browsers do not show, or not upright: it is cropped as it is seen."""
     (medium,) = store.upload(path, name, cancel=cancel).media
-    if medium.file.rpartition(".")[2] in SHOWABLE or (view := store.view(medium)) is None:
+    if medium.file.rpartition(".")[2] in SHOWABLE and browser_files.is_turned_by_browsers(path):
+        return b""
+    if (view := store.view(medium)) is None:
         return b""
     with PIL.Image.open(view) as picture:  # written by this page itself
         picture.thumbnail((POSTER_SIDE, POSTER_SIDE))

@@ -16,7 +16,7 @@ import shutil
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,8 @@ from qwen2vl_demo.ui.media_store import DISK_FULL, NO_SPACE
 from qwen2vl_demo.ui.panel.panel import Panel
 from qwen2vl_demo.ui.panel.tab import AT_ONCE, QUEUED, PageContext, Updates
 from qwen2vl_demo.ui.parts import Parts
+from qwen2vl_demo.ui.prepared_chats import RECORDED, RECORDED_WITH, PreparedChat
+from qwen2vl_demo.ui.region_events import RegionEvents
 from qwen2vl_demo.ui.sessions import Draft, Session
 from qwen2vl_demo.ui.settings_form import KEPT_FIELDS, MEDIA_FIELDS, TEXT_FIELDS
 
@@ -51,6 +53,7 @@ RECALL = """async () => {
 NOT_ATTACHED = "This clip is no longer attached; attach it again."
 MAX_PAGE = 10**9  # the largest number of a page, as in the setting
 DOWNLOAD = "(file) => { if (file) window.qwen2vl.download(file); return []; }"
+FOLLOW_LINK = "() => { window.qwen2vl.links.begin(); return []; }"
 # With each of these static/chats.js says which chat is meant.
 NEW_CHAT = "(box) => { window.qwen2vl.chats.leave(); return [box]; }"
 OPEN_CHAT = "(box) => [box, ...window.qwen2vl.chats.opening()]"
@@ -70,6 +73,7 @@ class PageEvents:
     panel: Panel
     lesson: Lesson
     cards: Sequence[Example]
+    chats: Sequence[PreparedChat]
 
     def wire(self, demo: gr.Blocks) -> None:
         """Connects the components of the page to their handlers, inside the open gr.Blocks."""
@@ -80,6 +84,7 @@ class PageEvents:
         begun = [
             chat.composer.submit(self.begin, [chat.composer, *saved], whole, trigger_mode="multiple", **AT_ONCE),
             chat.chatbot.example_select(self.begin_example, saved, whole, **AT_ONCE),
+            page.linked.select(self.open_linked, [chat.composer], whole, js=NEW_CHAT, **AT_ONCE),
             chat.action.select(self.act, [chat.composer, *saved], whole, trigger_mode="multiple", **AT_ONCE),
         ]
         finished = []
@@ -97,6 +102,7 @@ class PageEvents:
         )
         system = page.settings["system"]
         loaded = demo.load(self.load, saved, [*whole, system], js=RECALL, **AT_ONCE)
+        loaded.then(None, None, None, js=FOLLOW_LINK, **AT_ONCE)
         opened = chat.load.upload(
             self.open_file, [chat.load, *saved], [*whole, system], trigger_mode="multiple", **QUEUED
         )
@@ -116,7 +122,11 @@ class PageEvents:
         chosen = chat.clip_part.select(
             self.choose_part, [chat.composer, *saved], [chat.notice], trigger_mode="multiple", **AT_ONCE
         )
-        self._wire_panel(demo, [undone, left, loaded, opened, switched, forgotten, chosen], finished)
+        regions = RegionEvents(page.regions, self.parts, self._opened, _draft, self._answer, self._whole, self._save)
+        cut, drawn = regions.wire(chat.composer, page.saved, chat.notice, whole, [page.download, chat.notice])
+        cut.then(self.describe, [chat.composer], [chat.attached], trigger_mode="multiple", **QUEUED)
+        drawn.success(None, [page.download], None, js=DOWNLOAD, **AT_ONCE)
+        self._wire_panel(demo, [cut, undone, left, loaded, opened, switched, forgotten, chosen], finished)
         for button, write in ((chat.save_json, self.save_json), (chat.save_html, self.save_html)):
             written = button.click(write, saved, [page.download, chat.notice], trigger_mode="multiple", **QUEUED)
             written.success(None, [page.download], None, js=DOWNLOAD, **AT_ONCE)
@@ -194,8 +204,30 @@ class PageEvents:
         if not isinstance(event.index, int) or not 0 <= event.index < len(self.cards):
             return gr.skip()
         card = self.cards[event.index]  # the page says which one; what is in it is ours
-        draft = Draft(card.text, tuple(str(file) for file in card.files))
+        draft = Draft(card.text, _paths(card.files))
         return self._whole(self.parts.controller.begin(self._open(request, saved), draft))
+
+    def open_linked(self, request: gr.Request, event: gr.SelectData, box: Any) -> Any:
+        """What an address names, in a new chat: an example is asked, a prepared chat is there with its answers."""
+        target = event.value if isinstance(event.value, dict) else {}
+        kind, key = target.get("kind"), target.get("key")
+        card = next((card for card in self.cards if kind == "example" and card.key == key), None)
+        prepared = next((chat for chat in self.chats if kind == "chat" and chat.key == key), None)
+        if card is None and prepared is None:
+            return gr.skip()
+        session, draft, controller = self._open(request, ""), _draft(box), self.parts.controller
+        cleared = self._whole(controller.clear(session, keep=_names(draft)))
+        self._release(request, session, draft)
+        if card is not None:
+            return cleared | self._whole(controller.begin(session, Draft(card.text, _paths(card.files))))
+        if prepared is not None:
+            try:
+                chat = prepared.conversation(self.parts.store, session)
+            except UserError as problem:
+                return cleared | {self.page.chat.notice: _notice(str(problem))}
+            notice = "" if self.parts.engine.name == RECORDED_WITH else RECORDED
+            return cleared | self._whole(replace(controller.take(session, chat, notice), prompt_sent=True))
+        return cleared
 
     def act(self, request: gr.Request, event: gr.SelectData, box: Any, saved: str) -> Any:
         return self._whole(self.parts.controller.act(self._open(request, saved), event.value, _draft(box)))
@@ -349,8 +381,11 @@ class PageEvents:
             request, saved, "chat.html", lambda chat: export_html(chat, store, engine.name, engine.description)
         )
 
-    async def _save(self, request: gr.Request, saved: str, name: str, write: Callable[[Conversation], str]) -> Any:
-        """Writes the chat to a file that only this visitor can name; it is deleted when the tab closes."""
+    async def _save(
+        self, request: gr.Request, saved: str, name: str, write: Callable[[Conversation], str | bytes]
+    ) -> Any:
+        """Writes the chat, or a part of it, to a file that only this visitor can name; it is deleted when the tab
+        closes."""
         page, session = self.page, await self._opened(request, saved)
         if not session.conversation.turns or not request.session_hash:  # of no tab, with whose end it would go
             return {page.download: None, page.chat.notice: _notice("There is nothing to save yet.")}
@@ -359,8 +394,11 @@ class PageEvents:
             folder.mkdir(parents=True, mode=0o700)
             file = folder / name
             file.touch(mode=0o600)
-            text = await self.parts.threads.run_for(session, write, session.conversation)
-            file.write_text(text, encoding="utf-8")
+            content = await self.parts.threads.run_for(session, write, session.conversation)
+            file.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
+        except UserError as problem:
+            shutil.rmtree(folder, ignore_errors=True)
+            return {page.download: None, page.chat.notice: _notice(str(problem))}
         except Exception as problem:
             shutil.rmtree(folder, ignore_errors=True)
             full = isinstance(problem, OSError) and problem.errno in DISK_FULL
@@ -438,6 +476,10 @@ class PageEvents:
 def _draft(box: Any) -> Draft:
     box = box if isinstance(box, dict) else {}
     return Draft(box.get("text") or "", tuple(box.get("files") or ()))
+
+
+def _paths(files: Sequence[Path]) -> tuple[str, ...]:
+    return tuple(str(file) for file in files)
 
 
 def _names(draft: Draft) -> set[str]:

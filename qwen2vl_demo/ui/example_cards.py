@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,12 @@ class Example:
     label: str  # what it shows: "Two pictures"
     text: str  # what is asked
     files: tuple[Path, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """What it is called in an address: "A chart" is `?example=chart`."""
+        words = re.findall(r"[a-z0-9]+", self.label.lower())
+        return "-".join(words[1:] if len(words) > 1 and words[0] in ("a", "an", "the") else words)
 
 
 def load_examples(folder: Path = EXAMPLES) -> tuple[Example, ...]:

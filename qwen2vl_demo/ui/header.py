@@ -17,4 +17,4 @@ def abilities(engine: Engine) -> str:
     size = f"{count / 1e9:.1f} billion" if count >= 1e9 else f"{count / 1e6:.1f} million"
     tokens = engine.pixel_limits[1] // TOKEN_PIXELS
     context = config.text.max_position_embeddings
-    return f"{size} parameters, up to {tokens:,} tokens a picture, context {context:,} tokens"
+    return f"{size} parameters, up to {tokens:,} tokens per picture, context {context:,} tokens"

@@ -18,6 +18,7 @@ from qwen2vl_demo.ui.header import abilities
 from qwen2vl_demo.ui.lesson.lesson import Lesson
 from qwen2vl_demo.ui.markup import render
 from qwen2vl_demo.ui.panel.panel import Panel
+from qwen2vl_demo.ui.region_events import RegionComponents, draw_regions
 from qwen2vl_demo.ui.settings_form import SettingsForm
 
 SENTENCE = "Show it a picture, a clip or a page, and ask."
@@ -26,6 +27,7 @@ WELCOME = (
     "Drop pictures, clips or a PDF into the line below (up to {} MB each), paste one, or take a snapshot. "
     "Then ask, or send them without a word.\n\n"
     "[New to this? See in eight steps how it looks at a picture](#learn)\n\n"
+    "Teaching it? [Handouts, tasks and prepared chats for a class](#class)\n\n"
     "{}"
 )
 TRY = "Or try one of these:"
@@ -40,7 +42,12 @@ UNSEEN: dict[str, Any] = {"html_template": "<i></i>", "visible": "hidden"}
 
 # The browser keeps what this component holds (page.js says where).
 REMEMBER = """
-watch('value', () => { window.qwen2vl?.remember?.(props.value || ''); window.qwen2vl?.copyFrom?.(props.value || ''); });
+watch('value', () => {
+  const text = props.value || '';
+  window.qwen2vl?.remember?.(text);
+  window.qwen2vl?.copyFrom?.(text);
+  window.qwen2vl?.links?.remember(text);
+});
 """
 # Tells Python when files come or go, without sending a word of what is being typed meanwhile.
 WATCH_FILES = """
@@ -61,6 +68,11 @@ CLIP_PART = """
 (window.qwen2vl ||= {}).choosePart = (file, start, end) => trigger('select', {index: 0, value: {file, start, end}});
 """
 TELL = "watch('value', () => trigger('input'));"
+# links.js asks here for what an address names, and is told here what can be named.
+LINKED = """
+(window.qwen2vl ||= {}).linkTargets = props.value;
+window.qwen2vl.askLinked = target => trigger('select', {index: 0, value: target});
+"""
 # message-rows.js draws the rows under the messages, and tells Python what was pressed in them.
 DRAW_ROWS = """
 watch('value', () => {
@@ -125,13 +137,21 @@ class Page:
     prompt_sent: gr.HTML  # unseen: another value whenever a question has entered the conversation
     saved: gr.HTML  # unseen: the conversation as JSON, for the browser to keep
     download: gr.DownloadButton  # unseen: carries a file to the browser
+    linked: gr.HTML  # unseen: what addresses can name, and tells which one does
     kept: KeptComponents
+    regions: RegionComponents
 
 
 def draw_page(
-    engine: Engine, form: SettingsForm, panel: Panel, lesson: Lesson, cards: Sequence[Example], max_file_mb: int
+    engine: Engine,
+    form: SettingsForm,
+    panel: Panel,
+    lesson: Lesson,
+    cards: Sequence[Example],
+    targets: dict[str, Any],
+    max_file_mb: int,
 ) -> Page:
-    """Draws the page into the open gr.Blocks."""
+    """Draws the page into the open gr.Blocks. `targets` are those of `prepared_chats.link_targets`."""
     with gr.Sidebar(open=False, width=340, elem_id="settings"):
         gr.Markdown("## Settings")
         settings = form.draw()
@@ -156,6 +176,7 @@ def draw_page(
     prompt_sent = gr.HTML("", js_on_load=TELL, elem_id="prompt-sent", **UNSEEN)
     kept_settings = gr.HTML("", elem_id="kept-settings", **UNSEEN)
     download = gr.DownloadButton("Download", visible=False)
+    linked = gr.HTML(targets, js_on_load=LINKED, elem_id="linked", **UNSEEN)
     pressed: dict[str, Any] = {"visible": "hidden", **SMALL}
     kept = KeptComponents(
         button=chats_button,
@@ -177,7 +198,9 @@ def draw_page(
         prompt_sent=prompt_sent,
         saved=saved,
         download=download,
+        linked=linked,
         kept=kept,
+        regions=draw_regions(engine),
     )
 
 

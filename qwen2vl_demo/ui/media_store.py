@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import io
 import logging
 import math
 import os
@@ -34,6 +35,7 @@ from qwen2vl_demo.media import (
     MediaLimits,
     PageChoice,
     browser_files,
+    cutout,
     first_pages_only,
     overview,
     page_name,
@@ -48,6 +50,7 @@ log = logging.getLogger(__name__)
 
 DAY = 24 * 3600
 VIEW_SIDE = 1600  # px, the longer side of a picture made for the browser
+SAVED_SIDE = 3000  # px, the longer side of a picture with boxes that is saved
 DIRECT_BYTES = 6 * 2**20  # a picture above this is shown reduced
 SWEEP_INTERVAL = 600  # seconds between two sweeps, at least
 MAX_DOCUMENTS = 256  # PDFs whose pages are remembered
@@ -156,6 +159,13 @@ class MediaStore:
         """Small pictures of the pages of an uploaded document. Raises UserError, and Cancelled like `upload`."""
         arguments = (path, first, count, self.limits, name)
         return self._decoding.run(overview.page_posters, *arguments, label=name, cancel=cancel)
+
+    def cut_out(
+        self, path: Path, name: str, shares: cutout.Shares, cancel: threading.Event | None = None
+    ) -> tuple[bytes, str]:
+        """A part of a picture file as a file of its own, and the ending of that; stores nothing. Raises UserError, and
+        Cancelled like `upload`."""
+        return self._decoding.run(cutout.cut_out, path, self.limits, name, shares, label=name, cancel=cancel)
 
     def add_bytes(self, data: bytes, expected: Medium) -> Medium:
         """Stores a medium of an imported chat. Raises UserError unless it has the digest and the kind of `expected` and
@@ -271,6 +281,17 @@ class MediaStore:
                     self._without_view.put(drawn.name, True)
                 return None
         return drawn
+
+    def boxed_png(self, medium: Medium, boxes: Sequence[DrawnBox]) -> bytes | None:
+        """The same as the bytes of a PNG file, larger than what the chat shows; None where the file is gone."""
+        path = self.path(medium)
+        if path is None:
+            return None
+        arguments = (path, medium.kind, self.limits, SAVED_SIDE)
+        pixels = self._decoding.run(browser_files.still, *arguments, label=medium.name)
+        buffer = io.BytesIO()
+        draw_boxes(PIL.Image.fromarray(pixels), boxes).save(buffer, "PNG")
+        return buffer.getvalue()
 
     def touch(self, conversation: Conversation) -> None:
         """Marks the media of a chat as used now, so that the sweep deletes others first."""

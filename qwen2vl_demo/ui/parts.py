@@ -9,9 +9,11 @@ from qwen2vl_demo.ui.api import Api
 from qwen2vl_demo.ui.chat.answers import Answers
 from qwen2vl_demo.ui.chat.controller import ChatController, kept_conversation
 from qwen2vl_demo.ui.chat.prompts import Prompts
+from qwen2vl_demo.ui.cutouts import Cutouts
 from qwen2vl_demo.ui.forgetting import Forgetting
 from qwen2vl_demo.ui.gate.uploads import Uploads
 from qwen2vl_demo.ui.media_store import MediaStore
+from qwen2vl_demo.ui.panel.accuracy import Accuracy
 from qwen2vl_demo.ui.panel.attention import AnswerAttention
 from qwen2vl_demo.ui.panel.experiments import Experiments
 from qwen2vl_demo.ui.panel.laboratory import AnswerLaboratory
@@ -28,6 +30,7 @@ class Parts:
     engine: Engine
     store: MediaStore
     uploads: Uploads
+    cutouts: Cutouts
     form: SettingsForm
     prompts: Prompts
     sessions: Sessions
@@ -36,6 +39,7 @@ class Parts:
     attention: AnswerAttention
     laboratory: AnswerLaboratory
     experiments: Experiments
+    accuracy: Accuracy
     threads: WorkerThreads
     api: Api
 
@@ -60,6 +64,7 @@ class Parts:
             engine=engine,
             store=store,
             uploads=uploads,
+            cutouts=Cutouts(store, uploads),
             form=form,
             prompts=prompts,
             sessions=Sessions(lambda saved: kept_conversation(saved, store), forgetting),
@@ -68,6 +73,7 @@ class Parts:
             attention=AnswerAttention(engine, prompts, threads),
             laboratory=AnswerLaboratory(engine, prompts, threads),
             experiments=Experiments(engine, prompts, form, threads),
+            accuracy=Accuracy(engine, threads),
             threads=threads,
             api=Api(engine, store, prompts, form, threads, forgetting, uploads),
         )

@@ -56,6 +56,14 @@ class Editing:
     draft: Draft  # what stood in the composer before, and comes back afterwards
 
 
+@dataclass(frozen=True)
+class Cutout:
+    """A picture that was cut out of another and is to be put into the composer."""
+
+    path: str
+    replaces: str  # the file of the composer that it was cut out of; "" for none
+
+
 @dataclass
 class Run:
     """One answer that is being written."""
@@ -119,6 +127,7 @@ class Session:
     conversation: Conversation = field(default_factory=Conversation)
     run: Run | None = None  # None: no answer is being written
     editing: Editing | None = None  # None: what stands in the composer is a new question
+    cutout: Cutout | None = None  # None: nothing is to be put into the composer
     asked: AnswerSettings | None = None  # those of the latest answer, as far as this session knows
     finishes_due: int = 0  # calls of Answers.respond that ended and whose Answers.finish has not come yet
     returned: Run | None = None  # a question that failed before its first word, to put back into the composer

@@ -28,9 +28,10 @@ SHEETS = (
     "dialog.css",
     "chats.css",
     "costs.css",
-    "learn.css",
+    "experiments.css",
     "variants.css",
     "lesson.css",
+    "class.css",
     "attached.css",
     "pages.css",
     "keys.css",
@@ -40,6 +41,7 @@ SHEETS = (
     "eyes.css",
     "clock.css",
     "clip-part.css",
+    "lightbox-mark.css",
 )
 
 
@@ -65,6 +67,8 @@ def js() -> str:
         (STATIC / name).read_text(encoding="utf-8")
         for name in (
             "event-stream.js",
+            "clipboard.js",
+            "links.js",
             "chat-storage.js",
             "open-chats.js",
             "chat-files.js",
@@ -81,6 +85,7 @@ def js() -> str:
             "settings.js",
             "keys.js",
             "lightbox.js",
+            "lightbox-mark.js",
             "message-rows.js",
             "answer-boxes.js",
             "clock-times.js",

@@ -40,7 +40,7 @@ def test_axe_finds_nothing_that_is_ours(visit: Visits, nano_app: App, material: 
         tab.quiet()
     assert tab.page.locator("#lab .choice").count() and tab.page.locator("#lab tr").count()
     assert findings(tab) == [], "the laboratory"
-    for name in ("Prompt", "Rotation", "Variants", "Cost", "Learn"):
+    for name in ("Prompt", "Rotation", "Variants", "Cost", "Experiments"):
         open_tab(tab, name)
         tab.unfold(name)
         tab.quiet()

@@ -62,8 +62,8 @@ def test_a_square_of_448_pixels_is_256_tokens_to_the_released_ones(visit: Visits
     expect(line).to_contain_text("would see 256 tokens of this picture; nano sees 64. Attention, times")
     layer(tab, "patches")
     expect(tab.page.locator("#lens-picture .lens-whole > .lens-says")).to_contain_text("32 x 32 = 1,024 patches")
-    tab.page.get_by_role("tab", name="Learn", exact=True).click()
-    expect(tab.page.locator("#learn-guesses")).to_contain_text("1,024 tokens, instead of 256")  # twice as large
+    tab.page.get_by_role("tab", name="Experiments", exact=True).click()
+    expect(tab.page.locator("#experiment-guesses")).to_contain_text("1,024 tokens, instead of 256")  # twice as large
     tab.page.get_by_role("tab", name="Picture", exact=True).click()
     tab.reload()
     expect(tab.page.locator("#eyes").get_by_label("released")).to_be_checked()

@@ -109,7 +109,7 @@ def test_the_whole_lesson_is_walked_by_keyboard(
 def test_left_with_one_key_and_resumed_after_a_reload(fake_app: App, visit: Visits) -> None:
     tab = visit(fake_app)
     page = tab.page
-    page.locator("#chat .placeholder a").click()  # the invitation
+    page.locator('#chat .placeholder a[href$="#learn"]').click()  # the invitation
     at(tab, 1)
     page.keyboard.press("ArrowRight")
     at(tab, 2)

@@ -207,8 +207,8 @@ def test_it_leads_to_the_experiment_that_can_be_run(nano: Tab, photo: Path) -> N
     nano.attach(photo)
     nano.quiet()
     view = open_variants(nano)
-    view.get_by_role("button", name="Try them in Learn").click()
-    expect(nano.page.locator("#learn-positions")).to_be_visible()
+    view.get_by_role("button", name="Try them in Experiments").click()
+    expect(nano.page.locator("#experiment-positions")).to_be_visible()
 
 
 def test_the_tab_is_kept_as_one_file_and_its_figures_as_one_picture(

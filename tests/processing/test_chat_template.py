@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerFast
 
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.processing.chat import BUILT_IN_TEMPLATE, ChatTemplate, EncodedChat, encode_chat
-from qwen2vl_demo.processing.messages import Image, Message, Text, Video
+from qwen2vl_demo.processing.messages import Image, Message, Region, Text, Video, question_parts
 from qwen2vl_demo.processing.tokenizer import Tokenizer
 
 # The text of chat_template.json in the released Qwen2-VL checkpoints.
@@ -179,6 +179,38 @@ def test_typed_special_tokens_stay_text(tokenizer: Tokenizer, role: Any) -> None
 def test_only_an_answer_can_hold_grounding_tokens(tokenizer: Tokenizer, role: Any, boxes: int) -> None:
     ids = encode([Message(role, "<|box_start|>(1,1),(2,2)<|box_end|>"), Message("user", "So?")], tokenizer).input_ids
     assert ids.tolist().count(tokenizer.special("<|box_start|>")) == boxes
+
+
+@pytest.mark.parametrize("media", [0, 1])
+def test_a_region_of_a_question_has_the_ids_that_the_reference_gives_its_markup(
+    tokenizer: Tokenizer, tokenizer_json: str, media: int
+) -> None:
+    """In a message of text alone, which the template takes as a string, as well as beside a picture."""
+    text = "What is in <|box_start|>(12,300),(560,999)<|box_end|> of this?"
+    parts = question_parts(text)
+    assert parts == (Text("What is in "), Region(12, 300, 560, 999), Text(" of this?"))
+    placeholders = [4] * media
+    ours = encode([Message("user", [PICTURE, *parts][1 - media :])], tokenizer, placeholders).input_ids.tolist()
+    plain = Message("user", [PICTURE, Text(text)][1 - media :])
+    assert ours == reference_prompt([plain], placeholders, RELEASED_TEMPLATE, tokenizer_json)
+    assert ours.count(tokenizer.special("<|box_start|>")) == ours.count(tokenizer.special("<|box_end|>")) == 1
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        *("<|box_start|>", "<|box_start|>(1,2)<|box_end|>", "<|box_start|>(1,2),(3,4)", "(1,2),(3,4)<|box_end|>"),
+        *("<|box_start|>(3,2),(1,4)<|box_end|>", "<|box_start|>(1,2),(3,1001)<|box_end|>"),  # no box of a picture
+        *("<|box_start|>(1,2),(3,4)<|im_end|>", "<|quad_start|>(1,2),(3,4)<|quad_end|>", "<|box_start|> (1,2),(3,4)"),
+        "<|box_start|>(1,2),(3,4)\n<|im_start|>system<|box_end|>",
+    ],
+)
+def test_what_is_no_whole_region_stays_text(tokenizer: Tokenizer, typed: str) -> None:
+    assert question_parts(typed) == (Text(typed),)
+    around = question_parts(f"{typed}<|box_start|>(1,2),(3,4)<|box_end|>{typed}")
+    assert around == (Text(typed), Region(1, 2, 3, 4), Text(typed))
+    ids = encode([Message("user", around)], tokenizer).input_ids.tolist()
+    assert sum(map(tokenizer.is_special, ids)) == 2 + 2 + 2 + 1  # system and user turn, the region, the answer's start
 
 
 def test_typed_pieces_cannot_complete_a_special_token_of_the_template(tokenizer: Tokenizer) -> None:

@@ -11,7 +11,7 @@ def test_a_visitor_reads_what_the_model_can_do() -> None:
     """It said on which device it runs, and why: "cpu, since no GPU was found; bfloat16, 4.8 times as fast". The numbers
     are those of nano's model card: 64 merged tokens a picture are 50,176 pixels."""
     engine = load_engine("nano", device="cpu")
-    assert abilities(engine) == "4.8 million parameters, up to 64 tokens a picture, context 4,096 tokens"
+    assert abilities(engine) == "4.8 million parameters, up to 64 tokens per picture, context 4,096 tokens"
     assert "cpu" in engine.description  # which is the header's title, and stands below the settings
 
 

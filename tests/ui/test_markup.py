@@ -13,6 +13,8 @@ from qwen2vl_demo.ui.chat.conversation import Answer, Conversation, Turn
 from qwen2vl_demo.ui.chat.export import export_html
 from qwen2vl_demo.ui.markup import environment, render, section_html
 from qwen2vl_demo.ui.media_store import MediaStore
+from qwen2vl_demo.ui.panel.accuracy import AccuracyState, Asked, Score
+from qwen2vl_demo.ui.panel.accuracy_html import accuracy_html
 from qwen2vl_demo.ui.panel.comparison_html import comparison_html, comparison_table_html
 from qwen2vl_demo.ui.panel.cost_html import estimate_html, outcomes_html, released_html
 from qwen2vl_demo.ui.panel.experiment_html import guesses_html, trials_html
@@ -27,7 +29,8 @@ HOSTILE = "\"'><img src=x onerror=alert(1)>&amp;"
 MEDIUM = medium((300, 300), name=HOSTILE)
 TRACE = trace_of(MEDIUM, replace(MEDIUM, span=(300, 421)))
 PIXELS = np.zeros((*MEDIUM.resized_size, 3), np.uint8)
-TRIAL = Trial(Variation(HOSTILE, HOSTILE, GenerationOptions()), MEDIUM, PIXELS, HOSTILE, HOSTILE, 1.0, 5)
+TRIAL = Trial(Variation(HOSTILE, HOSTILE, GenerationOptions()), MEDIUM, PIXELS, HOSTILE, HOSTILE, 1.0, 5, ended=True)
+ACCURACY = AccuracyState("tokens", (Score("where", "16", 1, 1, 0.5),), 1, Asked(PIXELS, "16", *(HOSTILE,) * 3), HOSTILE)
 
 # Each template that shows words from outside: names of files, words of the model and of the visitor, an engine's name.
 WITH_WORDS: dict[str, Callable[[], str]] = {
@@ -36,7 +39,10 @@ WITH_WORDS: dict[str, Callable[[], str]] = {
     "comparison.html": lambda: comparison_html(MEDIUM, PIXELS, None),
     "comparison_table.html": lambda: comparison_table_html(TRACE),
     "guesses.html": lambda: guesses_html(TRACE),
-    "trials.html": lambda: trials_html(HOSTILE, [TRIAL, replace(TRIAL, seconds=None, answer="")], note=HOSTILE),
+    "trials.html": lambda: trials_html(HOSTILE, [TRIAL, replace(TRIAL, ended=False, answer="")], note=HOSTILE),
+    "accuracy_note.html": lambda: accuracy_html(AccuracyState("tokens", note=HOSTILE)),
+    "accuracy_curve.html": lambda: accuracy_html(ACCURACY),
+    "accuracy_table.html": lambda: accuracy_html(replace(ACCURACY, study="addresses")),
     "eyes.html": lambda: eyes_html(HOSTILE, PanelState(eyes="released")),
     "rotation_pair.html": lambda: pair_html(Rope(), replace(TRACE, tokens=(HOSTILE,) * len(TRACE)), 0, 5),
     "rotation_why.html": lambda: render("rotation_why.html", paragraphs=[HOSTILE]),
@@ -51,6 +57,7 @@ WITH_WORDS: dict[str, Callable[[], str]] = {
 # Those that show constant words and numbers only.
 WITHOUT_WORDS: dict[str, Callable[[], str]] = {
     "bar.html": lambda: "",
+    "accuracy_parts.html": lambda: "",
     "comparison_gone.html": lambda: render("comparison_gone.html"),
     "cost_empty.html": lambda: estimate_html(None, draft=True),
     "cost_outcomes.html": lambda: outcomes_html([Outcome(ESTIMATE, {"first_token": 1.0, "decode": 1.0}, 5, 5, 0)]),
@@ -81,5 +88,5 @@ def test_the_header_names_the_model_and_what_it_can() -> None:
     made = render("header.html", sentence="Ask.", name="nano", description="on this CPU", abilities="reads signs")
     assert made.split("\n") == [
         '<div class="brand"><h1>Qwen2-VL</h1><p>Ask.</p></div>',
-        '<p class="engine" title="on this CPU"><b>nano</b> reads signs</p>',
+        '<p class="engine" title="on this CPU"><b>nano</b> <span>reads signs</span></p>',
     ]

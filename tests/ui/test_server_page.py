@@ -18,4 +18,4 @@ def test_the_page_shows_no_address_of_the_server_and_offers_only_what_it_can(tmp
         assert "Qwen2-VL-2B-Instruct" in config and "on a server (vLLM)" in config
         for hidden in (str(server.http.server_port), "http://127.0.0.1", "/srv/models", "sesame"):
             assert hidden not in config
-    assert '"elem_id": "learn-budget"' in config and '"elem_id": "learn-positions"' not in config
+    assert '"elem_id": "experiment-budget"' in config and '"elem_id": "experiment-positions"' not in config

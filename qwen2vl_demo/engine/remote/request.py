@@ -13,14 +13,14 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
-from typing import Any
+from typing import Any, TypeGuard
 
 from qwen2vl_demo.engine.protocol import GenerationOptions
 from qwen2vl_demo.engine.remote.media_parts import MediaParts
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.geometry import FACTOR, MAX_PIXELS
 from qwen2vl_demo.processing.image import VisionInput
-from qwen2vl_demo.processing.messages import Image, Message, Part, Text
+from qwen2vl_demo.processing.messages import Image, Message, Part, Region, Text
 
 ALL_TOKENS = -1  # as top_k; vLLM and SGLang of all versions take it, some refuse 0
 PIXEL_LIMITS = {"min_pixels": FACTOR * FACTOR, "max_pixels": MAX_PIXELS}  # within which every size on the page is
@@ -71,7 +71,7 @@ def request_body(
 
 
 def plain_messages(messages: Sequence[Message]) -> list[Message]:
-    """The messages with a zero-width space in each typed special token, so that it is none.
+    """The messages with a zero-width space in each typed special token, so that it is none; a region stays one.
 
     The prompt is prepared from these, so that the page shows what the server gets. Raises UserError for a picture or
     clip that is not the user's, which servers do not take.
@@ -81,10 +81,7 @@ def plain_messages(messages: Sequence[Message]) -> list[Message]:
         if message.role != "user" and not all(isinstance(part, Text) for part in message.parts):
             raise UserError(f"A server takes media from the user only, but a message of the {message.role} holds one.")
         typed = _TYPED_IN_ANSWER if message.role == "assistant" else _TYPED
-        parts = [
-            Text(typed.sub("<\u200b|", part.text)) if isinstance(part, Text) else part
-            for part in _joined(message.parts)
-        ]
+        parts = [Text(typed.sub("<\u200b|", part.text)) if _is_plain(part) else part for part in _joined(message.parts)]
         plain.append(Message(message.role, parts))
     return plain
 
@@ -128,7 +125,10 @@ def _conversation(
         content: list[dict[str, Any]] = []
         for index, part in enumerate(message.parts):
             if isinstance(part, Text):
-                content.append({"type": "text", "text": part.text})
+                if content and content[-1]["type"] == "text":  # some servers would break the line between two
+                    content[-1]["text"] += part.text
+                else:
+                    content.append({"type": "text", "text": part.text})
                 continue
             kind = "Picture" if isinstance(part, Image) else "Video"
             count[kind] += 1
@@ -141,8 +141,13 @@ def _conversation(
 
 def _joined(parts: Sequence[Part]) -> Iterator[Part]:
     """The parts with adjacent texts made one, so that no special token is in two pieces."""
-    for is_text, run in groupby(parts, key=lambda part: isinstance(part, Text)):
-        if is_text:
+    for is_plain, run in groupby(parts, key=_is_plain):
+        if is_plain:
             yield Text("".join(part.text for part in run if isinstance(part, Text)))
         else:
             yield from run
+
+
+def _is_plain(part: Part) -> TypeGuard[Text]:
+    """Whether it is a text that somebody wrote."""
+    return isinstance(part, Text) and not isinstance(part, Region)

@@ -55,7 +55,7 @@ PARAGRAPHS = 6  # of each PDF, at each scale
 MOST_LINES = 4  # of a paragraph
 CHROMIUM = os.environ.get("CHROMIUM_PATH", "/usr/bin/chromium")
 PORT = 8931
-TABS = ("Picture", "Rotation", "Learn")
+TABS = ("Picture", "Rotation", "Experiments")
 ZOOMS = (1.0, 1.5, 2.0)
 # The texts that can be seen in a window, each with the box of its ink in CSS pixels.
 VISIBLE_TEXTS = """() => {

@@ -71,8 +71,8 @@ def _load(path: Path) -> dict[str, np.ndarray]:
 
 
 def nouns() -> tuple[str, ...]:
-    """The nouns that can be drawn on this machine; () without icons."""
-    return tuple(NOUNS) if _load(_icon_file()) else ()
+    """The nouns that can be drawn on this machine; () without icons, and where no set is in use."""
+    return tuple(NOUNS) if _sets_in_use.get() and _load(_icon_file()) else ()
 
 
 @lru_cache(maxsize=1024)
@@ -88,7 +88,7 @@ def drawings(noun: str) -> np.ndarray:
 
 @contextmanager
 def using_sets(*sets: str) -> Iterator[None]:
-    """Draw icons from these sets within the `with` block."""
+    """Draw icons from these sets within the `with` block; from none, scenes consist of shapes."""
     token = _sets_in_use.set(sets)
     try:
         yield

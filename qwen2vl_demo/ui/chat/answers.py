@@ -91,7 +91,7 @@ class Answers:
             session.editing = None
         before = session.conversation if index is None else session.conversation.before(index)
         files = f"*{count(len(draft.files), 'file')}*" if draft.files else ""
-        question = {"role": "user", "content": "\n\n".join(filter(None, [files, bubbles.literal(draft.text)]))}
+        question = {"role": "user", "content": "\n\n".join(filter(None, [files, bubbles.asked_words(draft.text)]))}
         opening = f"Opening {count(len(draft.files), 'file')}" if draft.files else "Thinking"
         shown = [*bubbles.show(before, self._store), question, bubbles.status(opening)]
         standing = editing.draft if editing else Draft()

@@ -179,11 +179,15 @@ class ChatController:
         except Exception as problem:
             report(problem, "importing a chat")
             return PageUpdate(notice=FAILED.format("the import"))
+        return self.take(session, conversation)
+
+    def take(self, session: Session, conversation: Conversation, notice: str = "") -> PageUpdate:
+        """Another chat takes the place of this one."""
         session.cancel_side_task()
         with session.lock:
             draft = _left(session)
             session.replace_conversation(conversation)
-        return replace(self.answers.settled(session, ""), draft=draft)
+        return replace(self.answers.settled(session, notice), draft=draft)
 
     def _draft(self, session: Session, turn: Turn) -> Draft:
         """A question that was asked, as the composer holds it."""

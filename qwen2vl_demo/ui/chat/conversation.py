@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Literal
 
 from qwen2vl_demo.media import WHOLE_CLIP, TimeRange
-from qwen2vl_demo.processing.messages import Image, Message, Part, Text, Video
+from qwen2vl_demo.processing.messages import Image, Message, Part, Text, Video, question_parts
 from qwen2vl_demo.trace import MEDIA_NOUN, MediaTrace, PromptTrace
 from qwen2vl_demo.viz.box_units import KnownUnits, UnitsChoice
 
@@ -289,7 +289,7 @@ def to_messages(conversation: Conversation, where: Callable[[Medium], Path | Non
                 parts.append(Video(path, medium.name, medium.time_range))
             else:
                 parts.append(Image(path, medium.name))
-        messages.append(Message("user", (*parts, Text(turn.question))))
+        messages.append(Message("user", (*parts, *question_parts(turn.question))))
         if turn.answer is not None:
             messages.append(Message("assistant", turn.answer.text))
     return messages

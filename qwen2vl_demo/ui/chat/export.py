@@ -30,6 +30,7 @@ from qwen2vl_demo.ui.chat.conversation import (
     cost_line,
     gone,
 )
+from qwen2vl_demo.ui.chat.question_regions import boxes_of, pointed_picture, readable
 from qwen2vl_demo.ui.chat.saved_chat import from_record, loads, to_record
 from qwen2vl_demo.ui.markup import render
 from qwen2vl_demo.ui.media_store import MediaStore, view_remark
@@ -128,7 +129,13 @@ def _turn(conversation: Conversation, index: int, store: MediaStore) -> _Turn:
             " · ".join(filter(None, [ENDINGS[turn.answer.ending], cost_line(numbers) if numbers else ""])),
             tuple(map(str, numbers.media)) if numbers else (),
         )
-    return _Turn(tuple(_figure(medium, store) for medium in turn.media), turn.question, turn.typed, answer)
+    pointed = pointed_picture(conversation, index)
+    marked_question = None if pointed is None else store.boxed(pointed, boxes_of(turn.question))
+    figures = [_figure(medium, store) for medium in turn.media if marked_question is None or medium != pointed]
+    if pointed is not None and marked_question is not None:
+        uri = _data_uri(marked_question.read_bytes(), marked_question.name)
+        figures.insert(0, _Figure(f"{pointed.name}, as it was marked", uri))
+    return _Turn(tuple(figures), readable(turn.question), turn.typed, answer)
 
 
 def _figure(medium: Medium, store: MediaStore) -> _Figure:

@@ -16,6 +16,7 @@ import json
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.memory import format_bytes
 from qwen2vl_demo.ui.chat.conversation import Answer, Conversation
+from qwen2vl_demo.ui.chat.question_regions import readable
 from qwen2vl_demo.ui.chat.saved_chat import MAX_SAVED, MAX_TEXT, clean, dumps, from_record, loads
 from qwen2vl_demo.ui.media_store import MediaStore
 
@@ -61,7 +62,7 @@ def _title(conversation: Conversation) -> str:
     if not conversation.turns:
         return ""
     first = conversation.turns[0]
-    words = first.question if first.typed or not first.media else first.media[0].name
+    words = readable(first.question) if first.typed or not first.media else first.media[0].name
     return " ".join(words[: 8 * MAX_TITLE].split())[:MAX_TITLE]
 
 

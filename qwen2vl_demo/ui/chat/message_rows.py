@@ -8,9 +8,11 @@ answer, or one that is being written, has nothing to offer yet.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from qwen2vl_demo.trace import PromptTrace
+from qwen2vl_demo.ui.chat.answer_boxes import answer_boxes
 from qwen2vl_demo.ui.chat.box_links import box_links
 from qwen2vl_demo.ui.chat.conversation import ENDINGS, Conversation, Ending, cost_line
 from qwen2vl_demo.ui.chat.seen_frames import seen_clips
@@ -22,10 +24,10 @@ CONTINUED: tuple[Ending, ...] = ("length", "cancelled")  # answers that can go o
 def rows(conversation: Conversation, store: MediaStore, *, resumes: bool, trace: PromptTrace | None = None) -> str:
     """One object for each turn that is shown. `resumes`: the engine can go on with an answer. `store` has the pictures
     on which boxes lie. `trace` is that of the prompt which is being answered."""
-    asked = {len(conversation.turns) - 1: trace}
+    asked, pictures = {len(conversation.turns) - 1: trace}, _pictures(conversation)
     return json.dumps(
         [
-            _row(conversation, index, resumes=resumes, trace=asked.get(index))
+            _row(conversation, index, pictures, resumes=resumes, trace=asked.get(index))
             | {"boxes": box_links(conversation, index, store)}
             for index in range(len(conversation.turns))
         ],
@@ -34,10 +36,35 @@ def rows(conversation: Conversation, store: MediaStore, *, resumes: bool, trace:
     )
 
 
-def _row(conversation: Conversation, index: int, *, resumes: bool, trace: PromptTrace | None) -> dict[str, Any]:
+def _pictures(conversation: Conversation) -> list[dict[str, Any]]:
+    """The pictures that are shown, in their order: the digest of the file, the name, the index of the question, and in
+    the prompt of the next question the number as models count, from 1, and the place among all media. Those that will
+    not be in it have the number 0."""
+    found: list[dict[str, Any]] = []
+    number = place = 0
+    for at, turn in enumerate(conversation.turns):
+        stays = turn.has_words or turn.answer is None
+        for medium in turn.media:
+            if medium.kind == "image":
+                number += stays
+                known = {"file": medium.file.partition(".")[0], "name": medium.name, "turn": at}
+                found.append(known | {"number": number if stays else 0, "place": place})
+            place += stays
+    return found
+
+
+def _row(
+    conversation: Conversation,
+    index: int,
+    pictures: Sequence[dict[str, Any]],
+    *,
+    resumes: bool,
+    trace: PromptTrace | None,
+) -> dict[str, Any]:
     turn, versions = conversation.turns[index], conversation.versions(index)
     row: dict[str, Any] = {
         "number": turn.number,
+        "pictures": [picture for picture in pictures if picture["turn"] == index],
         "questions": versions.questions,
         "question": versions.question,
         "answers": versions.answers,
@@ -49,9 +76,20 @@ def _row(conversation: Conversation, index: int, *, resumes: bool, trace: Prompt
         return row
     last = index == len(conversation.turns) - 1
     return row | {
+        "marked": _marked(conversation, index, pictures),
         "ending": answer.ending,
         "note": ENDINGS[answer.ending] if turn.has_words else "",
         "statistics": cost_line(answer.numbers) if answer.numbers else "",
         "retry": last,
         "continue": last and resumes and turn.has_words and answer.ending in CONTINUED,
     }
+
+
+def _marked(conversation: Conversation, index: int, pictures: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    """The picture with the answer's boxes that can be saved and shown in the panel: the first one."""
+    boxes = answer_boxes(conversation, index)
+    for sent in [picture.sent for picture in boxes.pictures] if boxes else []:
+        digest = sent.medium.file.partition(".")[0]
+        if found := [one for one in pictures if (one["file"], one["turn"]) == (digest, sent.turn)]:
+            return found[-1]
+    return None

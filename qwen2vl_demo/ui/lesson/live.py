@@ -95,8 +95,8 @@ def shown(asked: LiveQuestion, state: ExperimentState) -> dict[str, Any]:
         "trials": [
             {
                 "answer": text_without_boxes(trial.answer),
-                "status": f"{trial.status} …" if trial.status and trial.seconds is None else "",
-                "done": trial.seconds is not None,
+                "status": f"{trial.status} …" if trial.status and not trial.ended else "",
+                "done": trial.ended,
             }
             for trial in state.trials
         ],

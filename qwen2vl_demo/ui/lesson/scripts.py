@@ -10,7 +10,7 @@ FOLDER = files("qwen2vl_demo.ui") / "static" / "lesson"
 SCRIPTS = (
     *("sums", "subjects", "draw", "state", "guess"),
     *("pixels", "resize", "patches", "merge", "row", "addresses", "clip", "positions"),
-    "lesson",
+    *("handout", "class", "lesson"),
 )
 
 

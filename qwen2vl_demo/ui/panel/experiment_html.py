@@ -1,9 +1,11 @@
-"""HTML of the tab "Learn": guesses about a picture, and the answers of experiments."""
+"""HTML of the tab "Experiments": guesses about a picture, and the answers of experiments."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 
 import numpy as np
 import PIL.Image
@@ -18,6 +20,7 @@ from qwen2vl_demo.viz.data_uri import encode_frames
 from qwen2vl_demo.viz.drawn_boxes import coloured, draw_boxes
 
 CHARS = 60_000  # of each picture's data URI, at most
+MOST_WORDS = 300  # of an answer whose differences are marked word by word
 
 
 def guesses_html(trace: PromptTrace | None) -> str:
@@ -102,31 +105,43 @@ class Card:
 
     trial: Trial
     uri: str  # the picture, with the answer's boxes
-    answer: str
+    pieces: tuple[tuple[str, bool], ...]  # the answer, and which of its words the first trial has not
     differs: bool  # whether it has ended with another answer than the first trial
 
 
-def trials_html(question: str, trials: Sequence[Trial], *, note: str = "", ended: bool = False) -> str:
-    """The answers so far, each beside the picture it was given for. `note` says why there are no more of them."""
+def trials_html(
+    question: str, trials: Sequence[Trial], *, note: str = "", ended: bool = False, columns: bool = False
+) -> str:
+    """The answers so far, each beside the picture it was given for, or in columns. `note` says why there are no more of
+    them."""
     return render(
         "trials.html",
         question=_shortened(question),
         cards=[_card(trial, trials[0]) for trial in trials],
         verdict=_verdict(trials) if ended and len(trials) > 1 else "",
         note=note,
+        columns=columns,
     )
 
 
 def _card(trial: Trial, first: Trial) -> Card:
     boxes = parse_boxes(trial.answer, trial.medium.resized_size)
     picture = np.asarray(draw_boxes(PIL.Image.fromarray(trial.picture), coloured(boxes))) if boxes else trial.picture
-    running = trial.seconds is None
-    return Card(
-        trial,
-        encode_frames(picture[None], CHARS).uri,
-        text_without_boxes(trial.answer) or (f"{trial.status}…" if running else "(no words)"),
-        not running and trial.answer != first.answer,
-    )
+    words = text_without_boxes(trial.answer) or ("(no words)" if trial.ended else f"{trial.status}…")
+    differs = trial.ended and first.ended and trial.answer != first.answer
+    pieces = marked_differences(text_without_boxes(first.answer), words) if differs else ((words, False),)
+    return Card(trial, encode_frames(picture[None], CHARS).uri, pieces, differs)
+
+
+def marked_differences(first: str, other: str) -> tuple[tuple[str, bool], ...]:
+    """`other` in pieces, which joined give it again, and whether a piece is words that `first` has not in this place.
+    Very long answers are one piece."""
+    before, after = (re.findall(r"\S+\s*", text) for text in (first, other))
+    if not after or max(len(before), len(after)) > MOST_WORDS:
+        return ((other, True),)
+    matcher = SequenceMatcher(None, [w.strip() for w in before], [w.strip() for w in after], autojunk=False)
+    pieces = [("".join(after[j1:j2]), tag != "equal") for tag, _, _, j1, j2 in matcher.get_opcodes() if j2 > j1]
+    return tuple(pieces)
 
 
 def _verdict(trials: Sequence[Trial]) -> str:

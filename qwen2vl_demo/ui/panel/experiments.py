@@ -1,10 +1,12 @@
 """Experiments: the last question of a chat, asked again with one thing changed and everything else the same.
 
-Each trial is a real answer of the engine, written greedily; nothing of it enters the chat.
+Each trial is a real answer of the engine, written greedily; nothing of it enters the chat. What is compared by choice
+is asked side by side: all columns join the engine's queue at once, and how many it writes at a time is the engine's.
 """
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from qwen2vl_demo.engine.protocol import Engine, GenerationOptions
+from qwen2vl_demo.engine.protocol import Chunk, Engine, GenerationOptions
 from qwen2vl_demo.errors import Cancelled, UserError
 from qwen2vl_demo.geometry import FACTOR, PositionScheme
 from qwen2vl_demo.trace import MediaTrace, PromptTrace
@@ -24,16 +26,21 @@ from qwen2vl_demo.ui.sessions import Session
 from qwen2vl_demo.ui.settings_form import SettingsForm
 from qwen2vl_demo.ui.worker_threads import WorkerThreads
 
-Experiment = Literal["budget", "positions"]
+Experiment = Literal["budget", "positions", "compare"]
 
 MAX_NEW_TOKENS = 96  # of each answer
 SMALL_PICTURE = 128  # merged tokens; up to here budgets are halved, above quartered
 LOOK_UP = 0.25  # seconds without news from the engine until the next look at it
+GATHER = 0.15  # seconds in which words travel together
 
+BUDGETS = (16, 64, 256, 1024)  # merged tokens that a column may have
+MOST_COLUMNS = 3
+AS_ASKED, NOTHING = "as asked", "nothing"  # what a column may be beside a budget and a PositionScheme
 ASK_FIRST = "Ask something about a picture or a clip first; then the same question can be asked again here."
 NO_MEDIA = "There is no picture in this chat, so there is nothing to change. Attach one and ask about it."
 WRITING = "An answer is being written; try again when it is finished."
 STOPPED = "Stopped, since something else was asked."
+TWO_COLUMNS = "Choose two columns that are not the same; then they can be compared."
 NOTHING_SMALLER = (
     "This picture takes no more tokens than the model asks for at least, so there is no smaller budget to try. Use a "
     "larger picture, or raise the maximum of tokens per picture in the settings."
@@ -70,6 +77,12 @@ INTRODUCTIONS: dict[Experiment, Introduction] = {
         "where rarely do. The model was not trained for the other two, which is part of what you see.",
         "Ask without rows and columns",
     ),
+    "compare": Introduction(
+        "Side by side",
+        "Your last question, asked in two or three ways of your choice. They are written together where the model "
+        "answers several at a time, else one after the other. Words that differ from the first column are marked.",
+        "Compare",
+    ),
 }
 
 
@@ -90,9 +103,10 @@ class Trial:
     medium: MediaTrace  # the last one, as it was cut this time
     picture: np.ndarray  # (H, W, 3) uint8, its resized pixels; for a clip, its first frame
     status: str = ""  # what the engine does before the first word
-    answer: str = ""
-    seconds: float | None = None  # to the first token; None while it is written
+    answer: str = ""  # so far
+    seconds: float | None = None  # to the first token; None while it is written, and where nobody measured it
     reused_tokens: int = 0  # of the prompt: in the cache already, so that the first token came sooner
+    ended: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,16 +134,27 @@ class Experiments:
             if key != "positions" or self._engine.abilities.positions
         }
 
+    @property
+    def columns(self) -> dict[str, str]:
+        """What a column may be, by key, in words."""
+        named = {AS_ASKED: AS_ASKED}
+        named |= {str(budget): f"at most {count(budget, 'token')}" for budget in BUDGETS}
+        if self._engine.abilities.positions:
+            named |= {key: name for key, (name, _) in SCHEMES.items() if key != "mrope"}
+        return named
+
     async def run(
         self,
         session: Session,
         values: Mapping[str, Any],
         experiment: Experiment,
         conversation: Conversation | None = None,
+        chosen: Sequence[str] = (),
     ) -> AsyncGenerator[ExperimentState, None]:
         """The state again and again while the answers come. Nothing is raised for what a visitor did.
 
-        `conversation` ends with the question; by default it is the chat.
+        `conversation` ends with the question; by default it is the chat. `chosen` are the columns of a comparison, keys
+        of `columns`; others are left out.
         """
         with session.lock:
             writing, conversation = session.run is not None, conversation or session.conversation
@@ -138,7 +163,8 @@ class Experiments:
             yield ExperimentState(note=WRITING)
             return
         state = ExperimentState(conversation.last.question if conversation.last else "")
-        trials = self._trials(session, conversation, values, experiment, cancel)
+        chosen = [key for key in dict.fromkeys(chosen) if key in self.columns][:MOST_COLUMNS]
+        trials = self._trials(session, conversation, values, experiment, chosen, cancel)
         note = ""
         try:
             async for made in trials:
@@ -164,6 +190,7 @@ class Experiments:
         conversation: Conversation,
         values: Mapping[str, Any],
         experiment: Experiment,
+        chosen: Sequence[str],
         cancel: threading.Event,
     ) -> AsyncGenerator[tuple[Trial, ...], None]:
         """All trials so far, again and again; ends early when `cancel` is set. Raises what the engine raises."""
@@ -174,37 +201,64 @@ class Experiments:
         if not baseline.media:
             raise UserError(NO_MEDIA)
         trials: list[Trial] = []
-        for variation in variations(experiment, self._engine.pixel_limits, baseline, options):
-            prepared = await self._threads.run_for(
-                session, self._prompts.prepare, conversation, variation.options, cancel
-            )
-            trials.append(Trial(variation, prepared.trace.media[-1], prepared.prompt.media[-1].frames[0]))
-            yield tuple(trials)
-            stream = AnswerStream(self._engine, prepared, variation.options, cancel)
-            try:
-                while not stream.ended:
-                    for chunk in await stream.take(LOOK_UP):
-                        if chunk.status:
-                            trials[-1] = replace(trials[-1], status=chunk.status)
-                            yield tuple(trials)
-                        if result := chunk.result:
-                            seconds, reused = result.timings.get("first_token"), result.reused_tokens
-                            trials[-1] = replace(trials[-1], answer=result.text, seconds=seconds, reused_tokens=reused)
-            finally:
+        together: list[tuple[int, AnswerStream]] = []
+        try:
+            for variation in variations(experiment, self._engine.pixel_limits, baseline, options, chosen):
+                prepared = await self._threads.run_for(
+                    session, self._prompts.prepare, conversation, variation.options, cancel
+                )
+                trials.append(Trial(variation, prepared.trace.media[-1], prepared.prompt.media[-1].frames[0]))
+                yield tuple(trials)
+                together.append((len(trials) - 1, AnswerStream(self._engine, prepared, variation.options, cancel)))
+                if experiment != "compare":
+                    async for made in _streamed(together, trials):
+                        yield made
+                    if cancel.is_set():
+                        return
+            async for made in _streamed(together, trials):
+                yield made
+        finally:
+            for _, stream in together:
                 if not stream.ended:
                     stream.close()
-            if cancel.is_set():
-                return
+
+
+async def _streamed(
+    streams: Sequence[tuple[int, AnswerStream]], trials: list[Trial]
+) -> AsyncGenerator[tuple[Trial, ...], None]:
+    """Reads all streams to their ends, each into the trial of its number; all trials whenever there is news."""
+    while running := [(number, stream) for number, stream in streams if not stream.ended]:
+        taken = await asyncio.gather(*(stream.take(LOOK_UP, GATHER) for _, stream in running))
+        for (number, _), chunks in zip(running, taken, strict=True):
+            for chunk in chunks:
+                trials[number] = _with(trials[number], chunk)
+        if any(taken):
             yield tuple(trials)
+
+
+def _with(trial: Trial, chunk: Chunk) -> Trial:
+    """The trial after a chunk of its answer."""
+    if chunk.result is not None:
+        seconds, reused = chunk.result.timings.get("first_token"), chunk.result.reused_tokens
+        return replace(trial, answer=chunk.result.text, ended=True, seconds=seconds, reused_tokens=reused)
+    return replace(trial, status=chunk.status or trial.status, answer=trial.answer + chunk.text)
 
 
 def variations(
-    experiment: Experiment, pixel_limits: tuple[int, int], trace: PromptTrace, options: GenerationOptions
+    experiment: Experiment,
+    pixel_limits: tuple[int, int],
+    trace: PromptTrace,
+    options: GenerationOptions,
+    chosen: Sequence[str] = (),
 ) -> list[Variation]:
     """What to try for a prompt that was asked. Raises UserError where there is nothing to try."""
     greedy = replace(options, temperature=0.0, max_new_tokens=min(options.max_new_tokens, MAX_NEW_TOKENS))
     if experiment == "positions":
         return [Variation(name, change, replace(greedy, positions=key)) for key, (name, change) in SCHEMES.items()]
+    if experiment == "compare":
+        if len(chosen) < 2:
+            raise UserError(TWO_COLUMNS)
+        return [_column(key, trace, greedy) for key in chosen]
     _, rows, columns = trace.media[-1].merged_grid
     now, least = rows * columns, -(-(options.media.min_pixels or pixel_limits[0]) // FACTOR**2)
     step = 2 if now <= SMALL_PICTURE else 4
@@ -212,13 +266,22 @@ def variations(
     budgets = [budget for budget in dict.fromkeys(smaller) if budget < now]
     if not budgets:
         raise UserError(NOTHING_SMALLER)
-    clip = trace.media[-1].kind == "video"
+    return [_column(AS_ASKED, trace, greedy)] + [_column(str(budget), trace, greedy) for budget in budgets]
+
+
+def _column(key: str, trace: PromptTrace, greedy: GenerationOptions) -> Variation:
+    """What a key of `Experiments.columns`, or any other number of tokens, changes."""
+    if key == AS_ASKED:
+        return Variation(AS_ASKED, "the budget of the settings", greedy)
+    scheme: PositionScheme | None = next((known for known in SCHEMES if known == key), None)
+    if scheme is not None:
+        return Variation(*SCHEMES[scheme], replace(greedy, positions=scheme))
+    budget, clip = int(key), trace.media[-1].kind == "video"
     shrunk = "each frame" if clip else "every picture" if len(trace.media) > 1 else "the picture"
-    return [Variation("as asked", "the budget of the settings", greedy)] + [
-        Variation(
-            f"at most {count(budget, 'token')}{' a frame' if clip else ''}",
-            f"{shrunk} is shrunk until it fits",
-            replace(greedy, media=replace(greedy.media, max_pixels=budget * FACTOR**2)),
-        )
-        for budget in budgets
-    ]
+    most = budget * FACTOR**2
+    least = None if greedy.media.min_pixels is None else min(greedy.media.min_pixels, most)
+    return Variation(
+        f"at most {count(budget, 'token')}{' per frame' if clip else ''}",
+        f"{shrunk} is shrunk until it fits",
+        replace(greedy, media=replace(greedy.media, min_pixels=least, max_pixels=most)),
+    )

@@ -49,7 +49,7 @@ class VariantsTab:
 
     def __init__(self, config: Qwen2VLConfig | None, *, live: bool) -> None:
         """`config` is that of the loaded checkpoint; None shows the released ones, whose rotary embeddings agree.
-        `live` is whether the tab Learn offers to answer with other positions."""
+        `live` is whether the tab Experiments offers to answer with other positions."""
         self._live = live
         text = (config or RELEASED[REFERENCE]).text
         self._rope = Rope(text.mrope_section, text.rope_theta, yarn=text.yarn)

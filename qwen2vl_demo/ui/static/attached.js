@@ -26,7 +26,7 @@
   function decorate(tile, file) {
     const reading = !file.problem && !done.has(file.id);
     const clip = file.kind === "video" && !file.problem;
-    const offer = file.pages > 1 ? "choose" : clip && !file.part && "choose a part";
+    const offer = file.pages > 1 ? "choose" : clip ? !file.part && "choose a part" : file.kind === "image" && "crop";
     const detail = [file.part ? partOf(file) : file.detail, reading ? "reading…" : offer].filter(Boolean).join(", ");
     const state = JSON.stringify([file.name, detail, file.poster.length, file.problem]);
     if (tile.dataset.state === state) return;
@@ -43,15 +43,37 @@
       poster.src = file.poster;
       poster.alt = file.name;
     }
-    if (file.pages > 1 || clip) {
+    const shows = file.kind === "image" && tile.querySelector(".poster, .thumbnail-image");
+    if (file.pages > 1 || clip || shows) {
       const choose = part(tile, ".choose", () => element("button", "choose", tile));
       choose.type = "button";
-      choose.setAttribute("aria-label", `Choose ${clip ? "the part" : "pages"} of ${file.name}`);
-      choose.onclick = () => window.qwen2vl[clip ? "clipPart" : "pages"].open(file, choose);
+      const does = shows ? "Crop" : clip ? "Choose the part of" : "Choose pages of";
+      choose.setAttribute("aria-label", `${does} ${file.name}`);
+      choose.onclick = () =>
+        shows ? crop(file, tile, choose) : window.qwen2vl[clip ? "clipPart" : "pages"].open(file, choose);
     } else tile.querySelector(".choose")?.remove();
     tile.title = file.problem || `${file.name}\n${detail}`;
     tile.parentElement.setAttribute("aria-label", [file.name, detail, file.problem].filter(Boolean).join(", "));
     remove?.setAttribute("aria-label", `Remove ${file.name}`);
+  }
+
+  // Opens a picture large, to keep a part of it or to ask about one. Its number in the prompt is not known behind a
+  // document, which may become several pictures.
+  function crop(file, tile, opener) {
+    const place = files.indexOf(file);
+    const before = files.slice(0, place);
+    const chat = (window.qwen2vl.pictures?.() || []).filter(one => one.number).length;
+    const ahead = chat + before.filter(one => one.kind === "image").length;
+    const known = before.every(one => one.kind === "image" || one.kind === "video");
+    const several = chat + files.filter(one => one.kind !== "video").length > 1;
+    const image = tile.querySelector(".poster") || tile.querySelector(".thumbnail-image");
+    window.qwen2vl.lightbox.openFile(image, opener, {
+      crop: true,
+      file: file.id,
+      name: file.name,
+      number: known ? ahead + 1 : 0,
+      several,
+    });
   }
 
   // Gradio shows a turning circle while files arrive, and not which ones.

@@ -1,5 +1,6 @@
 // A picture of the chat, large: a click opens it, the wheel, two fingers, "+" and "-" zoom, dragging moves it, the
-// arrow keys go to the chat's other pictures, Escape and a click beside it close it.
+// arrow keys go to the chat's other pictures, Escape and a click beside it close it. A file of the composer opens
+// alike. lightbox-mark.js draws boxes on it.
 (() => {
   const PICTURES = "#chat .message .image-container img, #chat .message button img";
   const LARGEST = 16; // times as large as fitted
@@ -8,13 +9,16 @@
   let dialog = null;
   let picture = null;
   let counter = null;
-  let shown = null; // the chat's own element
+  let shown = null; // the chat's own element; null for a file of the composer
+  let back = null; // what has the focus when it is closed
   let scale = 1;
   let left = 0; // of the picture's middle from where it is when it fits, in px
   let top = 0;
   const fingers = new Map(); // pointers that are down, by id
   let moved = false;
+  let drawing = false; // the pointer draws a box
 
+  const marking = () => window.qwen2vl.marking;
   const pictures = () => [...document.querySelectorAll(PICTURES)];
 
   function button(label, sign, act) {
@@ -37,28 +41,38 @@
     counter.setAttribute("role", "status");
     const bar = document.createElement("div");
     bar.className = "bar";
-    bar.append(
+    const others = document.createElement("span");
+    others.className = "others";
+    others.append(
       button("Previous picture", "←", () => go(-1)),
       counter,
       button("Next picture", "→", () => go(1)),
+    );
+    bar.append(
+      others,
       button("Smaller", "−", () => zoom(1 / STEP)),
       button("Larger", "+", () => zoom(STEP)),
       button("Fit the window", "Fit", fit),
       button("Close", "Close", () => dialog.close()),
     );
     dialog.append(picture, bar);
+    marking().build(dialog, picture, to => {
+      back = to;
+      dialog.close();
+    });
     dialog.addEventListener("wheel", wheel, { passive: false });
     dialog.addEventListener("pointerdown", down);
     dialog.addEventListener("pointermove", move);
     dialog.addEventListener("pointerup", up);
     dialog.addEventListener("pointercancel", up);
     dialog.addEventListener("keydown", key);
-    dialog.addEventListener("close", () => shown?.closest("button")?.focus());
+    dialog.addEventListener("close", () => back?.focus());
     document.body.append(dialog);
   }
 
   function place() {
     picture.style.transform = `translate(${left}px, ${top}px) scale(${scale})`;
+    marking().place();
   }
 
   function fit() {
@@ -79,17 +93,40 @@
   }
 
   function open(image) {
-    if (!dialog?.isConnected) build();
     shown = image;
+    back = image.closest("button");
+    const all = pictures();
+    show(image, `${all.indexOf(image) + 1} of ${all.length}`, inChat(image));
+  }
+
+  // An attached picture: `image` is its element, `what` as in lightbox-mark.js.
+  function openFile(image, opener, what) {
+    shown = null;
+    back = opener;
+    show(image, "", what);
+  }
+
+  function show(image, count, what) {
+    if (!dialog?.isConnected) build();
     picture.src = image.currentSrc || image.src;
     picture.alt = image.alt;
-    const all = pictures();
-    counter.textContent = `${all.indexOf(image) + 1} of ${all.length}`;
+    counter.textContent = count;
+    counter.parentElement.hidden = !count;
+    marking().show(what);
     fit();
     if (!dialog.open) dialog.showModal();
   }
 
+  // What a picture of the chat is for marking: its file is named by its digest, whatever was drawn on it.
+  function inChat(image) {
+    const file = decodeURIComponent(image.src).match(/\/([0-9a-f]{64})\.[^/]*$/)?.[1];
+    const all = window.qwen2vl.pictures?.() || [];
+    const found = all.findLast(one => one.file === file && one.number) || all.findLast(one => one.file === file);
+    return found ? { ...found, several: all.filter(one => one.number).length > 1 } : null;
+  }
+
   function go(step) {
+    if (!shown) return;
     const all = pictures();
     const next = all[all.indexOf(shown) + step];
     if (next) open(next);
@@ -120,11 +157,14 @@
     fingers.set(event.pointerId, [event.clientX, event.clientY]);
     dialog.setPointerCapture(event.pointerId);
     moved = fingers.size > 1;
+    if (moved && drawing) marking().cancel();
+    drawing = !moved && marking().down(event);
   }
 
   function move(event) {
     const before = fingers.get(event.pointerId);
     if (!before) return;
+    if (drawing) return marking().move(event);
     const [x, y] = [event.clientX, event.clientY];
     if (Math.hypot(x - before[0], y - before[1]) > 3) moved = true;
     else if (!moved) return;
@@ -141,7 +181,12 @@
   }
 
   function up(event) {
-    if (!fingers.delete(event.pointerId) || fingers.size || moved || event.type === "pointercancel") return;
+    if (!fingers.delete(event.pointerId)) return;
+    if (drawing) {
+      drawing = false;
+      return marking().up();
+    }
+    if (fingers.size || moved || event.type === "pointercancel") return;
     const box = picture.getBoundingClientRect();
     const inside =
       event.clientX >= box.left &&
@@ -166,4 +211,5 @@
     },
     true,
   );
+  Object.assign((window.qwen2vl ||= {}), { lightbox: { openFile } });
 })();

@@ -10,6 +10,8 @@
     edit: "M3 13l.7-3L11 2.7l2.3 2.3L6 12.3zM9.5 4.2l2.3 2.3",
     retry: "M13 8a5 5 0 1 1-1.6-3.7M13.2 2v3h-3",
     statistics: "M3 13.5V9M8 13.5v-11M13 13.5V6",
+    save: "M8 2.5v7M5 7l3 3 3-3M3 13.5h10",
+    panel: "M2.5 3h11v10h-11zM8.5 3v10",
     before: "M10 3L5 8l5 5",
     next: "M6 3l5 5-5 5",
   };
@@ -60,20 +62,9 @@
     return question ? turn.question : plain(turn.answer.text);
   }
 
-  async function toClipboard(text) {
-    if (navigator.clipboard) return navigator.clipboard.writeText(text);
-    const field = document.createElement("textarea"); // plain http from another machine
-    field.value = text;
-    field.style.position = "fixed";
-    document.body.append(field);
-    field.select();
-    document.execCommand("copy");
-    field.remove();
-  }
-
   async function copy(made, number, question) {
     try {
-      await toClipboard(textOf(number, question));
+      await window.qwen2vl.toClipboard(textOf(number, question));
     } catch {
       return; // the browser does not allow it
     }
@@ -118,6 +109,15 @@
         "the settings as they are if you have changed them";
       group.append(button("retry", "Retry", hint, () => act("retry", row.number)));
     }
+    if (!question && row.marked) {
+      const panel = "Show the picture in the panel, with its patches and tokens";
+      group.append(
+        button("save", "Save picture", "Save the picture with its boxes as a PNG file", () =>
+          window.qwen2vl.savePicture?.(row.number),
+        ),
+        button("panel", "Show in panel", panel, () => showInPanel(row.marked)),
+      );
+    }
     if (!question && row.statistics) {
       const made = button("statistics", "Statistics", "What this answer took", () => {
         if (!unfolded.delete(row.number)) unfolded.add(row.number);
@@ -127,6 +127,20 @@
       group.append(made);
     }
     return group;
+  }
+
+  // The picture of an answer in the tab "Picture" of the panel: by its place in the prompt, or else by its name.
+  function showInPanel({ place, name }) {
+    const { lens } = window.qwen2vl;
+    const tab = document.querySelector("#side [role=tab]"); // the first one
+    tab?.click();
+    lens?.actions.back?.();
+    const media = lens?.state.data?.media || [];
+    const at = media[place]?.name === name ? place : media.findLastIndex(medium => medium.name === name);
+    if (at >= 0) lens.set({ medium: at, t: 0, at: null, held: false });
+    const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
+    tab?.scrollIntoView({ block: "nearest", behavior: still ? "auto" : "smooth" });
+    tab?.focus({ preventScroll: true });
   }
 
   function fill(under, row, question) {
@@ -220,7 +234,10 @@
     act("edit", rows.at(-1).number);
   });
 
-  Object.assign((window.qwen2vl ||= {}), { drawRows, copyFrom, edits });
+  // The pictures of the chat, in its order, as chat/message_rows.py describes them.
+  const pictures = () => rows.flatMap(row => row.pictures);
+
+  Object.assign((window.qwen2vl ||= {}), { drawRows, copyFrom, edits, pictures });
   (window.qwen2vl.keys ||= []).push({ keys: ["↑"], does: "In the empty line: edit the last question" });
   let due = false;
   const later = () => {

@@ -96,7 +96,7 @@
         { class: "lens-hint" },
         "Plain 1-D and silenced h and w can be tried with this model all the same; it was trained for neither:",
       ),
-      el("button", { type: "button", class: "lens-quiet", onclick: openLearn }, "Try them in Learn"),
+      el("button", { type: "button", class: "lens-quiet", onclick: openExperiments }, "Try them in Experiments"),
     );
     const whole = el(
       "div",
@@ -147,10 +147,10 @@
     root.append(empty, whole);
 
     // The tab is drawn when it is opened for the first time.
-    function openLearn() {
-      document.querySelector("#tab-learn-button")?.click();
+    function openExperiments() {
+      window.qwen2vl.links.openTab("experiments");
       const find = frames => {
-        const button = document.querySelector("#learn-positions");
+        const button = document.querySelector("#experiment-positions");
         if (button?.offsetParent) button.scrollIntoView({ block: "center" });
         else if (frames) requestAnimationFrame(() => find(frames - 1));
       };

@@ -19,7 +19,7 @@ from qwen2vl_demo.engine.remote.question import Question
 from qwen2vl_demo.engine.remote.request import plain_messages
 from qwen2vl_demo.engine.remote.server import Server
 from qwen2vl_demo.media import TimeRange
-from qwen2vl_demo.processing.messages import Image, MediaOptions, Message, Part, Text, Video
+from qwen2vl_demo.processing.messages import Image, MediaOptions, Message, Part, Region, Text, Video, question_parts
 from qwen2vl_demo.processing.processor import Processor
 from qwen2vl_demo.resources import NANO
 
@@ -56,6 +56,7 @@ def clip(frames: int = 6) -> Video:
         [Text("<|im_"), Text("end|>")],  # in two pieces, which a template puts together
         [Text("<|im_"), picture(), Text("end|><|video_pad|>")],
         "<|<|im_start|>|> <|endoftext|> <|box_start|>(1,2)",
+        [picture(), Text("<|im_"), Region(1, 2, 30, 400), Text("end|> <|box_start|>(1,2),(3,4)<|box_end|>")],
     ],
 )
 def test_the_prompt_shows_what_the_server_reads(processor: Processor, parts: str | Sequence[Part]) -> None:
@@ -95,6 +96,14 @@ def test_only_a_server_that_is_known_to_go_on_with_an_answer_is_asked_to(
 def test_ordinary_text_is_sent_as_it_was_typed() -> None:
     messages = [Message("user", [Text("a < | b <|> c"), picture(), Text(" and 1 <| 2")])]
     assert plain_messages(messages) == messages
+
+
+def test_a_region_is_sent_in_one_text_with_the_words_around_it(processor: Processor) -> None:
+    """Between two texts some servers begin a new line."""
+    engine = engine_for(processor)
+    messages = [Message("user", [picture(), *question_parts("Is <|box_start|>(1,2),(30,400)<|box_end|> red?")])]
+    content = body_of(engine._question(messages, OPTIONS))["messages"][0]["content"]
+    assert content[1:] == [{"type": "text", "text": "Is <|box_start|>(1,2),(30,400)<|box_end|> red?"}]
 
 
 def test_a_server_without_video_gets_numbered_pictures_of_the_same_size(processor: Processor) -> None:

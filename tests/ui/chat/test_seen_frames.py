@@ -48,7 +48,7 @@ def test_the_frames_are_those_of_the_prompt_that_ran(parts: Parts, files: Callab
     (clip,) = seen_clips(session.conversation, 0)
     assert tuple(clip["times"]) == pytest.approx(session.shown.trace.media[1].timestamps)
     assert (clip["name"], clip["duration"], clip["range"], clip["from"]) == ("clip.mp4", 2.0, None, 0.0)
-    told = json.loads(rows(session.conversation, resumes=True))[0]["clips"]
+    told = json.loads(rows(session.conversation, parts.store, resumes=True))[0]["clips"]
     assert told == [clip] and clip["file"] == session.conversation.turns[0].media[1].file.partition(".")[0]
     open_question = session.conversation.answered(None)
     assert seen_clips(open_question, 0) == []

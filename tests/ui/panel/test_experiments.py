@@ -9,10 +9,20 @@ from dataclasses import replace
 import pytest
 
 from qwen2vl_demo.engine.protocol import Abilities
+from qwen2vl_demo.engine.request_queue import RequestQueue
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.ui.chat.conversation import Answer, Conversation
-from qwen2vl_demo.ui.panel.experiment_html import trials_html
-from qwen2vl_demo.ui.panel.experiments import ASK_FIRST, NO_MEDIA, STOPPED, WRITING, Experiment
+from qwen2vl_demo.ui.panel.experiment_html import marked_differences, trials_html
+from qwen2vl_demo.ui.panel.experiments import (
+    AS_ASKED,
+    ASK_FIRST,
+    NO_MEDIA,
+    STOPPED,
+    TWO_COLUMNS,
+    WRITING,
+    Experiment,
+    ExperimentState,
+)
 from qwen2vl_demo.ui.parts import Parts
 from qwen2vl_demo.ui.sessions import Draft, Session
 from tests.asynchronous import stepwise
@@ -161,6 +171,51 @@ def test_an_experiment_ends_when_something_newer_comes(
 def test_an_experiment_that_the_engine_cannot_make_is_not_offered(
     parts: Parts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert list(parts.experiments.offered) == list(BOTH)
+    assert list(parts.experiments.offered) == [*BOTH, "compare"]
+    assert {"silenced", "1d"} < set(parts.experiments.columns)
     monkeypatch.setattr(parts.engine, "abilities", Abilities(positions=False))
-    assert list(parts.experiments.offered) == ["budget"]
+    assert list(parts.experiments.offered) == ["budget", "compare"]
+    assert list(parts.experiments.columns) == [AS_ASKED, "16", "64", "256", "1024"]
+
+
+def compared(parts: Parts, session: Session, *chosen: str) -> list[ExperimentState]:
+    return list(stepwise(parts.experiments.run(session, VALUES, "compare", chosen=chosen)))
+
+
+def test_columns_of_a_comparison_are_asked_as_chosen(parts: Parts, session: Session, files: Files) -> None:
+    """Keys that are none, or come twice, are left out. 320x240 px take 11x9 tokens, of which 16 allow 4x3."""
+    ask(parts, session, "What is here?", files("cat.png"))
+    asked = len(parts.engine.heard)  # type: ignore[attr-defined]
+    last = compared(parts, session, AS_ASKED, "16", "16", "x", "1d")[-1]
+    heard = parts.engine.heard[asked:]  # type: ignore[attr-defined]
+    assert [(o.media.max_pixels, o.positions) for _, o in heard] == [
+        *((None, "mrope"), (16 * 784, "mrope"), (None, "1d")),
+    ]
+    assert [trial.medium.merged_grid[1:] for trial in last.trials] == [(9, 11), (3, 4), (9, 11)]
+    assert last.finished and all(trial.ended and trial.answer for trial in last.trials)
+    for chosen in (("16",), ("x", "y"), ()):
+        assert compared(parts, session, *chosen)[-1].note == TWO_COLUMNS
+
+
+def test_columns_are_written_together_where_the_engine_can(parts: Parts, session: Session, files: Files) -> None:
+    """Neither of two slow answers waits for the other's end."""
+    ask(parts, session, "long?", files("cat.png"))
+    engine = parts.engine
+    engine.queue, engine.long_step = RequestQueue(None), 0.15  # type: ignore[attr-defined]
+    states = compared(parts, session, AS_ASKED, "16")
+    assert any(
+        len(state.trials) == 2 and all(trial.answer and not trial.ended for trial in state.trials) for state in states
+    )
+
+
+def test_words_that_differ_are_marked_where_they_stand(parts: Parts) -> None:
+    """The pieces joined are the answer again."""
+    for first, other, new in (
+        ("The lock is at the top.", "The lock is in the middle.", ["in ", "middle."]),
+        ("The lock is at the top.", "The lock is at the top.", []),
+        ("One.", "", [""]),
+        ("a " * 400, "b " * 400, ["b " * 400]),
+    ):
+        pieces = marked_differences(first, other)
+        assert "".join(words for words, _ in pieces) == other
+        assert [words for words, is_new in pieces if is_new] == new

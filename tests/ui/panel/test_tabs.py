@@ -7,8 +7,8 @@ import pytest
 
 from qwen2vl_demo.ui.panel.comparisons import Comparisons
 from qwen2vl_demo.ui.panel.cost_tab import CostTab
+from qwen2vl_demo.ui.panel.experiments_tab import ExperimentsTab
 from qwen2vl_demo.ui.panel.eyes_switch import EyesSwitch
-from qwen2vl_demo.ui.panel.learn_tab import LearnTab
 from qwen2vl_demo.ui.panel.panel import Panel
 from qwen2vl_demo.ui.panel.picture_tab import PictureTab
 from qwen2vl_demo.ui.panel.prompt_tab import PromptTab
@@ -31,7 +31,7 @@ def tabs(parts: Parts) -> Iterator[list[Tab]]:
         RotationTab(parts.engine.config),
         VariantsTab(parts.engine.config, live=True),
         CostTab(Comparisons()),
-        LearnTab(parts.experiments),
+        ExperimentsTab(parts.experiments, parts.accuracy),
     ]
     with gr.Blocks():
         Panel(made, EyesSwitch("fake", parts.engine.pixel_limits)).draw()

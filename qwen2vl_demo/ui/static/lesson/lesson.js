@@ -66,6 +66,10 @@
     parts.answer = lens.el("div", { class: "lesson-answer", tabindex: -1 });
     parts.back = button("Back", () => lesson.go(state.step - 1));
     parts.next = button("Next", () => lesson.go(state.step + 1), { class: "lens-strong" });
+    const link = button("Copy link", () => window.qwen2vl.links.copy(lesson.address(), link), {
+      title: "The address of this step with this picture",
+    });
+    const forClass = button("For a class", () => lesson.forClass(), { title: "Handouts, prepared chats and tasks" });
     root.append(
       lens.el(
         "div",
@@ -88,7 +92,7 @@
         lens.el("div", { class: "lesson-show" }, parts.stage, parts.move),
         parts.answer,
       ),
-      lens.el("div", { class: "lesson-foot" }, parts.back, parts.next),
+      lens.el("div", { class: "lesson-foot" }, parts.back, link, forClass, parts.next),
     );
     root.addEventListener("keydown", key);
     new ResizeObserver(() => lesson.redraw()).observe(parts.stage);

@@ -71,8 +71,11 @@
     state.guesses[step.key] = { about: about(step, s), value };
     lesson.keep();
   };
-  // Whether the learner has seen the answer of a step: its picture must not tell it before.
+  // Whether the learner has seen the answer of a step: its picture must not tell it before. While a handout is drawn,
+  // `lesson.telling` says whether it holds the answers.
+  lesson.telling = null;
   lesson.knows = (key, s) =>
+    lesson.telling ??
     lesson.guessed(
       lesson.steps.find(step => step.key === key),
       s,
@@ -93,6 +96,12 @@
     if (state.open) address.searchParams.set("learn", state.step + 1);
     else ["learn", "example"].forEach(name => address.searchParams.delete(name));
     if (address.href !== before) history.replaceState(history.state, "", address);
+  };
+
+  // The address of this step with a prepared picture; the learner's own one is nobody else's.
+  lesson.address = () => {
+    const subject = lesson.subject();
+    return window.qwen2vl.links.address({ learn: state.step + 1, example: subject && !subject.own && subject.key });
   };
 
   // What the address asks for: null, or {step: index or null, example: key or null}.

@@ -171,6 +171,12 @@
       button("Trace as JSON", "Sizes, ids and positions as numbers", () =>
         save(lens.traceJson(), "application/json", fileName("trace.json")),
       ),
+      // A saved page has no address that others could open.
+      document.querySelector("#panel-tabs") &&
+        button("Copy link", "The address of this tab, with the example that the chat began with", event => {
+          const { links } = window.qwen2vl;
+          links.copy(links.ofPanel(), event.currentTarget);
+        }),
     );
   };
 })();

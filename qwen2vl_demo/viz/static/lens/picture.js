@@ -32,8 +32,8 @@
       },
       patches: () => lens.state.layer === "patches",
     });
-    lens.views.region(stage);
     stage.root.append(lens.litCells(stage.canvas));
+    lens.views.region(stage);
     const bar = colourBar();
     const resize = lens.views.resize();
     const order = lens.views.order();

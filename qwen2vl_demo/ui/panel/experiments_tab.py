@@ -1,0 +1,219 @@
+"""The tab "Experiments": guesses about the visitor's own picture, experiments with the visitor's own question, and the
+accuracy on many drawn scenes.
+
+Nothing here is prepared: guesses are answered by the arithmetic that cuts pictures, everything else by the model.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+from gradio.components import Component
+
+from qwen2vl_demo.nano.drawn_questions import FAMILIES, family_of
+from qwen2vl_demo.ui.markup import section_html
+from qwen2vl_demo.ui.panel.accuracy import MOST_SCENES, SCENES, Accuracy, AccuracyState, Study
+from qwen2vl_demo.ui.panel.accuracy_html import accuracy_html
+from qwen2vl_demo.ui.panel.download_buttons import draw_download_buttons
+from qwen2vl_demo.ui.panel.experiment_html import guesses_html, trials_html
+from qwen2vl_demo.ui.panel.experiments import AS_ASKED, NOTHING, Experiment, Experiments
+from qwen2vl_demo.ui.panel.state import PanelState
+from qwen2vl_demo.ui.panel.tab import AT_ONCE, QUEUED, PageContext, Updates
+from qwen2vl_demo.ui.sessions import Session
+
+PAINT_INTERVAL = 0.3  # seconds between two updates of a study
+LAST_QUESTION = "like the last question of the chat"
+STUDIES: dict[Study, tuple[str, str, str]] = {  # title, what is done and why, label of its button
+    "tokens": (
+        "How many tokens does a question need?",
+        "Questions like yours about drawn scenes whose answers are known, each asked with 16, 64, 256 and 1,024 tokens "
+        "for its picture. An answer counts if it is right to the letter. The curve fills while the model answers; the "
+        "more scenes, the narrower its bars.",
+        "Measure the budgets",
+    ),
+    "addresses": (
+        "Which questions need rows and columns?",
+        "Other drawn scenes, asked about by family: with M-RoPE as trained, with h and w silenced, and with plain 1-D "
+        "positions. See which families fall, and which hardly do.",
+        "Measure the positions",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class ExperimentComponents:
+    button: gr.Button
+    trials: gr.HTML
+    columns: tuple[gr.Dropdown, ...] = ()  # of a comparison
+
+
+@dataclass(frozen=True)
+class StudyComponents:
+    button: gr.Button
+    stop: gr.Button
+    scenes: gr.Slider
+    found: gr.HTML
+    family: gr.Dropdown | None = None
+
+
+@dataclass(frozen=True)
+class ExperimentsComponents:
+    guesses: gr.HTML
+    experiments: dict[Experiment, ExperimentComponents]
+    studies: dict[Study, StudyComponents]
+
+
+class ExperimentsTab:
+    name = "Experiments"
+    components: ExperimentsComponents
+
+    def __init__(self, experiments: Experiments, accuracy: Accuracy) -> None:
+        self._experiments, self._accuracy = experiments, accuracy
+
+    def draw(self) -> None:
+        plain: dict[str, Any] = {"apply_default_css": False}
+        guesses = gr.HTML(guesses_html(None), elem_id="experiment-guesses", **plain)
+        experiments: dict[Experiment, ExperimentComponents] = {}
+        for key, introduction in self._experiments.offered.items():
+            gr.HTML(section_html(introduction.title, introduction.reason), elem_classes="experiment-why", **plain)
+            columns = self._draw_columns() if key == "compare" else ()
+            experiments[key] = ExperimentComponents(
+                button=_button(introduction.button, f"experiment-{key}"),
+                trials=gr.HTML("", elem_id=f"experiment-{key}-found", **plain),
+                columns=columns,
+            )
+        studies = {study: self._draw_study(study) for study in STUDIES} if self._accuracy.offered else {}
+        draw_download_buttons(self.name, handouts=True)
+        self.components = ExperimentsComponents(guesses, experiments, studies)
+
+    def _draw_columns(self) -> tuple[gr.Dropdown, ...]:
+        choices = [(name, key) for key, name in self._experiments.columns.items()]
+        with gr.Row(elem_classes="experiment-choices"):
+            return tuple(
+                gr.Dropdown(
+                    choices if number < 3 else [*choices, ("no third column", NOTHING)],
+                    value=value,
+                    label=f"Column {number}",
+                    elem_id=f"compare-{number}",
+                    min_width=150,
+                    allow_custom_value=True,  # `Experiments.run` checks what comes back
+                )
+                for number, value in enumerate((AS_ASKED, "16", NOTHING), 1)
+            )
+
+    def _draw_study(self, study: Study) -> StudyComponents:
+        title, reason, label = STUDIES[study]
+        gr.HTML(section_html(title, reason), elem_classes="experiment-why", apply_default_css=False)
+        with gr.Row(elem_classes="experiment-choices"):
+            family = None
+            if study == "tokens":
+                family = gr.Dropdown(
+                    [(LAST_QUESTION, ""), *((words, key) for key, words in FAMILIES.items())],
+                    value="",
+                    label="What is asked",
+                    elem_id="accuracy-family",
+                    min_width=230,
+                    allow_custom_value=True,  # `Accuracy.run` checks what comes back
+                )
+            scenes = gr.Slider(
+                *(4, MOST_SCENES),
+                value=SCENES[study],
+                step=2,
+                label="Scenes" if study == "tokens" else "Scenes of each family",
+                elem_id=f"accuracy-{study}-scenes",
+                min_width=230,
+            )
+        with gr.Row(elem_classes="experiment-buttons"):
+            button = _button(label, f"accuracy-{study}")
+            stop = _button("Stop", f"accuracy-{study}-stop")
+        found = gr.HTML("", elem_id=f"accuracy-{study}-found", apply_default_css=False)
+        return StudyComponents(button, stop, scenes, found, family)
+
+    def outputs(self) -> Sequence[Component]:
+        return [self.components.guesses, *(e.trials for e in self.components.experiments.values())]
+
+    def update(self, state: PanelState) -> Updates:
+        """The guesses. Trials stay until the chat is empty, since they say which question they belong to."""
+        updates: Updates = {self.components.guesses: guesses_html(state.trace)}
+        if not state.conversation.turns:
+            updates |= {e.trials: "" for e in self.components.experiments.values()}
+        return updates
+
+    def wire(self, page: PageContext) -> None:
+        for key, components in self.components.experiments.items():
+
+            async def run(
+                request: gr.Request, *chosen: Any, experiment: Experiment = key, saved: str, **settings: Any
+            ) -> AsyncGenerator[str, None]:
+                session = await page.opened_session(request, saved)
+                states = self._experiments.run(session, settings, experiment, chosen=chosen)
+                try:
+                    async for state in states:
+                        yield trials_html(
+                            state.question,
+                            state.trials,
+                            note=state.note,
+                            ended=state.finished,
+                            columns=experiment == "compare",
+                        )
+                finally:
+                    await states.aclose()
+
+            # No limit: the engine's own queue takes one at a time, and a newer experiment cancels the one before.
+            components.button.click(
+                run,
+                list(components.columns),
+                [components.trials],
+                inputs_kwargs=page.inputs,
+                trigger_mode="multiple",
+                **QUEUED,
+            )
+        for study, drawn in self.components.studies.items():
+
+            async def measure(
+                request: gr.Request, scenes: Any, family: Any = "", *, study: Study = study, saved: str
+            ) -> AsyncGenerator[Any, None]:
+                session = await page.opened_session(request, saved)
+                states = self._accuracy.run(session, study, _family(family, session), int(scenes))
+                state, painted = AccuracyState(study), 0.0
+                try:
+                    async for state in states:
+                        if time.monotonic() - painted >= PAINT_INTERVAL:
+                            painted = time.monotonic()
+                            yield accuracy_html(state)
+                finally:
+                    await states.aclose()
+                yield accuracy_html(state)
+
+            drawn.button.click(
+                measure,
+                [drawn.scenes, *([drawn.family] if drawn.family else [])],
+                [drawn.found],
+                inputs_kwargs={"saved": page.saved},
+                trigger_mode="multiple",
+                **QUEUED,
+            )
+
+            def stop(request: gr.Request) -> None:
+                session = page.find_session(request)
+                if session is not None:
+                    session.cancel_side_task()
+
+            drawn.stop.click(stop, None, None, **AT_ONCE)
+
+
+def _family(chosen: Any, session: Session) -> str:
+    """The family that was chosen; by default that of the last question, "" where it has none."""
+    if isinstance(chosen, str) and chosen:
+        return chosen
+    with session.lock:
+        last = session.conversation.last
+    return (family_of(last.question) if last else None) or ""
+
+
+def _button(label: str, elem_id: str) -> gr.Button:
+    return gr.Button(label, size="sm", elem_id=elem_id, elem_classes="experiment-ask")
