@@ -129,8 +129,8 @@ def build_demo(
         if sync is not None:
             sync.draw()
             sync.wire()
+        parts.api.wire()  # first, since Gradio numbers the names of functions that are called alike
         PageEvents(page, parts, panel, lesson, cards, chats, models, menu, sync).wire(demo)
-        parts.api.wire()
     demo.parts, demo.models = parts, models
     shown = sorted({file.parent for file in files})
     calls = Calls(demo, [uploads.folder, store.folder, *shown], uploads.named)
