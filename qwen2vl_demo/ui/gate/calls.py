@@ -91,9 +91,9 @@ class Calls:
         if isinstance(block, gr.Textbox | gr.HTML | gr.Dropdown | gr.Radio):
             return isinstance(value, str)
         if isinstance(block, gr.MultimodalTextbox):
-            if not isinstance(value, dict) or not isinstance(value.get("text", 0), str | None):
+            if not isinstance(value, dict) or not isinstance(value.get("text"), str):
                 return False
-            attached = value.get("files") or []
+            attached = value.get("files", [])
             return isinstance(attached, list) and len(attached) <= MAX_FILES and self._are_files(attached, files)
         if isinstance(block, gr.File) and block.file_count == "multiple":
             return isinstance(value, list) and len(value) <= MAX_CHAT_MEDIA and self._are_files(value, files)
