@@ -1,11 +1,12 @@
 """The teacher's page: every expected result is recomputed, every address opens something, and the page shows it."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+import torch
 
 from qwen2vl_demo.engine.local import LocalEngine
 from qwen2vl_demo.engine.protocol import GenerationOptions
@@ -115,8 +116,12 @@ def test_what_arithmetic_says(question: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def nano() -> LocalEngine:
-    return LocalEngine.load("nano", device="cpu", dtype="float32")
+def nano() -> Iterator[LocalEngine]:
+    """On one thread: nano is too small to gain from more, and they slow each other down when the cores are busy."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield LocalEngine.load("nano", device="cpu", dtype="float32")
+    torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("question", ANSWERS)
