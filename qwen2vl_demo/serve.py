@@ -54,7 +54,7 @@ def serve(settings: Settings) -> None:
     os.umask(0o077)  # files of visitors are for this user of the machine alone
     lend = _zerogpu(os.environ)
     from qwen2vl_demo.decoding import decoding_for_strangers
-    from qwen2vl_demo.engine.factory import engine_of, options_of
+    from qwen2vl_demo.engine.factory import engine_of, loader_of, options_of
     from qwen2vl_demo.ui.app import build_demo, default_data_dir, launch_options
     from qwen2vl_demo.ui.workspace import UPLOADS, Workspace
 
@@ -63,11 +63,13 @@ def serve(settings: Settings) -> None:
     check_address(settings.host, settings.port)
     if settings.mcp:
         check_mcp(settings)
+    logins = logins_of(settings)
     decoding = decoding_for_strangers(settings.decode_seconds, settings.max_image_mp, DECODERS)
     workspace: Workspace | None = None
     try:
         engine = engine_of(settings, decoding, lend)
         console.write(f"Model: {engine.name}, {engine.description}")
+        loader = loader_of(settings, decoding)
         workspace = Workspace(Path(settings.data_dir).expanduser() if settings.data_dir else default_data_dir())
         os.environ["GRADIO_TEMP_DIR"] = str(workspace.folder / UPLOADS)
         signal.signal(signal.SIGTERM, _terminate)
@@ -82,12 +84,15 @@ def serve(settings: Settings) -> None:
             defaults=options_of(settings),
             decoding=decoding,
             share_cache=settings.share_cache,
+            loader=loader,
+            keep_chats=Path(settings.keep_chats).expanduser() if settings.keep_chats else None,
+            keep_chats_mb=settings.keep_chats_mb,
         )
         _, url, public = demo.launch(
             **launch_options(demo, max_file_mb=settings.max_file_mb, mcp=settings.mcp),
             server_name=settings.host,  # None leaves it to GRADIO_SERVER_NAME and _PORT, as a Space sets them
             server_port=settings.port,
-            auth=settings.credentials,
+            auth=logins,
             share=settings.share,
             quiet=True,
             prevent_thread_lock=True,
@@ -131,6 +136,28 @@ def check_mcp(settings: Settings) -> None:
         raise UserError("--mcp has no passwords, so it cannot be used with --auth; leave one of them out.")
     if find_spec("mcp") is None:
         raise UserError('--mcp needs the package mcp; install it with `pip install "mcp<2"`.')
+
+
+def logins_of(settings: Settings) -> list[tuple[str, str]] | None:
+    """The names and passwords that `--auth` lets in; None: everybody. Raises UserError for a file that is none of
+    them."""
+    if settings.auth_file is None:
+        return [settings.credentials] if settings.credentials else None
+    try:
+        lines = Path(settings.auth_file).expanduser().read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        raise UserError(f"--auth names the file {settings.auth_file}, which cannot be read.") from None
+    found: dict[str, str] = {}
+    for number, line in enumerate(lines, 1):
+        name, _, password = line.strip().partition(":")
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        if not name or not password or name in found:
+            raise UserError(f"Line {number} of {settings.auth_file} must be a name of its own, a colon and a password.")
+        found[name] = password
+    if not found:
+        raise UserError(f"There is no user in {settings.auth_file}; write one USER:PASS on each line.")
+    return list(found.items())
 
 
 def check_address(host: str | None, port: int | None) -> None:

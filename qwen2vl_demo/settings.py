@@ -102,6 +102,12 @@ class Settings:
         "nano (ships with this project), a checkpoint directory, a Hugging Face id, or none: look only, answer nothing",
         metavar="nano|DIR|HUB_ID|none",
     )
+    models: str | None = _flag(
+        None,
+        "visitors choose their model from these: nano, checkpoint directories or folders of them, Hugging Face ids, "
+        "addresses of servers; with commas between them",
+        metavar="LIST",
+    )
     adapter: str | None = _flag(
         None,
         "a LoRA directory or Hugging Face id that is merged into the model while it is loaded",
@@ -144,7 +150,20 @@ class Settings:
     port: int | None = _flag(
         None, "port to listen on; without it the first free one from 7860", convert=_integer, metavar="N"
     )
-    auth: str | None = _flag(None, "ask visitors for this name and password", metavar="USER:PASS", secret=True)
+    auth: str | None = _flag(
+        None,
+        "ask visitors for this name and password; @FILE for several users, with one USER:PASS on each line",
+        metavar="USER:PASS|@FILE",
+        secret=True,
+    )
+    keep_chats: str | None = _flag(
+        None,
+        "a folder in which the chats of each user of --auth are kept, so that another browser finds them",
+        metavar="DIR",
+    )
+    keep_chats_mb: int = _flag(
+        500, "megabytes of chats and their files that are kept for one user", convert=_integer, metavar="N"
+    )
     share: bool = _flag(False, "open a public gradio.live link to this machine", convert=_switch)
     max_file_mb: int = _flag(50, "largest file that a visitor may upload, in megabytes", convert=_integer, metavar="N")
     visitor_files_mb: int = _flag(
@@ -218,7 +237,18 @@ class Settings:
         _check(self.engine_timeout > 0, "engine_timeout", f"it must be above 0 seconds, not {self.engine_timeout:g}")
         _check(self.port is None or 1 <= self.port <= 65_535, "port", f"{self.port} is not between 1 and 65535")
         if self.auth is not None:
-            _check(bool(re.fullmatch(r"[^:]+:.+", self.auth)), "auth", "it must be a name, a colon and a password")
+            _check(
+                bool(re.fullmatch(r"@.+|[^:@][^:]*:.+", self.auth)),
+                "auth",
+                "it must be a name, a colon and a password, or @ and a file of such lines",
+            )
+        _check(
+            self.keep_chats is None or self.auth is not None,
+            "keep_chats",
+            f"it needs {flag_name('auth')} beside it, which says whose a chat is",
+        )
+        megabytes = self.keep_chats_mb
+        _check(1 <= megabytes <= 1_000_000, "keep_chats_mb", f"{megabytes} is not between 1 and 1000000 megabytes")
         _check(1 <= self.max_file_mb <= 4096, "max_file_mb", f"{self.max_file_mb} is not between 1 and 4096 megabytes")
         _check(
             1 <= self.visitor_files_mb <= self.all_files_mb,
@@ -249,9 +279,14 @@ class Settings:
         _check(0 <= self.temperature <= 5, "temperature", f"{self.temperature:g} is not between 0 and 5")
 
     @property
+    def auth_file(self) -> str | None:
+        """The file that `--auth` names, if it names one."""
+        return self.auth[1:] if self.auth is not None and self.auth.startswith("@") else None
+
+    @property
     def credentials(self) -> tuple[str, str] | None:
-        """Name and password of `--auth`. The password may contain colons."""
-        if self.auth is None:
+        """Name and password of `--auth`, unless it names a file. The password may contain colons."""
+        if self.auth is None or self.auth_file is not None:
             return None
         name, _, password = self.auth.partition(":")
         return name, password

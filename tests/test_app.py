@@ -18,6 +18,9 @@ from typing import Any
 import pytest
 
 import app
+from qwen2vl_demo.errors import UserError
+from qwen2vl_demo.serve import logins_of
+from qwen2vl_demo.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -97,3 +100,19 @@ def test_the_page_is_served_says_what_runs_and_leaves_nothing_when_it_is_termina
     finally:
         overdue.cancel()
         process.kill()
+
+
+def test_auth_takes_one_user_or_a_file_of_them(tmp_path: Path) -> None:
+    assert logins_of(Settings()) is None
+    assert logins_of(Settings(auth="ann:sesame:street")) == [("ann", "sesame:street")]
+    users = tmp_path / "users"
+    users.write_text("# who may come in\nann:sesame:street\n\nben: b\n")
+    assert logins_of(Settings(auth=f"@{users}")) == [("ann", "sesame:street"), ("ben", " b")]
+    for wrong in ("", "ann:\n", "ann\n", ":x\n", "ann:a\nann:b\n"):
+        users.write_text(wrong)
+        with pytest.raises(UserError, match=r"user|Line"):
+            logins_of(Settings(auth=f"@{users}"))
+    with pytest.raises(UserError, match="cannot be read"):
+        logins_of(Settings(auth=f"@{tmp_path / 'none'}"))
+    with pytest.raises(UserError, match=r"--keep-chats .* needs --auth"):
+        Settings(keep_chats=str(tmp_path))

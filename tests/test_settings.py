@@ -28,6 +28,7 @@ def test_every_flag_and_every_variable_sets_its_field() -> None:
     """The values differ from the defaults, so that a field that is not connected is found."""
     wanted = {
         "model": ("some/dir", "some/dir"),
+        "models": ("nano,some/dir", "nano,some/dir"),
         "adapter": ("some/lora", "some/lora"),
         "processor": ("other/dir", "other/dir"),
         "device": ("cuda:0,1", "cuda:0,1"),
@@ -40,6 +41,8 @@ def test_every_flag_and_every_variable_sets_its_field() -> None:
         "host": ("0.0.0.0", "0.0.0.0"),
         "port": ("8080", 8080),
         "auth": ("ann:a:b", "ann:a:b"),
+        "keep_chats": ("/tmp/chats", "/tmp/chats"),
+        "keep_chats_mb": ("7", 7),
         "share": ("1", True),
         "max_file_mb": ("9", 9),
         "visitor_files_mb": ("90", 90),

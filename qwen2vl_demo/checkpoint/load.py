@@ -6,6 +6,7 @@ and tensors, of which one is held at a time: what changes them on their way is a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -17,7 +18,7 @@ from torch import Tensor
 from qwen2vl_demo.checkpoint.lora import adapter_of_checkpoint
 from qwen2vl_demo.checkpoint.memory_needed import weight_sizes
 from qwen2vl_demo.checkpoint.quantised.formats import dequantised, stays_in_4_bits
-from qwen2vl_demo.checkpoint.stored_tensors import check_tensors, stored_tensors
+from qwen2vl_demo.checkpoint.stored_tensors import StoredTensors, check_tensors, stored_tensors
 from qwen2vl_demo.checkpoint.weight_files import EMBEDDING, checkpoint_config
 from qwen2vl_demo.config import Qwen2VLConfig
 from qwen2vl_demo.errors import UserError
@@ -28,6 +29,7 @@ from qwen2vl_demo.model.qwen2vl import Qwen2VL
 
 Tensors = Iterator[tuple[str, Tensor]]  # canonical names and tensors as they are stored, on the CPU
 Change = Callable[[Tensors], Tensors]
+Progress = Callable[[float], None]
 DeviceOf = Callable[[str], torch.device]  # the device of a tensor, by canonical name
 
 
@@ -39,20 +41,17 @@ def load_model(
     quantize: Quantization = "none",
     adapter: Path | None = None,
     changes: Sequence[Change] = (),
+    progress: Progress | None = None,
 ) -> Qwen2VL:
     """The model with the checkpoint's weights, in evaluation mode. Raises UserError for tensors that do not fit.
 
     The model is created without storage and filled tensor by tensor, each quantised at once, so that the most memory is
     that of the model and of one layer. Each of `changes` gets the stream of tensors and returns one with the same names
     and shapes. `device` may differ from tensor to tensor. The adapter in a directory, or one that was left in the
-    checkpoint, is merged first.
+    checkpoint, is merged first. `progress` is called with the share of the parameters that are loaded.
     """
-    config = checkpoint_config(directory)
-    with torch.device("meta"):
-        model = Qwen2VL(config)
+    config, model, stored = check_weights(directory)
     expected = {name: tensor.shape for name, tensor in model.state_dict().items()}
-    stored = dequantised(directory, stored_tensors(directory))
-    check_tensors(directory, stored, expected, config.text.tie_word_embeddings)
     if (lora := adapter_of_checkpoint(directory, adapter)) is not None:
         lora.check(expected)
         tied = config.text.tie_word_embeddings
@@ -67,12 +66,30 @@ def load_model(
     for change in changes:
         weights = change(_widened(weights))
     filled = set()
+    done, all_of_them = 0, sum(map(math.prod, expected.values()))
     for name, weight in weights:
         put_weight(model, name, weight, device=device_of(name), dtype=dtype, quantize=quantize)
         filled.add(name)
+        if progress is not None:
+            done += math.prod(expected.get(name, ()))
+            progress(done / all_of_them)
     if filled != expected.keys():
         raise ValueError(f"the tensors of a model were changed into others: {sorted(filled ^ expected.keys())[:3]}")
     return model.requires_grad_(False).eval()
+
+
+def check_weights(directory: Path) -> tuple[Qwen2VLConfig, Qwen2VL, StoredTensors]:
+    """The configuration of a checkpoint, the model without storage, and what its weight files hold.
+
+    Raises UserError where these do not belong together, before any tensor is read.
+    """
+    config = checkpoint_config(directory)
+    with torch.device("meta"):
+        model = Qwen2VL(config)
+    expected = {name: tensor.shape for name, tensor in model.state_dict().items()}
+    stored = dequantised(directory, stored_tensors(directory))
+    check_tensors(directory, stored, expected, config.text.tie_word_embeddings)
+    return config, model, stored
 
 
 def _check_memory(

@@ -92,6 +92,15 @@ def place(
     return replace(placement, decode="bfloat16", reason=why)
 
 
+def bytes_needed(directory: Path, device: str = "auto", dtype: str = "auto", quantize: Quantization = "none") -> int:
+    """Bytes that the checkpoint in a directory would take if it were loaded with these now. Raises UserError."""
+    devices, _ = find_devices(device)
+    config = checkpoint_config(directory)
+    chosen, _ = _dtype(config, devices, dtype, quantize)
+    stored_int4 = stays_in_4_bits(directory, config.text, devices)
+    return memory_needed(config, chosen, quantize, stored_int4=stored_int4).total
+
+
 def _quantised(quantize: Quantization, device: torch.device) -> str:
     """What quantising does, and its price in time, for people."""
     cost = price(quantize, device)

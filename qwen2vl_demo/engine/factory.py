@@ -15,6 +15,7 @@ from qwen2vl_demo.processing.messages import MediaOptions
 from qwen2vl_demo.settings import NO_MODEL, Settings
 
 if TYPE_CHECKING:
+    from qwen2vl_demo.engine.models.pool import Loader
     from qwen2vl_demo.engine.zerogpu.messages import Lend
 
 
@@ -111,6 +112,16 @@ def engine_of(settings: Settings, decoding: Decoding | None = None, lend: Lend |
     )
 
 
+def loader_of(settings: Settings, decoding: Decoding | None = None) -> Loader | None:
+    """What loads the models of `--models`; None where there is no choice. Raises UserError for a list that names
+    something which is no model."""
+    if not settings.models:
+        return None
+    from qwen2vl_demo.engine.models.loader import ListedModels
+
+    return ListedModels(settings, decoding)
+
+
 def _check_zerogpu(settings: Settings) -> None:
     """Raises UserError for settings that a Space on ZeroGPU cannot have: it must use the GPUs that it is lent."""
     if settings.engine_url is not None or settings.model == NO_MODEL or settings.device not in ("auto", "cuda"):
@@ -119,6 +130,8 @@ def _check_zerogpu(settings: Settings) -> None:
             f"{wanted if settings.engine_url is None else '--engine-url'} does not use the GPU of this Space, and "
             "ZeroGPU stops a Space that uses none; choose CPU hardware for the Space."
         )
+    if settings.models:
+        raise UserError("--models is not for ZeroGPU, where one model is lent a GPU for each answer; leave it.")
     if settings.quantize != "none":
         raise UserError(
             f"--quantize {settings.quantize} is not for ZeroGPU, whose GPUs have room for the 7B in bfloat16; leave it."

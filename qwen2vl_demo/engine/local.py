@@ -20,7 +20,7 @@ from torch import Tensor
 
 from qwen2vl_demo.attention_trace import AttentionTrace, Word, query_places
 from qwen2vl_demo.checkpoint.find import find_preprocessing
-from qwen2vl_demo.checkpoint.load import load_model
+from qwen2vl_demo.checkpoint.load import Progress, load_model
 from qwen2vl_demo.checkpoint.lora import find_base
 from qwen2vl_demo.checkpoint.memory_needed import bytes_free
 from qwen2vl_demo.checkpoint.placement import Placement, place
@@ -123,10 +123,13 @@ class LocalEngine:
         preprocessing: str | None = None,
         limits: MediaLimits | None = None,
         decoding: Decoding | None = None,
+        name: str | None = None,
+        progress: Progress | None = None,
     ) -> LocalEngine:
         """Loads "nano", a checkpoint directory or a hub id, with an adapter merged into it. Raises UserError.
 
-        `preprocessing` names another checkpoint, whose tokenizer and image preprocessing are taken.
+        `preprocessing` names another checkpoint, whose tokenizer and image preprocessing are taken. `name` is what
+        people see of it, by default `model`; `progress` is told the share of the weights that are loaded.
         """
         small_files, merged = find_base(model, adapter, weights=False)
         if not any(small_files.glob("*.safetensors")) and (small_files / "config.json").is_file():
@@ -144,9 +147,10 @@ class LocalEngine:
                 dtype=placement.dtype,
                 quantize=placement.quantize,
                 adapter=adapter_directory,
+                progress=progress,
             )
         end_tokens = read_end_tokens(directory, processor)
-        return cls(weights, processor, name=model, placement=placement, end_tokens=end_tokens)
+        return cls(weights, processor, name=name or model, placement=placement, end_tokens=end_tokens)
 
     @property
     def config(self) -> Qwen2VLConfig:

@@ -20,10 +20,12 @@ from gradio.utils import get_upload_folder
 from starlette.middleware import Middleware
 
 from qwen2vl_demo.decoding import Decoding
+from qwen2vl_demo.engine.models.pool import Loader
 from qwen2vl_demo.engine.protocol import Engine, GenerationOptions
 from qwen2vl_demo.media import MediaLimits
 from qwen2vl_demo.ui import theme
 from qwen2vl_demo.ui.chat.page_update import report
+from qwen2vl_demo.ui.chat_sync import ChatSync
 from qwen2vl_demo.ui.events import PageEvents
 from qwen2vl_demo.ui.example_cards import Example, load_examples
 from qwen2vl_demo.ui.gate.calls import Calls
@@ -34,6 +36,8 @@ from qwen2vl_demo.ui.gradio_sessions import MAX_STATES, release_closed
 from qwen2vl_demo.ui.layout import draw_page
 from qwen2vl_demo.ui.lesson.lesson import Lesson
 from qwen2vl_demo.ui.media_store import DAY, MediaStore
+from qwen2vl_demo.ui.model_menu import ModelMenu
+from qwen2vl_demo.ui.models import Models
 from qwen2vl_demo.ui.panel.comparisons import Comparisons
 from qwen2vl_demo.ui.panel.cost_tab import CostTab
 from qwen2vl_demo.ui.panel.experiments_tab import ExperimentsTab
@@ -45,6 +49,7 @@ from qwen2vl_demo.ui.panel.rotation_tab import RotationTab
 from qwen2vl_demo.ui.panel.variants_tab import VariantsTab
 from qwen2vl_demo.ui.parts import Parts
 from qwen2vl_demo.ui.prepared_chats import link_targets, load_prepared_chats
+from qwen2vl_demo.ui.user_chats import UserChats
 from qwen2vl_demo.ui.workspace import MEDIA
 
 AUTH_MESSAGE = "After some wrong passwords the next one is looked at only when a pause has passed; it grows each time."
@@ -70,13 +75,18 @@ def build_demo(
     defaults: GenerationOptions | None = None,
     share_cache: bool = False,
     decoding: Decoding | None = None,
+    loader: Loader | None = None,
+    keep_chats: Path | None = None,
+    keep_chats_mb: int = 500,
 ) -> gr.Blocks:
     """The page. `examples` are the cards of the empty chat (None: those in assets/examples), `defaults` what the
     settings start with, `max_file_mb` what `launch_options` was told, `max_image_mp` and `max_pdf_pages` the settings
     of these names; all files of one visitor, and of all visitors, may have `visitor_files_mb` and `all_files_mb`. With
     `share_cache` visitors share what is computed. `decoding` is where the files of visitors are decoded, by default in
-    this process; for strangers give what `serve` gives. The Blocks that is returned has the parts of the page as its
-    attribute `parts`.
+    this process; for strangers give what `serve` gives. With a `loader` visitors choose among the models that it offers
+    beside `engine`. In the folder `keep_chats` the chats of each user who has logged in are kept, up to `keep_chats_mb`
+    of each. The Blocks that is returned has the parts of the page as its
+    attribute `parts`, and its models as `models`.
     """
     limits = MediaLimits.for_uploads(max_file_mb, max_image_mp=max_image_mp, max_pdf_pages=max_pdf_pages)
     folder = data_dir or default_data_dir()
@@ -89,18 +99,24 @@ def build_demo(
         alone=received.is_relative_to(folder),
     )
     parts = Parts.build(engine, store, defaults, uploads, share_cache=share_cache)
+    models = Models(parts, loader)
+    menu = ModelMenu(models) if models.offered else None
+    kept = None if keep_chats is None else UserChats(keep_chats, store, keep_chats_mb * MB)
+    sync = None if kept is None else ChatSync(kept, parts.threads)
+    preview, attention = models.part(lambda own: own.preview), models.part(lambda own: own.attention)
+    experiments, laboratory = models.part(lambda own: own.experiments), models.part(lambda own: own.laboratory)
     panel = Panel(
         [
-            PictureTab(engine.pixel_limits, parts.preview, parts.attention, parts.laboratory, parts.threads),
+            PictureTab(engine.pixel_limits, preview, attention, laboratory, parts.threads),
             PromptTab(),
             RotationTab(engine.config),
             VariantsTab(engine.config, live="positions" in parts.experiments.offered),
             CostTab(Comparisons()),
-            ExperimentsTab(parts.experiments, parts.accuracy),
+            ExperimentsTab(experiments, models.part(lambda own: own.accuracy)),
         ],
-        EyesSwitch(engine.name, engine.pixel_limits),
+        EyesSwitch(engine.name, engine.pixel_limits, chosen=models.offered),
     )
-    lesson = Lesson(engine, parts)
+    lesson = Lesson(engine, parts, experiments)
     engine.warm_up()
     cards = load_examples() if examples is None else tuple(examples)
     chats = load_prepared_chats()
@@ -109,10 +125,13 @@ def build_demo(
     gr.set_static_paths([store.folder, *files])
     # Uploads are Gradio's to delete; what a conversation needs was copied to the store.
     with gr.Blocks(title="Qwen2-VL", fill_width=True, analytics_enabled=False, delete_cache=(3600, DAY)) as demo:
-        page = draw_page(engine, parts.form, panel, lesson, cards, link_targets(cards, chats), max_file_mb)
-        PageEvents(page, parts, panel, lesson, cards, chats).wire(demo)
-        parts.api.wire()
-    demo.parts = parts
+        page = draw_page(engine, parts.form, panel, lesson, cards, link_targets(cards, chats), max_file_mb, menu)
+        if sync is not None:
+            sync.draw()
+            sync.wire()
+        parts.api.wire()  # first, since Gradio numbers the names of functions that are called alike
+        PageEvents(page, parts, panel, lesson, cards, chats, models, menu, sync).wire(demo)
+    demo.parts, demo.models = parts, models
     shown = sorted({file.parent for file in files})
     calls = Calls(demo, [uploads.folder, store.folder, *shown], uploads.named)
     names = {str(folder): f"/examples-{number}" for number, folder in enumerate(shown, 1)} | {str(store.folder): KEPT}
@@ -133,6 +152,7 @@ def launch_options(demo: Any, *, max_file_mb: int = 50, mcp: bool = False) -> di
                 await asyncio.sleep(TIDY_INTERVAL)
                 try:
                     await asyncio.to_thread(demo.parts.tidy)
+                    await asyncio.to_thread(demo.models.tidy)
                     release_closed(app, set(demo.parts.sessions.keys()))
                 except Exception as problem:
                     report(problem, "tidying up")

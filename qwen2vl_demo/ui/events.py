@@ -33,11 +33,14 @@ from qwen2vl_demo.ui.chat.controller import kept_conversation
 from qwen2vl_demo.ui.chat.conversation import Conversation
 from qwen2vl_demo.ui.chat.export import export_html, export_json
 from qwen2vl_demo.ui.chat.page_update import FAILED, PageUpdate, report
+from qwen2vl_demo.ui.chat_sync import ChatSync
 from qwen2vl_demo.ui.example_cards import Example
 from qwen2vl_demo.ui.eyes import Eyes
 from qwen2vl_demo.ui.layout import Page
 from qwen2vl_demo.ui.lesson.lesson import Lesson
 from qwen2vl_demo.ui.media_store import DISK_FULL, NO_SPACE
+from qwen2vl_demo.ui.model_menu import ModelMenu
+from qwen2vl_demo.ui.models import Models
 from qwen2vl_demo.ui.panel.panel import Panel
 from qwen2vl_demo.ui.panel.tab import AT_ONCE, QUEUED, PageContext, Updates
 from qwen2vl_demo.ui.parts import Parts
@@ -58,6 +61,7 @@ FOLLOW_LINK = "() => { window.qwen2vl.links.begin(); return []; }"
 NEW_CHAT = "(box) => { window.qwen2vl.chats.leave(); return [box]; }"
 OPEN_CHAT = "(box) => [box, ...window.qwen2vl.chats.opening()]"
 FORGET_CHAT = "(box) => [box, window.qwen2vl.chats.forgetting()]"
+REORDER = "(box) => [window.qwen2vl.reorder.apply(box)]"
 TOGGLE_CHATS = "() => { window.qwen2vl.toggleChats(); return []; }"
 TOGGLE_SETTINGS = "() => { document.querySelector('#settings .toggle-button').click(); return []; }"
 TOGGLE_WIDE = "() => { window.qwen2vl.toggleWide(); return []; }"
@@ -74,6 +78,9 @@ class PageEvents:
     lesson: Lesson
     cards: Sequence[Example]
     chats: Sequence[PreparedChat]
+    models: Models
+    menu: ModelMenu | None = None  # None: visitors have no choice of models
+    sync: ChatSync | None = None  # None: no chats are kept on the server
 
     def wire(self, demo: gr.Blocks) -> None:
         """Connects the components of the page to their handlers, inside the open gr.Blocks."""
@@ -81,11 +88,14 @@ class PageEvents:
         answer: list[Component] = [page.saved, chat.chatbot, chat.notice, chat.rows, chat.editing, page.prompt_sent]
         whole: list[Component] = [chat.composer, *answer]
         saved: list[Component] = [page.saved]
+        asked = saved
+        if self.menu is not None:  # with a question the page says which model it shows
+            asked, whole = [*saved, self.menu.components.key], [*whole, *self.menu.outputs]
         begun = [
-            chat.composer.submit(self.begin, [chat.composer, *saved], whole, trigger_mode="multiple", **AT_ONCE),
-            chat.chatbot.example_select(self.begin_example, saved, whole, **AT_ONCE),
+            chat.composer.submit(self.begin, [chat.composer, *asked], whole, trigger_mode="multiple", **AT_ONCE),
+            chat.chatbot.example_select(self.begin_example, asked, whole, **AT_ONCE),
             page.linked.select(self.open_linked, [chat.composer], whole, js=NEW_CHAT, **AT_ONCE),
-            chat.action.select(self.act, [chat.composer, *saved], whole, trigger_mode="multiple", **AT_ONCE),
+            chat.action.select(self.act, [chat.composer, *asked], whole, trigger_mode="multiple", **AT_ONCE),
         ]
         finished = []
         for event in begun:
@@ -102,6 +112,8 @@ class PageEvents:
         )
         system = page.settings["system"]
         loaded = demo.load(self.load, saved, [*whole, system], js=RECALL, **AT_ONCE)
+        if self.menu is not None:
+            loaded = self.menu.wire_recall(loaded, self._find)
         loaded.then(None, None, None, js=FOLLOW_LINK, **AT_ONCE)
         opened = chat.load.upload(
             self.open_file, [chat.load, *saved], [*whole, system], trigger_mode="multiple", **QUEUED
@@ -126,10 +138,14 @@ class PageEvents:
         cut, drawn = regions.wire(chat.composer, page.saved, chat.notice, whole, [page.download, chat.notice])
         cut.then(self.describe, [chat.composer], [chat.attached], trigger_mode="multiple", **QUEUED)
         drawn.success(None, [page.download], None, js=DOWNLOAD, **AT_ONCE)
-        self._wire_panel(demo, [cut, undone, left, loaded, opened, switched, forgotten, chosen], finished)
+        events = [cut, undone, left, loaded, opened, switched, forgotten, chosen]
+        if self.menu is not None:
+            events.append(self.menu.wire(page.settings, self._opened, page.saved))
+        self._wire_panel(demo, events, finished)
         for button, write in ((chat.save_json, self.save_json), (chat.save_html, self.save_html)):
             written = button.click(write, saved, [page.download, chat.notice], trigger_mode="multiple", **QUEUED)
             written.success(None, [page.download], None, js=DOWNLOAD, **AT_ONCE)
+        chat.reorder.click(None, [chat.composer], [chat.composer], js=REORDER, **AT_ONCE)
         chat.webcam_button.click(self.open_webcam, None, [chat.webcam], **AT_ONCE)
         chat.webcam_close.click(self.close_webcam, None, [chat.webcam], **AT_ONCE)
         snapshot = [chat.camera, chat.composer]
@@ -154,13 +170,13 @@ class PageEvents:
 
     def restore_settings(self, request: gr.Request, kept: str) -> Any:
         session = self._find(request)
-        shown = self.parts.form.restored(kept or "")
+        shown = self._of(session).form.restored(kept or "")
         if session is not None and session.conversation.turns:
             shown["system"] = session.conversation.system
         return [shown[key] for key in KEPT_FIELDS]
 
-    def reset_settings(self) -> Any:
-        at_first = self.parts.form.shown_at_first()
+    def reset_settings(self, request: gr.Request) -> Any:
+        at_first = self._of(self._find(request)).form.shown_at_first()
         return [at_first[key] for key in self.page.settings]
 
     def _wire_panel(self, demo: gr.Blocks, events: Sequence[Dependency], finished: Sequence[Dependency]) -> None:
@@ -197,15 +213,15 @@ class PageEvents:
         self.panel.wire(context, demo)
         self.lesson.wire(context)
 
-    def begin(self, request: gr.Request, box: Any, saved: str) -> Any:
-        return self._whole(self.parts.controller.begin(self._open(request, saved), _draft(box)))
+    def begin(self, request: gr.Request, box: Any, saved: str, model: str = "") -> Any:
+        return self._asked(request, saved, model, lambda parts, session: parts.controller.begin(session, _draft(box)))
 
-    def begin_example(self, request: gr.Request, event: gr.SelectData, saved: str) -> Any:
+    def begin_example(self, request: gr.Request, event: gr.SelectData, saved: str, model: str = "") -> Any:
         if not isinstance(event.index, int) or not 0 <= event.index < len(self.cards):
             return gr.skip()
         card = self.cards[event.index]  # the page says which one; what is in it is ours
         draft = Draft(card.text, _paths(card.files))
-        return self._whole(self.parts.controller.begin(self._open(request, saved), draft))
+        return self._asked(request, saved, model, lambda parts, session: parts.controller.begin(session, draft))
 
     def open_linked(self, request: gr.Request, event: gr.SelectData, box: Any) -> Any:
         """What an address names, in a new chat: an example is asked, a prepared chat is there with its answers."""
@@ -215,7 +231,9 @@ class PageEvents:
         prepared = next((chat for chat in self.chats if kind == "chat" and chat.key == key), None)
         if card is None and prepared is None:
             return gr.skip()
-        session, draft, controller = self._open(request, ""), _draft(box), self.parts.controller
+        session, draft = self._open(request, ""), _draft(box)
+        parts = self._of(session)
+        controller = parts.controller
         cleared = self._whole(controller.clear(session, keep=_names(draft)))
         self._release(request, session, draft)
         if card is not None:
@@ -225,17 +243,35 @@ class PageEvents:
                 chat = prepared.conversation(self.parts.store, session)
             except UserError as problem:
                 return cleared | {self.page.chat.notice: _notice(str(problem))}
-            notice = "" if self.parts.engine.name == RECORDED_WITH else RECORDED
+            notice = "" if parts.engine.name == RECORDED_WITH else RECORDED
             return cleared | self._whole(replace(controller.take(session, chat, notice), prompt_sent=True))
         return cleared
 
-    def act(self, request: gr.Request, event: gr.SelectData, box: Any, saved: str) -> Any:
-        return self._whole(self.parts.controller.act(self._open(request, saved), event.value, _draft(box)))
+    def act(self, request: gr.Request, event: gr.SelectData, box: Any, saved: str, model: str = "") -> Any:
+        return self._asked(
+            request, saved, model, lambda parts, session: parts.controller.act(session, event.value, _draft(box))
+        )
+
+    def _asked(
+        self, request: gr.Request, saved: str, model: str | None, do: Callable[[Parts, Session], PageUpdate]
+    ) -> Any:
+        """What `do` changes, unless another model would answer than the page shows, which happens when the app was
+        started again meanwhile."""
+        session = self._open(request, saved)
+        if self.menu is not None and (lost := self.models.take(session, model or "")):
+            return self._whole(PageUpdate(notice=lost)) | self.menu.shown(session)
+        return self._kept(request, session, do(self._of(session), session))
+
+    def _kept(self, request: gr.Request, session: Session, update: PageUpdate) -> Any:
+        """What an update changes; the chat as it is now is kept for its user, unless it is being written."""
+        if self.sync is not None and session.run is None and (said := self.sync.keep(request, session)):
+            update = replace(update, notice=update.notice or said)
+        return self._whole(update)
 
     async def respond(self, request: gr.Request, **settings: Any) -> AsyncGenerator[Any, None]:
         session = self._find(request)
         if session is not None:
-            updates = self.parts.controller.answers.respond(session, settings)
+            updates = self._of(session).controller.answers.respond(session, settings)
             try:
                 async for update in updates:
                     yield self._answer(update) or gr.skip()
@@ -244,20 +280,24 @@ class PageEvents:
         yield gr.skip()  # Gradio sends the last update of a stream again when it ends
 
     def finish(self, request: gr.Request, box: Any) -> Any:
-        session, answers = self._find(request), self.parts.controller.answers
-        return self._whole(PageUpdate(busy=False) if session is None else answers.finish(session, _draft(box)))
+        session = self._find(request)
+        answers = self._of(session).controller.answers
+        if session is None:
+            return self._whole(PageUpdate(busy=False))
+        return self._kept(request, session, answers.finish(session, _draft(box)))
 
     def stop(self, request: gr.Request) -> Any:
         session = self._find(request)
-        return self._whole(PageUpdate(busy=False) if session is None else self.parts.controller.stop(session))
+        return self._whole(PageUpdate(busy=False) if session is None else self._of(session).controller.stop(session))
 
     def undo(self, request: gr.Request, box: Any, saved: str) -> Any:
-        return self._whole(self.parts.controller.undo(self._open(request, saved), _draft(box)))
+        session = self._open(request, saved)
+        return self._kept(request, session, self._of(session).controller.undo(session, _draft(box)))
 
     def new_chat(self, request: gr.Request, box: Any) -> Any:
         """An empty chat. The files of the one before are the browser's now: here they go as if its tab were closed."""
         session, draft = self._open(request, ""), _draft(box)
-        update = self.parts.controller.clear(session, keep=_names(draft))
+        update = self._of(session).controller.clear(session, keep=_names(draft))
         self._release(request, session, update.draft or draft)
         return self._whole(update)
 
@@ -266,10 +306,12 @@ class PageEvents:
         session = await self._opened(request, saved)
 
         def read() -> PageUpdate:
+            if self.sync is not None:
+                self.sync.restore(request, saved)
             for path in files if isinstance(files, list) else ():
                 with suppress(UserError, OSError):  # then the chat says that it is not here
                     self.parts.store.add(Path(path), Path(path).name)
-            return self.parts.controller.open_chat(session, saved if isinstance(saved, str) else "")
+            return self._of(session).controller.open_chat(session, saved if isinstance(saved, str) else "")
 
         update = await self.parts.threads.run_for(session, read)
         self._release(request, session, update.draft or _draft(box))
@@ -284,10 +326,12 @@ class PageEvents:
         update = PageUpdate()
         if not chat.turns or chat.cache_salt == session.conversation.cache_salt:
             draft, before = _draft(box), session.files()
-            update = parts.controller.clear(session, keep=_names(draft))
+            update = self._of(session).controller.clear(session, keep=_names(draft))
             files |= before - session.files()
             self._release(request, session, update.draft or draft)
         parts.store.forget(files, parts.sessions.files(), began)
+        if self.sync is not None and chat.turns:
+            self.sync.delete(request, chat.cache_salt)
         return self._whole(update)
 
     def _release(self, request: gr.Request, session: Session, standing: Draft) -> None:
@@ -296,17 +340,20 @@ class PageEvents:
         session.delete_exports()
 
     def load(self, request: gr.Request, saved: str) -> Any:
+        if self.sync is not None:
+            self.sync.restore(request, saved)
         session = self._open(request, saved)
-        return self._whole(self.parts.controller.restore(session)) | self._system(session)
+        return self._whole(self._of(session).controller.restore(session)) | self._system(session)
 
     async def open_file(self, request: gr.Request, path: str | None, saved: str) -> Any:
         session = await self._opened(request, saved)
 
         def read() -> PageUpdate:
-            return self.parts.controller.import_chat(session, Path(path).read_bytes() if path else b"")
+            return self._of(session).controller.import_chat(session, Path(path).read_bytes() if path else b"")
 
         update = await self.parts.threads.run_for(session, read)
-        return self._whole(update) | ({} if update.messages is None else self._system(session))
+        changed = await asyncio.to_thread(self._kept, request, session, update)
+        return changed | ({} if update.messages is None else self._system(session))
 
     async def refresh(
         self, request: gr.Request, box: Any, saved: str | None = None, eyes: Any = "model", **settings: Any
@@ -318,7 +365,7 @@ class PageEvents:
 
         def draw() -> Updates:
             seen: Eyes = "released" if eyes == "released" else "model"
-            update = self.parts.preview.refresh(session, draft, settings, begun, seen)
+            update = self._of(session).preview.refresh(session, draft, settings, begun, seen)
             updates: Updates = {}
             if update.cost is not None:
                 read = json.dumps(
@@ -371,12 +418,11 @@ class PageEvents:
         return {self.page.chat.notice: ""}
 
     async def save_json(self, request: gr.Request, saved: str) -> Any:
-        return await self._save(
-            request, saved, "chat.json", lambda c: export_json(c, self.parts.store, self.parts.engine.name)
-        )
+        store, engine = self.parts.store, self._of(self._find(request)).engine
+        return await self._save(request, saved, "chat.json", lambda chat: export_json(chat, store, engine.name))
 
     async def save_html(self, request: gr.Request, saved: str) -> Any:
-        store, engine = self.parts.store, self.parts.engine
+        store, engine = self.parts.store, self._of(self._find(request)).engine
         return await self._save(
             request, saved, "chat.html", lambda chat: export_html(chat, store, engine.name, engine.description)
         )
@@ -434,6 +480,10 @@ class PageEvents:
     async def _opened(self, request: gr.Request, saved: str) -> Session:
         """`_open` for a coroutine: to read what a browser kept takes a while, and the event loop must not wait."""
         return await asyncio.to_thread(self._open, request, saved)
+
+    def _of(self, session: Session | None) -> Parts:
+        """The parts of the model that a session has chosen."""
+        return self.parts if session is None else self.models.of(session)
 
     def _find(self, request: gr.Request) -> Session | None:
         return self.parts.sessions.find(request.session_hash)

@@ -1,10 +1,23 @@
-"""What the header says of the model: what it can do, and, for whoever points at it, what it runs on."""
+"""What the page says of the model: what it can do, and, for whoever points at it, what it runs on."""
 
 from __future__ import annotations
 
 from qwen2vl_demo.engine.cost import flops
 from qwen2vl_demo.engine.protocol import Engine
+from qwen2vl_demo.ui.markup import render
 from qwen2vl_demo.ui.settings_form import TOKEN_PIXELS
+
+SENTENCE = "Show it a picture, a clip or a page, and ask."
+
+
+def header_html(engine: Engine, *, chosen: bool = False) -> str:
+    """The page's name and the model's; `chosen`: this is a button, with which another one is chosen."""
+    about = {"name": engine.name, "description": engine.description, "abilities": abilities(engine)}
+    return render("header.html", sentence=SENTENCE, chosen=chosen, **about)
+
+
+def runs_on_html(engine: Engine) -> str:
+    return render("runs_on.html", name=engine.name, description=engine.description)
 
 
 def abilities(engine: Engine) -> str:

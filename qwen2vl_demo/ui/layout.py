@@ -14,14 +14,13 @@ from gradio.blocks import Block
 
 from qwen2vl_demo.engine.protocol import Engine
 from qwen2vl_demo.ui.example_cards import Example
-from qwen2vl_demo.ui.header import abilities
+from qwen2vl_demo.ui.header import header_html, runs_on_html
 from qwen2vl_demo.ui.lesson.lesson import Lesson
-from qwen2vl_demo.ui.markup import render
+from qwen2vl_demo.ui.model_menu import ModelMenu
 from qwen2vl_demo.ui.panel.panel import Panel
 from qwen2vl_demo.ui.region_events import RegionComponents, draw_regions
 from qwen2vl_demo.ui.settings_form import SettingsForm
 
-SENTENCE = "Show it a picture, a clip or a page, and ask."
 WELCOME = (
     "## What shall it look at?\n"
     "Drop pictures, clips or a PDF into the line below (up to {} MB each), paste one, or take a snapshot. "
@@ -49,8 +48,9 @@ watch('value', () => {
   window.qwen2vl?.links?.remember(text);
 });
 """
-# Tells Python when files come or go, without sending a word of what is being typed meanwhile.
+# Tells Python when files come, go or change places, without sending a word of what is being typed meanwhile.
 WATCH_FILES = """
+(window.qwen2vl ||= {}).filesChanged = () => trigger('input');
 const count = () => document.querySelectorAll('#composer .thumbnail-item').length;
 let last = 0;
 new MutationObserver(() => { const now = count(); if (now !== last) { last = now; trigger('input'); } })
@@ -104,6 +104,7 @@ class ChatComponents:
     camera: gr.Image
     webcam_button: gr.Button
     webcam_close: gr.Button
+    reorder: gr.Button  # unseen: reorder.js has put the files into another order
     undo: gr.Button
     new_chat: gr.Button
     save_json: gr.Button
@@ -150,21 +151,24 @@ def draw_page(
     cards: Sequence[Example],
     targets: dict[str, Any],
     max_file_mb: int,
+    menu: ModelMenu | None = None,
 ) -> Page:
-    """Draws the page into the open gr.Blocks. `targets` are those of `prepared_chats.link_targets`."""
+    """Draws the page into the open gr.Blocks. `targets` are those of `prepared_chats.link_targets`; without a `menu`
+    of models the one that answers is only named."""
     with gr.Sidebar(open=False, width=340, elem_id="settings"):
         gr.Markdown("## Settings")
         settings = form.draw()
         reset = gr.Button("Back to the defaults", elem_id="settings-reset", **SMALL)
         gr.Button("Ask from a program", elem_id="settings-api", **SMALL)
-        gr.HTML(render("runs_on.html", name=engine.name, description=engine.description), elem_id="runs-on")
+        runs_on = gr.HTML(runs_on_html(engine), elem_id="runs-on")
     with gr.Row(elem_id="header"):
         chats_button = gr.Button("Chats", elem_id="chats-button", scale=0, **SMALL)
-        about = {"name": engine.name, "description": engine.description, "abilities": abilities(engine)}
-        gr.HTML(render("header.html", sentence=SENTENCE, **about), elem_id="title")
+        header = gr.HTML(header_html(engine, chosen=menu is not None), elem_id="title")
         lesson.draw_button()
         settings_button = gr.Button("Settings", elem_id="settings-button", scale=0, **SMALL)
         theme = gr.Button("Colours", elem_id="theme", scale=0, **SMALL)
+    if menu is not None:
+        menu.draw(header, runs_on)
     lesson.draw()
     with gr.Row(elem_id="main"):
         with gr.Column(scale=5, min_width=320, elem_id="talk"):
@@ -261,6 +265,7 @@ def _draw_chat(cards: Sequence[Example], max_file_mb: int) -> ChatComponents:
             webcam=webcam,
             camera=camera,
             webcam_close=webcam_close,
+            reorder=gr.Button("Reorder", elem_id="reorder-files", visible="hidden", **SMALL),
             undo=gr.Button("Undo", elem_id="undo", **SMALL),
             new_chat=gr.Button("New chat", elem_id="new-chat", **SMALL),
             webcam_button=gr.Button("Webcam", elem_id="webcam-button", **SMALL),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from qwen2vl_demo.engine.protocol import Engine, GenerationOptions
@@ -25,7 +27,7 @@ from qwen2vl_demo.ui.worker_threads import WorkerThreads
 
 @dataclass(frozen=True, eq=False)
 class Parts:
-    """One of each, for one engine."""
+    """One of each, for one engine. What visitors have is shared with the parts of other engines (`of_engine`)."""
 
     engine: Engine
     store: MediaStore
@@ -42,6 +44,7 @@ class Parts:
     accuracy: Accuracy
     threads: WorkerThreads
     api: Api
+    make: Callable[[Engine], Parts]  # for `of_engine`
 
     @classmethod
     def build(
@@ -55,28 +58,45 @@ class Parts:
     ) -> Parts:
         """`defaults` are the options that the settings start with; without `uploads` there are none; `share_cache` is
         as in Prompts."""
-        limits = (engine.pixel_limits, store.limits.max_pdf_pages, engine.max_frames)
-        form = SettingsForm(defaults or GenerationOptions(), *limits)
-        uploads = uploads or Uploads(store.folder.parent / "uploads")
-        prompts, threads = Prompts(engine, store, share_cache=share_cache), WorkerThreads()
-        forgetting = Forgetting(prompts.forget)
-        return cls(
-            engine=engine,
-            store=store,
-            uploads=uploads,
-            cutouts=Cutouts(store, uploads),
-            form=form,
-            prompts=prompts,
-            sessions=Sessions(lambda saved: kept_conversation(saved, store), forgetting),
-            controller=ChatController(answers=Answers(engine, store, prompts, form, threads), store=store),
-            preview=Preview(engine, store, prompts, form),
-            attention=AnswerAttention(engine, prompts, threads),
-            laboratory=AnswerLaboratory(engine, prompts, threads),
-            experiments=Experiments(engine, prompts, form, threads),
-            accuracy=Accuracy(engine, threads),
-            threads=threads,
-            api=Api(engine, store, prompts, form, threads, forgetting, uploads),
-        )
+        everybody: weakref.WeakSet[Prompts] = weakref.WeakSet()  # of all engines
+
+        def forget(salt: str) -> None:
+            for prompts in list(everybody):
+                prompts.forget(salt)
+
+        def make(engine: Engine) -> Parts:
+            limits = (engine.pixel_limits, store.limits.max_pdf_pages, engine.max_frames)
+            form = SettingsForm(defaults or GenerationOptions(), *limits)
+            prompts = Prompts(engine, store, share_cache=share_cache)
+            everybody.add(prompts)
+            return cls(
+                engine=engine,
+                store=store,
+                uploads=received,
+                cutouts=cutouts,
+                form=form,
+                prompts=prompts,
+                sessions=sessions,
+                controller=ChatController(answers=Answers(engine, store, prompts, form, threads), store=store),
+                preview=Preview(engine, store, prompts, form),
+                attention=AnswerAttention(engine, prompts, threads),
+                laboratory=AnswerLaboratory(engine, prompts, threads),
+                experiments=Experiments(engine, prompts, form, threads),
+                accuracy=Accuracy(engine, threads),
+                threads=threads,
+                api=Api(engine, store, prompts, form, threads, forgetting, received),
+                make=make,
+            )
+
+        received = uploads or Uploads(store.folder.parent / "uploads")
+        cutouts = Cutouts(store, received)
+        threads, forgetting = WorkerThreads(), Forgetting(forget)
+        sessions = Sessions(lambda saved: kept_conversation(saved, store), forgetting)
+        return make(engine)
+
+    def of_engine(self, engine: Engine) -> Parts:
+        """The same with another engine, and everything that depends on it: prompts, caches, answers, settings."""
+        return self.make(engine)
 
     def tidy(self) -> None:
         """Deletes the files that no open tab shows any more."""

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from qwen2vl_demo.config import Qwen2VLConfig
 from qwen2vl_demo.engine.cost.estimate import Estimate
 from qwen2vl_demo.engine.protocol import GenerationOptions, Outcome
 from qwen2vl_demo.media import TimeRange
@@ -96,6 +97,7 @@ class ShownPrompt:
     trace: PromptTrace
     draft: bool = False  # the last turn has not been sent yet
     eyes: Eyes = "model"
+    config: Qwen2VLConfig | None = None  # of the model that answers, where it is loaded here
     seen: PromptTrace | None = None  # the same prompt through other eyes; None: they are this model's
 
     @property
@@ -144,6 +146,9 @@ class Session:
     exports: list[Path] = field(default_factory=list)  # files written for this visitor to download
     lock: threading.RLock = field(default_factory=threading.RLock)
     closed: threading.Event = field(default_factory=threading.Event)  # set once the tab is
+    model: str = ""  # the key of the model that its visitor chose; "": the one with which everybody begins
+    loading: bool = False  # whether another model is being loaded for it
+    model_told: bool = False  # whether the page and this session agree which one it is
     forgetting: Forgetting | None = None  # of what was computed for conversations that are over
 
     def cancel_run(self) -> Run | None:
@@ -227,8 +232,21 @@ class Session:
                 self.ran.clear()
             self.conversation = conversation
             self.shown = self.prediction = None
-            self.preview_number += 1
-            self.preview.cancel.set()
+            self._drop_preview()
+
+    def use_model(self, key: str) -> None:
+        """Another model answers from now on; what was prepared and measured with the old one no longer counts."""
+        with self.lock:
+            self.model, self.model_told = key, True
+            self.shown = self.prediction = None
+            self.outcomes.clear()
+            self._drop_preview()
+
+    def _drop_preview(self) -> None:
+        """What is being opened no longer counts; files that stay in the composer are opened anew."""
+        self.preview_number += 1
+        self.preview.cancel.set()
+        self.preview = Preparation()
 
     def close(self) -> None:
         """Ends everything that is done for this tab."""
@@ -310,6 +328,11 @@ class Sessions:
     def keys(self) -> list[str]:
         with self._lock:
             return list(self._sessions)
+
+    def models(self) -> list[str]:
+        """The key of the model of each."""
+        with self._lock:
+            return [session.model for session in self._sessions.values()]
 
     def files(self) -> set[str]:
         """The names in the store of everything that an open tab may show."""

@@ -29,6 +29,7 @@ KEPT_FIELDS = (  # those that a browser keeps; the pages of one document would b
     *("system", "max_new_tokens", "temperature", "top_p", "top_k", "repetition_penalty", "seed"),
     *("max_tokens", "min_tokens", "add_vision_id", "fps", "max_frames", "time_stamps"),
 )
+MODEL_FIELDS = ("max_tokens", "min_tokens", "max_frames")  # those whose defaults are the model's
 MAX_PAGES_TEXT = 1000  # characters
 MAX_KEPT = MAX_TEXT + 10_000  # characters of the settings that a browser kept
 
@@ -177,6 +178,20 @@ class SettingsForm:
     def shown_at_first(self) -> dict[str, Any]:
         """What each setting shows at first, by key."""
         return {key: field.shown_at_first for key, field in self._fields.items()}
+
+    def in_place_of(self, before: SettingsForm, values: Mapping[str, Any]) -> dict[str, Any]:
+        """What the fields of MODEL_FIELDS become where this form takes the place of another model's, by key: what stood
+        at the model's default does so again, and what was chosen stays (checked when it is read)."""
+        updates = {}
+        for key in MODEL_FIELDS:
+            old, new, value = before._fields[key], self._fields[key], values.get(key)
+            updates[key] = gr.Slider(
+                minimum=new.minimum,
+                maximum=new.maximum,
+                value=value if isinstance(value, int | float) and value != old.default else new.default,
+                info=new.info,
+            )
+        return updates
 
     def restored(self, kept: str) -> dict[str, Any]:
         """What the settings show with those that a browser kept, by key; `kept` is a JSON object of some of them.

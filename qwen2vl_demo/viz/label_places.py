@@ -15,7 +15,10 @@ from qwen2vl_demo.geometry import Size
 
 Rect = tuple[float, float, float, float]
 SLIDES = 5  # places along each edge
+BESIDE, INSIDE = 4 * SLIDES + 4, 4  # places that touch the box from outside, and those in its corners
 TAG_OVER_TAG = 1000.0  # what it costs that a label hides another; all of a subject costs 1
+AROUND = 0.2  # what costs 1 in other places, in a box that has this one in it
+APART = 0.002  # what it costs that a label does not touch its box
 LATER = 1e-7  # and that a place is further down the list: less than the smallest share that can be hidden
 
 
@@ -30,7 +33,12 @@ def label_places(size: Size, subjects: Sequence[Rect], labels: Sequence[Size]) -
         label = labels[index]
         corners = np.rint(_candidates(size, boxes[index], label))
         tags = np.concatenate([corners, corners + np.array(label[::-1])], 1)
-        cost = LATER * np.arange(len(tags)) + (_hidden(tags, boxes) / np.maximum(_area(boxes), 1.0)).sum(1)
+        shares = _hidden(tags, boxes) / np.maximum(_area(boxes), 1.0)
+        enclosing = [boxes[:, :2] <= boxes[index, :2], boxes[:, 2:] >= boxes[index, 2:]]
+        around = np.logical_and.reduce(np.concatenate(enclosing, 1), axis=1)
+        around[index] = False
+        cost = shares @ np.where(around, AROUND, 1.0) + LATER * np.arange(len(tags))
+        cost[BESIDE:-INSIDE] += APART
         cost += TAG_OVER_TAG * _hidden(tags, placed).sum(1) / max(1, label[0] * label[1])
         best = int(cost.argmin())
         placed = np.concatenate([placed, tags[best : best + 1]])
@@ -45,15 +53,18 @@ def _candidates(size: Size, box: np.ndarray, label: Size) -> np.ndarray:
     down = np.linspace(top, bottom - height, SLIDES)
     above, below = top - height, bottom
     before, behind = left - width, right
-    outside = [
+    beside = [
         *((x, y) for y in (above, below) for x in across),
         *((x, y) for x in (behind, before) for y in down),
         *((x, y) for x in (before, behind) for y in (above, below)),
+    ]
+    apart = [
         *((x, y) for y in (above - height, below + height) for x in across),
         *((x, y) for x in (behind + width / 2, before - width / 2) for y in down),
     ]
     inside = [(x, y) for y in (top, bottom - height) for x in (left, right - width)]
-    places = np.array([*outside, *inside])
+    assert (len(beside), len(inside)) == (BESIDE, INSIDE)
+    places = np.array([*beside, *apart, *inside])
     most = np.array([max(0, size[1] - width), max(0, size[0] - height)])
     moved: np.ndarray = np.clip(places, 0, most)
     return moved

@@ -71,17 +71,29 @@ def own_port() -> int:
 class App:
     """A launched page, which can be launched again on the same port and folder."""
 
-    def __init__(self, engine: Any, folder: Path, examples: list[Example] | None, port: int | None = None) -> None:
+    def __init__(
+        self,
+        engine: Any,
+        folder: Path,
+        examples: list[Example] | None,
+        port: int | None = None,
+        auth: list[tuple[str, str]] | None = None,
+        **options: Any,
+    ) -> None:
+        """`options` are further ones of `build_demo`."""
+        self.auth = auth
         self.engine, self.folder, self.examples, self.port = engine, folder, examples, port or own_port()
+        self.options = options
         self.start()
 
     def start(self) -> None:
-        self.demo = build_demo(self.engine, data_dir=self.folder, examples=self.examples)
+        self.demo = build_demo(self.engine, data_dir=self.folder, examples=self.examples, **self.options)
         _, url, _ = self.demo.launch(
             prevent_thread_lock=True,
             quiet=True,
             server_name="127.0.0.1",
             server_port=self.port,
+            auth=self.auth,
             **launch_options(self.demo),
         )
         self.url = url.rstrip("/")

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from qwen2vl_demo.ui.events import PageEvents
+from qwen2vl_demo.ui.models import Models
 from qwen2vl_demo.ui.parts import Parts
 from tests import asynchronous
 
@@ -19,7 +20,7 @@ def shown(parts: Parts, files: list[str], wanted: Any, first: Any) -> list[str] 
     request: Any = SimpleNamespace(session_hash="tab")
     event: Any = SimpleNamespace(value=wanted, index=first)
     parts.sessions.open("tab", None)
-    events = PageEvents(page=None, parts=parts, panel=None, lesson=None, cards=())  # type: ignore[arg-type]
+    events = PageEvents(page=None, parts=parts, panel=None, lesson=None, cards=(), chats=(), models=Models(parts))  # type: ignore[arg-type]
     value = asynchronous.run(events.show_pages(request, event, {"text": "", "files": files}))
     return json.loads(value)["posters"] if isinstance(value, str) else None
 

@@ -77,3 +77,11 @@ def test_among_scattered_boxes_no_label_hides_anything(seed: int) -> None:
     found = labels(subjects)
     assert all(hidden(label, subject) == 0 for label in found for subject in subjects)
     assert all(hidden(one, other) == 0 for i, one in enumerate(found) for other in found[:i])
+
+
+def test_a_label_keeps_to_its_box_for_the_edge_of_a_larger_one() -> None:
+    """The ear begins 2 px below the top of the rabbit: its label covers these 2 px rather than stand apart."""
+    rabbit, ear = (220, 160, 340, 290), (250, 162, 273, 218)
+    left, top, right, bottom = labels([rabbit, ear])[1]
+    assert hidden((left - 1, top - 1, right + 1, bottom + 1), ear) > 0
+    assert hidden((left, top, right, bottom), ear) == 0

@@ -16,6 +16,7 @@ from qwen2vl_demo.engine.protocol import Engine
 from qwen2vl_demo.geometry import Size
 from qwen2vl_demo.ui.chat.conversation import Conversation, Medium, MediumNumbers
 from qwen2vl_demo.ui.chat.named_places import NamedMedium, NamedPlaces
+from qwen2vl_demo.ui.chat.seen_frames import seen_clips
 from qwen2vl_demo.ui.media_store import MediaStore
 from qwen2vl_demo.viz.box_units import KnownUnits, Reading, settle, units_of_model
 from qwen2vl_demo.viz.boxes import box_of, read_boxes
@@ -90,7 +91,7 @@ def answer_boxes(conversation: Conversation, index: int) -> AnswerBoxes | None:
     groups: dict[tuple[Sent, Moment | None], list[DrawnBox]] = {}
     for box, medium, size, mark in zip(found.boxes, meant, sizes, marks, strict=True):
         other = box_of(box, "pixels", size) if reading.doubtful else None
-        moment = _moment(numbers[medium], places.seconds(box)) if medium.medium.kind == "video" else None
+        moment = _moment(conversation, medium, places.seconds(box)) if medium.medium.kind == "video" else None
         groups.setdefault((medium, moment), []).append(DrawnBox(mark.box, mark.number, mark.colour, other))
     several = sum(s.medium.kind == "image" for s in sent if s.turn == meant[0].turn) > 1 or len(groups) > 1
     left_out = sum(len(boxes) for boxes in list(groups.values())[MAX_PICTURES:])
@@ -154,13 +155,27 @@ def _numbers(conversation: Conversation, sent: Sent) -> MediumNumbers | None:
         if sent.medium in turn.media and numbers is not None and len(numbers.media) == len(turn.media):
             own = turn is conversation.turns[sent.turn]
             return numbers.media[sent.place if own else turn.media.index(sent.medium)]
+        if sent.medium in turn.media and numbers is not None and sent.medium.kind == "video":
+            pieces = [one for one in numbers.media if one.name.startswith(f"{sent.medium.name}, ")]
+            if pieces:  # the clip was shown in pieces behind time stamps, all of one size
+                return pieces[0]
     return None
 
 
-def _moment(numbers: MediumNumbers | None, named: float | None) -> Moment:
-    times = numbers.timestamps if numbers is not None else ()
-    if not times:
+def _moment(conversation: Conversation, sent: Sent, named: float | None) -> Moment:
+    """`named` is the time that the answer names. A model that was shown a part of a clip, and no times, counts from the
+    beginning of that part."""
+    digest = sent.medium.file.partition(".")[0]
+    nth = sum(medium.file == sent.medium.file for medium in conversation.turns[sent.turn].media[: sent.place])
+    clips = seen_clips(conversation, sent.turn)
+    clip = next((clip for clip in clips if (clip["file"], clip["nth"]) == (digest, nth)), None)
+    if clip is None:
         return Moment(named or 0.0, named, seen=False)
+    times = clip["times"]
+    start, end = clip["range"] or (0.0, clip["duration"])
+    if named is not None:
+        inside = [named + begin for begin in (clip["from"], 0.0) if start <= named + begin <= end + SAME_TIME]
+        named = inside[0] if inside else named
     seconds = times[0] if named is None else min(times, key=lambda time: abs(time - named))
     return Moment(seconds, named, seen=True, alone=times[0] == times[-1])
 

@@ -42,7 +42,7 @@ from qwen2vl_demo.ui.chat.message_rows import CONTINUED, rows
 from qwen2vl_demo.ui.chat.page_update import FAILED, PageUpdate, report, settled
 from qwen2vl_demo.ui.chat.prompts import PreparedPrompt, Prompts
 from qwen2vl_demo.ui.chat.repetition import Repetition
-from qwen2vl_demo.ui.chat.saved_chat import MAX_TEXT, check_size, clean
+from qwen2vl_demo.ui.chat.saved_chat import MAX_NAME, MAX_TEXT, check_size, clean
 from qwen2vl_demo.ui.chat.streaming import AnswerStream
 from qwen2vl_demo.ui.media_store import MediaStore
 from qwen2vl_demo.ui.sessions import Draft, Prediction, Run, Session
@@ -57,6 +57,7 @@ LOOK_UP = 0.25  # seconds without news from the engine until the session is chec
 QUEUE_FULL = "Too many visitors are asking at once. Try again in a moment."
 NOTHING_TO_SEND = "Type a question or attach a file first."
 BUSY = "An answer is still being written. Wait for its end, or press Stop."
+LOADING = "Your model is being loaded. Ask when it is there."
 
 
 class Answers:
@@ -73,9 +74,14 @@ class Answers:
         self._engine, self._store, self._prompts = engine, store, prompts
         self._settings, self._threads = settings, threads
 
+    @property
+    def model(self) -> str:
+        """The name that stands with answers."""
+        return self._engine.name[:MAX_NAME]
+
     def settled(self, session: Session, notice: str | None = None) -> PageUpdate:
         """The whole page as the session has it, with no answer being written."""
-        return settled(session, self._store, notice, resumes=self._engine.abilities.resumes)
+        return settled(session, self._store, notice, resumes=self._engine.abilities.resumes, model=self.model)
 
     def begin(self, session: Session, draft: Draft) -> PageUpdate:
         """Shows the question in the chat at once, before anything of it is opened. If one is being edited, this is
@@ -86,8 +92,8 @@ class Answers:
         with session.lock:
             editing = session.editing
             index = session.conversation.index(editing.number) if editing else None
-            if not _begin(session, Run(draft, editing=editing if index is not None else None)):
-                return PageUpdate(notice=BUSY)
+            if refusal := _begin(session, Run(draft, editing=editing if index is not None else None)):
+                return PageUpdate(notice=refusal)
             session.editing = None
         before = session.conversation if index is None else session.conversation.before(index)
         files = f"*{count(len(draft.files), 'file')}*" if draft.files else ""
@@ -106,8 +112,8 @@ class Answers:
         """The same for the last question, without its answer."""
         if session.conversation.last is None:
             return PageUpdate(notice="There is nothing to ask again yet.")
-        if not _begin(session, Run()):
-            return PageUpdate(notice=BUSY)
+        if refusal := _begin(session, Run()):
+            return PageUpdate(notice=refusal)
         unanswered = session.conversation.answered(None)
         shown = [*bubbles.show(unanswered, self._store), bubbles.status("Thinking")]
         return PageUpdate(shown, busy=True, notice="", rows=self._rows(unanswered))
@@ -119,13 +125,16 @@ class Answers:
             return PageUpdate(notice="There is no answer that was cut off.")
         if not self._engine.abilities.resumes:
             return PageUpdate(notice="This model's server cannot go on with an answer; ask for the rest.")
-        if not _begin(session, Run(resumes=True)):
-            return PageUpdate(notice=BUSY)
+        if last.answer.model not in ("", self.model):
+            return PageUpdate(notice=f"{last.answer.model} wrote this answer; choose it again to go on with it.")
+        if refusal := _begin(session, Run(resumes=True)):
+            return PageUpdate(notice=refusal)
         rows = self._rows(session.conversation.answered(None))
         return PageUpdate(bubbles.show(session.conversation, self._store), busy=True, notice="", rows=rows)
 
     def _rows(self, conversation: Conversation, trace: PromptTrace | None = None) -> str:
-        return rows(conversation, self._store, resumes=self._engine.abilities.resumes, trace=trace)
+        resumes = self._engine.abilities.resumes
+        return rows(conversation, self._store, resumes=resumes, trace=trace, model=self.model)
 
     async def respond(self, session: Session, values: Mapping[str, Any]) -> AsyncGenerator[PageUpdate, None]:
         """Streams the answer to the question that was begun; nothing if none was. `values` are the settings.
@@ -290,7 +299,7 @@ class Answers:
             numbers = written.numbers.continued(numbers) if numbers is not None else written.numbers
         text = (before + result.text if result is not None and result.text else run.text)[:MAX_TEXT]
         units = units_of(self._engine)
-        answer = Answer(clean(text), ending, numbers, units)
+        answer = Answer(clean(text), ending, numbers, units, self.model)
         with session.lock:
             if session.is_as_left(run):
                 if (last := session.conversation.last) is not None and last.answer is not None:
@@ -388,13 +397,13 @@ class _Released(Exception):
     """The session was taken from the answer, and its chat has changed since."""
 
 
-def _begin(session: Session, run: Run) -> bool:
-    """Starts a new run in the session, unless one is going on."""
+def _begin(session: Session, run: Run) -> str:
+    """Starts a new run in the session; the sentence that says why not, where one is going on, or a model comes."""
     with session.lock:
-        if session.run is not None:
-            return False
+        if session.run is not None or session.loading:
+            return LOADING if session.loading else BUSY
         session.run, session.returned = run, None
-        return True
+        return ""
 
 
 def give_back(session: Session, run: Run, standing: Draft) -> Draft | None:

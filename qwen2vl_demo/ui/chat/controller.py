@@ -112,7 +112,8 @@ class ChatController:
                 return PageUpdate()
             session.run, draft = None, None
             if run.committed and session.conversation.last is not None:
-                session.conversation = session.conversation.answered(Answer(clean(run.text), "cancelled"))
+                stopped = Answer(clean(run.text), "cancelled", model=self.answers.model)
+                session.conversation = session.conversation.answered(stopped)
                 run.left = session.conversation
             elif not run.committed:
                 draft = give_back(session, run, standing or Draft())

@@ -28,6 +28,8 @@ from qwen2vl_demo.viz.box_units import KnownUnits, UnitsChoice
 MediumKind = Literal["image", "video"]
 Ending = Literal["end", "length", "cancelled", "error", "repeating"]
 
+MAX_TIMES = 4096  # of the frames of one clip that are kept
+
 
 @dataclass(frozen=True)
 class Medium:
@@ -49,7 +51,7 @@ class MediumNumbers:
     resized_size: tuple[int, int]
     grid_thw: tuple[int, int, int]  # patches
     merged_tokens: int
-    timestamps: tuple[float, ...] = ()  # s, of each frame of a clip that the model saw
+    timestamps: tuple[float, ...] = ()  # s, of each frame of a clip that the model saw, of the first MAX_TIMES
     duration: float = 0.0  # s, of the whole clip; 0: it is not known
 
     @classmethod
@@ -62,7 +64,7 @@ class MediumNumbers:
             trace.resized_size,
             trace.grid_thw,
             trace.merged_tokens,
-            tuple(round(time, 3) for time in trace.timestamps),
+            tuple(round(time, 3) for time in trace.timestamps[:MAX_TIMES]),
             round(trace.duration, 3),
         )
 
@@ -119,6 +121,7 @@ class Answer:
     ending: Ending
     numbers: Numbers | None = None  # None if it was stopped before they were known
     box_units: KnownUnits = ""  # what the model that wrote it counts the coordinates of boxes in
+    model: str = field(default="", compare=False)  # the name of the model that wrote it; "" where that is not known
 
 
 @dataclass(frozen=True)

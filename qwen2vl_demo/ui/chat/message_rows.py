@@ -21,13 +21,21 @@ from qwen2vl_demo.ui.media_store import MediaStore
 CONTINUED: tuple[Ending, ...] = ("length", "cancelled")  # answers that can go on
 
 
-def rows(conversation: Conversation, store: MediaStore, *, resumes: bool, trace: PromptTrace | None = None) -> str:
+def rows(
+    conversation: Conversation,
+    store: MediaStore,
+    *,
+    resumes: bool,
+    trace: PromptTrace | None = None,
+    model: str = "",
+) -> str:
     """One object for each turn that is shown. `resumes`: the engine can go on with an answer. `store` has the pictures
-    on which boxes lie. `trace` is that of the prompt which is being answered."""
+    on which boxes lie. `trace` is that of the prompt which is being answered. `model` is the name of the one that
+    answers now; answers of others say whose they are."""
     asked, pictures = {len(conversation.turns) - 1: trace}, _pictures(conversation)
     return json.dumps(
         [
-            _row(conversation, index, pictures, resumes=resumes, trace=asked.get(index))
+            _row(conversation, index, pictures, resumes=resumes, trace=asked.get(index), model=model)
             | {"boxes": box_links(conversation, index, store)}
             for index in range(len(conversation.turns))
         ],
@@ -60,6 +68,7 @@ def _row(
     *,
     resumes: bool,
     trace: PromptTrace | None,
+    model: str,
 ) -> dict[str, Any]:
     turn, versions = conversation.turns[index], conversation.versions(index)
     row: dict[str, Any] = {
@@ -75,13 +84,15 @@ def _row(
     if (answer := turn.answer) is None:
         return row
     last = index == len(conversation.turns) - 1
+    other = bool(answer.model and model) and answer.model != model
+    notes = [f"Answered by {answer.model}." if other else "", ENDINGS[answer.ending] if turn.has_words else ""]
     return row | {
         "marked": _marked(conversation, index, pictures),
         "ending": answer.ending,
-        "note": ENDINGS[answer.ending] if turn.has_words else "",
+        "note": " ".join(filter(None, notes)),
         "statistics": cost_line(answer.numbers) if answer.numbers else "",
         "retry": last,
-        "continue": last and resumes and turn.has_words and answer.ending in CONTINUED,
+        "continue": last and resumes and not other and turn.has_words and answer.ending in CONTINUED,
     }
 
 

@@ -32,8 +32,8 @@ class PageUpdate:
     prompt_sent: bool = False  # a question has entered the conversation, so the panel should be drawn again
 
 
-def settled(session: Session, store: MediaStore, notice: str | None = None, *, resumes: bool) -> PageUpdate:
-    """The whole page as the session has it, with no answer being written. `resumes` is as in `rows`."""
+def settled(session: Session, store: MediaStore, notice: str | None = None, *, resumes: bool, model: str) -> PageUpdate:
+    """The whole page as the session has it, with no answer being written. `resumes` and `model` are as in `rows`."""
     with session.lock:
         conversation, editing = session.conversation, session.editing
     index = conversation.index(editing.number) if editing else None
@@ -41,7 +41,7 @@ def settled(session: Session, store: MediaStore, notice: str | None = None, *, r
         messages=bubbles.show(conversation, store),
         busy=False,
         notice=notice,
-        rows=rows(conversation, store, resumes=resumes),
+        rows=rows(conversation, store, resumes=resumes, model=model),
         editing=0 if index is None else index + 1,
         saved=keep(conversation, store),
     )

@@ -17,6 +17,7 @@ from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.media import WHOLE_CLIP, TimeRange
 from qwen2vl_demo.ui.chat.conversation import (
     ENDINGS,
+    MAX_TIMES,
     Answer,
     Conversation,
     Ending,
@@ -34,7 +35,6 @@ VERSION = 1
 MAX_TURNS = 500  # versions that are not shown included
 MAX_MEDIA = 256  # in one turn
 MAX_CHAT_MEDIA = 500  # in all turns together, each time that one is sent
-MAX_TIMES = 1024  # of the frames of one clip
 MAX_NOTES = 8  # below one answer
 MAX_TEXT = 200_000  # characters in one question or answer
 MAX_CHAT_TEXT = 600_000  # characters of all questions and answers; all are drawn anew when a page is loaded
@@ -167,6 +167,7 @@ def _answer(value: Any, where: str) -> Answer:
         text=_text(answer.get("text"), f"the answer of {where}"),
         ending=cast(Ending, ending),
         numbers=None if numbers is None else _numbers(_object(numbers, f"the numbers of {where}"), where),
+        model=_text(answer.get("model", ""), f"the model of {where}", MAX_NAME),
         box_units=_units(answer.get("box_units", ""), KNOWN, f"the answer of {where}"),
     )
 

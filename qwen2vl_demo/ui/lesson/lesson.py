@@ -13,6 +13,7 @@ from qwen2vl_demo.engine.protocol import Engine
 from qwen2vl_demo.ui.lesson.live import LiveLesson, LiveQuestion
 from qwen2vl_demo.ui.lesson.prepared import prepared, records
 from qwen2vl_demo.ui.lesson.teaching import teaching_html
+from qwen2vl_demo.ui.panel.experiments import Experiments
 from qwen2vl_demo.ui.panel.tab import QUEUED, PageContext
 from qwen2vl_demo.ui.parts import Parts
 
@@ -48,10 +49,10 @@ class Lesson:
 
     components: LessonComponents
 
-    def __init__(self, engine: Engine, parts: Parts) -> None:
+    def __init__(self, engine: Engine, parts: Parts, experiments: Experiments) -> None:
         self._engine = engine
         self._subjects = prepared()
-        self._live = LiveLesson(parts.experiments, parts.store, parts.threads, self._subjects)
+        self._live = LiveLesson(experiments, parts.store, parts.threads, self._subjects)
 
     @property
     def files(self) -> Sequence[Path]:

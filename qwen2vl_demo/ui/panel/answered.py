@@ -9,9 +9,11 @@ from typing import Any
 
 from qwen2vl_demo.attention_trace import Word
 from qwen2vl_demo.engine.protocol import Engine, GenerationOptions
+from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.trace import PromptTrace
 from qwen2vl_demo.ui.chat.conversation import Conversation
 from qwen2vl_demo.ui.chat.prompts import PreparedPrompt, Prompts
+from qwen2vl_demo.ui.chat.saved_chat import MAX_NAME
 from qwen2vl_demo.ui.sessions import Session
 from qwen2vl_demo.viz.lens_payload import ImageCache, payload
 
@@ -26,6 +28,7 @@ class Answered:
     question: Conversation  # up to this turn, without the answer
     options: GenerationOptions  # those that it ran with; the present ones where a chat was restored
     text: str
+    model: str = ""  # the name of the model that wrote it; "" where that is not known
     remembered: bool = True  # False: the chat was restored, and what it ran with is not known
 
 
@@ -42,9 +45,15 @@ def answered_in(session: Session, turn: int) -> Answered | None:
         return None
     question = asked.answered(None)
     if ran is not None:
-        return Answered(turn, replace(question, system=ran.system), ran.options, last.answer.text)
+        return Answered(turn, replace(question, system=ran.system), ran.options, last.answer.text, last.answer.model)
     options = shown.options if shown else GenerationOptions()
-    return Answered(turn, question, options, last.answer.text, remembered=False)
+    return Answered(turn, question, options, last.answer.text, last.answer.model, remembered=False)
+
+
+def check_author(answered: Answered, engine: Engine) -> None:
+    """Raises UserError where another model than this engine's wrote an answer."""
+    if answered.model not in ("", engine.name[:MAX_NAME]):
+        raise UserError(f"{answered.model} wrote this answer. Choose it again to see where its words looked.")
 
 
 def answered_trace(session: Session, answered: Answered, prompts: Prompts) -> PromptTrace:

@@ -28,6 +28,7 @@ from qwen2vl_demo.ui.panel.answered import (
     answered_in,
     answered_trace,
     as_it_was,
+    check_author,
     spaces_before,
 )
 from qwen2vl_demo.ui.sessions import Session, ShownPrompt
@@ -39,6 +40,7 @@ MAX_WORDS = 2000  # offered at most
 MAX_TOKENS = 8192  # of an answer that are shown behind its prompt
 MAX_CLICKED = 200  # characters of a word that was clicked
 NEUTRAL = "Describe."  # what its attention looks at, every question's does
+CHEAP = 0.5  # seconds of an attention map, below which that of the neutral question is computed without being asked for
 ANY_ANSWER = "A"  # a single token: only the query before it counts, which sees the question and no answer
 WRITING = "The answer is being written. When it is finished, pick one of its words here to see where it looked."
 NO_WORD = "This is no word of the answer; pick one of those that are shown."
@@ -89,7 +91,7 @@ class AnswerAttention:
         if answered is None:
             return {**self.words(session), "note": NO_WORD}
         offered = await self._threads.run_for(session, self._offered, session, answered)
-        if "words" in request:
+        if "words" in request or (not offered["words"] and offered["note"]):
             return offered  # nothing was picked yet
         try:
             word, selection = _chosen_word(request, offered), parse_selection(str(request["choice"]))
@@ -106,7 +108,8 @@ class AnswerAttention:
                 return None
             if selection[0] is not None and not (selection[0] < trace.layers and (selection[1] or 0) < trace.heads):
                 raise UserError(f"This model has {trace.layers} layers of {trace.heads} heads; choose one of them.")
-            subtracts = self._engine.abilities.laboratory or request.get("neutral") is True
+            cheap = self._engine.abilities.laboratory and trace.seconds < CHEAP
+            subtracts = cheap or request.get("neutral") is True
             maps = attention_payload(trace, selection, BUDGET // 2 if subtracts else BUDGET)
             map_ = {"of": word, "key": offered["key"], **maps}
             if trace.prompt.media and subtracts:
@@ -135,6 +138,7 @@ class AnswerAttention:
         with session.lock:
             turns = session.conversation.turns
         try:
+            check_author(answered, self._engine)
             trace = answered_trace(session, answered, self._prompts)
             words = self._engine.answer_words(trace, answered.text)[:MAX_WORDS]
             tokens = self._engine.answer_tokens(trace, answered.text)[:MAX_TOKENS]

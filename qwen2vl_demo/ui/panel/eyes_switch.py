@@ -37,20 +37,25 @@ class EyesComponents:
 
 
 class EyesSwitch:
-    """Not drawn where the model that answers is itself one that sees as the released ones do."""
+    """Not drawn where all models that answer are themselves ones that see as the released ones do."""
 
     components: EyesComponents | None = None
 
-    def __init__(self, model: str, pixel_limits: tuple[int, int]) -> None:
-        """`model` is the name of the engine's model, `pixel_limits` those of its pictures."""
-        self.model, self._needed = short_name(model), not are_released(pixel_limits)
+    def __init__(self, model: str, pixel_limits: tuple[int, int], *, chosen: bool = False) -> None:
+        """`model` is the name of the engine's model, `pixel_limits` those of its pictures. `chosen`: visitors may
+        choose other ones."""
+        self.model, self._needed, self._chosen = short_name(model), chosen or not are_released(pixel_limits), chosen
 
     def draw(self) -> None:
         """Draws it into the open Gradio context."""
         if not self._needed:
             return
+        own = "the model that answers" if self._chosen else f"this model ({self.model})"
         choice = gr.Radio(
-            [(f"this model ({self.model})", "model"), ("released Qwen2-VL (2B, 7B, 72B)", "released")],
+            [
+                (own, "model"),
+                ("released Qwen2-VL (2B, 7B, 72B)", "released"),
+            ],
             value="model",
             label="Whose eyes",
             elem_id="eyes",
@@ -70,7 +75,8 @@ class EyesSwitch:
     def update(self, state: PanelState) -> Updates:
         if self.components is None:
             return {}
-        return {self.components.line: eyes_html(self.model, state)}
+        model = short_name(state.model) if state.model else self.model
+        return {self.components.line: eyes_html(model, state)}
 
     def wire(self, demo: gr.Blocks) -> None:
         """Connects what the browser remembers."""

@@ -26,7 +26,7 @@ from qwen2vl_demo.trace import MediaTrace, PromptTrace
 from qwen2vl_demo.ui.chat.page_update import FAILED, report
 from qwen2vl_demo.ui.chat.prompts import PreparedPrompt, Prompts
 from qwen2vl_demo.ui.chat.streaming import in_turn
-from qwen2vl_demo.ui.panel.answered import Answered, answer_id, answered_in, as_it_was
+from qwen2vl_demo.ui.panel.answered import Answered, answer_id, answered_in, as_it_was, check_author
 from qwen2vl_demo.ui.sessions import Session
 from qwen2vl_demo.ui.worker_threads import WorkerThreads
 
@@ -108,6 +108,7 @@ class AnswerLaboratory:
         with session.lock:
             cancel = session.begin_side_task()
         try:
+            check_author(answered, self._engine)
             prepared = await self._threads.run_for(
                 session, self._prompts.prepare, answered.question, answered.options, cancel
             )

@@ -65,7 +65,7 @@ class LazyDrawing:
                 return gr.skip()
             with session.lock:
                 shown = session.shown
-            key = trace_key(shown.drawn) + shown.eyes if shown else trace_key(None)
+            key = (trace_key(shown.drawn) + shown.eyes if shown else trace_key(None)) + session.model
             if drawn == OPEN + key:
                 return gr.skip()
             return {self._key: key, **draw(shown)}

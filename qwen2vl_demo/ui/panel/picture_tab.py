@@ -93,7 +93,7 @@ class PictureTab:
             state.frames,
             state.thumbnails,
             draft=state.draft,
-            limits=self._pixel_limits if state.eyes == "model" else RELEASED_LIMITS,
+            limits=(state.limits or self._pixel_limits) if state.eyes == "model" else RELEASED_LIMITS,
             eyes=state.eyes,
             images=self._images,
         )

@@ -101,6 +101,7 @@ class Preview:
             if session.preview_number != number:
                 return PreviewUpdate()  # a later one is on its way
             session.shown = shown
+            panel = replace(panel, model=self._engine.name, limits=self._engine.pixel_limits)
             return PreviewUpdate(replace(panel, outcomes=tuple(session.outcomes)), cost)
 
     def frames(self, session: Session, digest: str) -> np.ndarray | None:
@@ -142,7 +143,7 @@ class Preview:
             prompt = replace(prompt, trace=as_released(prompt.trace))
             seen = prompt.trace
         panel = PanelState(conversation, prompt, eyes, trace, draft, estimate)
-        return panel, ShownPrompt(conversation, options, trace, draft, eyes, seen)
+        return panel, ShownPrompt(conversation, options, trace, draft, eyes, self._engine.config, seen)
 
 
 def _cost(media: Sequence[Medium], trace: PromptTrace, estimate: Estimate | None) -> str:

@@ -14,7 +14,6 @@ from gradio.components import Component
 from qwen2vl_demo.config import Qwen2VLConfig
 from qwen2vl_demo.released import REFERENCE, RELEASED
 from qwen2vl_demo.trace import PromptTrace
-from qwen2vl_demo.ui.eyes import Eyes
 from qwen2vl_demo.ui.panel.download_buttons import draw_download_buttons
 from qwen2vl_demo.ui.panel.lazy import LazyDrawing
 from qwen2vl_demo.ui.panel.rotation_html import (
@@ -64,6 +63,7 @@ class RotationComponents:
     second: gr.Number
     clicked: gr.Button
     angles: gr.HTML
+    why: gr.HTML
     angle_plot: gr.Plot
     vision: gr.HTML
     vision_plot: gr.Plot
@@ -75,12 +75,10 @@ class RotationTab:
 
     def __init__(self, config: Qwen2VLConfig | None) -> None:
         """`config` is that of the loaded checkpoint; None shows the released ones, whose rotary embeddings agree."""
-        self._loaded = config is not None
-        released = _rope(RELEASED[REFERENCE])
-        self._ropes: dict[Eyes, Rope] = {"model": _rope(config) if config else released, "released": released}
+        self._config, self._released = config, _rope(RELEASED[REFERENCE])
 
     def draw(self) -> None:
-        rope = self._ropes["model"]
+        rope = self._rope_of(None)
         plain: dict[str, Any] = {"apply_default_css": False}
         plot: dict[str, Any] = {"show_label": False, "container": False, "elem_classes": "panel-plot"}
         self._lazy = LazyDrawing("rotation-lazy")
@@ -98,7 +96,7 @@ class RotationTab:
                 second = gr.Number(0, label="Second token", elem_id="rotation-second", **number)
                 clicked = gr.Button("Last two clicked", size="sm", min_width=120, elem_id="rotation-clicked")
         angles = gr.HTML("", elem_id="rotation-angles", **plain)
-        gr.HTML(explanation_html(rope, loaded=self._loaded), js_on_load=CLICKED, **plain)
+        why = gr.HTML(explanation_html(rope, loaded=self._config is not None), js_on_load=CLICKED, **plain)
         with gr.Accordion("Plots: angles, wavelengths, the vision transformer", open=False, elem_classes="panel-fold"):
             angle_plot = gr.Plot(visible=False, elem_id="rotation-angle-plot", **plot)
             waves = gr.HTML(waves_html(rope), elem_id="rotation-waves", **plain)
@@ -116,6 +114,7 @@ class RotationTab:
             second=second,
             clicked=clicked,
             angles=angles,
+            why=why,
             angle_plot=angle_plot,
             vision=vision,
             vision_plot=vision_plot,
@@ -142,16 +141,18 @@ class RotationTab:
             if shown is None or chosen is None:
                 return gr.skip()
             numbers: Updates = {drawn.first: chosen.first, drawn.second: chosen.second}
-            return numbers | self._compare(shown.drawn, chosen.first, chosen.second, shown.eyes)
+            return numbers | self._compare(shown.drawn, chosen.first, chosen.second, self._rope_of(shown))
 
         def by_number(request: gr.Request, first: Any, second: Any) -> Any:
             shown = shown_prompt(request)
-            return gr.skip() if shown is None else self._compare(shown.drawn, first, second, shown.eyes)
+            return gr.skip() if shown is None else self._compare(shown.drawn, first, second, self._rope_of(shown))
 
         def by_click(request: gr.Request, first: Any, second: Any) -> Any:
             shown = shown_prompt(request)
             numbers: Updates = {drawn.first: first, drawn.second: second, drawn.pair: None}
-            return numbers | ({} if shown is None else self._compare(shown.drawn, first, second, shown.eyes))
+            if shown is None:
+                return numbers
+            return numbers | self._compare(shown.drawn, first, second, self._rope_of(shown))
 
         numbers, angles = [drawn.first, drawn.second], [drawn.angles, drawn.angle_plot]
         drawn.pair.input(by_name, [drawn.pair], [*numbers, *angles], **AT_ONCE)
@@ -159,11 +160,20 @@ class RotationTab:
         drawn.clicked.click(by_click, numbers, [*numbers, drawn.pair, *angles], js=TAKE_CLICKED, **AT_ONCE)
 
     def _draw_shown(self, shown: ShownPrompt | None) -> Updates:
-        return self._draw_all(shown.drawn, shown.eyes) if shown is not None else self._draw_all(None)
-
-    def _draw_all(self, trace: PromptTrace | None, eyes: Eyes = "model") -> Updates:
         """Everything in the tab, for a prompt as it is drawn through some eyes."""
-        rope, drawn = self._ropes[eyes], self.components
+        own = shown.config if shown is not None else self._config
+        why = {self.components.why: explanation_html(_rope(own) if own else self._released, loaded=own is not None)}
+        return why | self._draw_all(shown.drawn if shown is not None else None, self._rope_of(shown))
+
+    def _rope_of(self, shown: ShownPrompt | None) -> Rope:
+        """The rotary embedding of the model through whose eyes a prompt is drawn; without one, of the first model."""
+        if shown is not None and shown.eyes == "released":
+            return self._released
+        config = shown.config if shown is not None else self._config
+        return _rope(config) if config is not None else self._released
+
+    def _draw_all(self, trace: PromptTrace | None, rope: Rope) -> Updates:
+        drawn = self.components
         if trace is None or len(trace) < 2:
             return {
                 drawn.waves: waves_html(rope),
@@ -190,14 +200,14 @@ class RotationTab:
             drawn.pair: gr.Dropdown([(pair.words, pair.key) for pair in offered], value=chosen.key),
             drawn.first: gr.Number(chosen.first, maximum=len(trace) - 1),
             drawn.second: gr.Number(chosen.second, maximum=len(trace) - 1),
-            **self._compare(trace, chosen.first, chosen.second, eyes),
+            **self._compare(trace, chosen.first, chosen.second, rope),
             drawn.vision: vision_html(rope, patches),
             drawn.vision_plot: vision_figure(rope, patches),
         }
 
-    def _compare(self, trace: PromptTrace, first: Any, second: Any, eyes: Eyes = "model") -> Updates:
+    def _compare(self, trace: PromptTrace, first: Any, second: Any, rope: Rope) -> Updates:
         """The words, the clocks and the figure of two tokens, by their numbers in the prompt."""
-        rope, drawn = self._ropes[eyes], self.components
+        drawn = self.components
         if not all(isinstance(n, int | float) and 0 <= n < len(trace) for n in (first, second)):
             return {drawn.angles: no_pair_html(trace), drawn.angle_plot: gr.Plot(None, visible=False)}
         a, b = int(first), int(second)

@@ -29,6 +29,8 @@ class PanelState:
     draft: bool = False  # the last turn still stands in the composer
     estimate: Estimate | None = None  # what its answer costs; for a prompt that was sent, as predicted before
     outcomes: Sequence[Outcome] = ()  # what the last answers of this tab took, newest last
+    model: str = ""  # the name of the model that answers; "" where it is not told
+    limits: tuple[int, int] | None = None  # (min_pixels, max_pixels) of its pictures, likewise
 
     @property
     def trace(self) -> PromptTrace | None:

@@ -21,6 +21,7 @@ from qwen2vl_demo.ui.panel.lazy import LazyDrawing
 from qwen2vl_demo.ui.panel.state import PanelState
 from qwen2vl_demo.ui.panel.tab import PageContext, Updates
 from qwen2vl_demo.ui.panel.token_pairs import pairs_of
+from qwen2vl_demo.ui.sessions import ShownPrompt
 from qwen2vl_demo.viz.bands import Rope
 from qwen2vl_demo.viz.variants_payload import variants_payload
 
@@ -51,8 +52,7 @@ class VariantsTab:
         """`config` is that of the loaded checkpoint; None shows the released ones, whose rotary embeddings agree.
         `live` is whether the tab Experiments offers to answer with other positions."""
         self._live = live
-        text = (config or RELEASED[REFERENCE]).text
-        self._rope = Rope(text.mrope_section, text.rope_theta, yarn=text.yarn)
+        self._config = config
 
     def draw(self) -> None:
         self._lazy = LazyDrawing("variants-lazy")
@@ -75,13 +75,16 @@ class VariantsTab:
         return {}
 
     def wire(self, page: PageContext) -> None:
-        self._lazy.wire(page, [self.components.view], self._draw)
+        self._lazy.wire_shown(page, [self.components.view], self._draw)
 
-    def _draw(self, trace: PromptTrace | None) -> Updates:
-        return {self.components.view: self._payload(trace)}
+    def _draw(self, shown: ShownPrompt | None) -> Updates:
+        config = shown.config if shown is not None else self._config
+        return {self.components.view: self._payload(shown.drawn if shown else None, config)}
 
-    def _payload(self, trace: PromptTrace | None) -> dict[str, Any]:
+    def _payload(self, trace: PromptTrace | None, config: Qwen2VLConfig | None) -> dict[str, Any]:
         if trace is None or len(trace) < 2:
             return {}
         pairs = [(pair.words, pair.first, pair.second) for pair in pairs_of(trace)]
-        return variants_payload(trace, self._rope, pairs, live=self._live)
+        text = (config or RELEASED[REFERENCE]).text
+        rope = Rope(text.mrope_section, text.rope_theta, yarn=text.yarn)
+        return variants_payload(trace, rope, pairs, live=self._live)

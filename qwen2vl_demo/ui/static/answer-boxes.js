@@ -4,11 +4,11 @@
 //
 // What is where comes from Python (chat/box_links.py) with the rows under the messages. Gradio draws the messages and
 // draws them anew whenever it likes, so all of this is put back after each change of the chat. The model's words are
-// only ever moved into elements as the text nodes that they are.
+// only ever moved into elements as the text nodes that they are (box-names.js); what lies over a picture is made in
+// box-layers.js.
 (() => {
+  const { layerOn, place, boxUnder, cover, kindOf } = window.qwen2vl.boxLayers;
   const PICTURES = ".bot.message img";
-  const LETTERS = /[\p{L}\p{N}]/u;
-  const POINT = 14; // px around a point that count as it
   const CHOICES = [
     ["auto", "Auto", "As the model and the numbers tell"],
     ["thousandths", "0 to 1000", "The numbers of boxes run from 0 to 1000"],
@@ -22,20 +22,7 @@
 
   const lens = () => window.qwen2vl.lens;
 
-  function make(tag, attributes = {}, ...children) {
-    const made = document.createElement(tag);
-    for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-    made.append(...children);
-    return made;
-  }
-
-  function svg(tag, attributes = {}, ...children) {
-    const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
-    for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-    made.append(...children);
-    return made;
-  }
-
+  const make = (...parts) => window.qwen2vl.lens.el(...parts);
   // What lights where
 
   const lit = () => pointed || held;
@@ -75,28 +62,6 @@
     showInPanel();
   }
 
-  // Dims the picture but for the boxes that light.
-  function cover(layer, shown) {
-    const { width, height } = layer.root.getBoundingClientRect();
-    const holes = shown.flatMap(({ sides, other }) =>
-      [sides, ...(other ? [other] : [])].map(([x1, y1, x2, y2]) => {
-        const [w, h] = [(x2 - x1) * width, (y2 - y1) * height];
-        const reach = w < 1 && h < 1 ? POINT : 0;
-        return `M${x1 * width - reach},${y1 * height - reach}h${w + 2 * reach}v${h + 2 * reach}h${-w - 2 * reach}z`;
-      }),
-    );
-    const id = `boxes-${layer.number}`;
-    const mask = svg(
-      "mask",
-      { id, maskUnits: "userSpaceOnUse", x: 0, y: 0, width, height },
-      svg("rect", { width, height, fill: "#fff" }),
-      ...holes.map(d => svg("path", { d, fill: "#000" })),
-    );
-    const group = svg("g", {}, mask, svg("rect", { class: "veil", width, height, mask: `url(#${id})` }));
-    layer.shade.setAttribute("viewBox", `0 0 ${Math.max(1, width)} ${Math.max(1, height)}`);
-    return group;
-  }
-
   // The panel
 
   // The medium of the prompt in the panel on which a picture's boxes lie: {medium: its index, t}, or null.
@@ -104,18 +69,25 @@
     const data = lens()?.state.data;
     if (!data) return null;
     const messages = [...new Set(data.media.map(medium => medium.message))];
-    const first = data.media.findIndex(medium => medium.message === messages[picture.group]);
-    const index = first + picture.place;
-    const medium = first < 0 ? null : data.media[index];
-    if (!medium || medium.name !== picture.name || medium.message !== messages[picture.group]) return null;
-    if ((medium.kind === "video") !== (picture.seconds !== null)) return null;
-    const off = medium.timestamps.map(time => Math.abs(time - (picture.seconds || 0)));
-    const frame = off.indexOf(Math.min(...off));
-    return { medium: index, t: medium.kind === "video" ? Math.floor(frame / 2) : 0 };
+    const kind = picture.seconds === null ? "image" : "video";
+    const own = data.media
+      .map((medium, index) => ({ ...medium, index }))
+      .filter(medium => medium.message === messages[picture.group]);
+    const whole = own[picture.place];
+    if (kind === "image")
+      return whole?.kind === kind && whole.name === picture.name ? { medium: whole.index, t: 0 } : null;
+    // A clip can be in pieces, behind time stamps.
+    const pieces =
+      whole?.name === picture.name ? [whole] : own.filter(({ name }) => name.startsWith(`${picture.name}, `));
+    const frames = pieces
+      .filter(piece => piece.kind === kind)
+      .flatMap(({ index, timestamps }) =>
+        timestamps.map((time, frame) => ({ medium: index, t: frame >> 1, off: Math.abs(time - picture.seconds) })),
+      )
+      .sort((a, b) => a.off - b.off);
+    return frames.length ? { medium: frames[0].medium, t: frames[0].t } : null;
   }
 
-  const isPoint = ([left, top, right, bottom]) => left === right && top === bottom;
-  const kindOf = ({ sides }) => (isPoint(sides) ? "Point" : "Box");
   const called = (row, boxes) => {
     const labels = row.boxes.pictures.flatMap(one => one.boxes.filter(({ box }) => boxes.includes(box)));
     const names = [...new Set(labels.map(one => (one.label ? `“${one.label}”` : `${kindOf(one)} ${one.box + 1}`)))];
@@ -160,157 +132,6 @@
       if (boxes.length) return point({ turn: row.number, boxes: boxes.map(({ box }) => box), by: "panel" });
     }
     if (pointed?.by === "panel") point(null);
-  }
-
-  // Names in the words
-
-  // The letters and digits of a bubble, each with its text node and its place there; formulas and buttons left out.
-  function lettersOf(bubble) {
-    const found = { text: "", nodes: [], offsets: [] };
-    const walker = document.createTreeWalker(bubble, NodeFilter.SHOW_ELEMENT | NodeFilter.SHOW_TEXT, node =>
-      node.nodeType === Node.ELEMENT_NODE
-        ? node.matches(".katex, button, svg, style, .box-layer, .box-units")
-          ? NodeFilter.FILTER_REJECT
-          : NodeFilter.FILTER_SKIP
-        : NodeFilter.FILTER_ACCEPT,
-    );
-    while (walker.nextNode()) {
-      const node = walker.currentNode;
-      let offset = 0;
-      for (const letter of node.data) {
-        if (LETTERS.test(letter)) {
-          found.text += letter;
-          for (let unit = 0; unit < letter.length; unit++) {
-            found.nodes.push(node);
-            found.offsets.push(offset + unit);
-          }
-        }
-        offset += letter.length;
-      }
-    }
-    return found;
-  }
-
-  // Where the nth of equal texts begins; the last one, if there are fewer.
-  function nthIn(text, wanted, nth) {
-    let [at, last] = [text.indexOf(wanted), -1];
-    for (let n = 0; at >= 0; n++, at = text.indexOf(wanted, at + wanted.length)) {
-      last = at;
-      if (n === nth) break;
-    }
-    return last;
-  }
-
-  // Puts the letters from `start` on into elements, one for each text node that they stand in.
-  function wrap(letters, start, length) {
-    const pieces = [];
-    for (let at = start; at < start + length;) {
-      const node = letters.nodes[at];
-      let end = at;
-      while (end + 1 < start + length && letters.nodes[end + 1] === node) end++;
-      const range = document.createRange();
-      range.setStart(node, letters.offsets[at]);
-      range.setEnd(node, letters.offsets[end] + 1);
-      pieces.push([range, node]);
-      at = end + 1;
-    }
-    return pieces.map(([range]) => {
-      const piece = make("span", { class: "box-name" });
-      range.surroundContents(piece);
-      return piece;
-    });
-  }
-
-  function nameBoxes(bubble, row) {
-    const colours = new Map(row.boxes.pictures.flatMap(one => one.boxes.map(({ box, colour }) => [box, colour])));
-    const letters = lettersOf(bubble);
-    const places = row.boxes.names
-      .map(name => ({ ...name, start: nthIn(letters.text, name.text, name.nth) }))
-      .filter(({ start }) => start >= 0)
-      .sort((a, b) => b.start - a.start); // from the end, so that the places before stay what they are
-    const names = [];
-    let free = Infinity;
-    for (const { start, text, boxes } of places) {
-      if (start + text.length > free) continue;
-      free = start;
-      const pieces = wrap(letters, start, text.length);
-      const whole = document.createRange();
-      whole.setStartBefore(pieces[0]);
-      whole.setEndAfter(pieces.at(-1));
-      const many = boxes.length > 1 ? `its ${boxes.length} boxes` : "its box";
-      pieces.forEach(piece => piece.style.setProperty("--box", colours.get(boxes[0])));
-      for (const [name, value] of Object.entries({ role: "button", tabindex: "0", "aria-pressed": "false" }))
-        pieces[0].setAttribute(name, value);
-      pieces[0].setAttribute("aria-label", `${whole}: ${many} on the picture`);
-      names.push({ pieces, boxes });
-    }
-    return names.reverse();
-  }
-
-  // Boxes on the picture
-
-  let layers = 0;
-  function layerOn(image, picture, row) {
-    const shade = svg("svg", { "aria-hidden": "true" });
-    const root = make("div", { class: "box-layer", role: "group", "aria-label": `Boxes on ${picture.name}` }, shade);
-    const spots = new Map();
-    picture.boxes.forEach((one, place) => {
-      const { box, label, colour, sides, other } = one;
-      const name = label ? `${kindOf(one)}: ${label}` : `${kindOf(one)} ${box + 1}`;
-      const tabindex = place ? "-1" : "0";
-      const spot = make("span", { role: "button", tabindex, "aria-pressed": "false", "aria-label": name });
-      for (const [kind, at] of [
-        ["solid", sides],
-        ["dashed", other],
-      ]) {
-        if (!at) continue;
-        const frame = make("i", { class: isPoint(sides) ? `${kind} point` : kind });
-        Object.assign(frame.style, {
-          left: `${100 * at[0]}%`,
-          top: `${100 * at[1]}%`,
-          width: `${100 * (at[2] - at[0])}%`,
-          height: `${100 * (at[3] - at[1])}%`,
-        });
-        spot.append(frame);
-      }
-      spot.style.setProperty("--box", colour);
-      spot.addEventListener("click", () => hold({ turn: row.number, boxes: [box], by: "chat" }));
-      spot.addEventListener("focus", () => {
-        for (const one of spots.values()) one.tabIndex = one === spot ? 0 : -1;
-      });
-      spots.set(box, spot);
-      root.append(spot);
-    });
-    return { root, shade, spots, image, picture, number: ++layers };
-  }
-
-  function place({ root, image }) {
-    const around = root.offsetParent?.getBoundingClientRect();
-    const box = image.getBoundingClientRect();
-    root.hidden = !box.width;
-    if (!around || !box.width) return;
-    Object.assign(root.style, {
-      left: `${box.left - around.left}px`,
-      top: `${box.top - around.top}px`,
-      width: `${box.width}px`,
-      height: `${box.height}px`,
-    });
-  }
-
-  // The box of a picture that is under the pointer, the smallest if there are several; null for none.
-  function boxUnder({ image, picture }, event) {
-    const around = image.getBoundingClientRect();
-    const [x, y] = [(event.clientX - around.left) / around.width, (event.clientY - around.top) / around.height];
-    let best = null;
-    for (const { box, sides, other } of picture.boxes) {
-      for (const at of other ? [sides, other] : [sides]) {
-        const [dx, dy] = isPoint(at) ? [POINT / around.width, POINT / around.height] : [0, 0];
-        const area = (at[2] - at[0]) * (at[3] - at[1]);
-        const inside = x >= at[0] - dx && x <= at[2] + dx && y >= at[1] - dy && y <= at[3] + dy;
-        if (inside && (!best || area < best.area)) best = { box, area };
-      }
-    }
-    return best && best.box;
   }
 
   // How coordinates are read
@@ -390,23 +211,13 @@
   }
 
   function decorate(message, row, state, images) {
-    const bubble = wordsOf(message);
-    const words = bubble.textContent;
-    const layers = images.map((image, at) => layerOn(image, row.boxes.pictures[at], row));
-    const names = nameBoxes(bubble, row);
+    const words = wordsOf(message).textContent;
+    const layers = images.map((image, at) => layerOn(image, row.boxes.pictures[at]));
+    const names = window.qwen2vl.nameBoxes(wordsOf(message), row);
     const units = row.boxes.units && switchOf(row);
     message.append(...layers.map(({ root }) => root));
     if (units) message.insertBefore(units, message.querySelector(":scope > .under"));
-    for (const { root, image } of layers) {
-      sizes.observe(image);
-      root.addEventListener("keydown", event => {
-        const all = [...root.querySelectorAll("[role=button]")];
-        const to = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
-        if (!to) return;
-        event.preventDefault();
-        all[(all.indexOf(document.activeElement) + to + all.length) % all.length].focus();
-      });
-    }
+    for (const { image } of layers) sizes.observe(image);
     decorated.set(message, { state, row, layers, names, units, words });
     if (chosen?.turn === row.number && units) {
       if (document.activeElement === document.body) units.querySelector(`[data-units="${chosen.units}"]`).focus();
@@ -445,8 +256,8 @@
   });
   document.addEventListener("focusout", () => pointed?.by === "chat" && point(null));
   document.addEventListener("click", event => {
-    const name = event.target instanceof Element && event.target.closest("#chat .box-name");
-    if (name && !getSelection().toString()) hold(under(name));
+    const pressed = event.target instanceof Element && event.target.closest("#chat .box-name, #chat .box-layer > span");
+    if (pressed && !getSelection().toString()) hold(under(pressed));
   });
   document.addEventListener("keydown", event => {
     if (!(event.target instanceof Element) || !event.target.closest("#chat .box-name, #chat .box-layer")) return;

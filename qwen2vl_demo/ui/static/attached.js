@@ -42,7 +42,7 @@
       const poster = part(tile, ".poster", () => element("img", "poster", tile, tile.firstChild));
       poster.src = file.poster;
       poster.alt = file.name;
-    }
+    } else tile.querySelector(".poster")?.remove(); // of a file that stood here before
     const shows = file.kind === "image" && tile.querySelector(".poster, .thumbnail-image");
     if (file.pages > 1 || clip || shows) {
       const choose = part(tile, ".choose", () => element("button", "choose", tile));
@@ -112,6 +112,12 @@
     draw();
   }
 
+  // A file was moved to another place.
+  function moved(from, to) {
+    files.splice(to, 0, ...files.splice(from, 1));
+    draw();
+  }
+
   // A file is being read once more.
   function again(id) {
     done.delete(id);
@@ -147,5 +153,5 @@
     new MutationObserver(draw).observe(composer, { childList: true, subtree: true });
   };
   watch();
-  Object.assign((window.qwen2vl ||= {}), { attached: { describe, read, again, choose } });
+  Object.assign((window.qwen2vl ||= {}), { attached: { describe, read, again, choose, moved } });
 })();

@@ -8,7 +8,7 @@
   let search = null;
   let status = null;
   let texts = new Map(); // id -> the words of a chat, in lower case, for the search
-  let busy = false; // a name is being written, or a deletion confirmed: the list stays as it is
+  let busy = false; // a name is being written: the list stays as it is
   let drawing = 0;
   let bytes = 0; // of all kept files
 
@@ -97,7 +97,7 @@
         className: "pin",
         title: "A pinned chat stands first, and keeps its files when others let theirs go.",
       }),
-      button("Delete", () => confirm(item, chat), named("Delete")),
+      button("Delete", () => remove(item, chat), named("Delete")),
     );
     item.append(tools);
     return item;
@@ -145,17 +145,9 @@
     field.select();
   }
 
-  function confirm(item, chat) {
+  async function remove(item, chat) {
     const next = (item.nextElementSibling || item.previousElementSibling)?.dataset.id;
-    const keep = button("Keep", () => done(chat.id, ".delete"));
-    const remove = async () => {
-      await window.qwen2vl.chats.remove(chat.id);
-      done(next, ".opener");
-    };
-    const question = element("p", { textContent: `Delete “${titleOf(chat)}” and its files, here and on the server?` });
-    const answers = element("span", { className: "answers" }, button("Delete", remove, { className: "sure" }), keep);
-    instead(item, question, answers);
-    keep.focus();
+    if (await window.qwen2vl.chatDeletion.begin(chat.id, titleOf(chat))) done(next, ".opener");
   }
 
   function summary(chats, lasting) {
@@ -165,7 +157,8 @@
         `${count}. This browser stores nothing for this page (a private window?): they are gone when the page is ` +
         "closed or loaded again. Save JSON keeps one."
       );
-    return `${count}, in this browser only${bytes ? `; ${size(bytes)} of files` : ""}.`;
+    const where = window.qwen2vl.askServerChats ? "in this browser and on the server" : "in this browser only";
+    return `${count}, ${where}${bytes ? `; ${size(bytes)} of files` : ""}.`;
   }
 
   // The rows, as they are now; what has the focus keeps it. With an event of the search nothing else has changed.
@@ -201,7 +194,7 @@
     (to < 0 ? search : openers[to])?.focus();
   }
 
-  // Escape ends a question about a chat before it closes the list.
+  // Escape ends the writing of a name before it closes the list.
   function escape(event) {
     if (!busy) return;
     event.preventDefault();
@@ -282,6 +275,7 @@
     drawer.showModal();
     if (matchMedia("(hover: hover)").matches) search.focus(); // elsewhere a keyboard would cover the list
     draw();
+    window.qwen2vl.serverChats.update();
   }
 
   Object.assign((window.qwen2vl ||= {}), { toggleChats });

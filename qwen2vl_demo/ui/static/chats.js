@@ -211,7 +211,8 @@
       }
       return null; // this tab had none yet, or it is a duplicate, and the original one keeps the chat
     }
-    const [newest] = (await kept.values("chats")).sort((a, b) => b.at - a.at);
+    const shown = (await kept.values("chats")).filter(chat => !window.qwen2vl.chatDeletion.isHidden(chat.id));
+    const [newest] = shown.sort((a, b) => b.at - a.at);
     const alone = !(await elsewhere()).size;
     return alone && newest && (await hold(newest.id)) ? newest.id : null;
   }
@@ -225,6 +226,8 @@
       const files = await window.qwen2vl.chatFiles.wanted(chat?.files).catch(() => []);
       turnTo(id, text);
       loaded.then(() => window.qwen2vl.chatFiles.sweep()).catch(() => {});
+      loaded.then(() => window.qwen2vl.serverChats.update());
+      loaded.then(() => window.qwen2vl.chatDeletion.resume());
       if (!files.length) return text;
       loaded.then(() => id === current && show(id, text, files)); // the chat comes when its files are there
     } catch {
@@ -252,6 +255,7 @@
   // Resolves to whether the chat is open now.
   async function open(id) {
     if (id === current) return true;
+    await window.qwen2vl.serverChats.update(); // another browser may have gone on with it
     if (!(await window.qwen2vl.openChats.hold(id))) {
       say(ELSEWHERE);
       return false;
@@ -283,12 +287,16 @@
     turnTo(null);
   }
 
+  // Whether a chat may be deleted; says why not.
+  async function mayRemove(id) {
+    const open = id !== current && (await window.qwen2vl.openChats.elsewhere()).has(id);
+    if (open) say(ELSEWHERE);
+    return !open;
+  }
+
   // Deletes a chat here and has the server delete its files. Resolves to whether it may.
   async function remove(id) {
-    if (id !== current && (await window.qwen2vl.openChats.elsewhere()).has(id)) {
-      say(ELSEWHERE);
-      return false;
-    }
+    if (!(await mayRemove(id))) return false;
     const text = await textOf(id);
     gone.add(id);
     if (id === current) turnTo(null);
@@ -302,12 +310,16 @@
   async function list() {
     await flush();
     const found = await (await storage()).values("chats");
-    return found.filter(chat => !gone.has(chat.id)).sort((a, b) => b.pinned - a.pinned || b.at - a.at);
+    const { isHidden } = window.qwen2vl.chatDeletion;
+    return found
+      .filter(chat => !gone.has(chat.id) && !isHidden(chat.id))
+      .sort((a, b) => b.pinned - a.pinned || b.at - a.at);
   }
 
   async function alter(id, values) {
     await (await storage()).write([["chats", id, old => old && { ...old, ...values }]]);
     changed();
+    window.qwen2vl.serverChats.noted(id);
   }
 
   addEventListener("pagehide", () => {
@@ -331,7 +343,7 @@
   });
 
   const chats = {
-    ...{ list, open, remove, alter, textOf, newId, say, changed, leave, current: () => current },
+    ...{ list, open, mayRemove, remove, alter, erase, textOf, newId, say, changed, leave, current: () => current },
     opening: () => opened.shift() || ["", []],
     forgetting: () => forgotten.shift() || "",
     onChange: listener => listeners.push(listener),

@@ -5,7 +5,7 @@
 // messages and draws them anew whenever it likes, so strips and buttons are put back after each change of the chat.
 // Nothing of the model's text becomes HTML: a button holds the text that stood there.
 (() => {
-  const SKIPPED = "a, button, pre, .katex, .thought-group, .under, .seen, script, style";
+  const SKIPPED = "a, button, pre, .katex, .thought-group, .under, .seen, .box-name, .box-layer, .box-units, style";
   const BLOCK = "p, li, td, th, h1, h2, h3, h4, h5, h6, blockquote, dt, dd, summary";
   const AFTER_END = 0.05; // s, by which a time may lie behind the end of a clip, as it is written with one digit
   const BEHIND_START = 0.001; // s, so that a player shows the frame that begins here and not the one before
@@ -278,8 +278,10 @@
       if (question) turn += 1;
       const row = rows[turn];
       if (!row) continue;
+      // The words of an answer stand last; captions of its pictures before them are not the model's.
+      const words = [...message.querySelectorAll("[data-testid=bot]")].at(-1);
       if (question) drawStrips(message, row.clips || []);
-      else drawLinks(message, row, clipOf(turn));
+      else if (words) drawLinks(words, row, clipOf(turn));
     }
   }
 

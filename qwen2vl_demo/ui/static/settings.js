@@ -18,10 +18,11 @@
     restored = true;
   }
 
-  // `values` are in the order of the keys of `defaults`.
-  function keep(defaults, values) {
+  // `values` are in the order of the keys of `first`, what the page starts with; a model that was chosen has others.
+  function keep(first, values) {
     if (!restored) return;
-    const chosen = Object.keys(defaults).map((key, i) => [key, values[i]]);
+    const defaults = { ...first, ...window.qwen2vl.models?.defaults() };
+    const chosen = Object.keys(first).map((key, i) => [key, values[i]]);
     const changed = chosen.filter(([key, value]) => !same(value, defaults[key]));
     try {
       if (changed.length) localStorage.setItem(KEPT, JSON.stringify(Object.fromEntries(changed)));

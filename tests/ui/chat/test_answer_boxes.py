@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from qwen2vl_demo.media.time_range import TimeRange
 from qwen2vl_demo.ui.chat.answer_boxes import AnswerBoxes, answer_boxes, drawn_pictures, units_of
 from qwen2vl_demo.ui.chat.conversation import Answer, Conversation, Medium, MediumNumbers, Numbers, Turn
 from qwen2vl_demo.ui.media_store import MediaStore
@@ -22,7 +23,7 @@ TIMES = (0.0, 1.0, 2.0, 3.0)
 
 def numbers_of(media: Sequence[Medium], sizes: Sequence[tuple[int, int]] | None = None) -> Numbers:
     seen = [
-        MediumNumbers(m.kind, m.name, (1, 1), size, (1, 2, 2), 1, TIMES if m.kind == "video" else ())
+        MediumNumbers(m.kind, m.name, (1, 1), size, (1, 2, 2), 1, *((TIMES, 4.0) if m.kind == "video" else ()))
         for m, size in zip(media, sizes or [(420, 560)] * len(media), strict=True)
     ]
     return Numbers(9, 2, 5, 0.1, 0.1, 0.0, None, tuple(seen))
@@ -99,11 +100,31 @@ def test_boxes_lie_on_the_frame_of_the_time_that_is_named() -> None:
 def test_of_many_moments_the_first_few_are_drawn_and_the_rest_is_said() -> None:
     seen = numbers_of([CLIP])
     times = tuple(map(float, range(9)))
-    seen = replace(seen, media=(replace(seen.media[0], timestamps=times),))
+    seen = replace(seen, media=(replace(seen.media[0], timestamps=times, duration=10.0),))
     text = " ".join(f"At {second} s {BOX}" for second in range(9))
     found = marked(Conversation((Turn("?", (CLIP,), True, Answer(text, "end", seen)),)))
     assert [picture.moment and picture.moment.seconds for picture in found.pictures] == list(times[:6])
     assert found.pictures[-1].caption.endswith(" 3 more boxes are not drawn.")
+
+
+def test_in_a_part_of_a_clip_times_count_from_its_beginning_if_none_were_shown() -> None:
+    """Of seconds 10 to 14 the model saw four frames: its "2 s" is the second 12, unless times were written before the
+    frames, and what can only be a time of the whole clip is one."""
+    part = replace(CLIP, time_range=TimeRange(10.0, 14.0))
+    whole = numbers_of([part]).media[0]
+    late = replace(whole, timestamps=(10.0, 11.0, 12.0, 13.0), duration=60.0)
+    pieces = tuple(replace(late, name=f"clip.mp4, {time} s", timestamps=(time, time + 1)) for time in (10.0, 12.0))
+
+    def at(words: str, *media: MediumNumbers) -> float | None:
+        numbers = replace(numbers_of([part]), media=media)
+        answer = Answer(f"{words} {BOX}", "end", numbers)
+        found = marked(Conversation((Turn("?", (part,), True, answer),)))
+        assert found.pictures[0].resized == (420, 560)
+        return found.pictures[0].moment and found.pictures[0].moment.seconds
+
+    assert at("At 2 s", late) == 12.0
+    assert at("At 12 s", late) == 12.0
+    assert at("At 12 s", *pieces) == 12.0
 
 
 def test_without_a_time_it_is_the_first_frame_and_says_so() -> None:

@@ -21,7 +21,7 @@ from qwen2vl_demo.ui.chat.export import export_json
 from qwen2vl_demo.ui.chat.page_update import PageUpdate
 from qwen2vl_demo.ui.chat.streaming import StreamReader
 from qwen2vl_demo.ui.media_store import MediaStore
-from qwen2vl_demo.ui.panel.attention import NO_WORDS
+from qwen2vl_demo.ui.panel.attention import NEUTRAL, NO_WORDS
 from qwen2vl_demo.ui.panel.preview import PreviewUpdate
 from qwen2vl_demo.ui.parts import Parts
 from qwen2vl_demo.ui.sessions import Draft, Session
@@ -522,7 +522,7 @@ def test_one_turn_is_prepared_once(
     request = {"answer": parts.attention.words(session)["answer"], "word": 0, "choice": "all"}
     found = asynchronous.run(parts.attention.map_word(session, request))
     assert found is not None and found["map"]
-    assert prepared == ["Describe this picture.", "What is it?"]
+    assert prepared == ["Describe this picture.", "What is it?", NEUTRAL]
 
 
 def test_visitors_are_answered_in_the_order_they_came_and_see_their_place(store: MediaStore) -> None:

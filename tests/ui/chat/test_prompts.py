@@ -19,6 +19,7 @@ from qwen2vl_demo.ui.chat.export import export_json, import_json
 from qwen2vl_demo.ui.chat.prompts import Prompts
 from qwen2vl_demo.ui.chat.saved_chat import dumps, from_record, loads
 from qwen2vl_demo.ui.media_store import MediaStore
+from qwen2vl_demo.ui.panel.attention import NEUTRAL
 from qwen2vl_demo.ui.parts import Parts
 from qwen2vl_demo.ui.sessions import Draft, Session
 from tests import asynchronous
@@ -85,7 +86,7 @@ def test_a_turn_is_processed_once_by_the_real_engine(
     request = {"answer": parts.attention.words(session)["answer"], "word": 0, "choice": "all"}
     found = asynchronous.run(parts.attention.map_word(session, request))
     assert found is not None and found["map"]
-    assert calls == ["What is in this picture?"]
+    assert calls[0] == "What is in this picture?" and calls[1:] in ([], [NEUTRAL])  # where a map is cheap
 
 
 def test_the_panel_shows_the_prompt_that_was_answered_where_it_differs_from_the_one_before(

@@ -19,6 +19,7 @@ from qwen2vl_demo.ui.chat.saved_chat import dumps, from_record
 from qwen2vl_demo.ui.chat.seen_frames import seen_clips
 from qwen2vl_demo.ui.events import NOT_ATTACHED, PageEvents
 from qwen2vl_demo.ui.media_store import MediaStore
+from qwen2vl_demo.ui.models import Models
 from qwen2vl_demo.ui.parts import Parts
 from qwen2vl_demo.ui.sessions import Draft, Session
 from tests.ui.conftest import VALUES, ask, respond
@@ -125,7 +126,7 @@ def test_a_saved_part_that_is_none_is_refused(time_range: object) -> None:
 def chosen(parts: Parts, files: list[str], value: Any) -> tuple[str, dict[str, TimeRange]]:
     """The notice, and what the tab remembers of the clips in its composer."""
     page: Any = SimpleNamespace(chat=SimpleNamespace(notice="notice"))
-    events = PageEvents(page=page, parts=parts, panel=None, lesson=None, cards=())  # type: ignore[arg-type]
+    events = PageEvents(page=page, parts=parts, panel=None, lesson=None, cards=(), chats=(), models=Models(parts))  # type: ignore[arg-type]
     request: Any = SimpleNamespace(session_hash="tab")
     event: Any = SimpleNamespace(value=value, index=0)
     notice = events.choose_part(request, event, {"text": "", "files": files}, "")["notice"]

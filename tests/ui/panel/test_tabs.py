@@ -59,10 +59,10 @@ def test_everything_a_tab_draws_lazily_can_be_drawn_for_every_prompt(tabs: list[
             drawn = tab._draw_pictures(state.trace)
             assert set(drawn) == {tab.components.comparison, tab.components.growth_words, tab.components.growth}
         if isinstance(tab, RotationTab):
-            drawn = tab._draw_all(state.trace)
+            drawn = tab._draw_all(state.trace, tab._rope_of(None))
             assert {tab.components.waves, tab.components.angles, tab.components.vision_plot} <= set(drawn)
         if isinstance(tab, VariantsTab):
-            (payload,) = tab._draw(state.trace).values()
+            payload = tab._payload(state.trace, None)
             assert not payload if state.trace is None else payload["length"] == len(state.trace)
 
 
@@ -74,6 +74,6 @@ def test_tokens_that_do_not_exist_are_asked_for_again(
     draft = Draft("", (files("cat.png"),))
     panel = parts.preview.refresh(parts.sessions.open("tab", None), draft, VALUES).panel
     assert panel is not None and panel.trace is not None
-    drawn = rotation._compare(panel.trace, first, 2)
+    drawn = rotation._compare(panel.trace, first, 2, rotation._rope_of(None))
     assert f"tokens 0 to {len(panel.trace) - 1:,}" in drawn[rotation.components.angles]
     assert drawn[rotation.components.angle_plot].visible is False
