@@ -157,7 +157,7 @@ def test_an_answer_with_boxes_offers_its_picture_and_the_panel(fake: Tab, materi
     fake.ask("!boxes", material / "cat.png")
     fake.ask("!say a dog", material / "dog.jpg")
     expect(fake.panel).to_contain_text("dog.jpg")
-    fake.page.get_by_role("tab", name="Learn").click()
+    fake.page.get_by_role("tab", name="Prompt", exact=True).click()
     with fake.page.expect_download() as saving:
         press(fake, "answer", "Save picture", 0)
     saved = tmp_path / saving.value.suggested_filename
