@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from playwright.sync_api import Locator, Page, Request, TimeoutError
+from playwright.sync_api import Error, Locator, Page, Request, TimeoutError
 
 # Notes which events of Gradio's queue have not ended. The stream that tells it can stay open for longer.
 WATCH = """(() => {
@@ -76,7 +76,11 @@ class Tab:
         page.on("request", self._requested)
         page.on("requestfinished", self._answered)
         page.on("requestfailed", self._answered)
-        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("pageerror", self._failed)
+
+    def _failed(self, error: Error) -> None:
+        if "play() request was interrupted" not in str(error):  # Gradio closes its camera before the picture has begun
+            self.errors.append(str(error))
 
     def _requested(self, request: Request) -> None:
         if not request.url.startswith((self.url, "data:", "blob:")):
@@ -118,7 +122,7 @@ class Tab:
     def fresh(self) -> None:
         """Back to an empty chat and an empty composer, whatever the last visitor left."""
         with suppress(TimeoutError):  # the answer may end in this moment, and the button with it
-            stop = self.button("Stop")
+            stop = self.page.locator("#composer .stop-button:visible")
             if stop.count():
                 stop.click(timeout=2_000)
         self.page.evaluate("() => document.querySelectorAll('dialog[open]').forEach(dialog => dialog.close())")

@@ -47,7 +47,7 @@ WITH_WORDS: dict[str, Callable[[], str]] = {
     "rotation_pair.html": lambda: pair_html(Rope(), replace(TRACE, tokens=(HOSTILE,) * len(TRACE)), 0, 5),
     "rotation_why.html": lambda: render("rotation_why.html", paragraphs=[HOSTILE]),
     "header.html": lambda: render(
-        "header.html", sentence=HOSTILE, name=HOSTILE, description=HOSTILE, abilities=HOSTILE
+        "header.html", sentence=HOSTILE, name=HOSTILE, description=HOSTILE, abilities=HOSTILE, chosen=True
     ),
     "runs_on.html": lambda: render("runs_on.html", name=HOSTILE, description=HOSTILE),
     "chat_export.html": lambda: export_html(
@@ -85,7 +85,9 @@ def test_a_missing_value_is_an_error() -> None:
 
 
 def test_the_header_names_the_model_and_what_it_can() -> None:
-    made = render("header.html", sentence="Ask.", name="nano", description="on this CPU", abilities="reads signs")
+    made = render(
+        "header.html", sentence="Ask.", name="nano", description="on this CPU", abilities="reads signs", chosen=False
+    )
     assert made.split("\n") == [
         '<div class="brand"><h1>Qwen2-VL</h1><p>Ask.</p></div>',
         '<p class="engine" title="on this CPU"><b>nano</b> <span>reads signs</span></p>',

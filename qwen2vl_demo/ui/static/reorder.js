@@ -68,7 +68,7 @@
 
   function mark() {
     for (const [place, tile] of tiles().entries()) {
-      tile.classList.toggle("dragged", drag?.moving && tile === drag.tile);
+      tile.classList.toggle("dragged", Boolean(drag?.moving && tile === drag.tile));
       const here = drag?.moving && place === drag.to && drag.to !== drag.from;
       tile.classList.toggle("drop-before", Boolean(here && drag.to < drag.from));
       tile.classList.toggle("drop-after", Boolean(here && drag.to > drag.from));
@@ -78,7 +78,7 @@
   function begin(event) {
     focused = null;
     const tile = event.target.closest?.("#composer .thumbnail-item");
-    if (!tile || event.button || event.target.closest(".delete-button, .choose") || tiles().length < 2) return;
+    if (!tile || event.button || event.target.closest(".delete-button") || tiles().length < 2) return;
     if (event.pointerType !== "mouse" && !event.target.closest(".grip")) return;
     const from = tiles().indexOf(tile);
     drag = { tile, from, to: from, x: event.clientX, y: event.clientY, moving: false };
@@ -106,7 +106,12 @@
     drag = null;
     tile.style.transform = "";
     mark();
-    if (keep && moving) move(from, to, false);
+    if (!moving) return;
+    if (keep) move(from, to, false);
+    // What was dragged was not pressed.
+    const swallow = event => event.stopPropagation();
+    document.addEventListener("click", swallow, { capture: true, once: true });
+    setTimeout(() => document.removeEventListener("click", swallow, { capture: true }));
   }
 
   document.addEventListener("pointerdown", begin);

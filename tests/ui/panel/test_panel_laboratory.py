@@ -111,7 +111,7 @@ def test_choices_and_what_would_have_been(parts: Parts, session: Session) -> Non
 
 def test_the_distribution_is_named_by_the_rules_that_it_was_drawn_with() -> None:
     def how(remembered: bool = True, exact: bool = True, **options: Any) -> str:
-        return drawn_how(Answered(0, Conversation(), GenerationOptions(**options), "A", remembered), exact)
+        return drawn_how(Answered(0, Conversation(), GenerationOptions(**options), "A", remembered=remembered), exact)
 
     assert how() == "Greedy: it took the most probable token. These are the model's own probabilities."
     assert "after a repetition penalty of 1.2" in how(repetition_penalty=1.2)
