@@ -103,7 +103,9 @@ def test_an_answer_that_is_drawn_anew_is_still_followed(writing: Tab) -> None:
     expect(writing.button("Go to the end of the chat and follow it")).to_be_hidden()
 
 
-@pytest.mark.parametrize("how", ["wheel", "key", "finger", "scroll bar"])
+@pytest.mark.parametrize(
+    "how", ["wheel", "key", *(pytest.param(how, marks=pytest.mark.large) for how in ("finger", "scroll bar"))]
+)
 def test_one_step_upwards_lets_go_and_down_follows_again(writing: Tab, how: str) -> None:
     page = writing.page
     box = writing.chat.bounding_box()

@@ -86,7 +86,7 @@ def test_a_whole_chat_is_shown_as_it_was_sent(nano: Tab, nano_app: App, photogra
     assert len(clip["frame_indices"]) == 2 * clip["merged_grid"][0]
 
 
-@pytest.mark.slow
+@pytest.mark.large
 def test_a_large_photograph_is_pointed_at_without_asking_the_server(
     nano: Tab, nano_app: App, photographs: Path, record_property: Any
 ) -> None:
@@ -210,7 +210,7 @@ def test_the_panel_takes_the_whole_width_and_gives_it_back(nano: Tab, material: 
     expect(nano.text).to_be_visible()
 
 
-@pytest.mark.slow
+@pytest.mark.large
 def test_a_picture_that_travelled_small_is_fetched_sharp_when_it_is_looked_at(
     nano: Tab, material: Path, photographs: Path
 ) -> None:

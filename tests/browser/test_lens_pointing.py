@@ -121,7 +121,7 @@ def test_values_from_elsewhere_lie_over_their_cells(nano: Tab, tmp_path: Path) -
     assert (snapshot(nano) or {})["layer"] == "merged"
 
 
-@pytest.mark.slow
+@pytest.mark.large
 def test_a_phone_taps_and_nothing_is_wider_than_its_screen(nano_app: App, visit: Visits, material: Path) -> None:
     tab = visit(nano_app, viewport=PHONE, is_mobile=True, has_touch=True, color_scheme="dark")
     tab.attach(material / "cat.png")

@@ -84,7 +84,7 @@ LOOKS = [
     pytest.param(DESKTOP, "light", id="desk"),
     pytest.param(DESKTOP, "dark", id="desk-dark", marks=pytest.mark.large),
     pytest.param(PHONE, "light", id="phone", marks=pytest.mark.large),
-    pytest.param(PHONE, "dark", id="phone-dark", marks=pytest.mark.slow),
+    pytest.param(PHONE, "dark", id="phone-dark", marks=pytest.mark.large),
 ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import PHONE, App, Visits
@@ -34,6 +35,7 @@ def test_an_address_opens_an_example_a_tab_and_a_layer_and_is_copied_again(fake_
     expect(page.locator("dialog[open], #chat-list").first).to_contain_text("Hello")
 
 
+@pytest.mark.slow
 def test_what_an_address_cannot_name_opens_the_page_as_it_is(fake_app: App, visit: Visits) -> None:
     tab = visit(fake_app)
     tab.page.goto(f"{tab.url}/?tab=<b>&layer=99&example=none&chat=__proto__")
@@ -42,6 +44,7 @@ def test_what_an_address_cannot_name_opens_the_page_as_it_is(fake_app: App, visi
     expect(tab.page.get_by_role("tab", name="Picture", exact=True)).to_have_attribute("aria-selected", "true")
 
 
+@pytest.mark.large
 def test_a_prepared_chat_and_a_tab_of_the_menu_on_a_phone(fake_app: App, visit: Visits) -> None:
     """Experiments stands in the menu of tabs that do not fit. The engine is not nano, whose answers these are."""
     tab = visit(fake_app, viewport=PHONE)

@@ -135,7 +135,7 @@ def test_the_keys_are_enough_for_the_panel(none: Tab, material: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "scheme", [pytest.param("light", marks=pytest.mark.slow), pytest.param("dark", marks=pytest.mark.large)]
+    "scheme", [pytest.param("light", marks=pytest.mark.large), pytest.param("dark", marks=pytest.mark.large)]
 )
 def test_on_a_phone_every_tab_fits_and_can_be_tapped(none_app: App, visit: Visits, material: Path, scheme: str) -> None:
     tab = visit(none_app, viewport=PHONE, is_mobile=True, has_touch=True, color_scheme=scheme)

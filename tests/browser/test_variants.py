@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import PIL.Image
+import pytest
 from playwright.sync_api import Locator, expect
 
 from qwen2vl_demo.positions.allotments import SHARED
@@ -153,6 +154,7 @@ def test_pairs_and_colours_can_be_chosen_by_keyboard(nano: Tab, nano_app: App, p
     expect(legend).to_have_text(f"t is {start} everywhere")
 
 
+@pytest.mark.large
 def test_pictures_and_a_clip_beside_each_other_on_a_phone(
     nano_app: App, visit: Any, photo: Path, material: Path
 ) -> None:

@@ -24,7 +24,7 @@ from tests.engine.broken_checkpoints import Broken, cases, copy_of_nano
 from tests.processing.test_chat_template import RELEASED_TEMPLATE
 
 CASES = list(cases())
-ALWAYS = 3  # one in so many is tried in each run, all of them in the slow one
+ALWAYS = 3  # one in so many is tried in each run, all of them with `-m large`
 SECONDS = 3.0  # of processor time, the worker's included
 MEMORY = 700 * 2**10  # kB more than before
 
@@ -55,7 +55,7 @@ def test_there_are_enough_and_each_is_another() -> None:
 def parameters() -> list[Any]:
     quick = [case for case in CASES if not case.slow]
     often = {case.name for case in quick[::ALWAYS]}
-    return [pytest.param(c, id=c.name, marks=[] if c.name in often else pytest.mark.slow) for c in CASES]
+    return [pytest.param(c, id=c.name, marks=[] if c.name in often else pytest.mark.large) for c in CASES]
 
 
 @pytest.mark.parametrize("case", parameters())
