@@ -13,6 +13,8 @@ from tests.browser.conftest import App, Visits
 from tests.browser.driver import Tab
 from tests.browser.lens_driver import equals, expected, layer, seen, snapshot, user
 
+pytestmark = pytest.mark.large  # as further forms, so that CI stays within its time
+
 # Where the n-th word of an answer stands on the page: the middle of it.
 PLACE = """([bubble, word]) => {
   const walk = document.createTreeWalker(bubble, NodeFilter.SHOW_TEXT);

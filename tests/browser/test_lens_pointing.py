@@ -15,6 +15,8 @@ from tests.browser.conftest import PHONE, App, Visits
 from tests.browser.driver import Tab
 from tests.browser.lens_driver import canvas_box, expected, fact, layer, point, seen, snapshot, stage, user
 
+pytestmark = pytest.mark.large  # as further forms, so that CI stays within its time
+
 MARK = (255, 0, 255)
 
 

@@ -13,6 +13,8 @@ from qwen2vl_demo.viz.figure_theme import AXIS_COLOURS, MODEL_COLOURS, QWEN
 from tests.browser.conftest import App, Visits
 from tests.browser.driver import Tab
 
+pytestmark = pytest.mark.large  # as further forms, so that CI stays within its time
+
 
 def open_tab(tab: Tab, name: str) -> None:
     """With all that is folded in it."""
