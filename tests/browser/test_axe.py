@@ -38,7 +38,8 @@ def test_axe_finds_nothing_that_is_ours(visit: Visits, nano_app: App, material: 
     for name in ("all", "read"):
         tab.page.locator(f"#lab [data-part={name}]").click()
         tab.quiet()
-    assert tab.page.locator("#lab .choice").count() and tab.page.locator("#lab tr").count()
+    for shown in ("#lab .choice", "#lab tr"):
+        tab.page.locator(shown).first.wait_for()
     assert findings(tab) == [], "the laboratory"
     for name in ("Prompt", "Rotation", "Variants", "Cost", "Experiments"):
         open_tab(tab, name)

@@ -209,7 +209,7 @@ def test_a_chat_is_open_in_one_tab_only(tab: Tab, fake_app: App, visit: Visits, 
     open_chat(second, "Mine")
 
 
-@pytest.mark.slow
+@pytest.mark.large
 def test_chats_of_an_earlier_version_are_taken_over(tab: Tab) -> None:
     """They lay in localStorage by the id of their tab: the newest was shown, the others could not be reached."""
     old = Conversation((Turn("An old question", answer=Answer("An old answer", "end")),))
@@ -263,7 +263,7 @@ def test_the_oldest_files_go_first_and_a_full_browser_is_a_sentence(tab: Tab, ma
     expect(row(tab, "A cat again")).to_contain_text("without some files")
 
 
-@pytest.mark.slow
+@pytest.mark.large
 def test_where_the_browser_stores_nothing_chats_last_as_long_as_the_page_and_this_is_said(tab: Tab) -> None:
     tab.page.add_init_script(BLOCKED)
     tab.reload()

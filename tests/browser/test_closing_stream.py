@@ -35,7 +35,7 @@ window.fetch = async (...request) => {
 """
 
 
-@pytest.mark.slow
+@pytest.mark.large
 def test_an_event_that_joins_while_the_stream_closes_is_answered(
     browser: Browser, fake_app: App, material: Path
 ) -> None:

@@ -44,11 +44,11 @@ OWN_REQUESTS = (
     "/assets/",
     "/static/",
 )
-PARTS = 24  # each has texts of all kinds; in CI the first two are run
+PARTS = 24  # each has texts of all kinds; in CI the first is run
 BY_HAND = [pytest.param(part, marks=pytest.mark.large) for part in range(2, PARTS)]
 
 
-@pytest.mark.parametrize("part", [0, pytest.param(1, marks=pytest.mark.slow), *BY_HAND])
+@pytest.mark.parametrize("part", [0, pytest.param(1, marks=pytest.mark.large), *BY_HAND])
 def test_hostile_answers_load_run_and_disguise_nothing(fake: Tab, part: int) -> None:
     requests: list[str] = []
     fake.page.on("request", lambda request: requests.append(request.url))

@@ -148,7 +148,7 @@ def test_other_words_layers_and_what_a_neutral_question_leaves(fake: Tab, materi
     expect(where.get_by_role("button", name="Play the layers")).to_be_visible()  # it has ended
 
 
-@pytest.mark.slow
+@pytest.mark.large
 def test_a_map_over_another_prompt_is_of_the_one_that_was_answered(fake: Tab, material: Path) -> None:
     """With another budget the picture has other tokens; to choose a region brings back the prompt that was answered.
     What stands in the composer takes its place in the panel, and its words go; the region of the old picture goes with
@@ -176,7 +176,7 @@ def test_without_weights_here_the_reason_stands_in_its_place(none: Tab, material
     expect(none.page.locator("#lab summary").first).to_be_hidden()
 
 
-@pytest.mark.slow
+@pytest.mark.large
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_on_a_phone_the_tools_fit(visit: Any, nano_app: Any, theme: str) -> None:
     tab = visit(nano_app, viewport={"width": 390, "height": 844}, color_scheme=theme)

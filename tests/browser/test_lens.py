@@ -64,7 +64,7 @@ def test_photographs_of_many_sizes_are_shown_as_they_would_be_sent(nano: Tab, na
     expect(nano.page.locator("#lens-picture .lens-nothing").first).to_be_visible()
 
 
-@pytest.mark.slow
+@pytest.mark.large
 def test_a_whole_chat_is_shown_as_it_was_sent(nano: Tab, nano_app: App, photographs: Path, material: Path) -> None:
     one, two, gif, film = (
         photographs / "coffee-600x400.png", photographs / "cat-451x300.png", photographs / "wave.gif",

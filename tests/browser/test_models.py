@@ -87,7 +87,7 @@ def test_a_model_is_chosen_in_the_header_and_answers_this_tab_alone(
     tab.ask("Four")
 
 
-@pytest.mark.slow
+@pytest.mark.large
 def test_an_app_that_was_started_again_does_not_answer_with_another_model_unasked(
     models_app: App, loader: FakeLoader, visit: Visits
 ) -> None:

@@ -152,7 +152,7 @@ def test_what_the_budgets_measure(nano: LocalEngine, question: str) -> None:
     assert abs(found - int(expected()[question])) <= 1
 
 
-@pytest.mark.slow
+@pytest.mark.large
 @pytest.mark.parametrize("question", BY_POSITIONS)
 def test_what_the_positions_measure(nano: LocalEngine, question: str) -> None:
     found = [rightly(nano, "addresses", BY_POSITIONS[question], s, 64, SCENES["addresses"]) for s in SCHEMES]
