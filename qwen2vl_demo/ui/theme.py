@@ -69,6 +69,7 @@ def js() -> str:
         (STATIC / name).read_text(encoding="utf-8")
         for name in (
             "event-stream.js",
+            "chat-changes.js",
             "clipboard.js",
             "links.js",
             "chat-storage.js",

@@ -276,26 +276,16 @@
   }
   Object.assign((window.qwen2vl ||= {}), { drawBoxes });
 
-  let due = false;
-  const later = () => {
-    if (due) return;
-    due = true;
-    requestAnimationFrame(() => {
-      due = false;
-      draw();
-    });
-  };
   const watch = () => {
     const chat = document.querySelector("#chat");
     if (!chat || !lens()?.on) return setTimeout(watch, 50);
-    new MutationObserver(later).observe(chat, { childList: true, subtree: true });
     sizes.observe(chat);
     lens().on("change", names => names.has("at") && fromPanel());
     lens().on("data", () => {
       told = "";
       showInPanel();
     });
-    draw();
+    window.qwen2vl.onChatChange(draw);
   };
   watch();
 })();

@@ -311,20 +311,5 @@
   );
 
   Object.assign(((window.qwen2vl ||= {}).clock ||= {}), { know });
-  let due = false;
-  const later = () => {
-    if (due) return;
-    due = true;
-    requestAnimationFrame(() => {
-      due = false;
-      draw();
-    });
-  };
-  const watch = () => {
-    const chat = document.querySelector("#chat");
-    if (!chat) return setTimeout(watch, 50);
-    new MutationObserver(later).observe(chat, { childList: true, subtree: true });
-    draw();
-  };
-  watch();
+  window.qwen2vl.onChatChange(draw);
 })();
