@@ -83,7 +83,7 @@ class LocalEngine:
         self.model = model
         self.processor = processor
         self.name = name
-        self.abilities = Abilities(regions=name != "nano", laboratory=True)
+        self.abilities = Abilities(regions=processor.image.region_questions, laboratory=True)
         self.placement = placement
         self.end_tokens = end_tokens
         self.decoder = Decoder(model, placement.decode)

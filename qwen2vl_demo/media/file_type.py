@@ -210,7 +210,7 @@ def identify_image(
         return webp.open_webp(media.file, header)
     if name == "TIFF":
         return open_tiff(media.file, media.label, directory)
-    image: ImageFile.ImageFile = PIL.Image.OPEN[name][0](media.rewound(), "")  # type: ignore[arg-type]
+    image: ImageFile.ImageFile = PIL.Image.OPEN[name][0](media.rewound(), "")
     if name in ("AVIF", "HEIF") and "icc_profile" not in image.info and (points := _nclx(media.head)) is not None:
         if hdr := HdrColours.stated(*points, box_peak(media.head)):
             image.info[HDR] = hdr

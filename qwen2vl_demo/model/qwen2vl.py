@@ -36,7 +36,7 @@ class Qwen2VL(nn.Module):
     @property
     def layer_devices(self) -> tuple[torch.device, ...]:
         """The device of each layer of the language model. The final norm and an untied output layer are on the last."""
-        return tuple(layer.device for layer in self.model.layers)  # type: ignore[union-attr,misc]
+        return tuple(layer.device for layer in self.model.layers)  # type: ignore[misc]
 
     @property
     def dtype(self) -> torch.dtype:

@@ -84,6 +84,7 @@ PREPROCESSOR = {
     "temporal_patch_size": TEMPORAL_PATCH_SIZE,
     "merge_size": MERGE_SIZE,
     "max_frames": MAX_FRAMES,
+    "region_questions": False,
     "image_mean": list(IMAGE.image_mean),
     "image_std": list(IMAGE.image_std),
 }

@@ -44,6 +44,7 @@ class ImageConfig:
     image_std: tuple[float, float, float] = (0.26862954, 0.26130258, 0.27577711)
     rescale: float = 1 / 255  # from 0..255 to 0..1
     max_frames: int = geometry.VIDEO_MAX_FRAMES  # of a clip, that the checkpoint was trained for
+    region_questions: bool = True  # whether the checkpoint was trained on questions about a box
 
     def __post_init__(self) -> None:
         _require(
@@ -93,6 +94,7 @@ class ImageConfig:
             image_std=channels("image_std", cls.image_std),
             rescale=_number(raw.get("rescale_factor", cls.rescale), "rescale_factor"),
             max_frames=int(_number(raw.get("max_frames", cls.max_frames), "max_frames")),
+            region_questions=raw.get("region_questions") is not False,
         )
 
     @classmethod

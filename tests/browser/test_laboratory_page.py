@@ -85,7 +85,7 @@ def test_a_region_is_dragged_or_chosen_by_keys_and_every_word_says_what_it_lost(
     expect(part(fake, "legend")).to_contain_text("left out of attention")
     assert lost(fake) == ["−3.0" if n in (2, 3, 4) else "0" for n in range(count)]
     fold(fake, "hide", opened=False)
-    assert state(fake, "region") is None
+    fake.page.wait_for_function("() => window.qwen2vl.lens.state.region === null")  # told a moment later
 
 
 def test_blocks_are_hidden_in_turn_with_a_map_for_each_word_and_a_stop(fake: Tab, material: Path) -> None:

@@ -10,8 +10,6 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.driver import Tab
 
-pytestmark = pytest.mark.large  # as further forms, so that CI stays within its time
-
 LOADED = "() => { const i = document.querySelector('#lightbox img'); return i.complete && i.naturalWidth; }"
 SCALE = "() => new DOMMatrix(getComputedStyle(document.querySelector('#lightbox img')).transform).a"
 

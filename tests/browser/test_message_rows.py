@@ -81,7 +81,6 @@ def test_arrow_up_in_the_empty_line_edits_the_last_question(fake: Tab) -> None:
     expect(fake.questions).to_have_count(1)
 
 
-@pytest.mark.large
 def test_retry_keeps_the_answer_before_as_a_version(fake: Tab) -> None:
     first = fake.ask("Hello")
     press(fake, "answer", "Retry")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import pytest
 from playwright.sync_api import Locator, expect
 
 from qwen2vl_demo.engine.protocol import GenerationOptions
@@ -14,8 +13,6 @@ from tests.browser.conftest import App
 from tests.browser.driver import Tab
 from tests.browser.lens_driver import layer, open_tab, point, seen, snapshot
 from tests.ui.conftest import picture
-
-pytestmark = pytest.mark.large  # as further forms, so that CI stays within its time
 
 
 def chips(tab: Tab) -> Locator:

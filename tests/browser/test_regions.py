@@ -113,7 +113,6 @@ def test_a_region_is_drawn_asked_about_and_reaches_the_model_as_one(fake: Tab, f
     expect(fake.attached).to_have_count(0)
 
 
-@pytest.mark.large
 def test_a_closer_look_and_a_crop_have_the_originals_pixels(fake: Tab, fake_app: App, tmp_path: Path) -> None:
     """The chat shows this picture reduced, since it is large."""
     large = tmp_path / "large.png"

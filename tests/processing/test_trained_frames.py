@@ -1,5 +1,6 @@
 """A checkpoint that was trained for few frames gets no more of a clip unless asked to, and what that means is said."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 
 from qwen2vl_demo.engine.protocol import GenerationOptions
 from qwen2vl_demo.errors import UserError
-from qwen2vl_demo.nano.checkpoint import MAX_FRAMES
+from qwen2vl_demo.nano.checkpoint import MAX_FRAMES, PREPROCESSOR
 from qwen2vl_demo.nano.training.stream import random_frames
 from qwen2vl_demo.processing.image import ImageConfig
 from qwen2vl_demo.processing.messages import MediaOptions, Message, Video
@@ -76,3 +77,10 @@ def test_the_settings_start_with_it_and_say_it() -> None:
     assert form.read({}).options.media.max_frames is None  # the checkpoint's own
     assert form.read({"max_frames": 40}).options.media.max_frames == 40
     assert "trained" not in SettingsForm(GenerationOptions(), (12544, 50176))._fields["max_frames"].info
+
+
+def test_a_checkpoint_says_whether_it_was_trained_on_questions_about_a_region() -> None:
+    """The released ones say nothing and were; nano's file is the one that its training writes."""
+    assert ImageConfig.from_dict({}).region_questions
+    assert not Processor.from_directory(NANO).image.region_questions
+    assert json.loads((NANO / "preprocessor_config.json").read_text("utf-8")) == PREPROCESSOR

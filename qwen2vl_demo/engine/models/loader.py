@@ -57,7 +57,7 @@ class ListedModels:
             return None
         with _for_visitors(offer):
             settings = self._settings
-            return bytes_needed(directory, settings.device, settings.dtype, settings.quantize)  # type: ignore[arg-type]
+            return bytes_needed(directory, settings.device, settings.dtype, settings.quantize)
 
     def free(self) -> int | None:
         free = [bytes_free(device) for device in find_devices(self._settings.device)[0]]

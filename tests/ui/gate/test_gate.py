@@ -62,6 +62,9 @@ class Stranger:
     def upload(self, path: Path) -> dict[str, Any]:
         sent = self.http.post("gradio_api/upload", files={"files": (path.name, path.read_bytes(), "image/png")})
         sent.raise_for_status()
+        # Gradio moves the file behind its answer; until then nothing is deleted, since it may be the same one.
+        while self.demo.parts.uploads._arriving:
+            time.sleep(0.001)
         return {"path": sent.json()[0], "orig_name": path.name, "meta": {"_type": "gradio.FileData"}}
 
     def refresh(self, *files: dict[str, Any], tab: str = "tab") -> httpx.Response:
