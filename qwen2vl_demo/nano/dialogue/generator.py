@@ -28,7 +28,7 @@ from qwen2vl_demo.nano.world.out_of_domain import MAIN_COLOURS, random_out_of_do
 from qwen2vl_demo.nano.world.scene import LABEL_INDEX, SHAPES, Scene, choose
 
 FAMILIES: tuple[str, ...] = (
-    *("name", "shape", "colour", "count", "exists", "where", "describe", "box", "read"),
+    *("name", "shape", "colour", "count", "exists", "where", "describe", "box", "region", "read"),
     *("transcribe", "find", "paper", "chart", "pictures", "video", "followup", "chat", "limits"),
 )
 KINDS: tuple[str, ...] = ("scene", "text", "document", "page", "paper", "pictures", "clip", "chat", "limits")

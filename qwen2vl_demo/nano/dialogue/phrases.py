@@ -209,6 +209,18 @@ box: Give the bounding box of the {name}. | Detect the {name}. | Where exactly i
     box. | Can you (box/mark/detect) the {name}? | Mark the {name}. | Locate the {name} with a box. | Put a (frame/box)
     around the {name}. | Give me the box of the {name}. | The box of the {name}, please. | Frame the {name}. | Give the
     coordinates of the {name}. | Show me the {name} with a box.
+region: What is in {region}? | What is {region}? | {region} What is this? | What is this: {region} | {region} | What do
+    you see in {region}? | (Name/Describe) the thing in {region}. | {region} What is it? | What is this? {region} | What
+    does {region} show? | Which thing is in {region}? | What is at {region}? | Describe {region}. | {region} Name it. |
+    What can you see in {region}? | {region} What is (here/there/in the box/in this region/in this part)? | What is the
+    thing in {region}? | Tell me what is in {region}. | What is shown in {region}? | {region} What do you see (here/)? |
+    (What is/What's) in the (box/region) {region}? | Look at {region}: what is (it/this/there)? | And what is in
+    {region}? | And {region}? | What's {region}?
+region colour: What colour is the thing in {region}? | {region} What colour is (it/this)? | What colour is {region}? |
+    Which colour is {region}? | What is the colour of {region}? | What colour is this? {region} | {region} Which colour
+    is (it/this)? | Name the colour of {region}. | And what colour is {region}? | What colour does {region} have? |
+    {region} Its colour? | Tell me the colour of {region}. | The colour of {region}? | What colour is (it/the shape/the
+    object) in {region}?
 read: What does it say? | Read the text. | What is written here? | What does the sign say? | What word is this? | What
     is written (in the picture/there/on it)? | Which word do you see? | What does the text say? | Read (it/this/it
     aloud/it to me). | Read the sign. | What text is in the (image/picture)? | Can you read (this/it/the sign/the text)?

@@ -6,6 +6,7 @@ return None if the question they drew would be ambiguous in this scene.
 """
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 
@@ -23,8 +24,10 @@ from qwen2vl_demo.nano.dialogue.referring_expressions import (
     unique_name,
 )
 from qwen2vl_demo.nano.dialogue.wording import count_sentence, join_list, plural, random_wording, with_article
+from qwen2vl_demo.nano.world.drawing import bounding_box
 from qwen2vl_demo.nano.world.nouns import KIND_OF, NOUN_KINDS, NOUNS
 from qwen2vl_demo.nano.world.scene import COLOURS, PLACES, SHAPES, SIGN_WORDS, Scene, Thing, choose
+from qwen2vl_demo.processing.messages import REGION_SCALE, Region
 
 _RELATIONS = ("to the left of", "to the right of", "above", "below")
 _RELATION_SYNONYMS = (
@@ -34,6 +37,7 @@ _RELATION_SYNONYMS = (
     ("below", "under"),
 )
 _DESCRIBE_CHOICES = 8 * 8 * 9
+_REGION = "\0"  # stands for the box in a wording, whose letters are varied
 
 
 def colour_question(rng: np.random.Generator, scene: Scene, split: str) -> Question | None:
@@ -261,6 +265,46 @@ def box_question(rng: np.random.Generator, scene: Scene, split: str) -> Question
     )
 
 
+def region_question(rng: np.random.Generator, scene: Scene, split: str) -> Question | None:
+    """What is in a box that is drawn loosely around one thing or around nothing, and what colour that is."""
+    if rng.random() < 0.12 or not scene.things:
+        x, y = rng.uniform(0, 0.75, 2)
+        box = (x, y, x + rng.uniform(0.12, 0.25), y + rng.uniform(0.12, 0.25))
+        wording = random_wording(rng, PHRASES["region"], split, region=_REGION)
+        question, thing = Question(wording, "There is nothing.", "region", len(NOUNS) + len(SHAPES)), None
+    else:
+        thing = choose(rng, scene.things)
+        x1, y1, x2, y2 = _shares(scene, bounding_box(thing))
+        wide, tall = rng.uniform(-0.12, 0.25, 2) * (x2 - x1), rng.uniform(-0.12, 0.25, 2) * (y2 - y1)
+        box = (x1 - wide[0], y1 - tall[0], x2 + wide[1], y2 + tall[1])
+        key, answer, plausible = "region", f"It is {with_article(thing.name)}.", len(NOUNS)
+        if thing.colour:
+            plausible = len(SHAPES) * len(COLOURS)
+            if rng.random() < 0.35:
+                key, answer, plausible = "region colour", f"It is {thing.colour}.", len(COLOURS)
+        wording = random_wording(rng, PHRASES[key], split, region=_REGION)
+        question = Question(wording, answer, "region", plausible, ("thing", thing))
+    others = [bounding_box(t) for t in scene.things if t is not thing] + [sign.box for sign in scene.signs]
+    if any(_covered(_shares(scene, other), box) > (0.15 if thing else 0.0) for other in others):
+        return None
+    x1, y1, x2, y2 = (min(REGION_SCALE - 1, max(0, round(REGION_SCALE * v))) for v in box)
+    if x2 <= x1 or y2 <= y1:
+        return None
+    return replace(question, text=wording.replace(_REGION, Region(x1, y1, x2, y2).text))
+
+
+def _shares(scene: Scene, box: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
+    """A box in pixels as shares of the picture's sides."""
+    x1, y1, x2, y2 = box
+    return x1 / scene.width, y1 / scene.height, x2 / scene.width, y2 / scene.height
+
+
+def _covered(box: tuple[float, float, float, float], by: tuple[float, float, float, float]) -> float:
+    """The share of a box that another one covers."""
+    wide, tall = min(box[2], by[2]) - max(box[0], by[0]), min(box[3], by[3]) - max(box[1], by[1])
+    return max(0.0, wide) * max(0.0, tall) / ((box[2] - box[0]) * (box[3] - box[1]))
+
+
 def describe_question(rng: np.random.Generator, scene: Scene, split: str) -> Question | None:
     """Everything in the scene in one sentence, with sizes if the question mentions detail.
 
@@ -311,10 +355,11 @@ QUESTION_FUNCTIONS = {
         "exists": exists_question,
     },
     **{"where": where_question, "describe": describe_question, "box": box_question, "read": read_question},
+    "region": region_question,
 }
 SCENE_WEIGHTS = {
     **{"name": 17, "shape": 12, "colour": 14, "count": 20, "exists": 13, "where": 20},
-    **{"describe": 9, "box": 18, "read": 2},
+    **{"describe": 9, "box": 18, "read": 2, "region": 14},
 }
 TEXT_WEIGHTS = {
     **{"read": 60, "name": 6, "shape": 6, "colour": 7, "count": 7, "exists": 7, "where": 5},

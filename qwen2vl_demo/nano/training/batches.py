@@ -33,7 +33,7 @@ from qwen2vl_demo.nano.world.drawing import CellTruth
 from qwen2vl_demo.nano.world.scene import CELL_CHARACTERS
 from qwen2vl_demo.processing.chat import ChatTemplate, encode_chat
 from qwen2vl_demo.processing.image import ImageConfig
-from qwen2vl_demo.processing.messages import Image, Message, Text, Video
+from qwen2vl_demo.processing.messages import Image, Message, Video, question_parts
 from qwen2vl_demo.processing.patches import CPU, cut_patches
 from qwen2vl_demo.processing.tokenizer import IMAGE_PAD, VIDEO_PAD, Tokenizer
 
@@ -117,7 +117,7 @@ def encode_dialogue(
     for turn in item.turns:
         media = [Video(b"") if item.media[m].ndim == 4 else Image(b"") for m in turn.media]
         placeholders += [merged_tokens(grid_of(item.media[m])) for m in turn.media]
-        messages.append(Message("user", [*media, Text(turn.question)]))
+        messages.append(Message("user", [*media, *question_parts(turn.question)]))
         messages.append(Message("assistant", turn.answer))
     chat = encode_chat(
         messages, template, tokenizer, placeholders=placeholders, add_vision_id=False, add_generation_prompt=False
