@@ -35,11 +35,11 @@ def test_axe_finds_nothing_that_is_ours(visit: Visits, nano_app: App, material: 
         assert findings(tab) == [], name
     tab.page.locator("#where .words button").first.click()
     tab.page.evaluate("() => document.querySelectorAll('#lab details').forEach(fold => (fold.open = true))")
-    for name in ("all", "read"):
+    tab.page.locator("#lab .choice").first.wait_for()
+    for name in ("all", "read"):  # each of them stops what is not finished of the one before
         tab.page.locator(f"#lab [data-part={name}]").click()
         tab.quiet()
-    for shown in ("#lab .choice", "#lab tr"):
-        tab.page.locator(shown).first.wait_for()
+    tab.page.locator("#lab tr").first.wait_for()
     assert findings(tab) == [], "the laboratory"
     for name in ("Prompt", "Rotation", "Variants", "Cost", "Experiments"):
         open_tab(tab, name)

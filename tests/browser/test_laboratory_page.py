@@ -149,6 +149,22 @@ def test_other_words_layers_and_what_a_neutral_question_leaves(fake: Tab, materi
 
 
 @pytest.mark.large
+def test_what_was_displaced_while_a_map_was_on_its_way_says_that_it_was_stopped(fake: Tab, material: Path) -> None:
+    fake.ask("What is here?", material / "cat.png")
+    for name in ("choices", "hide"):
+        unfold(fake, name)
+    fake.page.evaluate(
+        """() => {
+          document.querySelectorAll("#where .words button")[1].click();
+          document.querySelector("#lab [data-part=all]").click();
+        }"""
+    )
+    expect(part(fake, "choices-status")).to_have_text("Stopped.")
+    expect(part(fake, "sentence").last).to_contain_text("The whole answer is")
+    words(fake).nth(2).click()
+    expect(fake.page.locator("#lab .choice")).not_to_have_count(0)
+
+
 def test_a_map_over_another_prompt_is_of_the_one_that_was_answered(fake: Tab, material: Path) -> None:
     """With another budget the picture has other tokens; to choose a region brings back the prompt that was answered.
     What stands in the composer takes its place in the panel, and its words go; the region of the old picture goes with

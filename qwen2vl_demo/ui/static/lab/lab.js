@@ -17,14 +17,17 @@ const lab = (element.lab = {
     return made;
   },
   // Asks about the answer that is shown; results come to the tool that takes their kind.
-  // One thing is computed for a visitor at a time, so a map that is on its way above comes first.
+  // One thing is computed for a visitor at a time: what is asked last. A map that is on its way above comes before it.
   ask(what, more = {}) {
     const { answer, turn, waiting } = lab.answer();
     const send = () => trigger("select", { index: 0, value: { what, answer, turn, ...more } });
-    if (waiting && what !== "stop") lab.later = send;
-    else send();
+    const displaced = lab.later;
+    lab.later = waiting && what !== "stop" ? { what, send } : null;
+    if (!lab.later) send();
+    if (displaced) lab.tell({ what: displaced.what, note: "Stopped." });
   },
-  later: null,
+  later: null, // {what, send} until the map above has come
+  tell: result => lab.tools.forEach(tool => tool.what.includes(result.what) && tool.show(result)),
   // "98 %", "3.2 %", "0.01 %": never a 0 or 100 that is none.
   percent(share) {
     if (share > 0.9995) return "over 99.9 %";
@@ -66,7 +69,7 @@ lab.withItsPrompt = next => {
     shown = answer;
     lab.tools.forEach(tool => tool.follow?.());
     if (!lab.later || lab.answer().waiting) return;
-    const send = lab.later;
+    const { send } = lab.later;
     lab.later = null;
     send();
   }
@@ -80,7 +83,7 @@ lab.withItsPrompt = next => {
       return next?.();
     }
     if (value.answer && value.answer !== lab.answer().answer) return; // of another answer, which came too late
-    lab.tools.forEach(tool => tool.what.includes(value.what) && tool.show(value));
+    lab.tell(value);
   };
 
   // Runs once the tools and the lens are there.
