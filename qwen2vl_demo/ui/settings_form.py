@@ -185,13 +185,16 @@ class SettingsForm:
         updates = {}
         for key in MODEL_FIELDS:
             old, new, value = before._fields[key], self._fields[key], values.get(key)
-            updates[key] = gr.Slider(
-                minimum=new.minimum,
-                maximum=new.maximum,
-                value=value if isinstance(value, int | float) and value != old.default else new.default,
-                info=new.info,
-            )
-        return updates
+            updates[key] = value if isinstance(value, int | float) and value != old.default else new.default
+        return self.within_limits(updates)
+
+    def within_limits(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """The same values, with the limits and the words of this form where these are the model's."""
+        return {key: self._slider(key, value) if key in MODEL_FIELDS else value for key, value in values.items()}
+
+    def _slider(self, key: str, value: float) -> gr.Slider:
+        field = self._fields[key]
+        return gr.Slider(minimum=field.minimum, maximum=field.maximum, value=value, info=field.info)
 
     def restored(self, kept: str) -> dict[str, Any]:
         """What the settings show with those that a browser kept, by key; `kept` is a JSON object of some of them.

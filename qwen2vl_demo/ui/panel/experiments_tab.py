@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
+from gradio.blocks import Block
 from gradio.components import Component
 
 from qwen2vl_demo.nano.drawn_questions import FAMILIES, family_of
@@ -20,12 +21,14 @@ from qwen2vl_demo.ui.panel.accuracy import MOST_SCENES, SCENES, Accuracy, Accura
 from qwen2vl_demo.ui.panel.accuracy_html import accuracy_html
 from qwen2vl_demo.ui.panel.download_buttons import draw_download_buttons
 from qwen2vl_demo.ui.panel.experiment_html import guesses_html, trials_html
-from qwen2vl_demo.ui.panel.experiments import AS_ASKED, NOTHING, Experiment, Experiments
+from qwen2vl_demo.ui.panel.experiments import AS_ASKED, INTRODUCTIONS, NOTHING, Experiment, Experiments
 from qwen2vl_demo.ui.panel.state import PanelState
 from qwen2vl_demo.ui.panel.tab import AT_ONCE, QUEUED, PageContext, Updates
+from qwen2vl_demo.ui.parts import Parts
 from qwen2vl_demo.ui.sessions import Session
 
 PAINT_INTERVAL = 0.3  # seconds between two updates of a study
+COLUMNS = (AS_ASKED, "16", NOTHING)  # of a comparison, at first
 LAST_QUESTION = "like the last question of the chat"
 STUDIES: dict[Study, tuple[str, str, str]] = {  # title, what is done and why, label of its button
     "tokens": (
@@ -46,6 +49,7 @@ STUDIES: dict[Study, tuple[str, str, str]] = {  # title, what is done and why, l
 
 @dataclass(frozen=True)
 class ExperimentComponents:
+    section: gr.Column
     button: gr.Button
     trials: gr.HTML
     columns: tuple[gr.Dropdown, ...] = ()  # of a comparison
@@ -53,6 +57,7 @@ class ExperimentComponents:
 
 @dataclass(frozen=True)
 class StudyComponents:
+    section: gr.Column
     button: gr.Button
     stop: gr.Button
     scenes: gr.Slider
@@ -71,41 +76,49 @@ class ExperimentsTab:
     name = "Experiments"
     components: ExperimentsComponents
 
-    def __init__(self, experiments: Experiments, accuracy: Accuracy) -> None:
-        self._experiments, self._accuracy = experiments, accuracy
+    def __init__(self, experiments: Experiments, accuracy: Accuracy, *, chosen: bool = False) -> None:
+        """`chosen`: visitors may choose a model that offers others than the first one."""
+        self._experiments, self._accuracy, self._chosen = experiments, accuracy, chosen
 
     def draw(self) -> None:
         plain: dict[str, Any] = {"apply_default_css": False}
         guesses = gr.HTML(guesses_html(None), elem_id="experiment-guesses", **plain)
         experiments: dict[Experiment, ExperimentComponents] = {}
-        for key, introduction in self._experiments.offered.items():
-            gr.HTML(section_html(introduction.title, introduction.reason), elem_classes="experiment-why", **plain)
-            columns = self._draw_columns() if key == "compare" else ()
-            experiments[key] = ExperimentComponents(
-                button=_button(introduction.button, f"experiment-{key}"),
-                trials=gr.HTML("", elem_id=f"experiment-{key}-found", **plain),
-                columns=columns,
-            )
-        studies = {study: self._draw_study(study) for study in STUDIES} if self._accuracy.offered else {}
+        offered = self._experiments.offered
+        for key, introduction in (INTRODUCTIONS if self._chosen else offered).items():
+            with gr.Column(visible=key in offered) as section:
+                gr.HTML(section_html(introduction.title, introduction.reason), elem_classes="experiment-why", **plain)
+                columns = self._draw_columns() if key == "compare" else ()
+                experiments[key] = ExperimentComponents(
+                    section=section,
+                    button=_button(introduction.button, f"experiment-{key}"),
+                    trials=gr.HTML("", elem_id=f"experiment-{key}-found", **plain),
+                    columns=columns,
+                )
+        measured = self._chosen or self._accuracy.offered
+        studies = {study: self._draw_study(study) for study in STUDIES} if measured else {}
         draw_download_buttons(self.name, handouts=True)
         self.components = ExperimentsComponents(guesses, experiments, studies)
 
     def _draw_columns(self) -> tuple[gr.Dropdown, ...]:
-        choices = [(name, key) for key, name in self._experiments.columns.items()]
         with gr.Row(elem_classes="experiment-choices"):
             return tuple(
                 gr.Dropdown(
-                    choices if number < 3 else [*choices, ("no third column", NOTHING)],
+                    _choices(self._experiments, number),
                     value=value,
                     label=f"Column {number}",
                     elem_id=f"compare-{number}",
                     min_width=150,
                     allow_custom_value=True,  # `Experiments.run` checks what comes back
                 )
-                for number, value in enumerate((AS_ASKED, "16", NOTHING), 1)
+                for number, value in enumerate(COLUMNS, 1)
             )
 
     def _draw_study(self, study: Study) -> StudyComponents:
+        with gr.Column(visible=self._accuracy.offered) as section:
+            return self._draw_study_into(section, study)
+
+    def _draw_study_into(self, section: gr.Column, study: Study) -> StudyComponents:
         title, reason, label = STUDIES[study]
         gr.HTML(section_html(title, reason), elem_classes="experiment-why", apply_default_css=False)
         with gr.Row(elem_classes="experiment-choices"):
@@ -131,7 +144,27 @@ class ExperimentsTab:
             button = _button(label, f"accuracy-{study}")
             stop = _button("Stop", f"accuracy-{study}-stop")
         found = gr.HTML("", elem_id=f"accuracy-{study}-found", apply_default_css=False)
-        return StudyComponents(button, stop, scenes, found, family)
+        return StudyComponents(section, button, stop, scenes, found, family)
+
+    def model_outputs(self) -> Sequence[Block]:
+        """What `show_model` changes."""
+        experiments, studies = self.components.experiments.values(), self.components.studies.values()
+        columns = [column for drawn in experiments for column in drawn.columns]
+        return [*(drawn.section for drawn in experiments), *(drawn.section for drawn in studies), *columns]
+
+    def show_model(self, parts: Parts) -> Updates:
+        """Offers what the model of these parts can do."""
+        offered, updates = parts.experiments.offered, Updates()
+        for key, drawn in self.components.experiments.items():
+            updates[drawn.section] = gr.Column(visible=key in offered)
+            for number, column in enumerate(drawn.columns, 1):
+                choices: dict[str, Any] = {"choices": _choices(parts.experiments, number)}
+                if "positions" not in offered:  # which may be what a column stands at
+                    choices["value"] = COLUMNS[number - 1]
+                updates[column] = gr.Dropdown(**choices)
+        for study in self.components.studies.values():
+            updates[study.section] = gr.Column(visible=parts.accuracy.offered)
+        return updates
 
     def outputs(self) -> Sequence[Component]:
         return [self.components.guesses, *(e.trials for e in self.components.experiments.values())]
@@ -213,6 +246,12 @@ def _family(chosen: Any, session: Session) -> str:
     with session.lock:
         last = session.conversation.last
     return (family_of(last.question) if last else None) or ""
+
+
+def _choices(experiments: Experiments, number: int) -> list[tuple[str, str]]:
+    """What column `number` of a comparison may be: words and key."""
+    choices = [(name, key) for key, name in experiments.columns.items()]
+    return choices if number < 3 else [*choices, ("no third column", NOTHING)]
 
 
 def _button(label: str, elem_id: str) -> gr.Button:

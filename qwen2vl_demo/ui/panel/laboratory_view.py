@@ -95,7 +95,7 @@ class LaboratoryView:
 
     def draw(self) -> None:
         self.component = gr.HTML(
-            {"unavailable": self._laboratory.unavailable},
+            {},
             html_template=TEMPLATE,
             css_template=(STATIC / "lab.css").read_text(encoding="utf-8"),
             js_on_load="\n".join((STATIC / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS),
