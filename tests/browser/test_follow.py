@@ -10,6 +10,8 @@ from playwright.sync_api import Page, expect
 from tests.browser.conftest import App
 from tests.browser.driver import Tab
 
+pytestmark = pytest.mark.slow
+
 ENDLESS = "!endless and so it goes on"
 TOP = "document.querySelector('#chat .bubble-wrap').scrollTop"
 LEFT = "(e => e.scrollHeight - e.scrollTop - e.clientHeight)(document.querySelector('#chat .bubble-wrap'))"
