@@ -14,6 +14,8 @@ from tests.browser.test_regions import drag, opened
 from tests.fake_engine import FakeEngine
 from tests.fake_models import FakeLoader
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def loader() -> FakeLoader:

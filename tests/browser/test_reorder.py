@@ -11,6 +11,8 @@ from playwright.sync_api import Locator, expect
 from tests.browser.conftest import PHONE, App, Visits
 from tests.browser.driver import Tab
 
+pytestmark = pytest.mark.slow
+
 
 def grip(tab: Tab, name: str) -> Locator:
     return tab.page.get_by_role("button", name=re.compile(f"^Move {re.escape(name)}"))
