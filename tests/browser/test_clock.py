@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -10,35 +11,15 @@ from playwright.sync_api import Locator, expect
 
 from tests.browser.conftest import App
 from tests.browser.driver import Tab
+from tests.ui.chat.test_named_times import clips_of
 
-TIMES = {  # text: what of it is a time, and from when to when in seconds
-    "at 0:12": [("0:12", 12, 12)],
-    "The ball falls at 3.5 s.": [("3.5 s", 3.5, 3.5)],
-    "00:01:07": [("00:01:07", 67, 67)],
-    "1:02:03.5": [("1:02:03.5", 3723.5, 3723.5)],
-    "from 2 to 4 seconds": [("2 to 4 seconds", 2, 4)],
-    "between 2 and 4 seconds": [("2 and 4 seconds", 2, 4)],
-    "[0:05–0:09] and [0:10-0:12]": [("0:05–0:09", 5, 9), ("0:10-0:12", 10, 12)],
-    "0:12, 0:15,0:18": [("0:12", 12, 12), ("0:15", 15, 15), ("0:18", 18, 18)],
-    "at 2s and 4 sec": [("2s", 2, 2), ("4 sec", 4, 4)],
-    "2 s to 4 s": [("2 s to 4 s", 2, 4)],
-    "<2.0 seconds>, t=3.5s": [("2.0 seconds", 2, 2), ("3.5s", 3.5, 3.5)],
-    "1 min 5 s, or 1 minute and 5 seconds": [("1 min 5 s", 65, 65), ("1 minute and 5 seconds", 65, 65)],
-    "after 3 seconds": [("3 seconds", 3, 3)],
-    "3 seconds into the clip": [("3 seconds", 3, 3)],
-    "the 30s mark": [("30s", 30, 30)],
-    "（0:07）第 3 s": [("0:07", 7, 7), ("3 s", 3, 3)],
-}
-NO_TIMES = (
-    *("16:9", "1:1", "3.5 sheep", "ratio 2:1", "a ratio of 16:10", "a 16:10 display", "0:5", "10:75", "100:1"),
-    *("$3.50", "$5 s", "3.50 €", "1,200 s", "-3 s", "v1:10", "a0:12", "0:12:ff", "12:34:56:78", "2024-01-05 s"),
-    *("it lasts 5 seconds", "for 5 seconds", "a 10-second clip", "a 10 second clip", "10 seconds long", "every 2 s"),
-    *("2 seconds later", "at 2 seconds before", "5 s of footage", "in 5 seconds", "the first 3 seconds", "10 s-long"),
-    *("4:30 pm", "4:30 a.m.", "the 60s", "1960s", "the clock shows 10:10", "won 10:12", "verse 3:16", "5 sec's"),
-)
 ENDLESS = ("1:1", "0:12-", "1 min and ", "from 2 to ", "1 s to ", "between 2 and ", "about ", "99999.999 ")
+TABLE = json.loads((Path(__file__).parents[1] / "ui/chat/named_times.json").read_text(encoding="utf-8"))
 FIND = """texts => texts.map(text => window.qwen2vl.clock.times(text).map(
   ({start, end, from, to}) => [text.slice(start, end), from, to]))"""
+MOMENTS = """([text, clips]) => window.qwen2vl.clock.moments(text, [[], clips]).map(
+  ({start, end, clip, from, to}) => [text.slice(start, end), clips.indexOf(clip), from, to,
+    clip.times[window.qwen2vl.clock.frameOf(clip, {from, to})]])"""
 # x of each bracket's feet on a strip of 1000 units
 FEET = r"path => [...path.getAttribute('d').matchAll(/M([\d.]+) 22V7H([\d.]+)V22/g)].flatMap(m => [+m[1], +m[2]])"
 
@@ -61,11 +42,14 @@ def player_at(tab: Tab, at: int, seconds: float) -> None:
     )
 
 
-def test_what_is_a_time_and_what_only_looks_like_one(fake: Tab) -> None:
-    found = fake.page.evaluate(FIND, list(TIMES))
-    assert dict(zip(TIMES, found, strict=True)) == {text: [list(one) for one in all] for text, all in TIMES.items()}
-    found = fake.page.evaluate(FIND, list(NO_TIMES))
-    assert [text for text, times in zip(NO_TIMES, found, strict=True) if times] == []
+def test_what_is_a_time_and_of_which_clip_and_what_only_looks_like_one(fake: Tab) -> None:
+    """The table of tests/ui/chat/test_named_times.py, where Python reads the same words for the boxes of an answer."""
+    found = fake.page.evaluate(FIND, [case["text"] for case in TABLE["times"]])
+    assert found == [case["times"] for case in TABLE["times"]]
+    found = fake.page.evaluate(FIND, TABLE["no_times"])
+    assert [text for text, times in zip(TABLE["no_times"], found, strict=True) if times] == []
+    for case in TABLE["moments"]:
+        assert fake.page.evaluate(MOMENTS, [case["text"], clips_of(case)]) == case["moments"], case["why"]
     # Quadratic, these would take hours.
     assert len(fake.page.evaluate(FIND, [piece * (200_000 // len(piece)) for piece in ENDLESS])) == len(ENDLESS)
 

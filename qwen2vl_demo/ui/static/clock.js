@@ -7,7 +7,7 @@
 (() => {
   const SKIPPED = "a, button, pre, .katex, .thought-group, .under, .seen, .box-name, .box-layer, .box-units, style";
   const BLOCK = "p, li, td, th, h1, h2, h3, h4, h5, h6, blockquote, dt, dd, summary";
-  const AFTER_END = 0.05; // s, by which a time may lie behind the end of a clip, as it is written with one digit
+  const { moments, frameOf, AFTER_END } = window.qwen2vl.clock;
   const BEHIND_START = 0.001; // s, so that a player shows the frame that begins here and not the one before
   const WIDE = 1000; // of a strip, in its own units
   const lens = () => window.qwen2vl.lens;
@@ -16,6 +16,8 @@
   const strips = new Map(); // by key: what is drawn, and what is lit
   const scanned = new WeakMap(); // the answers in which times were looked for, and what was found
 
+  const ids = new Map(); // a short name for all that is told of a clip
+  const idOf = told => ids.get(told) ?? ids.set(told, ids.size).size - 1;
   const key = clip => `${clip.turn} ${clip.file} ${clip.nth}`;
   const spoken = seconds =>
     seconds < 60
@@ -37,13 +39,14 @@
   // The sampled frames around a time, or within a span of it, as [first, last]: whole pairs, as the model sees them.
   function around(clip, from, to = from) {
     const { times } = clip;
-    const nearest = at =>
-      times.reduce((best, time, i) => (Math.abs(time - at) < Math.abs(times[best] - at) ? i : best), 0);
-    const inside = times
-      .map((time, i) => (time >= from - AFTER_END && time <= to + AFTER_END ? i : -1))
-      .filter(i => i >= 0);
-    const first = to > from && inside.length ? inside[0] : nearest(from);
-    const last = to > from && inside.length ? inside.at(-1) : first;
+    const first = frameOf(clip, { from, to });
+    const last =
+      to > from
+        ? Math.max(
+            first,
+            times.findLastIndex(time => time <= to + AFTER_END),
+          )
+        : first;
     return [first - (first % 2), Math.min(times.length - 1, last + 1 - (last % 2))];
   }
 
@@ -180,20 +183,8 @@
     strip.player.scrollIntoView({ block: "center", behavior: still ? "auto" : "smooth" });
   }
 
-  // The clip that an answer speaks of: the nearest one above it.
-  function clipOf(turn) {
-    for (let at = turn; at >= 0; at--) if (rows[at]?.clips?.length) return rows[at].clips.at(-1);
-    return null;
-  }
-
-  // What a written time is in its clip, or null beyond it. A model that was shown a part, and no times, counts from the
-  // part's beginning; a time that this cannot be, but lies in the part, was taken from the question.
-  function inClip(clip, { from, to }) {
-    const [start, end] = clip.range || [0, clip.duration];
-    for (const begin of clip.from ? [clip.from, 0] : [0])
-      if (from + begin >= start && to + begin <= end + AFTER_END) return { from: from + begin, to: to + begin };
-    return null;
-  }
+  // The clips that an answer can speak of: those of each question down to its own.
+  const clipsAbove = turn => rows.slice(0, turn + 1).map(row => row.clips || []);
 
   // The words of an answer, and the text nodes that hold them.
   function read(root) {
@@ -214,17 +205,17 @@
     return { nodes, text };
   }
 
-  function link(root, clip) {
+  function link(root, turns) {
     const { nodes, text } = read(root);
-    for (const time of window.qwen2vl.clock.times(text).reverse()) {
-      const place = inClip(clip, time);
+    for (const time of moments(text, turns).reverse()) {
+      const { clip, from, to } = time;
       const held = nodes.findLast(({ start }) => start <= time.start);
-      if (!place || time.end > held.start + held.node.data.length) continue;
+      if (time.end > held.start + held.node.data.length) continue;
       const node = held.node.splitText(time.start - held.start);
       node.splitText(time.end - time.start);
       const button = element("button", { type: "button", className: "at-time" });
-      button.title = `Show ${spoken(place.from)} of ${clip.name}`;
-      button.addEventListener("click", () => go(clip, place.from, place.to));
+      button.title = `Show ${spoken(from)} of ${clip.name}`;
+      button.addEventListener("click", () => go(clip, from, to));
       node.replaceWith(button);
       button.append(node);
     }
@@ -241,14 +232,15 @@
   const links = root => root.querySelectorAll(".at-time").length;
 
   // An answer that is still being written has no links: what is selected in it stays selected.
-  function drawLinks(root, row, clip) {
+  function drawLinks(root, row, turns) {
     const before = scanned.get(root);
-    const about = clip && "ending" in row ? clip.id : "";
+    const known = turns.flat().map(clip => `${key(clip)} ${clip.id}`);
+    const about = "ending" in row ? known.join() : "";
     if (!about && !before?.about) return;
     const text = root.textContent;
     if (before?.about === about && before.text === text && before.count === links(root)) return;
     unlink(root);
-    if (about) link(root, clip);
+    if (about) link(root, turns);
     scanned.set(root, { about, text, count: links(root) });
   }
 
@@ -281,7 +273,7 @@
       // The words of an answer stand last; captions of its pictures before them are not the model's.
       const words = [...message.querySelectorAll("[data-testid=bot]")].at(-1);
       if (question) drawStrips(message, row.clips || []);
-      else if (words) drawLinks(words, row, clipOf(turn));
+      else if (words) drawLinks(words, row, clipsAbove(turn));
     }
   }
 
@@ -291,7 +283,7 @@
     rows.forEach((row, turn) => {
       row.clips ||= before.get(row.number); // of a question that is about to be asked again
       for (const clip of row.clips || []) {
-        clip.id ??= JSON.stringify(clip);
+        clip.id ??= idOf(JSON.stringify(clip));
         clip.turn = turn;
       }
     });
