@@ -44,6 +44,7 @@ SHEETS = (
     "clock.css",
     "clip-part.css",
     "lightbox-mark.css",
+    "lightbox-boxes.css",
 )
 
 
@@ -93,6 +94,7 @@ def js() -> str:
             "keys.js",
             "lightbox.js",
             "lightbox-mark.js",
+            "lightbox-boxes.js",
             "message-rows.js",
             "box-names.js",
             "box-layers.js",

@@ -137,6 +137,9 @@
     };
   }
 
+  // Whether the pointer draws, or has drawn.
+  const marks = () => drawing || Boolean(box);
+
   function place() {
     if (!lightbox) return;
     frame.hidden = !box || !open || !lightbox.picture.naturalWidth;
@@ -266,5 +269,5 @@
     lightbox.close(document.querySelector("#composer textarea"));
   }
 
-  Object.assign(page(), { marking: { build, show, begin, place, down, move, up, cancel } });
+  Object.assign(page(), { marking: { build, show, begin, place, area, marks, down, move, up, cancel } });
 })();
