@@ -155,6 +155,13 @@ def test_time_stamps_stand_in_the_prompt_when_the_setting_is_on(nano: Tab, mater
         "<0.0 seconds><|vision_start|>",
         "<1.3 seconds><|vision_start|>",
     ]
+    # What looks at the attached clip has all of it.
+    expect(nano.page.locator("#eyes-line")).to_contain_text("tokens of this clip;")
+    clip = nano.page.evaluate(
+        """() => { const { name, frames, timestamps } = window.qwen2vl.lesson.subjects.newest().clip;
+  return [name, frames, timestamps]; }"""
+    )
+    assert (clip[0], clip[1]) == ("clip.mp4", 4) and clip[2] == pytest.approx([0, 0.6, 1.3, 1.9])
     nano.button("Settings").click()
     nano.page.get_by_label("Time stamps in the prompt").uncheck()
     nano.button("Settings").click()
