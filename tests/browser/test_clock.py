@@ -13,6 +13,8 @@ from tests.browser.conftest import App
 from tests.browser.driver import Tab
 from tests.ui.chat.test_named_times import clips_of
 
+pytestmark = pytest.mark.slow
+
 ENDLESS = ("1:1", "0:12-", "1 min and ", "from 2 to ", "1 s to ", "between 2 and ", "about ", "99999.999 ")
 TABLE = json.loads((Path(__file__).parents[1] / "ui/chat/named_times.json").read_text(encoding="utf-8"))
 FIND = """texts => texts.map(text => window.qwen2vl.clock.times(text).map(
