@@ -100,6 +100,7 @@ def js() -> str:
             "box-layers.js",
             "answer-boxes.js",
             "clock-times.js",
+            "clock-peek.js",
             "clock.js",
             "keep-tab.js",
             "keep-figures.js",

@@ -168,3 +168,47 @@ def test_time_stamps_stand_in_the_prompt_when_the_setting_is_on(nano: Tab, mater
     nano.page.get_by_label("Time stamps in the prompt").uncheck()
     nano.button("Settings").click()
     nano.page.wait_for_function(f"() => !{tokens}.includes('seconds>')")
+
+
+# By how much the colours of the middle of the small picture differ from those of a frame in the panel
+DRAWN = """([frame]) => {
+  const { lens } = window.qwen2vl, medium = lens.state.data.media[0];
+  const [left, top, width, height] = lens.frameRect(medium.shown, frame);
+  const small = document.querySelector("#peek canvas");
+  const canvas = Object.assign(document.createElement("canvas"), { width: small.width, height: small.height });
+  canvas.getContext("2d").drawImage(medium.picture, left, top, width, height, 0, 0, small.width, small.height);
+  const row = one => one.getContext("2d").getImageData(0, small.height >> 1, small.width, 1).data;
+  const [a, b] = [row(canvas), row(small)];
+  return Math.max(...a.map((value, at) => Math.abs(value - b[at])));
+}"""
+
+
+def test_a_moment_that_is_pointed_at_or_focused_shows_the_frame_that_the_model_saw(fake: Tab, material: Path) -> None:
+    """The pixels are those of the panel, which has them without a request; Escape takes the picture away and stops
+    nothing else."""
+    page = fake.page
+    fake.ask("!say At 0:01 it moves.", material / "clip.mp4")
+    track, peek = strip(fake).locator(".track"), page.locator("#peek")
+    box = track.bounding_box()
+    assert box is not None
+    asked = fake.asked
+    for frame, seconds in enumerate((0, 0.6, 1.3, 1.9)):  # of 2 s
+        page.mouse.move(box["x"] + min(0.99, (seconds + 0.03) / 2) * box["width"], box["y"] + 10)
+        expect(peek).to_contain_text(f"Frame {frame + 1}, at {seconds:.1f} s")
+        assert page.evaluate(DRAWN, [frame]) == 0 and page.evaluate(DRAWN, [3 - frame]) > 50
+    assert fake.asked == asked
+    page.keyboard.press("Escape")
+    expect(peek).to_be_hidden()
+    page.mouse.move(2, 2)
+    slider = strip(fake).get_by_role("slider")
+    slider.focus()
+    slider.press("End")
+    expect(peek).to_contain_text("Frame 4, at 1.9 s")
+    fake.text.focus()
+    expect(peek).to_be_hidden()
+    fake.answers.last.locator("button.at-time").hover()
+    expect(peek).to_contain_text("Frame 3, at 1.3 s")
+    peek.hover()  # it stays while the pointer is on it
+    expect(peek).to_be_visible()
+    page.mouse.move(2, 2)
+    expect(peek).to_be_hidden()

@@ -7,7 +7,7 @@
 (() => {
   const SKIPPED = "a, button, pre, .katex, .thought-group, .under, .seen, .box-name, .box-layer, .box-units, style";
   const BLOCK = "p, li, td, th, h1, h2, h3, h4, h5, h6, blockquote, dt, dd, summary";
-  const { moments, frameOf, AFTER_END } = window.qwen2vl.clock;
+  const { moments, frameOf, peek, AFTER_END } = window.qwen2vl.clock;
   const BEHIND_START = 0.001; // s, so that a player shows the frame that begins here and not the one before
   const WIDE = 1000; // of a strip, in its own units
   const lens = () => window.qwen2vl.lens;
@@ -98,7 +98,12 @@
       track.setPointerCapture(event.pointerId);
       pointed(strip, event);
     });
-    track.addEventListener("pointermove", event => track.hasPointerCapture(event.pointerId) && pointed(strip, event));
+    track.addEventListener("pointermove", event => {
+      if (track.hasPointerCapture(event.pointerId)) pointed(strip, event);
+      else if (event.pointerType !== "touch") look(strip, frameUnder(strip, event));
+    });
+    track.addEventListener("focus", () => track.matches(":focus-visible") && look(strip, Math.max(0, strip.at)));
+    for (const left of ["pointerleave", "blur"]) track.addEventListener(left, peek.hide);
     return strip;
   }
 
@@ -107,12 +112,23 @@
     strip.track.setAttribute("aria-valuetext", `frame ${at + 1}, at ${spoken(strip.clip.times[at])}`);
   }
 
-  function pointed(strip, event) {
+  const pointed = (strip, event) => frame(strip, frameUnder(strip, event));
+
+  // The sampled frame nearest to the pointer, by its index.
+  function frameUnder(strip, event) {
     const box = strip.track.getBoundingClientRect();
     const time = ((event.clientX - box.left) / box.width) * strip.clip.duration;
-    const [first, last] = around(strip.clip, time);
-    const { times } = strip.clip;
-    frame(strip, Math.abs(times[last] - time) < Math.abs(times[first] - time) ? last : first);
+    return frameOf(strip.clip, { from: time, to: time });
+  }
+
+  // Shows a small picture of a frame: over its place on the strip, or over a time in an answer.
+  function look(strip, at, button = null) {
+    const { clip, track } = strip;
+    const element = button || track;
+    const box = element.getBoundingClientRect();
+    const x = button ? box.left + box.width / 2 : box.left + (box.width * clip.times[at]) / clip.duration;
+    const clips = rows.flatMap(row => row.clips || []);
+    peek.show(element, x, clip, at, clips, `Frame ${at + 1}, at ${spoken(clip.times[at])}`);
   }
 
   function moved(strip, event) {
@@ -138,6 +154,7 @@
     tell(strip, at);
     seek(strip, strip.clip.times[at]);
     light(strip, around(strip.clip, strip.clip.times[at]));
+    look(strip, at);
   }
 
   function seek(strip, time) {
@@ -216,6 +233,10 @@
       const button = element("button", { type: "button", className: "at-time" });
       button.title = `Show ${spoken(from)} of ${clip.name}`;
       button.addEventListener("click", () => go(clip, from, to));
+      const show = () => strips.has(key(clip)) && look(strips.get(key(clip)), frameOf(clip, { from, to }), button);
+      button.addEventListener("pointerenter", event => event.pointerType !== "touch" && show());
+      button.addEventListener("focus", () => button.matches(":focus-visible") && show());
+      for (const left of ["pointerleave", "blur"]) button.addEventListener(left, peek.hide);
       node.replaceWith(button);
       button.append(node);
     }

@@ -46,23 +46,17 @@
 
   // The newest picture or clip that the panel shows; null where there is none.
   subjects.newest = () => {
-    const media = lens.state.data?.media || [];
-    if (!media.length) return null;
-    // A clip can be in pieces, behind time stamps.
-    const pieces = media.at(-1).piece
-      ? media.slice(media.findLastIndex(one => one.piece?.number === 0))
-      : [media.at(-1)];
-    const medium = pieces[0];
-    const [kind, name] = medium.piece ? ["video", medium.piece.clip] : [medium.kind, medium.name];
+    const attached = lens.state.data?.attached.at(-1);
+    if (!attached) return null;
+    const { kind, name, frames, first: medium } = attached;
     const [height, width] = medium.original_size;
     const shown = medium.original || medium.shown;
     const still = { image: medium.base || medium.picture, rect: lens.frameRect(shown, 0) };
     const subject = { key: "own", name, kind, own: true, height, width, still, clip: null };
     if (kind === "video") {
-      const frames = pieces.flatMap(piece => piece.timestamps.map((time, at) => ({ piece, at, time })));
       const source = frame => {
-        const { piece, at } = frames[frame];
-        return { image: piece.picture, rect: lens.frameRect(piece.shown, at) };
+        const { medium, at } = frames[frame];
+        return { image: medium.picture, rect: lens.frameRect(medium.shown, at) };
       };
       const timestamps = frames.map(({ time }) => time);
       const seconds = timestamps.at(-1) - timestamps[0];
