@@ -15,8 +15,8 @@
     return made;
   }
 
-  // Of a picture: {root, shade, spots: index of a box -> its element, image, picture, area, number}. One of the spots is
-  // a stop of the Tab key, and the arrow keys go to the others. `area` tells where the picture is in the window.
+  // Of a picture: {root, shade, spots: index of a box -> its element, image, picture, area, number}. One of the spots
+  // is a stop of the Tab key, and the arrow keys go to the others. `area` tells where the picture is in the window.
   function layerOn(image, picture, area = () => image.getBoundingClientRect()) {
     const shade = svg("svg", { "aria-hidden": "true" });
     const root = make("div", { class: "box-layer", role: "group", "aria-label": `Boxes on ${picture.name}` }, shade);

@@ -14,7 +14,8 @@
   let button = null; // switches the boxes
   let chips = null; // the names
   let on = true;
-  let shown = null; // {boxed: address with boxes, plain: without, layer, labels: [{root, one, size}], entry: as in answer-boxes.js}
+  // {boxed: address with boxes, plain: without, layer, labels: [{root, one, size}], entry: as in answer-boxes.js}
+  let shown = null;
 
   // Draws what belongs to the boxes into the lightbox, once; the switch, for its bar.
   function build(lightbox, image) {
