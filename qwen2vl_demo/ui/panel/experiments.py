@@ -207,7 +207,9 @@ class Experiments:
                 prepared = await self._threads.run_for(
                     session, self._prompts.prepare, conversation, variation.options, cancel
                 )
-                trials.append(Trial(variation, prepared.trace.media[-1], prepared.prompt.media[-1].frames[0]))
+                medium = prepared.trace.attached[-1]
+                frames = prepared.prompt.media[prepared.trace.index_of(medium)].frames
+                trials.append(Trial(variation, medium, frames[0]))
                 yield tuple(trials)
                 together.append((len(trials) - 1, AnswerStream(self._engine, prepared, variation.options, cancel)))
                 if experiment != "compare":
@@ -259,7 +261,7 @@ def variations(
         if len(chosen) < 2:
             raise UserError(TWO_COLUMNS)
         return [_column(key, trace, greedy) for key in chosen]
-    _, rows, columns = trace.media[-1].merged_grid
+    _, rows, columns = trace.attached[-1].merged_grid
     now, least = rows * columns, -(-(options.media.min_pixels or pixel_limits[0]) // FACTOR**2)
     step = 2 if now <= SMALL_PICTURE else 4
     smaller = [max(least, now // step), max(least, now // step**2)]
@@ -276,8 +278,8 @@ def _column(key: str, trace: PromptTrace, greedy: GenerationOptions) -> Variatio
     scheme: PositionScheme | None = next((known for known in SCHEMES if known == key), None)
     if scheme is not None:
         return Variation(*SCHEMES[scheme], replace(greedy, positions=scheme))
-    budget, clip = int(key), trace.media[-1].kind == "video"
-    shrunk = "each frame" if clip else "every picture" if len(trace.media) > 1 else "the picture"
+    budget, clip = int(key), trace.attached[-1].kind == "video"
+    shrunk = "each frame" if clip else "every picture" if len(trace.attached) > 1 else "the picture"
     most = budget * FACTOR**2
     least = None if greedy.media.min_pixels is None else min(greedy.media.min_pixels, most)
     return Variation(
