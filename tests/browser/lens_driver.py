@@ -51,7 +51,13 @@ def equals(shown: dict[str, Any], trace: PromptTrace) -> None:
 
 
 def open_tab(tab: Tab, name: str) -> None:
-    tab.page.get_by_role("tab", name=name, exact=True).click()
+    """On a narrow page the last tabs stand in a menu."""
+    tab.page.get_by_role("tab", name="Picture", exact=True).wait_for()
+    shown = tab.page.get_by_role("tab", name=name, exact=True)
+    if shown.count():
+        return shown.click()
+    tab.page.get_by_role("button", name="More tabs").click()
+    tab.page.locator(".overflow-dropdown").get_by_role("button", name=name, exact=True).click()
 
 
 def layer(tab: Tab, name: str) -> None:

@@ -6,6 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import DESKTOP, PHONE, App, Visits
+from tests.browser.lens_driver import open_tab
 from tests.browser.test_axe import AXE, findings
 
 CAT = Path(__file__).resolve().parents[2] / "assets" / "examples" / "cat.png"
@@ -16,7 +17,7 @@ CAT = Path(__file__).resolve().parents[2] / "assets" / "examples" / "cat.png"
 def test_a_question_is_asked_again_with_one_thing_changed(nano_app: App, visit: Visits, view: dict[str, int]) -> None:
     tab = visit(nano_app, viewport=view)
     page = tab.page
-    page.get_by_role("tab", name="Experiments", exact=True).click()
+    open_tab(tab, "Experiments")
     expect(page.locator("#experiment-guesses")).to_contain_text("Attach a picture")
     page.locator("#experiment-budget").click()
     expect(page.locator("#experiment-budget-found")).to_contain_text("Ask something about a picture")
