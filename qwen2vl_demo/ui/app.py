@@ -110,9 +110,9 @@ def build_demo(
             PictureTab(engine.pixel_limits, preview, attention, laboratory, parts.threads),
             PromptTab(),
             RotationTab(engine.config),
-            VariantsTab(engine.config, live="positions" in parts.experiments.offered),
+            VariantsTab(engine.config, live=parts.experiments.positions or models.offered),
             CostTab(Comparisons()),
-            ExperimentsTab(experiments, models.part(lambda own: own.accuracy)),
+            ExperimentsTab(experiments, models.part(lambda own: own.accuracy), models if models.offered else None),
         ],
         EyesSwitch(engine.name, engine.pixel_limits, chosen=models.offered),
     )

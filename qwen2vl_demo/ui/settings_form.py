@@ -180,18 +180,22 @@ class SettingsForm:
         return {key: field.shown_at_first for key, field in self._fields.items()}
 
     def in_place_of(self, before: SettingsForm, values: Mapping[str, Any]) -> dict[str, Any]:
-        """What the fields of MODEL_FIELDS become where this form takes the place of another model's, by key: what stood
-        at the model's default does so again, and what was chosen stays (checked when it is read)."""
-        updates = {}
+        """What the fields of MODEL_FIELDS become where this form takes the place of another model's, by key."""
+        taken = self.taken_from(before, values)
+        return {
+            key: gr.Slider(minimum=new.minimum, maximum=new.maximum, value=taken[key], info=new.info)
+            for key, new in ((key, self._fields[key]) for key in MODEL_FIELDS)
+        }
+
+    def taken_from(self, before: SettingsForm, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Values of another model's form for this one: of MODEL_FIELDS, what stood at the model's default does so
+        again, and what was chosen stays (checked when it is read)."""
+        taken = dict(values)
         for key in MODEL_FIELDS:
-            old, new, value = before._fields[key], self._fields[key], values.get(key)
-            updates[key] = gr.Slider(
-                minimum=new.minimum,
-                maximum=new.maximum,
-                value=value if isinstance(value, int | float) and value != old.default else new.default,
-                info=new.info,
-            )
-        return updates
+            value = values.get(key)
+            chosen = isinstance(value, int | float) and value != before._fields[key].default
+            taken[key] = value if chosen else self._fields[key].default
+        return taken
 
     def restored(self, kept: str) -> dict[str, Any]:
         """What the settings show with those that a browser kept, by key; `kept` is a JSON object of some of them.

@@ -22,7 +22,8 @@ from qwen2vl_demo.nano.drawn_questions import FAMILIES, TRAINED_TOKENS, DrawnQue
 from qwen2vl_demo.processing.messages import Image, MediaOptions, Message, Text
 from qwen2vl_demo.ui.chat.page_update import FAILED, report
 from qwen2vl_demo.ui.chat.streaming import in_turn
-from qwen2vl_demo.ui.panel.experiments import SCHEMES, WRITING
+from qwen2vl_demo.ui.panel.columns import SCHEMES
+from qwen2vl_demo.ui.panel.experiments import WRITING
 from qwen2vl_demo.ui.sessions import Session
 from qwen2vl_demo.ui.worker_threads import WorkerThreads
 

@@ -7,20 +7,23 @@ Nothing here is prepared: guesses are answered by the arithmetic that cuts pictu
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 from gradio.components import Component
 
+from qwen2vl_demo.engine.models.pool import FIRST
 from qwen2vl_demo.nano.drawn_questions import FAMILIES, family_of
+from qwen2vl_demo.ui.loans import Lender
 from qwen2vl_demo.ui.markup import section_html
 from qwen2vl_demo.ui.panel.accuracy import MOST_SCENES, SCENES, Accuracy, AccuracyState, Study
 from qwen2vl_demo.ui.panel.accuracy_html import accuracy_html
+from qwen2vl_demo.ui.panel.columns import AS_ASKED, MODEL, NOTHING, Experiment, columns_chosen, names_of_columns
 from qwen2vl_demo.ui.panel.download_buttons import draw_download_buttons
 from qwen2vl_demo.ui.panel.experiment_html import guesses_html, trials_html
-from qwen2vl_demo.ui.panel.experiments import AS_ASKED, NOTHING, Experiment, Experiments
+from qwen2vl_demo.ui.panel.experiments import INTRODUCTIONS, Experiments
 from qwen2vl_demo.ui.panel.state import PanelState
 from qwen2vl_demo.ui.panel.tab import AT_ONCE, QUEUED, PageContext, Updates
 from qwen2vl_demo.ui.sessions import Session
@@ -48,7 +51,9 @@ STUDIES: dict[Study, tuple[str, str, str]] = {  # title, what is done and why, l
 class ExperimentComponents:
     button: gr.Button
     trials: gr.HTML
+    stop: gr.Button | None = None  # of what may take long
     columns: tuple[gr.Dropdown, ...] = ()  # of a comparison
+    needs: gr.HTML | None = None  # what the models of these columns would take; None: there is one model only
 
 
 @dataclass(frozen=True)
@@ -71,31 +76,57 @@ class ExperimentsTab:
     name = "Experiments"
     components: ExperimentsComponents
 
-    def __init__(self, experiments: Experiments, accuracy: Accuracy) -> None:
-        self._experiments, self._accuracy = experiments, accuracy
+    def __init__(
+        self,
+        experiments: Experiments,
+        accuracy: Accuracy,
+        lender: Lender | None = None,
+    ) -> None:
+        """With a `lender` visitors choose among models, and a column may be one."""
+        self._experiments, self._accuracy, self._lender = experiments, accuracy, lender
+        self._models = lender.names() if lender is not None else {}  # as the columns offer them at first
 
     def draw(self) -> None:
         plain: dict[str, Any] = {"apply_default_css": False}
         guesses = gr.HTML(guesses_html(None), elem_id="experiment-guesses", **plain)
         experiments: dict[Experiment, ExperimentComponents] = {}
-        for key, introduction in self._experiments.offered.items():
+        for key, introduction in INTRODUCTIONS.items():
+            if key == "positions" and not self._positions:
+                continue
             gr.HTML(section_html(introduction.title, introduction.reason), elem_classes="experiment-why", **plain)
             columns = self._draw_columns() if key == "compare" else ()
+            needs = None
+            if columns and self._lender is not None:
+                needs = gr.HTML("", elem_id="compare-needs", **plain)
+            with gr.Row(elem_classes="experiment-buttons"):
+                button = _button(introduction.button, f"experiment-{key}")
+                stop = _button("Stop", f"experiment-{key}-stop") if columns else None
             experiments[key] = ExperimentComponents(
-                button=_button(introduction.button, f"experiment-{key}"),
+                button=button,
+                stop=stop,
                 trials=gr.HTML("", elem_id=f"experiment-{key}-found", **plain),
                 columns=columns,
+                needs=needs,
             )
         studies = {study: self._draw_study(study) for study in STUDIES} if self._accuracy.offered else {}
         draw_download_buttons(self.name, handouts=True)
         self.components = ExperimentsComponents(guesses, experiments, studies)
 
+    @property
+    def _positions(self) -> bool:
+        """Whether a model can be given other positions; of models to choose from, some can and others say why not."""
+        return self._experiments.positions or self._lender is not None
+
+    def _choices(self, number: int, models: Mapping[str, str]) -> list[tuple[str, str]]:
+        """What a column may be, as its dropdown takes it."""
+        named = names_of_columns(positions=self._positions, models=models if self._lender is not None else None)
+        return [(name, key) for key, name in named.items()] + [("no third column", NOTHING)] * (number == 3)
+
     def _draw_columns(self) -> tuple[gr.Dropdown, ...]:
-        choices = [(name, key) for key, name in self._experiments.columns.items()]
         with gr.Row(elem_classes="experiment-choices"):
             return tuple(
                 gr.Dropdown(
-                    choices if number < 3 else [*choices, ("no third column", NOTHING)],
+                    self._choices(number, self._models),
                     value=value,
                     label=f"Column {number}",
                     elem_id=f"compare-{number}",
@@ -144,13 +175,18 @@ class ExperimentsTab:
         return updates
 
     def wire(self, page: PageContext) -> None:
+        def stop(request: gr.Request) -> None:
+            session = page.find_session(request)
+            if session is not None:
+                session.cancel_side_task()
+
         for key, components in self.components.experiments.items():
 
             async def run(
                 request: gr.Request, *chosen: Any, experiment: Experiment = key, saved: str, **settings: Any
             ) -> AsyncGenerator[str, None]:
                 session = await page.opened_session(request, saved)
-                states = self._experiments.run(session, settings, experiment, chosen=chosen)
+                states = self._experiments.run(session, settings, experiment, chosen=chosen, lender=self._lender)
                 try:
                     async for state in states:
                         yield trials_html(
@@ -172,6 +208,10 @@ class ExperimentsTab:
                 trigger_mode="multiple",
                 **QUEUED,
             )
+            if components.stop is not None:
+                components.stop.click(stop, None, None, **AT_ONCE)
+            if self._lender is not None and components.needs is not None:
+                self._wire_models(page, self._lender, components.columns, components.needs)
         for study, drawn in self.components.studies.items():
 
             async def measure(
@@ -197,13 +237,27 @@ class ExperimentsTab:
                 trigger_mode="multiple",
                 **QUEUED,
             )
-
-            def stop(request: gr.Request) -> None:
-                session = page.find_session(request)
-                if session is not None:
-                    session.cancel_side_task()
-
             drawn.stop.click(stop, None, None, **AT_ONCE)
+
+    def _wire_models(self, page: PageContext, lender: Lender, columns: Sequence[gr.Dropdown], needs: gr.HTML) -> None:
+        """Columns say what the models would take that they name, and offer those that are there by now."""
+
+        def look(request: gr.Request, *chosen: Any) -> str:
+            session = page.find_session(request)
+            keys = columns_chosen(chosen, session.model if session else FIRST, models=True)
+            models = [key.removeprefix(MODEL) for key in keys if key.startswith(MODEL)]
+            said = lender.needs(models) if models else ""
+            return section_html("", "", said) if said else ""
+
+        def offer() -> Any:
+            models = lender.names()
+            if models == self._models:
+                return [gr.skip()] * len(columns)
+            return [gr.Dropdown(choices=self._choices(number, models)) for number in range(1, len(columns) + 1)]
+
+        for column in columns:
+            column.input(look, list(columns), [needs], trigger_mode="always_last", **AT_ONCE)
+            column.focus(offer, None, list(columns), trigger_mode="once", **AT_ONCE)
 
 
 def _family(chosen: Any, session: Session) -> str:

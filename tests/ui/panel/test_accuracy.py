@@ -20,7 +20,8 @@ from qwen2vl_demo.ui.panel.accuracy import (
     wilson,
 )
 from qwen2vl_demo.ui.panel.accuracy_html import accuracy_html
-from qwen2vl_demo.ui.panel.experiments import SCHEMES, WRITING
+from qwen2vl_demo.ui.panel.columns import SCHEMES
+from qwen2vl_demo.ui.panel.experiments import WRITING
 from qwen2vl_demo.ui.panel.experiments_tab import _family
 from qwen2vl_demo.ui.parts import Parts
 from qwen2vl_demo.ui.sessions import Run, Session
