@@ -130,22 +130,24 @@ def write_tokenizer(tokenizer: Tokenizer, directory: str | Path) -> None:
         (folder / name).write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
+def _between_special_tokens(text: str) -> list[str]:
+    return re.split("|".join(map(re.escape, (*SPECIAL_TOKENS, "\n"))), text)
+
+
 def vocabulary_texts(n: int = 3000, seed: int = 0) -> Iterator[str]:
     """Texts to train the vocabulary on: questions and answers of `n` conversations, every wording, and plain English.
 
-    Special tokens are removed from the answers, as they are tokens of their own. Questions in capitals are left out,
+    Special tokens are removed from them, as they are tokens of their own. Questions in capitals are left out,
     because their many rare pieces would replace ordinary words.
     """
     rng = np.random.default_rng(seed)
     kinds = (*KINDS, "scene", "scene", "text", "document")
     for index in range(n):
         for turn in random_dialogue(rng, kinds[index % len(kinds)], size=(112, 112), turns=6, split="train").turns:
-            if not turn.question.isupper():
-                yield turn.question
-            answer = turn.answer
-            for token in SPECIAL_TOKENS:
-                answer = answer.replace(token, "\n")
-            yield from answer.split("\n")
+            question, answer = _between_special_tokens(turn.question), _between_special_tokens(turn.answer)
+            if not "".join(question).isupper():
+                yield from question
+            yield from answer
         # Every prompt has the names of the roles and the default system prompt.
         yield from ("system", "user", "assistant", "You are a helpful assistant.")
     for noun in NOUNS:  # without the icons, no conversation names them

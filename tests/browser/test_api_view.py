@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import App, Visits
 from tests.browser.driver import Tab
+
+pytestmark = pytest.mark.slow
 
 
 def test_the_settings_open_the_documentation_of_both_endpoints(none: Tab) -> None:

@@ -11,6 +11,8 @@ from tests.browser.conftest import App, Visits
 from tests.browser.driver import Tab
 from tests.browser.lens_driver import layer, open_tab
 
+pytestmark = pytest.mark.slow
+
 AXE = Path(__file__).resolve().parents[2] / "node_modules" / "axe-core" / "axe.min.js"
 RUN = """async () => (await axe.run(document, {resultTypes: ['violations']})).violations
   .flatMap(v => v.nodes.map(n => [v.id, n.target.join(' '), n.html.slice(0, 160)]))"""

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import App, Visits
 from tests.browser.driver import until
 from tests.browser.test_chats import close, drawer, kept_chats, kept_files, row, shows_its_picture, stored
 from tests.ui.conftest import picture
+
+pytestmark = pytest.mark.slow
 
 PAST = """() => Object.keys(localStorage).filter(key => key.startsWith("qwen2vl.deleted."))
   .forEach(key => localStorage.setItem(key, 1))"""

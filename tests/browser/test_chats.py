@@ -17,6 +17,8 @@ from tests.browser.conftest import App, Visits
 from tests.browser.driver import Tab, until
 from tests.ui.conftest import picture
 
+pytestmark = pytest.mark.slow
+
 FILES = "async () => (await qwen2vl.chatStorage()).keys('files')"
 WITHOUT_LOCKS = "Object.defineProperty(navigator, 'locks', { value: undefined })"
 BLOCKED = "IDBFactory.prototype.open = () => { throw new DOMException('blocked', 'SecurityError'); }"

@@ -11,6 +11,8 @@ from playwright.sync_api import Locator, expect
 from tests.browser.conftest import App
 from tests.browser.driver import Tab
 
+pytestmark = pytest.mark.slow
+
 TIMES = {  # text: what of it is a time, and from when to when in seconds
     "at 0:12": [("0:12", 12, 12)],
     "The ball falls at 3.5 s.": [("3.5 s", 3.5, 3.5)],

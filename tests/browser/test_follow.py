@@ -10,6 +10,8 @@ from playwright.sync_api import Page, expect
 from tests.browser.conftest import App
 from tests.browser.driver import Tab
 
+pytestmark = pytest.mark.slow
+
 ENDLESS = "!endless and so it goes on"
 TOP = "document.querySelector('#chat .bubble-wrap').scrollTop"
 LEFT = "(e => e.scrollHeight - e.scrollTop - e.clientHeight)(document.querySelector('#chat .bubble-wrap'))"
@@ -30,12 +32,16 @@ CHANGE = """e => {
   change();
 }"""
 
-# Selects characters of the first text in the answer.
-SELECT = """([from, to]) => {
+# Selects characters of the first text in the answer, and gives what is selected once the page was told. A text that was
+# replaced before that is selected no more.
+SELECT = """async ([from, to]) => {
   const answer = document.querySelector('#chat [data-testid=bot]');
   const text = document.createTreeWalker(answer, NodeFilter.SHOW_TEXT, node =>
     node.length > to ? NodeFilter.FILTER_ACCEPT : NodeFilter.FILTER_SKIP).nextNode();
+  const told = new Promise(done => document.addEventListener('selectionchange', done, { once: true }));
   getSelection().setBaseAndExtent(text, from, text, to);
+  await told;
+  return getSelection().toString();
 }"""
 
 
@@ -63,9 +69,8 @@ def test_the_end_is_in_view_while_an_answer_grows(writing: Tab) -> None:
 def test_words_selected_in_a_growing_answer_stay_selected(writing: Tab) -> None:
     """Gradio draws the message anew with each piece of it."""
     page = writing.page
-    page.evaluate(SELECT, [9, 19])
+    words = next(found for _ in range(50) if (found := page.evaluate(SELECT, [9, 19])))
     selected = "() => getSelection().toString()"
-    words = page.evaluate(selected)
     assert len(words) == 10
     for _ in range(3):
         length = len(writing.answers.last.inner_text())

@@ -16,6 +16,8 @@ from tests.browser.conftest import App, Visits
 from tests.browser.driver import Tab
 from tests.fake_engine import FakeEngine
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -63,7 +65,6 @@ def test_a_tab_opened_after_all_were_closed_finds_the_last_chat(fake_app: App, v
     assert second.ask("Two").startswith("In turn 2")
 
 
-@pytest.mark.slow
 def test_a_restart_of_the_app_keeps_chat_and_pictures(visit: Visits, material: Path, tmp_path: Path) -> None:
     """An app of its own: tabs that other tests share would lose their connection."""
     app = App(FakeEngine(), tmp_path, [])
@@ -123,7 +124,6 @@ def test_nothing_to_save_is_said(fake: Tab) -> None:
     expect(fake.notice).to_have_text("There is nothing to save yet.")
 
 
-@pytest.mark.slow
 def test_what_was_typed_while_the_server_was_away_survives_a_reload(
     visit: Visits, material: Path, tmp_path: Path
 ) -> None:
@@ -145,7 +145,6 @@ def test_what_was_typed_while_the_server_was_away_survives_a_reload(
         app.stop()
 
 
-@pytest.mark.slow
 def test_an_answer_that_the_end_of_the_app_cut_off_is_kept(visit: Visits, tmp_path: Path) -> None:
     app = App(FakeEngine(step=0.02), tmp_path, [])
     try:
@@ -187,7 +186,6 @@ def served(folder: Path, url: str = "") -> Iterator[tuple[subprocess.Popen[str],
         process.wait()
 
 
-@pytest.mark.slow
 def test_a_killed_app_loses_no_word_that_was_shown(visit: Visits, material: Path, tmp_path: Path) -> None:
     """kill -9 in the middle of an answer; the next run has another data folder, and so none of the files."""
     with served(tmp_path / "first") as (process, url):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import App, Visits
+
+pytestmark = pytest.mark.slow
 
 
 def test_settings_survive_a_reload_and_can_be_put_back(fake_app: App, visit: Visits) -> None:

@@ -10,6 +10,8 @@ from tests.browser.driver import Tab
 from tests.browser.lens_driver import canvas_box, snapshot, stage
 from tests.browser.test_where import bright, words
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = Path(__file__).resolve().parents[2] / "assets" / "examples"
 
 

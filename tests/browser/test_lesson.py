@@ -13,6 +13,8 @@ from playwright.sync_api import Page, expect
 from tests.browser.conftest import DESKTOP, PHONE, App, Visits
 from tests.browser.driver import Tab
 
+pytestmark = pytest.mark.slow
+
 TITLES = [
     *("A picture is a table of numbers", "It is made to fit squares of 28", "It is cut into patches of 14 x 14"),
     *("Four patches become one token", "One row, with the words", "An address for every token"),

@@ -10,6 +10,8 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.driver import Tab
 
+pytestmark = pytest.mark.slow
+
 LOADED = "() => { const i = document.querySelector('#lightbox img'); return i.complete && i.naturalWidth; }"
 SCALE = "() => new DOMMatrix(getComputedStyle(document.querySelector('#lightbox img')).transform).a"
 

@@ -9,6 +9,8 @@ from playwright.sync_api import expect
 
 from tests.browser.conftest import PHONE, App, Visits
 
+pytestmark = pytest.mark.slow
+
 
 def test_an_address_opens_an_example_a_tab_and_a_layer_and_is_copied_again(fake_app: App, visit: Visits) -> None:
     """The cards of the fake app are "A picture", "Two pictures" and "A clip". A reload does not ask again."""

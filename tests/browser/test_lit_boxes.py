@@ -5,10 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
 from playwright.sync_api import Locator, expect
 
 from tests.browser import lens_driver as lens
 from tests.browser.driver import Tab
+
+pytestmark = pytest.mark.slow
 
 LIT = r"(^|\s)lit(\s|$)"
 SAY = "!say At 1.1 s there is <|object_ref_start|>{}<|object_ref_end|><|box_start|>(0,0),(500,500)<|box_end|>."

@@ -10,6 +10,8 @@ from playwright.sync_api import expect
 from tests.browser.conftest import PHONE, App, Visits
 from tests.browser.driver import Tab
 
+pytestmark = pytest.mark.slow
+
 
 def press(tab: Tab, message: str, name: str, at: int = -1) -> None:
     """A button under the question or the answer at this place; it is shown where the pointer is."""
@@ -51,7 +53,6 @@ def test_an_edited_question_is_asked_anew_with_its_files_and_the_old_one_stays(f
     expect(fake.panel).to_contain_text("dog.jpg")
 
 
-@pytest.mark.slow
 def test_cancel_and_escape_leave_the_editing_and_give_the_draft_back(fake: Tab) -> None:
     fake.ask("One")
     for leave in (lambda: fake.button("Cancel").click(), lambda: fake.text.press("Escape")):
@@ -96,7 +97,6 @@ def test_retry_keeps_the_answer_before_as_a_version(fake: Tab) -> None:
     expect(fake.answers.last).to_contain_text("at temperature 0.8")
 
 
-@pytest.mark.slow
 def test_retry_with_a_changed_setting_uses_the_settings_as_they_are(fake: Tab, fake_app: App) -> None:
     fake.ask("Say much")
     fake.setting("Answer length", 3)
@@ -206,7 +206,6 @@ def test_a_loop_of_words_is_stopped_and_said(fake: Tab, fake_app: App) -> None:
     assert fake.ask("And now?").startswith("In turn 2")
 
 
-@pytest.mark.slow
 def test_a_chat_with_versions_comes_back_from_its_file(fake: Tab, material: Path, tmp_path: Path) -> None:
     fake.ask("One", material / "cat.png")
     press(fake, "question", "Edit")

@@ -12,6 +12,8 @@ from tests.browser.driver import Tab
 from tests.fake_engine import FakeEngine
 from tests.fake_models import FakeLoader
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def loader() -> FakeLoader:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import DESKTOP, PHONE, App, Visits
 from tests.browser.driver import Tab
+
+pytestmark = pytest.mark.slow
 
 # The tabs, and the button of the menu into which they fold, that reach into "Wide"
 COVERED = """() => {

@@ -16,6 +16,8 @@ from tests.browser.driver import Tab
 from tests.browser.test_axe import AXE, findings
 from tests.browser.test_message_rows import press
 
+pytestmark = pytest.mark.slow
+
 # Where the picture itself is in the window: its element is wider or higher.
 AREA = """() => {
   const image = document.querySelector("#lightbox img"), outer = image.getBoundingClientRect();

@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import Locator, expect
 
 from tests.browser.conftest import App
 from tests.browser.driver import Tab
+
+pytestmark = pytest.mark.slow
 
 
 def grip(tab: Tab, name: str) -> Locator:

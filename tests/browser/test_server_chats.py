@@ -13,6 +13,8 @@ from tests.browser.driver import Tab
 from tests.browser.test_chats import DELETED, drawer, new_chat, open_chat, row, shows_its_picture
 from tests.fake_engine import FakeEngine
 
+pytestmark = pytest.mark.slow
+
 # Asks for another user's chat, in the ways of the page and in others; the answers, in the order of their numbers.
 STEAL = """async id => {
   const answers = [];

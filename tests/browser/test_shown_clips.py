@@ -11,6 +11,8 @@ from playwright.sync_api import expect
 from tests.browser.driver import Tab
 from tests.media.drawn_clips import CONTAINERS, HEIGHT, WIDTH, encodes, write
 
+pytestmark = pytest.mark.slow
+
 PLAYED = """video => new Promise(done => {
   const look = () => video.error ? done(video.error.message)
     : video.readyState >= 2 ? done([video.videoWidth, video.videoHeight, Math.round(video.duration)])

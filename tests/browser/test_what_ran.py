@@ -22,6 +22,8 @@ from tests.browser.lens_driver import seen
 from tests.browser.reference import File
 from tests.ui.conftest import clip
 
+pytestmark = pytest.mark.slow
+
 NANO = Path(__file__).resolve().parents[2] / "assets" / "nano"
 
 

@@ -12,6 +12,8 @@ from qwen2vl_demo.processing.messages import Image, Message, Text
 from qwen2vl_demo.ui.panel.attention import WRITING
 from tests.browser.driver import Tab
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = Path(__file__).resolve().parents[2] / "assets" / "examples"
 
 

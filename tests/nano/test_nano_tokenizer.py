@@ -21,7 +21,7 @@ STRINGS = (
 
 @pytest.fixture(scope="module")
 def tokenizer() -> Tokenizer:
-    return train_tokenizer(vocabulary_texts(150, seed=0), vocab_size=1024)
+    return train_tokenizer(vocabulary_texts(300, seed=0), vocab_size=1024)
 
 
 @pytest.fixture(scope="module")
@@ -56,8 +56,9 @@ def test_an_answer_is_about_as_many_tokens_as_words(tokenizer: Tokenizer) -> Non
     assert len(tokenizer.encode(STRINGS[1]).ids) <= 20
 
 
-def test_training_is_deterministic(tokenizer: Tokenizer) -> None:
-    assert train_tokenizer(vocabulary_texts(150, seed=0), 1024).get_vocab() == tokenizer.get_vocab()
+def test_training_is_deterministic() -> None:
+    first, second = (train_tokenizer(vocabulary_texts(40, seed=0), 1024).get_vocab() for _ in range(2))
+    assert first == second
 
 
 def test_a_vocabulary_smaller_than_the_bytes_is_refused() -> None:

@@ -23,6 +23,7 @@ from qwen2vl_demo.nano.world.scene import (
     Scene,
     Thing,
 )
+from qwen2vl_demo.processing.messages import REGION_SCALE, Region, Text, question_parts
 from tests.nano.scenes import WHITE, random_scenes, thing
 
 
@@ -44,6 +45,27 @@ def test_counts_and_existence_agree_with_a_recount() -> None:
             assert yes is not None
             one = re.fullmatch(r"(Yes, there is an?|No, there is no|Yes, there are (\d)) (.+)\.", yes.answer)
             assert one and recount(scene, one[3]) == int(one[2] or one[1].startswith("Yes"))
+
+
+def test_a_region_holds_the_middle_of_what_the_answer_names_and_no_other() -> None:
+    rng = np.random.default_rng(5)
+    answers = set()
+    for scene in random_scenes(150, 5):
+        question = QUESTION_FUNCTIONS["region"](rng, scene, "train")
+        if question is None:
+            continue
+        (region,) = (part for part in question_parts(question.text) if isinstance(part, Region))
+        assert not any(type(part) is Text and "<|" in part.text for part in question_parts(question.text))
+        x1, x2 = (scene.width * x / REGION_SCALE for x in (region.x1, region.x2))
+        y1, y2 = (scene.height * y / REGION_SCALE for y in (region.y1, region.y2))
+        inside = [t for t in scene.things if x1 <= t.x <= x2 and y1 <= t.y <= y2]
+        if question.answer == "There is nothing.":
+            assert not inside
+        else:
+            (named,) = inside
+            assert question.answer.removesuffix(".").endswith((f" {named.name}", f" is {named.colour}"))
+        answers.add(question.answer)
+    assert len(answers) > 40 and "There is nothing." in answers
 
 
 def test_descriptions_have_the_right_articles() -> None:

@@ -39,6 +39,15 @@ def test_exactly_the_answers_and_their_end_have_a_loss(tokenizer, make_batch, ki
         assert (following[learnt] == batch.targets[row][learnt]).all()
 
 
+def test_a_region_in_a_question_is_marked_by_special_tokens(tokenizer, make_batch):
+    """As `processing.messages.question_parts` gives it to a visitor's prompt."""
+    batch = make_batch("scene", count=8)
+    begins = (batch.input_ids == tokenizer.special("<|box_start|>")).sum()
+    texts = [text for item in batch.dialogues for turn in item.turns for text in (turn.question, turn.answer)]
+    assert any("<|box_start|>" in turn.question for item in batch.dialogues for turn in item.turns)
+    assert begins == sum(text.count("<|box_start|>") for text in texts)
+
+
 def test_placeholders_patches_and_cells_agree(config, make_batch):
     for kind in ("scene", "pictures", "clip"):
         batch = make_batch(kind)
