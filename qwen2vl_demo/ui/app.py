@@ -107,7 +107,7 @@ def build_demo(
     experiments, laboratory = models.part(lambda own: own.experiments), models.part(lambda own: own.laboratory)
     panel = Panel(
         [
-            PictureTab(engine.pixel_limits, preview, attention, laboratory, parts.threads),
+            PictureTab(engine.pixel_limits, preview, attention, laboratory, parts.threads, chosen=models.offered),
             PromptTab(),
             RotationTab(engine.config),
             VariantsTab(engine.config, live=parts.experiments.positions or models.offered),

@@ -18,7 +18,7 @@ from qwen2vl_demo.engine.models.pool import FIRST
 from qwen2vl_demo.nano.drawn_questions import FAMILIES, family_of
 from qwen2vl_demo.ui.loans import Lender
 from qwen2vl_demo.ui.markup import section_html
-from qwen2vl_demo.ui.panel.accuracy import MOST_SCENES, SCENES, Accuracy, AccuracyState, Study
+from qwen2vl_demo.ui.panel.accuracy import MEASURED, MOST_SCENES, ONLY_NANO, SCENES, Accuracy, AccuracyState, Study
 from qwen2vl_demo.ui.panel.accuracy_html import accuracy_html
 from qwen2vl_demo.ui.panel.columns import AS_ASKED, MODEL, NOTHING, Experiment, columns_chosen, names_of_columns
 from qwen2vl_demo.ui.panel.download_buttons import draw_download_buttons
@@ -108,9 +108,17 @@ class ExperimentsTab:
                 columns=columns,
                 needs=needs,
             )
-        studies = {study: self._draw_study(study) for study in STUDIES} if self._accuracy.offered else {}
+        studies: dict[Study, StudyComponents] = {}
+        if self._accuracy.offered or self._nano_listed:
+            studies = {study: self._draw_study(study) for study in STUDIES}
+        else:
+            gr.HTML(section_html("Accuracy on drawn scenes", "", ONLY_NANO), elem_classes="experiment-why", **plain)
         draw_download_buttons(self.name, handouts=True)
         self.components = ExperimentsComponents(guesses, experiments, studies)
+
+    @property
+    def _nano_listed(self) -> bool:
+        return MEASURED in self._models.values()
 
     @property
     def _positions(self) -> bool:
@@ -218,7 +226,8 @@ class ExperimentsTab:
                 request: gr.Request, scenes: Any, family: Any = "", *, study: Study = study, saved: str
             ) -> AsyncGenerator[Any, None]:
                 session = await page.opened_session(request, saved)
-                states = self._accuracy.run(session, study, _family(family, session), int(scenes))
+                family = _family(family, session)
+                states = self._accuracy.run(session, study, family, int(scenes), listed=self._nano_listed)
                 state, painted = AccuracyState(study), 0.0
                 try:
                     async for state in states:
