@@ -1,7 +1,7 @@
 """Each test of this folder runs on an NVIDIA GPU, and as a dry run on the CPU, where a step is not captured.
 
 python -m pytest tests/gpu -m gpu -o addopts=     on a GPU: what must hold; of pytest's plugins none is needed
-python -m pytest tests/gpu -m large               the dry run
+python -m pytest tests/gpu -m slow                the dry run
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ NO_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no N
 
 @pytest.fixture(
     scope="session",
-    params=[pytest.param("cpu", marks=pytest.mark.large), pytest.param("cuda", marks=[pytest.mark.gpu, NO_GPU])],
+    params=[pytest.param("cpu", marks=pytest.mark.slow), pytest.param("cuda", marks=[pytest.mark.gpu, NO_GPU])],
 )
 def device(request: pytest.FixtureRequest) -> torch.device:
     return torch.device(request.param)
