@@ -61,7 +61,7 @@ def test_the_two_commands_stand_first_and_ci_runs_the_second() -> None:
     start, test = (block.strip() for block in blocks("bash")[:2])
     assert start == "pip install -r requirements.txt && python app.py"
     lines = (ROOT / ".ci" / "run").read_text().splitlines()
-    assert lines[-2:] == [test.replace("install", "install -q"), "python -m pytest -m slow"]
+    assert lines[-2:] == [test.replace("install", "install -q"), 'python -m pytest -m "slow and not large"']
 
 
 def test_a_newcomer_can_read_it_in_one_sitting() -> None:
