@@ -76,7 +76,7 @@ class Lender(Protocol):
     """The models that visitors may choose from, as columns of a comparison."""
 
     def names(self) -> Mapping[str, str]:
-        """What visitors call each, by key. Reads folders."""
+        """What visitors call each that can answer, by key. Reads folders."""
         ...
 
     def needs(self, keys: Collection[str]) -> str:

@@ -130,9 +130,11 @@ class Models:
         return session.model or short_name(self.first.engine.name)
 
     def names(self) -> dict[str, str]:
-        """What visitors call each model that they may choose, by key. Reads folders."""
+        """What visitors call each model that can answer, by key. Reads folders."""
         offers = self._loader.offers() if self._loader is not None else ()
-        return {FIRST: short_name(self.first.engine.name)} | {offer.key: offer.name for offer in offers}
+        first = self.first.engine
+        named = {FIRST: short_name(first.name)} if first.abilities.answers else {}
+        return named | {offer.key: offer.name for offer in offers}
 
     def lend(self, key: str) -> Loan[Parts]:
         """A model that is to answer beside the one that a visitor has chosen. Take it in a thread, and end it."""

@@ -11,6 +11,7 @@ import pytest
 
 from qwen2vl_demo.engine.models.offers import Offer
 from qwen2vl_demo.engine.models.pool import FIRST, ModelPool, Say
+from qwen2vl_demo.engine.protocol import Abilities
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.ui.models import Models
 from qwen2vl_demo.ui.panel.columns import AS_ASKED, MODEL, TWO_COLUMNS, columns_chosen
@@ -19,6 +20,7 @@ from qwen2vl_demo.ui.panel.experiments import STOPPED, ExperimentState
 from qwen2vl_demo.ui.parts import Parts
 from qwen2vl_demo.ui.sessions import Session
 from tests.asynchronous import stepwise
+from tests.fake_engine import FakeEngine
 from tests.fake_models import FakeLoader, NamedEngine
 from tests.ui.conftest import ask
 
@@ -116,7 +118,7 @@ def test_nothing_goes_for_a_column_that_anybody_uses_and_what_it_borrowed_is_giv
 
 
 def test_the_model_of_the_chat_is_the_column_as_asked_whatever_a_browser_calls_it(
-    models: Models, anna: Session
+    models: Models, anna: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert compare(models, anna, AS_ASKED, FAKE).note == TWO_COLUMNS
     choose(models, anna, "tiny")
@@ -125,6 +127,9 @@ def test_the_model_of_the_chat_is_the_column_as_asked_whatever_a_browser_calls_i
     assert last.trials[0].variation.change == "tiny, with the budget of the settings"
     assert columns_chosen(["x", MODEL + "y" * 300, TINY, "16"]) == ["16"]  # of a page without a menu of models
     gone = compare(models, anna, AS_ASKED, MODEL + "../../etc").trials[1]
+    assert list(models.names()) == [FIRST, "tiny", "small", "large"]
+    monkeypatch.setattr(FakeEngine, "abilities", Abilities(answers=False))
+    assert list(models.names()) == ["tiny", "small", "large"]
     assert gone.problem == "This model is not offered any more; choose another one." and gone.medium is None
 
 
