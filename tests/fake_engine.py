@@ -219,7 +219,7 @@ class FakeEngine:
     def _medium(
         self, piece: object, options: GenerationOptions, message: int, part: int, start: int
     ) -> tuple[MediaTrace, VisionInput]:
-        least, most = options.media.picture_limits or (MIN_PIXELS, MAX_PIXELS)
+        least, most = options.media.picture_limits or self.pixel_limits
         limits = {"min_pixels": options.media.min_pixels or least, "max_pixels": options.media.max_pixels or most}
         times: tuple[float, ...] = ()
         indices: tuple[int, ...] = ()

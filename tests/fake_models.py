@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from typing import NoReturn
 
 from qwen2vl_demo.engine.models.offers import Offer
 from qwen2vl_demo.engine.models.pool import Say
+from qwen2vl_demo.engine.protocol import Abilities
 from qwen2vl_demo.errors import UserError
 from tests.fake_engine import FakeEngine
 
@@ -19,8 +21,20 @@ class NamedEngine(FakeEngine):
         self.name = name  # type: ignore[misc]
 
 
+class PlainEngine(NamedEngine):
+    """Answers, and can do nothing else; what it was trained for is little."""
+
+    abilities = Abilities(attention=False, positions=False, resumes=False, regions=False)
+    pixel_limits = (4 * 28 * 28, 64 * 28 * 28)
+    max_frames = 8
+
+    def laboratory(self) -> NoReturn:  # type: ignore[override]
+        raise UserError("Nobody can look into this model.")
+
+
 class FakeLoader:
-    """Implements `pool.Loader`. Loads NamedEngines of these sizes, by name, into `memory` bytes."""
+    """Implements `pool.Loader`. Loads NamedEngines of these sizes, by name, into `memory` bytes; "plain" is one that
+    can do less."""
 
     def __init__(self, sizes: dict[str, int], memory: int = 10) -> None:
         self.sizes, self.memory = sizes, memory
@@ -53,7 +67,7 @@ class FakeLoader:
         if offer.key in self.failing:
             raise UserError(f"{offer.name} is damaged; take it again.")
         self.taken[offer.key] = self.sizes[offer.key]
-        return NamedEngine(offer.key)
+        return PlainEngine(offer.key) if offer.key == "plain" else NamedEngine(offer.key)
 
     def collect(self) -> None:
         self.collected += 1

@@ -24,6 +24,10 @@ FILES = [*SMALL_FILES, "*.safetensors"]  # ... and to generate answers
 Answer = TypeVar("Answer")
 
 
+class NotFetched(UserError):
+    """A repository of the hub is not on this machine, and cannot be brought here."""
+
+
 def find_checkpoint(model: str, *, weights: bool = True, flag: str = "--model") -> Path:
     """The directory of a checkpoint: "nano", a directory, or a hub id, which is downloaded. Raises UserError.
 
@@ -93,7 +97,7 @@ def _check_disk(hub_id: str) -> None:
     while not cache.exists():
         cache = cache.parent
     if needed > (free := shutil.disk_usage(cache).free):
-        raise UserError(
+        raise NotFetched(
             f"The weights of {hub_id} take {format_bytes(needed)} more on the disk, and {format_bytes(free)} are "
             f"free in {cache}; make room there, or have HF_HOME name a folder on a larger disk."
         )
@@ -145,11 +149,11 @@ def _ask_hub(hub_id: str, flag: str, question: Callable[[], Answer]) -> Answer:
     try:
         return question()
     except GatedRepoError:
-        raise UserError(f"{hub_id} asks for a licence: accept it on its page, then set HF_TOKEN.") from None
+        raise NotFetched(f"{hub_id} asks for a licence: accept it on its page, then set HF_TOKEN.") from None
     except (RepositoryNotFoundError, HFValidationError):
-        raise UserError(f"The hub has no model {hub_id} (or it is private: set HF_TOKEN); check {flag}.") from None
+        raise NotFetched(f"The hub has no model {hub_id} (or it is private: set HF_TOKEN); check {flag}.") from None
     except (LocalEntryNotFoundError, OfflineModeIsEnabled, HfHubHTTPError, OSError) as error:
-        raise UserError(
+        raise NotFetched(
             f"{hub_id} is not on this machine and the hub cannot be reached ({type(error).__name__}). Go online, or "
             f"download it elsewhere and pass its directory as {flag}, or use --model nano."
         ) from None

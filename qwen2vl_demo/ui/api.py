@@ -6,8 +6,8 @@ and the docstrings here, which therefore hold real types instead of strings. Not
 
 import inspect
 import threading
-from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import wraps
 from pathlib import Path
@@ -19,7 +19,6 @@ import gradio as gr
 from gradio import FileData
 
 from qwen2vl_demo.data_url import data_url_content
-from qwen2vl_demo.engine.protocol import Engine
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.media import WHOLE_CLIP, TimeRange
 from qwen2vl_demo.ui.chat.attachments import store_files
@@ -29,12 +28,11 @@ from qwen2vl_demo.ui.chat.prompts import PreparedPrompt, Prompts
 from qwen2vl_demo.ui.chat.repetition import Repetition
 from qwen2vl_demo.ui.chat.saved_chat import MAX_TEXT, MAX_TURNS, check_size, clean
 from qwen2vl_demo.ui.chat.streaming import AnswerStream
-from qwen2vl_demo.ui.forgetting import LAST_STEP, Forgetting
-from qwen2vl_demo.ui.gate.uploads import Uploads
-from qwen2vl_demo.ui.media_store import MediaStore
+from qwen2vl_demo.ui.forgetting import LAST_STEP
+from qwen2vl_demo.ui.models import Models
+from qwen2vl_demo.ui.parts import Parts
 from qwen2vl_demo.ui.sessions import Session
-from qwen2vl_demo.ui.settings_form import AnswerSettings, SettingsForm
-from qwen2vl_demo.ui.worker_threads import WorkerThreads
+from qwen2vl_demo.ui.settings_form import AnswerSettings
 
 FILES = "The files must be a list of uploads to this page, or of data: URLs; other addresses are not opened."
 UPLOADED = "/gradio_api/file="
@@ -51,20 +49,13 @@ class Message(TypedDict):
 
 
 class Api:
-    """The two endpoints, for one engine. They are given to Gradio by `wire`."""
+    """The two endpoints. They are given to Gradio by `wire`."""
 
-    def __init__(
-        self,
-        engine: Engine,
-        store: MediaStore,
-        prompts: Prompts,
-        form: SettingsForm,
-        threads: WorkerThreads,
-        forgetting: Forgetting,
-        uploads: Uploads,
-    ) -> None:
-        self._engine, self._store, self._prompts, self._form = engine, store, prompts, form
-        self._threads, self._forgetting, self._uploads = threads, forgetting, uploads
+    def __init__(self, models: Models) -> None:
+        self._models = models
+        first = models.first  # what is not of one model
+        self._store, self._threads, self._forgetting = first.store, first.threads, first.forgetting
+        self._uploads = first.uploads
 
     def wire(self) -> None:
         """Offers both inside the open gr.Blocks."""
@@ -91,6 +82,7 @@ class Api:
         max_frames: int | None = None,
         part: str = "",
         time_stamps: bool | None = None,
+        model: str = "",
     ) -> AsyncGenerator[str, None]:
         """Asks Qwen2-VL about pictures, clips, PDFs, or nothing but words. Streams the whole answer so far each time it
         grows, as the model wrote it: boxes stand in it as Qwen2-VL writes them, from 0 to 1000 of width and height.
@@ -115,12 +107,13 @@ class Api:
             max_frames: the most frames of a clip
             part: the part of each clip of this question to look at, in seconds or as "1:05-1:20"
             time_stamps: writes the time before each pair of frames, which Qwen2-VL was not trained with
+            model: the model that answers, as the menu of the page names it; empty for the page's first one
         Returns:
             the answer so far
         """
         cancel = threading.Event()
-        with self._visitor(cancel) as visitor:
-            settings = self._form.read(
+        async with self._call(model, cancel) as (visitor, parts):
+            settings = parts.form.read(
                 {
                     "system": system,
                     "max_new_tokens": max_new_tokens,
@@ -139,9 +132,9 @@ class Api:
                 }
             ).seeded()
             prepared = await self._threads.run_for(
-                visitor, self._prepare, visitor, question, files, history, part, settings, cancel
+                visitor, self._prepare, visitor, parts.prompts, question, files, history, part, settings, cancel
             )
-            answer, stream = "", AnswerStream(self._engine, prepared, settings.options, cancel)
+            answer, stream = "", AnswerStream(parts.engine, prepared, settings.options, cancel)
             repetition, repeating = Repetition(), False
             try:
                 while not stream.ended and len(answer) < MAX_TEXT and not repeating:
@@ -168,6 +161,7 @@ class Api:
         max_frames: int | None = None,
         part: str = "",
         time_stamps: bool | None = None,
+        model: str = "",
     ) -> dict[str, Any]:
         """Says what a prompt becomes in Qwen2-VL, without answering it: of each picture and clip its size, its size
         after resizing, its grid of 14x14 patches (t, h, w) and its merged tokens; then all tokens of the prompt with
@@ -186,12 +180,13 @@ class Api:
             max_frames: the most frames of a clip
             part: the part of each clip of this question to look at, in seconds or as "1:05-1:20"
             time_stamps: writes the time before each pair of frames, which Qwen2-VL was not trained with
+            model: the model that would answer, as the menu of the page names it; empty for the page's first one
         Returns:
             the same record that the command `inspect --json` prints
         """
         cancel = threading.Event()
-        with self._visitor(cancel) as visitor:
-            settings = self._form.read(
+        async with self._call(model, cancel) as (visitor, parts):
+            settings = parts.form.read(
                 {
                     "system": system,
                     "max_tokens": max_tokens,
@@ -204,21 +199,24 @@ class Api:
                 }
             )
             prepared = await self._threads.run_for(
-                visitor, self._prepare, visitor, question, files, history, part, settings, cancel
+                visitor, self._prepare, visitor, parts.prompts, question, files, history, part, settings, cancel
             )
             return prepared.trace.to_dict()
 
-    @contextmanager
-    def _visitor(self, cancel: threading.Event) -> Iterator[Session]:
-        """A session for one call. What goes wrong becomes an error that Gradio shows, in one sentence."""
-        visitor = Session()
+    @asynccontextmanager
+    async def _call(self, model: Any, cancel: threading.Event) -> AsyncIterator[tuple[Session, Parts]]:
+        """A session for one call, and the parts of its model. What goes wrong becomes an error that Gradio shows, in
+        one sentence."""
+        visitor, name = Session(), self._models.first.engine.name
         try:
-            yield visitor
+            async with self._models.lent(_text(model, "The model")) as parts:
+                name = parts.engine.name
+                yield visitor, parts
         except UserError as problem:
             raise gr.Error(str(problem), print_exception=False) from None
         except Exception as problem:
             report(problem, "answering a call")
-            raise gr.Error(FAILED.format(self._engine.name), print_exception=False) from None
+            raise gr.Error(FAILED.format(name), print_exception=False) from None
         finally:
             cancel.set()  # also when the caller has gone while a file was opened
             self._forgetting.forget_in(visitor.conversation.cache_salt, LAST_STEP)
@@ -226,6 +224,7 @@ class Api:
     def _prepare(
         self,
         visitor: Session,
+        prompts: Prompts,
         question: Any,
         files: Any,
         history: Any,
@@ -241,7 +240,7 @@ class Api:
         turn = self._turn(visitor, _text(question, "The question"), files, settings, cancel, time_range)
         conversation = replace(conversation.adding(turn), system=settings.system)
         check_size(conversation)
-        return self._prompts.prepare(conversation, settings.options, cancel)
+        return prompts.prepare(conversation, settings.options, cancel)
 
     def _turn(
         self,

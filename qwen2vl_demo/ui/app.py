@@ -24,6 +24,7 @@ from qwen2vl_demo.engine.models.pool import Loader
 from qwen2vl_demo.engine.protocol import Engine, GenerationOptions
 from qwen2vl_demo.media import MediaLimits
 from qwen2vl_demo.ui import theme
+from qwen2vl_demo.ui.api import Api
 from qwen2vl_demo.ui.chat.page_update import report
 from qwen2vl_demo.ui.chat_sync import ChatSync
 from qwen2vl_demo.ui.events import PageEvents
@@ -100,23 +101,24 @@ def build_demo(
     )
     parts = Parts.build(engine, store, defaults, uploads, share_cache=share_cache)
     models = Models(parts, loader)
-    menu = ModelMenu(models) if models.offered else None
     kept = None if keep_chats is None else UserChats(keep_chats, store, keep_chats_mb * MB)
     sync = None if kept is None else ChatSync(kept, parts.threads)
     preview, attention = models.part(lambda own: own.preview), models.part(lambda own: own.attention)
     experiments, laboratory = models.part(lambda own: own.experiments), models.part(lambda own: own.laboratory)
+    tried = ExperimentsTab(experiments, models.part(lambda own: own.accuracy), models if models.offered else None)
+    menu = ModelMenu(models, [tried]) if models.offered else None
     panel = Panel(
         [
-            PictureTab(engine.pixel_limits, preview, attention, laboratory, parts.threads, chosen=models.offered),
+            PictureTab(engine.pixel_limits, preview, attention, laboratory, parts.threads),
             PromptTab(),
-            RotationTab(engine.config),
-            VariantsTab(engine.config, live=parts.experiments.positions or models.offered),
+            RotationTab(lambda session: (models.of(session) if session else parts).engine.config),
+            VariantsTab(),
             CostTab(Comparisons()),
-            ExperimentsTab(experiments, models.part(lambda own: own.accuracy), models if models.offered else None),
+            tried,
         ],
         EyesSwitch(engine.name, engine.pixel_limits, chosen=models.offered),
     )
-    lesson = Lesson(engine, parts, experiments)
+    lesson = Lesson(parts, experiments)
     engine.warm_up()
     cards = load_examples() if examples is None else tuple(examples)
     chats = load_prepared_chats()
@@ -125,11 +127,11 @@ def build_demo(
     gr.set_static_paths([store.folder, *files])
     # Uploads are Gradio's to delete; what a conversation needs was copied to the store.
     with gr.Blocks(title="Qwen2-VL", fill_width=True, analytics_enabled=False, delete_cache=(3600, DAY)) as demo:
-        page = draw_page(engine, parts.form, panel, lesson, cards, link_targets(cards, chats), max_file_mb, menu)
+        page = draw_page(parts, panel, lesson, cards, link_targets(cards, chats), max_file_mb, menu)
         if sync is not None:
             sync.draw()
             sync.wire()
-        parts.api.wire()  # first, since Gradio numbers the names of functions that are called alike
+        Api(models).wire()  # first, since Gradio numbers the names of functions that are called alike
         PageEvents(page, parts, panel, lesson, cards, chats, models, menu, sync).wire(demo)
     demo.parts, demo.models = parts, models
     shown = sorted({file.parent for file in files})

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.blocks import Block
 from gradio.components import Component
 from gradio.events import Dependency
 
@@ -85,8 +86,8 @@ class PageEvents:
     def wire(self, demo: gr.Blocks) -> None:
         """Connects the components of the page to their handlers, inside the open gr.Blocks."""
         page, chat = self.page, self.page.chat
-        answer: list[Component] = [page.saved, chat.chatbot, chat.notice, chat.rows, chat.editing, page.prompt_sent]
-        whole: list[Component] = [chat.composer, *answer]
+        answer: list[Block] = [page.saved, chat.chatbot, chat.notice, chat.rows, chat.editing, page.prompt_sent]
+        whole: list[Block] = [chat.composer, *answer]
         saved: list[Component] = [page.saved]
         asked = saved
         if self.menu is not None:  # with a question the page says which model it shows
@@ -165,14 +166,18 @@ class PageEvents:
         keep = f"(...values) => {{ window.qwen2vl.settings.keep({defaults}, values); return []; }}"
         restored = loaded.then(self.restore_settings, [page.kept_settings], kept, js=recall, **AT_ONCE)
         restored.then(None, None, None, js="() => { window.qwen2vl.settings.begin(); return []; }", **AT_ONCE)
+        if self.menu is not None:
+            self.menu.components.lost.input(self.restore_settings, [page.kept_settings], kept, js=recall, **AT_ONCE)
         gr.on([field.change for field in kept], None, kept, None, js=keep, **AT_ONCE)  # type: ignore[attr-defined]
         page.settings_reset.click(self.reset_settings, None, list(page.settings.values()), **AT_ONCE)
 
     def restore_settings(self, request: gr.Request, kept: str) -> Any:
         session = self._find(request)
-        shown = self._of(session).form.restored(kept or "")
+        form = self._of(session).form
+        shown = form.restored(kept or "")
         if session is not None and session.conversation.turns:
             shown["system"] = session.conversation.system
+        shown = form.within_limits(shown)
         return [shown[key] for key in KEPT_FIELDS]
 
     def reset_settings(self, request: gr.Request) -> Any:
@@ -259,7 +264,7 @@ class PageEvents:
         started again meanwhile."""
         session = self._open(request, saved)
         if self.menu is not None and (lost := self.models.take(session, model or "")):
-            return self._whole(PageUpdate(notice=lost)) | self.menu.shown(session)
+            return self._whole(PageUpdate(notice=lost)) | self.menu.shown(session, lost=True)
         return self._kept(request, session, do(self._of(session), session))
 
     def _kept(self, request: gr.Request, session: Session, update: PageUpdate) -> Any:

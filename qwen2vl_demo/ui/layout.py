@@ -12,14 +12,14 @@ from typing import Any
 import gradio as gr
 from gradio.blocks import Block
 
-from qwen2vl_demo.engine.protocol import Engine
 from qwen2vl_demo.ui.example_cards import Example
 from qwen2vl_demo.ui.header import header_html, runs_on_html
 from qwen2vl_demo.ui.lesson.lesson import Lesson
+from qwen2vl_demo.ui.model_facts import draw_model_facts, model_facts
 from qwen2vl_demo.ui.model_menu import ModelMenu
 from qwen2vl_demo.ui.panel.panel import Panel
+from qwen2vl_demo.ui.parts import Parts
 from qwen2vl_demo.ui.region_events import RegionComponents, draw_regions
-from qwen2vl_demo.ui.settings_form import SettingsForm
 
 WELCOME = (
     "## What shall it look at?\n"
@@ -144,8 +144,7 @@ class Page:
 
 
 def draw_page(
-    engine: Engine,
-    form: SettingsForm,
+    parts: Parts,
     panel: Panel,
     lesson: Lesson,
     cards: Sequence[Example],
@@ -153,22 +152,24 @@ def draw_page(
     max_file_mb: int,
     menu: ModelMenu | None = None,
 ) -> Page:
-    """Draws the page into the open gr.Blocks. `targets` are those of `prepared_chats.link_targets`; without a `menu`
-    of models the one that answers is only named."""
+    """Draws the page into the open gr.Blocks, for the model of `parts`. `targets` are those of
+    `prepared_chats.link_targets`; without a `menu` of models the one that answers is only named."""
+    engine, chosen = parts.engine, menu is not None
     with gr.Sidebar(open=False, width=340, elem_id="settings"):
         gr.Markdown("## Settings")
-        settings = form.draw()
+        settings = parts.form.draw()
         reset = gr.Button("Back to the defaults", elem_id="settings-reset", **SMALL)
         gr.Button("Ask from a program", elem_id="settings-api", **SMALL)
         runs_on = gr.HTML(runs_on_html(engine), elem_id="runs-on")
     with gr.Row(elem_id="header"):
         chats_button = gr.Button("Chats", elem_id="chats-button", scale=0, **SMALL)
-        header = gr.HTML(header_html(engine, chosen=menu is not None), elem_id="title")
+        header = gr.HTML(header_html(engine, chosen=chosen), elem_id="title")
         lesson.draw_button()
         settings_button = gr.Button("Settings", elem_id="settings-button", scale=0, **SMALL)
         theme = gr.Button("Colours", elem_id="theme", scale=0, **SMALL)
+    facts = draw_model_facts(model_facts(parts, chosen=chosen))
     if menu is not None:
-        menu.draw(header, runs_on)
+        menu.draw(header, runs_on, facts)
     lesson.draw()
     with gr.Row(elem_id="main"):
         with gr.Column(scale=5, min_width=320, elem_id="talk"):
@@ -204,7 +205,7 @@ def draw_page(
         download=download,
         linked=linked,
         kept=kept,
-        regions=draw_regions(engine),
+        regions=draw_regions(),
     )
 
 

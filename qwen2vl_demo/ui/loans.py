@@ -11,6 +11,7 @@ from qwen2vl_demo.engine.protocol import Engine
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.ui.chat.page_update import FAILED, report
 from qwen2vl_demo.ui.chat.prompts import Prompts
+from qwen2vl_demo.ui.sessions import Session
 from qwen2vl_demo.ui.settings_form import SettingsForm
 
 T_co = TypeVar("T_co", covariant=True)
@@ -74,6 +75,10 @@ class Answering(Protocol):
 
 class Lender(Protocol):
     """The models that visitors may choose from, as columns of a comparison."""
+
+    def of(self, session: Session) -> Answering:
+        """The model that a session has chosen."""
+        ...
 
     def names(self) -> Mapping[str, str]:
         """What visitors call each that can answer, by key. Reads folders."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+import secrets
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import gradio as gr
 from gradio.blocks import Block
@@ -14,8 +15,10 @@ from gradio.events import Dependency
 
 from qwen2vl_demo.engine.models.pool import FIRST
 from qwen2vl_demo.ui.header import header_html, runs_on_html
+from qwen2vl_demo.ui.model_facts import model_facts
 from qwen2vl_demo.ui.models import MAX_KEY, Models
 from qwen2vl_demo.ui.panel.tab import AT_ONCE, QUEUED, Updates
+from qwen2vl_demo.ui.parts import Parts
 from qwen2vl_demo.ui.sessions import Session
 from qwen2vl_demo.ui.settings_form import MODEL_FIELDS
 
@@ -25,6 +28,7 @@ CONNECT = """
 watch('value', () => window.qwen2vl?.models?.show(props.value || '{}'));
 (window.qwen2vl ||= {}).askModels = key => trigger('select', {index: key === null ? 0 : 1, value: key});
 """
+TELL = "watch('value', () => trigger('input'));"
 RECALL = "() => [window.qwen2vl.models.recall()]"
 
 
@@ -32,31 +36,46 @@ RECALL = "() => [window.qwen2vl.models.recall()]"
 class MenuComponents:
     header: gr.HTML
     runs_on: gr.HTML
+    facts: gr.HTML  # unseen: what scripts know of the model
     state: gr.HTML  # unseen: what models.js draws
     key: gr.HTML  # unseen: the key of the model that this page shows
+    lost: gr.HTML  # unseen: another value when another model answers than the page has shown, with other settings
+
+
+class Follower(Protocol):
+    """A part of the page that has other components for another model."""
+
+    def model_outputs(self) -> Sequence[Block]:
+        """What `show_model` changes."""
+        ...
+
+    def show_model(self, parts: Parts) -> Updates: ...
 
 
 class ModelMenu:
     components: MenuComponents
 
-    def __init__(self, models: Models) -> None:
-        self._models = models
+    def __init__(self, models: Models, followers: Sequence[Follower] = ()) -> None:
+        self._models, self._followers = models, tuple(followers)
 
-    def draw(self, header: gr.HTML, runs_on: gr.HTML) -> None:
+    def draw(self, header: gr.HTML, runs_on: gr.HTML, facts: gr.HTML) -> None:
         """Draws what is unseen into the open Gradio context; the rest is drawn already."""
         unseen: dict[str, Any] = {"html_template": "<i></i>", "visible": "hidden"}
         self.components = MenuComponents(
             header,
             runs_on,
+            facts,
             state=gr.HTML("", js_on_load=CONNECT, elem_id="models-state", **unseen),
             key=gr.HTML(FIRST, elem_id="model-key", **unseen),
+            lost=gr.HTML("", js_on_load=TELL, elem_id="model-lost", **unseen),
         )
 
     @property
-    def outputs(self) -> list[Component]:
+    def outputs(self) -> list[Block]:
         """What `shown` changes."""
         drawn = self.components
-        return [drawn.header, drawn.runs_on, drawn.state, drawn.key]
+        followers = [block for follower in self._followers for block in follower.model_outputs()]
+        return [drawn.header, drawn.runs_on, drawn.facts, drawn.state, drawn.key, drawn.lost, *followers]
 
     def wire(
         self,
@@ -111,15 +130,21 @@ class ModelMenu:
 
         return loaded.then(recall, [self.components.key], self.outputs, js=RECALL, **AT_ONCE)
 
-    def shown(self, session: Session, note: str = "") -> Updates:
-        """What the page says of the model of a session."""
+    def shown(self, session: Session, note: str = "", *, lost: bool = False) -> Updates:
+        """What the page says of the model of a session; `lost`: it is another one than the page has shown."""
         drawn, parts = self.components, self._models.of(session)
-        return {
+        updates: Updates = {
             drawn.header: header_html(parts.engine, chosen=True),
             drawn.runs_on: runs_on_html(parts.engine),
+            drawn.facts: model_facts(parts, chosen=True),
             drawn.state: self._models.state(session, note=note),
             drawn.key: session.model,
         }
+        if lost:
+            updates[drawn.lost] = secrets.token_hex(8)
+        for follower in self._followers:
+            updates |= follower.show_model(parts)
+        return updates
 
     async def _state(self, session: Session, note: str = "") -> str:
         return await self._models.first.threads.run(lambda: self._models.state(session, note=note, rows=True))

@@ -6,14 +6,16 @@ and maps of one never meet those of another. The rest of the page asks `of` for 
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import json
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any, Generic, TypeVar, cast
 
-from qwen2vl_demo.engine.models.pool import FIRST, Loader, ModelPool
+from qwen2vl_demo.engine.models.pool import FIRST, AnotherIsLoading, Loader, ModelPool
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.memory import format_bytes
 from qwen2vl_demo.ui.chat.answers import BUSY, LOADING
@@ -25,6 +27,8 @@ from qwen2vl_demo.ui.sessions import Session
 from qwen2vl_demo.ui.settings_form import KEPT_FIELDS
 
 MAX_KEY = 200  # characters of what a browser may name
+AGAIN = 0.5  # seconds until a program that has to wait for another model's loading tries again
+MAX_NAMED = 20  # models in one sentence
 LOST = "{} is no longer loaded here, and {} would answer now. Send it again, or choose a model above."
 
 T = TypeVar("T")
@@ -61,9 +65,11 @@ class Models:
     def __init__(self, first: Parts, loader: Loader | None = None) -> None:
         """`first` are the parts of the model with which every visitor begins. Without a `loader` there is no other."""
         self.first, self._loader = first, loader
+        self._lent: list[str] = []  # the key of the model of each call of a program
+        self._lending = threading.Lock()  # of `_lent`
         self._pool: ModelPool[Parts] | None = None
         if loader is not None:
-            self._pool = ModelPool(first, loader, self._made, first.sessions.models)
+            self._pool = ModelPool(first, loader, self._made, self._in_use)
 
     @property
     def offered(self) -> bool:
@@ -114,6 +120,39 @@ class Models:
             with session.lock:
                 session.loading = False
             progress.ended.set()
+
+    @asynccontextmanager
+    async def lent(self, name: str) -> AsyncIterator[Parts]:
+        """The parts of the model that a program names as the menu does ("": the first one). It is loaded before that,
+        where need be, and stays loaded while this is open. Raises UserError."""
+        key = await self.first.threads.run(self._key_of, name)
+        if self._pool is None or key == FIRST:
+            yield self.first
+            return
+        over = False
+
+        def assign() -> None:
+            with self._lending:
+                if not over:  # else the caller has gone while the model was loaded
+                    self._lent.append(key)
+
+        def load(pool: ModelPool[Parts]) -> Parts | None:
+            pool.load(key, FIRST, assign, lambda says, share: None)
+            return pool.get(key)
+
+        try:
+            while True:
+                try:
+                    parts = await self.first.threads.run(load, self._pool)
+                    break
+                except AnotherIsLoading:
+                    await asyncio.sleep(AGAIN)
+            yield parts or self.first
+        finally:
+            with self._lending:
+                over = True
+                if key in self._lent:
+                    self._lent.remove(key)
 
     def take(self, session: Session, key: str) -> str:
         """Gives a session the model that its page shows, which it had before it was lost: the page was loaded again, or
@@ -193,7 +232,6 @@ class Models:
             "note": note,
             "loading": None,
             "defaults": {key: at_first[key] for key in KEPT_FIELDS},
-            "lesson": {"name": parts.engine.name, "positions": parts.engine.abilities.positions},
         }
         if progress is not None and not progress.ended.is_set():
             state["loading"] = {"key": progress.key, "says": progress.says, "share": progress.share}
@@ -202,6 +240,26 @@ class Models:
             state["memory"] = "" if free is None else f"{format_bytes(free)} of memory are free."
             state["rows"] = [asdict(row) for row in self.rows()]
         return json.dumps(state, ensure_ascii=False)
+
+    def _key_of(self, name: str) -> str:
+        """The key of the model that goes by this name in the menu. Raises UserError."""
+        names = [offer.name for offer in self._loader.offers()] if self._loader is not None else []
+        if not name:
+            return FIRST
+        if name in names:
+            return name
+        first = short_name(self.first.engine.name)
+        if name in (first, self.first.engine.name):
+            return FIRST
+        more = len(names) - MAX_NAMED
+        listed = ", ".join(names[:MAX_NAMED]) + (f" and {more} more" if more > 0 else "")
+        others = f" Others are: {listed}." if names else ""
+        raise UserError(f"There is no model {name[:MAX_KEY]} here. Leave model empty for {first}.{others}")
+
+    def _in_use(self) -> list[str]:
+        """The key of the model of each visitor and of each call."""
+        with self._lending:
+            return [*self.first.sessions.models(), *self._lent]
 
     def _made(self, engine: Any) -> Parts:
         engine.warm_up()

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from qwen2vl_demo.engine.protocol import Engine, GenerationOptions
-from qwen2vl_demo.ui.api import Api
 from qwen2vl_demo.ui.chat.answers import Answers
 from qwen2vl_demo.ui.chat.controller import ChatController, kept_conversation
 from qwen2vl_demo.ui.chat.prompts import Prompts
@@ -43,7 +42,7 @@ class Parts:
     experiments: Experiments
     accuracy: Accuracy
     threads: WorkerThreads
-    api: Api
+    forgetting: Forgetting
     make: Callable[[Engine], Parts]  # for `of_engine`
 
     @classmethod
@@ -84,7 +83,7 @@ class Parts:
                 experiments=Experiments(engine, prompts, form, threads),
                 accuracy=Accuracy(engine, threads),
                 threads=threads,
-                api=Api(engine, store, prompts, form, threads, forgetting, received),
+                forgetting=forgetting,
                 make=make,
             )
 

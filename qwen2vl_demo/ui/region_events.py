@@ -6,16 +6,15 @@ composer, and it is sent with the question.
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
+from gradio.blocks import Block
 from gradio.components import Component
 from gradio.events import Dependency
 
-from qwen2vl_demo.engine.protocol import Engine
 from qwen2vl_demo.errors import Cancelled, UserError
 from qwen2vl_demo.ui.chat.answer_boxes import answer_boxes
 from qwen2vl_demo.ui.chat.conversation import Conversation
@@ -26,14 +25,8 @@ from qwen2vl_demo.ui.parts import Parts
 from qwen2vl_demo.ui.sessions import Draft, Session
 
 UNSEEN: dict[str, Any] = {"html_template": "<i></i>", "visible": "hidden"}
-# What the page knows of the model, and what it asks for; nothing comes back in these.
-CUT = """
-const page = (window.qwen2vl ||= {});
-const know = () => { page.regions = JSON.parse(props.value || '{}'); };
-know();
-watch('value', know);
-page.cutOut = wanted => trigger('select', {index: 0, value: wanted});
-"""
+# What the page asks for; nothing comes back in these.
+CUT = "(window.qwen2vl ||= {}).cutOut = wanted => trigger('select', {index: 0, value: wanted});"
 SAVE = "(window.qwen2vl ||= {}).savePicture = turn => trigger('select', {index: 0, value: turn});"
 CUTTING = "Cutting it out of the picture…"
 NOT_HERE = "The picture of this answer is no longer kept here."
@@ -47,11 +40,10 @@ class RegionComponents:
     save: gr.HTML
 
 
-def draw_regions(engine: Engine) -> RegionComponents:
+def draw_regions() -> RegionComponents:
     """Draws them into the open gr.Blocks."""
-    known = json.dumps({"model": engine.name, "trained": engine.abilities.regions})
     return RegionComponents(
-        cut=gr.HTML(known, js_on_load=CUT, elem_id="cut-out", **UNSEEN),
+        cut=gr.HTML("", js_on_load=CUT, elem_id="cut-out", **UNSEEN),
         save=gr.HTML("", js_on_load=SAVE, elem_id="save-picture", **UNSEEN),
     )
 
@@ -73,7 +65,7 @@ class RegionEvents:
         composer: Component,
         saved: Component,
         notice: Component,
-        whole: Sequence[Component],
+        whole: Sequence[Block],
         saving: Sequence[Component],
     ) -> tuple[Dependency, Dependency]:
         """`notice`, `whole` and `saving` are the components that the functions of these names change. Returns the event

@@ -182,10 +182,7 @@ class SettingsForm:
     def in_place_of(self, before: SettingsForm, values: Mapping[str, Any]) -> dict[str, Any]:
         """What the fields of MODEL_FIELDS become where this form takes the place of another model's, by key."""
         taken = self.taken_from(before, values)
-        return {
-            key: gr.Slider(minimum=new.minimum, maximum=new.maximum, value=taken[key], info=new.info)
-            for key, new in ((key, self._fields[key]) for key in MODEL_FIELDS)
-        }
+        return self.within_limits({key: taken[key] for key in MODEL_FIELDS})
 
     def taken_from(self, before: SettingsForm, values: Mapping[str, Any]) -> dict[str, Any]:
         """Values of another model's form for this one: of MODEL_FIELDS, what stood at the model's default does so
@@ -196,6 +193,14 @@ class SettingsForm:
             chosen = isinstance(value, int | float) and value != before._fields[key].default
             taken[key] = value if chosen else self._fields[key].default
         return taken
+
+    def within_limits(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """The same values, with the limits and the words of this form where these are the model's."""
+        return {key: self._slider(key, value) if key in MODEL_FIELDS else value for key, value in values.items()}
+
+    def _slider(self, key: str, value: float) -> gr.Slider:
+        field = self._fields[key]
+        return gr.Slider(minimum=field.minimum, maximum=field.maximum, value=value, info=field.info)
 
     def restored(self, kept: str) -> dict[str, Any]:
         """What the settings show with those that a browser kept, by key; `kept` is a JSON object of some of them.

@@ -6,7 +6,6 @@ A run of tokens takes a few numbers, however many tokens it has, so a prompt of 
      "media": [{"name", "kind", "start", "grid": [t, h, w]}, ...],
      "pairs": [[words, first, second], ...],                    tokens that are worth comparing
      "frequencies": [radians per position, ...],
-     "live": bool,                                              whether those with "live" can be answered with here
      "variants": [{"key", "name", "layout", "allotment", "source", "note", "live",
                    "axes": [0, 1, 2 or -1, ...],                of each frequency pair; -1: the position is shared
                    "length": int, "following": number,
@@ -29,11 +28,8 @@ from qwen2vl_demo.viz.bands import Rope
 from qwen2vl_demo.viz.lens_payload import grouped
 
 
-def variants_payload(
-    trace: PromptTrace, rope: Rope, pairs: Sequence[tuple[str, int, int]] = (), *, live: bool = False
-) -> dict[str, Any]:
-    """The payload of a prompt, for a checkpoint's rotary embeddings. `pairs` are tokens with words about them, `live`
-    is whether the engine can answer with other positions than M-RoPE."""
+def variants_payload(trace: PromptTrace, rope: Rope, pairs: Sequence[tuple[str, int, int]] = ()) -> dict[str, Any]:
+    """The payload of a prompt, for a checkpoint's rotary embeddings. `pairs` are tokens with words about them."""
     return {
         "length": len(trace),
         "tokens": grouped(trace.tokens),
@@ -42,7 +38,6 @@ def variants_payload(
         ],
         "pairs": [list(pair) for pair in pairs],
         "frequencies": rope.frequencies.tolist(),
-        "live": live,
         "variants": [_variant(variant, trace, rope) for variant in VARIANTS],
     }
 

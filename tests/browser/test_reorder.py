@@ -8,14 +8,51 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, expect
 
-from tests.browser.conftest import App
+from tests.browser.conftest import PHONE, App, Visits
 from tests.browser.driver import Tab
 
 pytestmark = pytest.mark.slow
 
 
 def grip(tab: Tab, name: str) -> Locator:
-    return tab.page.get_by_role("button", name=f"Move {name}", exact=False)
+    return tab.page.get_by_role("button", name=re.compile(f"^Move {re.escape(name)}"))
+
+
+class Fingers:
+    """Touches a page as a touchscreen does. A finger is named by a number."""
+
+    def __init__(self, tab: Tab) -> None:
+        self._devtools = tab.page.context.new_cdp_session(tab.page)
+        self._down: dict[int, tuple[float, float]] = {}
+
+    def _send(self, kind: str) -> None:
+        points = [{"id": finger, "x": x, "y": y} for finger, (x, y) in self._down.items()]
+        self._devtools.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    def press(self, at: tuple[float, float], finger: int = 0) -> None:
+        self._down[finger] = at
+        self._send("touchStart")
+
+    def move(self, to: tuple[float, float], finger: int = 0, steps: int = 5) -> None:
+        x, y = self._down[finger]
+        for step in range(1, steps + 1):
+            self._down[finger] = (x + (to[0] - x) * step / steps, y + (to[1] - y) * step / steps)
+            self._send("touchMove")
+
+    def lift(self, finger: int = 0) -> None:
+        del self._down[finger]
+        self._send("touchMove" if self._down else "touchEnd")  # a point that is missing is one that was lifted
+
+    def cancel(self) -> None:
+        """The system takes the touches away: a call comes in."""
+        self._down.clear()
+        self._devtools.send("Input.dispatchTouchEvent", {"type": "touchCancel", "touchPoints": []})
+
+
+def middle(locator: Locator) -> tuple[float, float]:
+    box = locator.bounding_box()
+    assert box is not None
+    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
 
 
 def test_files_change_places_by_mouse_and_by_keyboard_and_reach_the_prompt_in_that_order(
@@ -60,3 +97,65 @@ def test_files_change_places_by_mouse_and_by_keyboard_and_reach_the_prompt_in_th
     messages, _ = fake_app.engine.heard[-1]
     assert [part.name for part in messages[-1].parts if hasattr(part, "name")] == ["dog.jpg", "clip.mp4", "cat.png"]
     assert messages[-1].text == "Half a question"
+
+
+@pytest.mark.slow
+def test_a_finger_moves_a_file_by_its_handle_and_scrolls_with_the_rest(
+    fake_app: App, visit: Visits, material: Path
+) -> None:
+    tab = visit(fake_app, viewport=PHONE, has_touch=True)
+    tab.attach(material / "cat.png", material / "dog.jpg", material / "clip.mp4")
+    names = tab.page.locator("#composer .about b")
+    expect(names).to_have_text(["cat.png", "dog.jpg", "clip.mp4"])
+    tab.quiet()
+    sizes = tab.page.locator("#composer .grip").evaluate_all(
+        "all => all.map(grip => { const box = grip.getBoundingClientRect(); return [box.width, box.height]; })"
+    )
+    assert len(sizes) == 3 and all(min(size) >= 24 for size in sizes), sizes
+    fingers, dialog = Fingers(tab), tab.page.locator("dialog[open]")
+    scrolled = "() => [scrollY, document.querySelector('#composer .thumbnails')?.scrollLeft || 0].join()"
+    before = tab.page.evaluate(scrolled)
+
+    # By its handle, from the last place to the first; the page stays where it is.
+    fingers.press(middle(grip(tab, "clip.mp4")))
+    fingers.move(middle(tab.attached.nth(0)))
+    expect(tab.attached.nth(0)).to_have_class(re.compile("drop-before"))
+    expect(tab.attached.nth(2)).to_have_class(re.compile("dragged"))
+    assert tab.page.evaluate(scrolled) == before
+    fingers.lift()
+    expect(names).to_have_text(["clip.mp4", "cat.png", "dog.jpg"])
+    expect(tab.page.locator("#reordered")).to_have_text("clip.mp4 is now 1 of 3.")
+    expect(tab.page.locator("#composer .dragged, #composer .drop-before")).to_have_count(0)
+    tab.quiet(100)
+
+    # A second finger neither takes the file over nor drops it.
+    fingers.press(middle(grip(tab, "clip.mp4")))
+    fingers.move(middle(tab.attached.nth(1)))
+    expect(tab.attached.nth(1)).to_have_class(re.compile("drop-after"))
+    fingers.press((200, 200), finger=1)
+    fingers.move((210, 260), finger=1)
+    fingers.lift(finger=1)
+    expect(tab.attached.nth(1)).to_have_class(re.compile("drop-after"))
+    fingers.lift()
+    expect(names).to_have_text(["cat.png", "clip.mp4", "dog.jpg"])
+    tab.quiet(100)
+
+    # What the system takes away stays where it was; a tap on a handle, and a swipe over the tile, move nothing.
+    fingers.press(middle(grip(tab, "dog.jpg")))
+    fingers.move(middle(tab.attached.nth(0)))
+    expect(tab.attached.nth(0)).to_have_class(re.compile("drop-before"))
+    fingers.cancel()
+    expect(tab.page.locator("#composer .dragged, #composer .drop-before")).to_have_count(0)
+    fingers.press(middle(grip(tab, "dog.jpg")))
+    fingers.lift()
+    fingers.press(middle(names.nth(2)))
+    fingers.move(middle(names.nth(0)))
+    fingers.lift()
+    tab.quiet(100)
+    expect(names).to_have_text(["cat.png", "clip.mp4", "dog.jpg"])
+    expect(dialog).to_have_count(0)
+
+    tab.send("Which?")
+    tab.idle()
+    messages, _ = fake_app.engine.heard[-1]
+    assert [part.name for part in messages[-1].parts if hasattr(part, "name")] == ["cat.png", "clip.mp4", "dog.jpg"]

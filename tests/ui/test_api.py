@@ -1,8 +1,11 @@
 """The endpoints for programs, called as Gradio calls them: with JSON of any type."""
 
+import asyncio
 import base64
 import math
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -10,20 +13,25 @@ from typing import Any
 import gradio as gr
 import pytest
 
+from qwen2vl_demo.engine.models import pool as pool_module
 from qwen2vl_demo.geometry import smart_resize
+from qwen2vl_demo.ui import models as models_module
+from qwen2vl_demo.ui.api import Api
+from qwen2vl_demo.ui.models import Models
 from qwen2vl_demo.ui.parts import Parts
 from tests import asynchronous
 from tests.asynchronous import stepwise
+from tests.fake_models import FakeLoader
 
 Files = Callable[[str], str]
 
 
 def asked(parts: Parts, *arguments: Any, **named: Any) -> list[str]:
-    return list(stepwise(parts.api.ask(*arguments, **named)))
+    return list(stepwise(Api(Models(parts)).ask(*arguments, **named)))
 
 
 def inspected(parts: Parts, *arguments: Any, **named: Any) -> dict[str, Any]:
-    return asynchronous.run(parts.api.inspect(*arguments, **named))
+    return asynchronous.run(Api(Models(parts)).inspect(*arguments, **named))
 
 
 def file(path: str) -> dict[str, str]:
@@ -78,6 +86,95 @@ def test_a_part_of_the_clips_of_a_question_is_looked_at(parts: Parts, files: Fil
     whole, part = inspected(parts, "What?", [clip], history, part="0:01-1.5")["media"]
     assert whole["frame_indices"][-1] == 19 and "time_range" not in whole
     assert (part["frame_indices"][0], part["frame_indices"][-1], part["time_range"]) == (10, 14, [1.0, 1.5])
+
+
+@pytest.fixture
+def loader() -> FakeLoader:
+    return FakeLoader({"tiny": 4, "plain": 1, "large": 99})
+
+
+@pytest.fixture
+def models(parts: Parts, loader: FakeLoader) -> Models:
+    return Models(parts, loader)
+
+
+def test_a_model_of_the_menu_answers_and_is_held_only_while_it_does(
+    models: Models, loader: FakeLoader, files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool_module, "GRACE", -1.0)
+    api, picture = Api(models), file(files("cat.png"))
+    answer = stepwise(api.ask("What?", [picture], model="tiny"))
+    next(answer)
+    models.tidy()
+    assert loader.loads == ["tiny"] and "tiny" in models._pool.loaded()  # type: ignore[union-attr]
+    assert list(answer)[-1].startswith("In turn 1 I see 1 files")
+    stopped = stepwise(api.ask("What?", [picture], model="tiny"))
+    next(stopped)
+    stopped.close()
+    models.tidy()
+    assert loader.loads == ["tiny"] and "tiny" not in models._pool.loaded()  # type: ignore[union-attr]
+    record = asynchronous.run(api.inspect("What?", [picture], model="plain"))
+    assert record["media"][0]["merged_tokens"] <= 64  # which is its limit; the first one's is 1,280
+    first = models.first.engine.heard  # type: ignore[attr-defined]
+    assert not first
+    for name in ("", "fake"):
+        assert list(stepwise(api.ask("What?", model=name)))
+    assert len(first) == 2
+
+
+def test_a_call_waits_for_the_loading_of_another_model(
+    models: Models, parts: Parts, loader: FakeLoader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(models_module, "AGAIN", 0.01)
+    loader.step.clear()
+    session = parts.sessions.open("tab", None)
+    progress = models.begin(session, "tiny")
+    with ThreadPoolExecutor(2) as threads:
+        threads.submit(models.load, session, progress)
+        while not loader.loads:
+            time.sleep(0.01)
+        answer = threads.submit(lambda: list(stepwise(Api(models).ask("What?", model="plain"))))
+        assert not answer.done()
+        loader.step.set()
+        assert answer.result()[-1].startswith("In turn 1") and loader.loads == ["tiny", "plain"]
+
+
+def test_a_model_that_came_after_its_caller_had_gone_is_held_by_nobody(models: Models, loader: FakeLoader) -> None:
+    loader.step.clear()
+
+    async def leave() -> None:
+        call = asyncio.ensure_future(anext(Api(models).ask("What?", model="tiny")))
+        while not loader.loads:
+            await asyncio.sleep(0.01)
+        call.cancel()
+        await asyncio.gather(call, return_exceptions=True)
+
+    asynchronous.run(leave())
+    loader.step.set()
+    while models._pool.get("tiny") is None:  # type: ignore[union-attr]
+        time.sleep(0.01)
+    assert models._in_use() == []
+
+
+@pytest.mark.parametrize(
+    ("model", "sentence"),
+    [
+        ("small", r"There is no model small here\. Leave model empty for fake\. Others are: tiny, plain, large\."),
+        ("../../secret/place/tiny", "There is no model"),
+        ("x" * 5000, f"There is no model {'x' * 200} here"),
+        ("large", "large takes 99 bytes of memory, and 10 bytes are free"),
+        (5, "The model must be text"),
+    ],
+)
+def test_a_model_that_cannot_answer_is_one_sentence(models: Models, model: Any, sentence: str) -> None:
+    with pytest.raises(gr.Error, match=sentence):
+        list(stepwise(Api(models).ask("What?", model=model)))
+
+
+def test_without_a_menu_only_the_first_model_has_a_name(parts: Parts) -> None:
+    assert asked(parts, "What?", model="fake")
+    with pytest.raises(gr.Error, match=r"There is no model tiny here\. Leave model empty for fake\."):
+        asked(parts, "What?", model="tiny")
 
 
 def test_settings_are_obeyed(parts: Parts) -> None:

@@ -10,6 +10,8 @@ from typing import Any
 
 import gradio.mcp
 import pytest
+from gradio_client import Client
+from gradio_client.exceptions import AppError
 from mcp import ClientSession
 from mcp.client.streamable_http import streamable_http_client
 
@@ -20,6 +22,7 @@ from qwen2vl_demo.serve import check_mcp
 from qwen2vl_demo.settings import Settings
 from qwen2vl_demo.ui.app import build_demo, launch_options
 from tests import asynchronous
+from tests.fake_models import FakeLoader
 
 DOCS = (Path(__file__).resolve().parents[2] / "docs" / "api.md").read_text("utf-8")
 PLACE = "http://localhost:7860/"
@@ -31,12 +34,13 @@ def blocks(language: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A page with nano and with its MCP server."""
+    """A page with nano, another model to choose and its MCP server."""
     folder = tmp_path_factory.mktemp("page")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GRADIO_TEMP_DIR", str(folder / "uploads"))
         patch.setattr(gradio.mcp, "DEFAULT_TEMP_DIR", str(folder / "uploads"))
-        demo = build_demo(LocalEngine.load("nano", device="cpu"), data_dir=folder, examples=[])
+        engine, loader = LocalEngine.load("nano", device="cpu"), FakeLoader({"tiny": 1})
+        demo = build_demo(engine, data_dir=folder, examples=[], loader=loader)
         options = launch_options(demo, mcp=True)
         _, address, _ = demo.launch(prevent_thread_lock=True, quiet=True, server_name="127.0.0.1", **options)
         yield address
@@ -67,26 +71,39 @@ def test_the_call_of_the_documentation_runs_without_a_client(url: str) -> None:
     assert pieces and pieces[-1][0].endswith(".")
 
 
+def test_a_program_chooses_a_model_of_the_menu_by_its_name(url: str) -> None:
+    page = Client(url, verbose=False)
+    parameters = page.view_api(return_format="dict")["named_endpoints"]["/ask"]["parameters"]
+    (documented,) = [each for each in parameters if each["parameter_name"] == "model"]
+    assert documented["parameter_has_default"] and documented["python_type"]["type"] == "str"
+    assert page.predict(question="Who are you?", model="tiny", api_name="/ask").startswith("In turn 1 I see 0 files")
+    with pytest.raises(AppError, match=r"There is no model big here\. Leave model empty for nano\. Others are: tiny\."):
+        page.predict(question="Who are you?", model="big", api_name="/inspect")
+
+
 def test_a_client_of_mcp_finds_both_tools_and_calls_them(url: str) -> None:
     picture = "data:image/png;base64," + base64.b64encode((EXAMPLES / "cat.png").read_bytes()).decode()
 
-    async def call() -> tuple[list[str], Any, Any, Any]:
+    async def call() -> tuple[list[Any], Any, Any, Any, Any]:
         async with (
             streamable_http_client(f"{url}gradio_api/mcp/") as (read, write, _),
             ClientSession(read, write) as session,
         ):
             await session.initialize()
-            tools = [tool.name for tool in (await session.list_tools()).tools]
+            tools = (await session.list_tools()).tools
             answer = await session.call_tool("ask", {"question": "What is in the picture?", "files": [picture]})
             record = await session.call_tool("inspect", {"files": [picture], "max_tokens": 16})
             address = await session.call_tool("ask", {"question": "?", "files": ["http://example.com/cat.png"]})
-            return tools, answer, record, address
+            other = await session.call_tool("ask", {"question": "Who are you?", "model": "tiny"})
+            return tools, answer, record, address, other
 
-    tools, answer, record, address = asynchronous.run(call())
-    assert tools == ["ask", "inspect"]
+    tools, answer, record, address, other = asynchronous.run(call())
+    assert [tool.name for tool in tools] == ["ask", "inspect"]
+    assert all("menu" in tool.inputSchema["properties"]["model"]["description"] for tool in tools)
     assert not answer.isError and "cat" in answer.content[0].text
     assert not record.isError and "'original_size': [420, 560]" in record.content[0].text
     assert address.isError and "not opened" in address.content[0].text
+    assert not other.isError and "was asked: Who are you?" in other.content[0].text  # as only the other model says it
 
 
 def test_passwords_and_tools_exclude_each_other() -> None:

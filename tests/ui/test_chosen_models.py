@@ -6,11 +6,17 @@ import json
 import threading
 from collections.abc import Callable
 
+import gradio as gr
 import pytest
 
+from qwen2vl_demo.config import Qwen2VLConfig
+from qwen2vl_demo.resources import NANO
 from qwen2vl_demo.ui.chat.answers import BUSY, LOADING
 from qwen2vl_demo.ui.chat.export import export_json, import_json
+from qwen2vl_demo.ui.model_facts import model_facts
 from qwen2vl_demo.ui.models import Models
+from qwen2vl_demo.ui.panel.experiments_tab import ExperimentsTab
+from qwen2vl_demo.ui.panel.rotation_tab import RotationTab
 from qwen2vl_demo.ui.parts import Parts
 from qwen2vl_demo.ui.sessions import Draft, Session
 from tests.fake_models import FakeLoader, NamedEngine
@@ -21,7 +27,7 @@ Files = Callable[[str], str]
 
 @pytest.fixture
 def loader() -> FakeLoader:
-    return FakeLoader({"tiny": 4, "large": 99})
+    return FakeLoader({"tiny": 4, "large": 99, "plain": 1})
 
 
 @pytest.fixture
@@ -188,6 +194,56 @@ def test_settings_follow_the_models_defaults_and_keep_what_was_chosen(models: Mo
     assert updates["max_tokens"].value == new.shown_at_first()["max_tokens"]
 
 
+def test_a_page_that_is_loaded_again_gets_the_limits_of_its_model(models: Models, parts: Parts) -> None:
+    """Gradio draws it with those of the first model; what was chosen comes from the browser."""
+    session = parts.sessions.open("anna", None)
+    choose(models, session, "plain")
+    form = models.of(session).form
+    shown = form.within_limits(form.restored('{"max_frames": 6, "temperature": 0.5}'))
+    frames, tokens = shown["max_frames"], shown["max_tokens"]
+    assert (frames.value, tokens.value, shown["temperature"]) == (6, 64, 0.5)
+    assert "trained for at most 8" in frames.info
+
+
+def test_a_model_that_can_do_less_is_offered_for_less(models: Models, parts: Parts) -> None:
+    session = parts.sessions.open("anna", None)
+    tab = ExperimentsTab(parts.experiments, parts.accuracy, models)
+    with gr.Blocks():
+        tab.draw()
+
+    def offered() -> set[str]:
+        updates = tab.show_model(models.of(session))
+        assert set(updates) == set(tab.model_outputs())
+        return {key for key, drawn in tab.components.experiments.items() if updates[drawn.section].visible}
+
+    assert offered() == {"budget", "positions", "compare"}
+    choose(models, session, "plain")
+    assert offered() == {"budget", "compare"}
+    assert model_facts(models.of(session), chosen=True) == {
+        "name": "plain",
+        "chosen": True,
+        "positions": False,
+        "regions": False,
+        "laboratory": "Nobody can look into this model.",
+    }
+
+
+def test_the_rotation_of_an_empty_chat_is_that_of_its_model(parts: Parts) -> None:
+    """nano has other pairs in a head than the released ones, which have 64."""
+    nano = Qwen2VLConfig.from_file(NANO / "config.json")
+    mine = {None: None, "": None, "nano": nano}
+    tab = RotationTab(lambda session: mine[session and session.model])
+    with gr.Blocks():
+        tab.draw()
+    session = parts.sessions.open("anna", None)
+    before = tab._draw_shown(None, session)
+    session.use_model("nano")
+    after = tab._draw_shown(None, session)
+    pairs = sum(nano.text.mrope_section)
+    assert pairs != 64 and "64 frequency pairs" in before[tab.components.waves]
+    assert f"{pairs} frequency pairs" in after[tab.components.waves]
+
+
 def test_a_page_whose_session_was_lost_gets_its_model_back_or_is_told(
     models: Models, parts: Parts, loader: FakeLoader
 ) -> None:
@@ -208,7 +264,7 @@ def test_the_menu_names_no_place_and_says_what_fits(models: Models, parts: Parts
     state = models.state(session, rows=True)
     assert "/secret" not in state
     rows = {row["key"]: row for row in json.loads(state)["rows"]}
-    assert list(rows) == ["", "tiny", "large", "broken"]
+    assert list(rows) == ["", "tiny", "large", "plain", "broken"]
     assert rows["tiny"]["facts"] == "takes 4 bytes"
     assert rows["large"]["facts"] == "takes 99 bytes, more than is free"
     assert rows["broken"]["problem"] == "broken lacks config.json; take it again."

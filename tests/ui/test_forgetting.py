@@ -8,8 +8,10 @@ import pytest
 from qwen2vl_demo.ui import api as api_module
 from qwen2vl_demo.ui import forgetting as module
 from qwen2vl_demo.ui import sessions as sessions_module
+from qwen2vl_demo.ui.api import Api
 from qwen2vl_demo.ui.chat.saved_chat import dumps
 from qwen2vl_demo.ui.forgetting import Forgetting
+from qwen2vl_demo.ui.models import Models
 from qwen2vl_demo.ui.parts import Parts
 from tests import asynchronous
 from tests.fake_engine import FakeEngine
@@ -71,7 +73,7 @@ def test_a_tab_that_is_open_twice_is_forgotten_with_the_last_one(parts: Parts) -
 
 def test_a_call_of_the_api_leaves_nothing(parts: Parts, files: Files) -> None:
     async def call() -> None:
-        async for _ in parts.api.ask("What is it?", [{"path": files("cat.png")}]):
+        async for _ in Api(Models(parts)).ask("What is it?", [{"path": files("cat.png")}]):
             pass
 
     asynchronous.run(call())

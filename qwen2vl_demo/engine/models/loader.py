@@ -11,8 +11,9 @@ from pathlib import Path
 
 import torch
 
-from qwen2vl_demo.checkpoint.find import find_checkpoint
+from qwen2vl_demo.checkpoint.find import NotFetched, find_checkpoint
 from qwen2vl_demo.checkpoint.load import check_weights
+from qwen2vl_demo.checkpoint.lora import CONFIG as ADAPTER
 from qwen2vl_demo.checkpoint.memory_needed import bytes_free
 from qwen2vl_demo.checkpoint.placement import bytes_needed, find_devices
 from qwen2vl_demo.decoding import Decoding
@@ -52,7 +53,7 @@ class ListedModels:
     def need(self, offer: Offer) -> int | None:
         if offer.kind == "server":
             return 0
-        directory = self._directory(offer)
+        directory = _directory(offer)
         if directory is None:
             return None
         with _for_visitors(offer):
@@ -65,10 +66,12 @@ class ListedModels:
         return sum(known) if len(known) == len(free) else None
 
     def check(self, offer: Offer) -> None:
-        directory = self._directory(offer)
-        if offer.kind == "server" or directory is None:
+        if offer.kind == "server":
             return
         with _for_visitors(offer):
+            directory = find_checkpoint(offer.source, weights=False)  # of the hub, whose size is not known before
+            if not (directory / "config.json").is_file() and (directory / ADAPTER).is_file():
+                raise UserError(f"{offer.name} is an adapter and no whole model; choose another one.")
             Processor.from_directory(directory)
             if offer.kind != "hub":  # whose weights may not be there yet
                 check_weights(directory)
@@ -81,7 +84,8 @@ class ListedModels:
                 return RemoteEngine.connect(
                     offer.source,
                     offer.served or None,
-                    timeout=min(settings.engine_timeout, CONNECT_SECONDS),
+                    timeout=settings.engine_timeout,
+                    wait=CONNECT_SECONDS,
                     limits=self._limits,
                     decoding=self._decoding,
                 )
@@ -103,14 +107,15 @@ class ListedModels:
             torch.cuda.empty_cache()
         give_back()
 
-    def _directory(self, offer: Offer) -> Path | None:
-        """Where it lies on this machine; None for one that would have to be downloaded first."""
-        if offer.kind != "hub":
-            return find_checkpoint(offer.source, weights=False)
-        from huggingface_hub import try_to_load_from_cache
 
-        config = try_to_load_from_cache(offer.source, "config.json")
-        return Path(config).parent if isinstance(config, str) else None
+def _directory(offer: Offer) -> Path | None:
+    """Where it lies on this machine; None for one that would have to be downloaded first."""
+    if offer.kind != "hub":
+        return find_checkpoint(offer.source, weights=False)
+    from huggingface_hub import try_to_load_from_cache
+
+    config = try_to_load_from_cache(offer.source, "config.json")
+    return Path(config).parent if isinstance(config, str) else None
 
 
 def _place(model: str) -> str:
@@ -125,11 +130,24 @@ def _for_visitors(offer: Offer) -> Iterator[None]:
     try:
         yield
     except UserError as problem:
-        log.warning("%s cannot be loaded: %s", offer.source, problem)
+        log.warning("%s cannot be loaded: %s", offer.source, problem.for_operator)
         if offer.kind == "server":
             raise UserError(f"The server of {offer.name} does not answer; choose another model.") from None
-        places = {str(Path(offer.source).expanduser().resolve()), offer.source} - {offer.name}
+        if isinstance(problem, NotFetched):
+            raise UserError(
+                f"{offer.name} is not on this machine, and cannot be fetched from the hub now; choose another model."
+            ) from None
         sentence = str(problem)
-        for place in sorted(places, key=len, reverse=True):
+        for place in sorted(_places(offer) - {offer.name}, key=len, reverse=True):
             sentence = sentence.replace(place, offer.name)
         raise UserError(sentence) from None
+
+
+def _places(offer: Offer) -> set[str]:
+    """How a sentence may name the place of a model on this machine."""
+    if offer.kind != "hub":
+        return {offer.source, str(Path(offer.source).expanduser().resolve())}
+    from huggingface_hub import constants
+
+    directory = _directory(offer)
+    return {constants.HF_HUB_CACHE} if directory is None else {str(directory), constants.HF_HUB_CACHE}

@@ -29,6 +29,14 @@ GRACE = 60.0  # seconds that a model nobody uses stays: a page may be loading ag
 LOADING = "Another model is being loaded; try again when that is done."
 GONE = "This model is not offered any more; choose another one."
 
+
+class AnotherIsLoading(UserError):
+    """One model is loaded at a time."""
+
+    def __init__(self) -> None:
+        super().__init__(LOADING)
+
+
 Say = Callable[[str, float | None], None]  # what is done, and which share of it is done already, where that is known
 T = TypeVar("T")
 
@@ -106,7 +114,8 @@ class ModelPool(Generic[T]):
     def load(self, key: str, mine: str, assign: Callable[[], None], say: Say) -> None:
         """Calls `assign` once the model is there. `mine` is the key of the one that this visitor uses until then.
 
-        Raises UserError, with everything as it was, for a model that cannot be loaded or does not fit.
+        Raises UserError, with everything as it was, for a model that cannot be loaded or does not fit, and
+        AnotherIsLoading.
         """
         if self.take(key, assign):
             return
@@ -114,7 +123,7 @@ class ModelPool(Generic[T]):
         if offer is None:
             raise UserError(GONE)
         if not self._busy.acquire(blocking=False):
-            raise UserError(LOADING)
+            raise AnotherIsLoading
         try:
             self._load(offer, mine, assign, say)
         finally:

@@ -37,13 +37,14 @@ _CONTEXT_KEYS = ("max_model_len", "context_length", "context_window", "max_conte
 _EMBEDDING = ("text-embedding", "embedding-")  # LM Studio always lists one
 
 
-def discover(server: Server, *, say: Callable[[str], None] | None = None) -> Server:
+def discover(server: Server, *, say: Callable[[str], None] | None = None, wait: float | None = None) -> Server:
     """The server with its model, its software and its context length filled in.
 
-    Waits up to `server.timeout` seconds for one that is starting, and calls `say` with a sentence about it now and
-    then; by default that is printed to standard error. Raises UserError.
+    Waits up to `wait` seconds (None: `server.timeout`) for one that is starting, and calls `say` with a sentence about
+    it now and then; by default that is printed to standard error. Raises UserError.
     """
     say = say or (lambda sentence: print(sentence, file=sys.stderr, flush=True))
+    most = server.timeout if wait is None else wait
     began = said = time.monotonic()
     first = True
     while True:
@@ -51,11 +52,11 @@ def discover(server: Server, *, say: Callable[[str], None] | None = None) -> Ser
             return look(server)
         except ServerFailure as failure:
             now = time.monotonic()
-            if failure.cause not in ("not up", "loading") or now - began + AGAIN_SECONDS > server.timeout:
+            if failure.cause not in ("not up", "loading") or now - began + AGAIN_SECONDS > most:
                 raise
             if first or now - said >= SAY_SECONDS:
                 what = "is loading its model" if failure.cause == "loading" else "does not answer yet"
-                left = server.timeout - (now - began)
+                left = most - (now - began)
                 say(f"{server.shown} {what}; waiting for it, at most {left:.0f} s (--engine-timeout).")
                 first, said = False, now
             time.sleep(AGAIN_SECONDS)

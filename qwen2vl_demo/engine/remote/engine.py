@@ -49,11 +49,11 @@ log = logging.getLogger(__name__)
 
 NO_ATTENTION = (
     "Where an answer looked can be seen only when the model runs here; this one runs on a server, which sends words "
-    "and no attention. Start without --engine-url for it."
+    "and no attention. It takes a model that runs here."
 )
 NO_LABORATORY = (
     "This looks into the model itself, so it works only when the model runs here; this one runs on a server, which "
-    "sends words and no numbers. Start without --engine-url for it."
+    "sends words and no numbers. It takes a model that runs here."
 )
 NO_SERVER_ESTIMATE = (
     "The model runs on a server: how long it takes is learned from its answers, and what memory it needs is not known "
@@ -91,6 +91,7 @@ class RemoteEngine:
         *,
         key: str | None = None,
         timeout: float = 300.0,
+        wait: float | None = None,
         checkpoint: str = "nano",
         preprocessing: str | None = None,
         limits: MediaLimits | None = None,
@@ -99,13 +100,14 @@ class RemoteEngine:
     ) -> RemoteEngine:
         """Asks the server which models it serves and takes `model`, or the only one.
 
-        A server that is starting is waited for, up to `timeout` seconds; `say` is told (by default, standard error).
+        A server that is starting is waited for, up to `wait` seconds (None: `timeout`); `say` is told (by default,
+        standard error).
         `checkpoint` is the directory whose tokenizer and pixel limits prepare prompts; with "nano" or "none" those are
         the server's tokenizer, where it offers that, or else nano's, and the released checkpoints' limits.
         `preprocessing` is as for `processor_for`. Raises UserError for whatever the flags can change.
         """
         try:
-            server = discover(Server(base_url(url), model or "", checked_key(key), timeout), say=say)
+            server = discover(Server(base_url(url), model or "", checked_key(key), timeout), say=say, wait=wait)
         except UserError as failure:  # whoever starts the program reads this, and no visitor
             raise UserError(failure.for_operator) from None
         if model and server.listed and model not in server.listed:

@@ -9,7 +9,6 @@ from typing import Any
 
 import gradio as gr
 
-from qwen2vl_demo.engine.protocol import Engine
 from qwen2vl_demo.ui.lesson.live import LiveLesson, LiveQuestion
 from qwen2vl_demo.ui.lesson.prepared import prepared, records
 from qwen2vl_demo.ui.lesson.teaching import teaching_html
@@ -22,13 +21,12 @@ TOGGLE = "() => { window.qwen2vl.lesson.toggle(); return []; }"
 # The first value holds what the lesson is made of, each later one an answer. The scripts of the page may be read a
 # moment later than this one.
 CONNECT = """
-const { prepared, model, teaching } = props.value;
+const { prepared, teaching } = props.value;
 const mount = () => {
   const lesson = window.qwen2vl && window.qwen2vl.lesson;
   const root = document.querySelector('#lesson .lesson');
   if (!root || !lesson || !lesson.mount) return setTimeout(mount, 30);
   lesson.subjects.prepare(prepared);
-  lesson.model = model;
   lesson.teaching = teaching;
   lesson.ask = question => trigger('select', {index: 0, value: question});
   lesson.mount(root);
@@ -49,8 +47,7 @@ class Lesson:
 
     components: LessonComponents
 
-    def __init__(self, engine: Engine, parts: Parts, experiments: Experiments) -> None:
-        self._engine = engine
+    def __init__(self, parts: Parts, experiments: Experiments) -> None:
         self._subjects = prepared()
         self._live = LiveLesson(experiments, parts.store, parts.threads, self._subjects)
 
@@ -67,11 +64,7 @@ class Lesson:
     def draw(self) -> None:
         """The place of the lesson, into the open Gradio context."""
         gr.HTML(html_template='<div class="lens lesson"></div>', apply_default_css=False, elem_id="lesson")
-        told = {
-            "prepared": records(self._subjects),
-            "teaching": teaching_html(),
-            "model": {"name": self._engine.name, "positions": self._engine.abilities.positions},
-        }
+        told = {"prepared": records(self._subjects), "teaching": teaching_html()}
         data = gr.HTML(told, html_template="<i></i>", js_on_load=CONNECT, elem_id="lesson-data", visible="hidden")
         self.components = LessonComponents(self._button, data)
 

@@ -103,6 +103,13 @@ class Experiments:
         self._engine, self._prompts, self._settings, self._threads = engine, prompts, settings, threads
 
     @property
+    def offered(self) -> dict[Experiment, Introduction]:
+        """The experiments that this model can make."""
+        return {
+            key: introduction for key, introduction in INTRODUCTIONS.items() if key != "positions" or self.positions
+        }
+
+    @property
     def positions(self) -> bool:
         """Whether the model can be given other positions."""
         return self._engine.abilities.positions

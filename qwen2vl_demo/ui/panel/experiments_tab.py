@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
+from gradio.blocks import Block
 from gradio.components import Component
 
 from qwen2vl_demo.engine.models.pool import FIRST
@@ -26,9 +27,11 @@ from qwen2vl_demo.ui.panel.experiment_html import guesses_html, trials_html
 from qwen2vl_demo.ui.panel.experiments import INTRODUCTIONS, Experiments
 from qwen2vl_demo.ui.panel.state import PanelState
 from qwen2vl_demo.ui.panel.tab import AT_ONCE, QUEUED, PageContext, Updates
+from qwen2vl_demo.ui.parts import Parts
 from qwen2vl_demo.ui.sessions import Session
 
 PAINT_INTERVAL = 0.3  # seconds between two updates of a study
+COLUMNS = (AS_ASKED, "16", NOTHING)  # of a comparison, at first
 LAST_QUESTION = "like the last question of the chat"
 STUDIES: dict[Study, tuple[str, str, str]] = {  # title, what is done and why, label of its button
     "tokens": (
@@ -49,6 +52,7 @@ STUDIES: dict[Study, tuple[str, str, str]] = {  # title, what is done and why, l
 
 @dataclass(frozen=True)
 class ExperimentComponents:
+    section: gr.Column
     button: gr.Button
     trials: gr.HTML
     stop: gr.Button | None = None  # of what may take long
@@ -58,6 +62,7 @@ class ExperimentComponents:
 
 @dataclass(frozen=True)
 class StudyComponents:
+    section: gr.Column
     button: gr.Button
     stop: gr.Button
     scenes: gr.Slider
@@ -76,13 +81,8 @@ class ExperimentsTab:
     name = "Experiments"
     components: ExperimentsComponents
 
-    def __init__(
-        self,
-        experiments: Experiments,
-        accuracy: Accuracy,
-        lender: Lender | None = None,
-    ) -> None:
-        """With a `lender` visitors choose among models, and a column may be one."""
+    def __init__(self, experiments: Experiments, accuracy: Accuracy, lender: Lender | None = None) -> None:
+        """With a `lender` visitors choose among models, which offer other things, and a column may be one."""
         self._experiments, self._accuracy, self._lender = experiments, accuracy, lender
         self._models = lender.names() if lender is not None else {}  # as the columns offer them at first
 
@@ -90,26 +90,27 @@ class ExperimentsTab:
         plain: dict[str, Any] = {"apply_default_css": False}
         guesses = gr.HTML(guesses_html(None), elem_id="experiment-guesses", **plain)
         experiments: dict[Experiment, ExperimentComponents] = {}
-        for key, introduction in INTRODUCTIONS.items():
-            if key == "positions" and not self._positions:
-                continue
-            gr.HTML(section_html(introduction.title, introduction.reason), elem_classes="experiment-why", **plain)
-            columns = self._draw_columns() if key == "compare" else ()
-            needs = None
-            if columns and self._lender is not None:
-                needs = gr.HTML("", elem_id="compare-needs", **plain)
-            with gr.Row(elem_classes="experiment-buttons"):
-                button = _button(introduction.button, f"experiment-{key}")
-                stop = _button("Stop", f"experiment-{key}-stop") if columns else None
-            experiments[key] = ExperimentComponents(
-                button=button,
-                stop=stop,
-                trials=gr.HTML("", elem_id=f"experiment-{key}-found", **plain),
-                columns=columns,
-                needs=needs,
-            )
+        offered = self._experiments.offered
+        for key, introduction in (offered if self._lender is None else INTRODUCTIONS).items():
+            with gr.Column(visible=key in offered) as section:
+                gr.HTML(section_html(introduction.title, introduction.reason), elem_classes="experiment-why", **plain)
+                columns = self._draw_columns() if key == "compare" else ()
+                needs = None
+                if columns and self._lender is not None:
+                    needs = gr.HTML("", elem_id="compare-needs", **plain)
+                with gr.Row(elem_classes="experiment-buttons"):
+                    button = _button(introduction.button, f"experiment-{key}")
+                    stop = _button("Stop", f"experiment-{key}-stop") if columns else None
+                experiments[key] = ExperimentComponents(
+                    section=section,
+                    button=button,
+                    stop=stop,
+                    trials=gr.HTML("", elem_id=f"experiment-{key}-found", **plain),
+                    columns=columns,
+                    needs=needs,
+                )
         studies: dict[Study, StudyComponents] = {}
-        if self._accuracy.offered or self._nano_listed:
+        if self._accuracy.offered or self._lender is not None:
             studies = {study: self._draw_study(study) for study in STUDIES}
         else:
             gr.HTML(section_html("Accuracy on drawn scenes", "", ONLY_NANO), elem_classes="experiment-why", **plain)
@@ -120,31 +121,30 @@ class ExperimentsTab:
     def _nano_listed(self) -> bool:
         return MEASURED in self._models.values()
 
-    @property
-    def _positions(self) -> bool:
-        """Whether a model can be given other positions; of models to choose from, some can and others say why not."""
-        return self._experiments.positions or self._lender is not None
-
-    def _choices(self, number: int, models: Mapping[str, str]) -> list[tuple[str, str]]:
-        """What a column may be, as its dropdown takes it."""
-        named = names_of_columns(positions=self._positions, models=models if self._lender is not None else None)
+    def _choices(self, number: int, models: Mapping[str, str], *, positions: bool) -> list[tuple[str, str]]:
+        """What column `number` of a comparison may be: words and key."""
+        named = names_of_columns(positions=positions, models=models)
         return [(name, key) for key, name in named.items()] + [("no third column", NOTHING)] * (number == 3)
 
     def _draw_columns(self) -> tuple[gr.Dropdown, ...]:
         with gr.Row(elem_classes="experiment-choices"):
             return tuple(
                 gr.Dropdown(
-                    self._choices(number, self._models),
+                    self._choices(number, self._models, positions=self._experiments.positions),
                     value=value,
                     label=f"Column {number}",
                     elem_id=f"compare-{number}",
                     min_width=150,
                     allow_custom_value=True,  # `Experiments.run` checks what comes back
                 )
-                for number, value in enumerate((AS_ASKED, "16", NOTHING), 1)
+                for number, value in enumerate(COLUMNS, 1)
             )
 
     def _draw_study(self, study: Study) -> StudyComponents:
+        with gr.Column(visible=self._accuracy.offered) as section:
+            return self._draw_study_into(section, study)
+
+    def _draw_study_into(self, section: gr.Column, study: Study) -> StudyComponents:
         title, reason, label = STUDIES[study]
         gr.HTML(section_html(title, reason), elem_classes="experiment-why", apply_default_css=False)
         with gr.Row(elem_classes="experiment-choices"):
@@ -170,7 +170,29 @@ class ExperimentsTab:
             button = _button(label, f"accuracy-{study}")
             stop = _button("Stop", f"accuracy-{study}-stop")
         found = gr.HTML("", elem_id=f"accuracy-{study}-found", apply_default_css=False)
-        return StudyComponents(button, stop, scenes, found, family)
+        return StudyComponents(section, button, stop, scenes, found, family)
+
+    def model_outputs(self) -> Sequence[Block]:
+        """What `show_model` changes."""
+        experiments, studies = self.components.experiments.values(), self.components.studies.values()
+        columns = [column for drawn in experiments for column in drawn.columns]
+        return [*(drawn.section for drawn in experiments), *(drawn.section for drawn in studies), *columns]
+
+    def show_model(self, parts: Parts) -> Updates:
+        """Offers what the model of these parts can do."""
+        offered, updates = parts.experiments.offered, Updates()
+        for key, drawn in self.components.experiments.items():
+            updates[drawn.section] = gr.Column(visible=key in offered)
+            for number, column in enumerate(drawn.columns, 1):
+                choices: dict[str, Any] = {
+                    "choices": self._choices(number, self._models, positions=parts.experiments.positions)
+                }
+                if "positions" not in offered:  # which may be what a column stands at
+                    choices["value"] = COLUMNS[number - 1]
+                updates[column] = gr.Dropdown(**choices)
+        for study in self.components.studies.values():
+            updates[study.section] = gr.Column(visible=parts.accuracy.offered)
+        return updates
 
     def outputs(self) -> Sequence[Component]:
         return [self.components.guesses, *(e.trials for e in self.components.experiments.values())]
@@ -258,11 +280,13 @@ class ExperimentsTab:
             said = lender.needs(models) if models else ""
             return section_html("", "", said) if said else ""
 
-        def offer() -> Any:
-            models = lender.names()
-            if models == self._models:
+        def offer(request: gr.Request) -> Any:
+            session, models = page.find_session(request), lender.names()
+            if session is None or models == self._models:
                 return [gr.skip()] * len(columns)
-            return [gr.Dropdown(choices=self._choices(number, models)) for number in range(1, len(columns) + 1)]
+            able = lender.of(session).engine.abilities.positions
+            numbers = range(1, len(columns) + 1)
+            return [gr.Dropdown(choices=self._choices(number, models, positions=able)) for number in numbers]
 
         for column in columns:
             column.input(look, list(columns), [needs], trigger_mode="always_last", **AT_ONCE)

@@ -90,13 +90,12 @@ class LaboratoryView:
 
     component: gr.HTML
 
-    def __init__(self, laboratory: AnswerLaboratory, *, chosen: bool = False) -> None:
-        """`chosen`: visitors may choose other models, so what one cannot do is said when it is asked."""
-        self._laboratory, self._chosen = laboratory, chosen
+    def __init__(self, laboratory: AnswerLaboratory) -> None:
+        self._laboratory = laboratory
 
     def draw(self) -> None:
         self.component = gr.HTML(
-            {"unavailable": "" if self._chosen else self._laboratory.unavailable},
+            {},
             html_template=TEMPLATE,
             css_template=(STATIC / "lab.css").read_text(encoding="utf-8"),
             js_on_load="\n".join((STATIC / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS),

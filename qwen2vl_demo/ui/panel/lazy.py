@@ -15,7 +15,7 @@ from gradio.components import Component
 
 from qwen2vl_demo.trace import PromptTrace
 from qwen2vl_demo.ui.panel.tab import AT_ONCE, PageContext, Updates
-from qwen2vl_demo.ui.sessions import ShownPrompt
+from qwen2vl_demo.ui.sessions import Session, ShownPrompt
 
 OPEN = "open "  # stands before the key while the tab is open
 
@@ -52,12 +52,12 @@ class LazyDrawing:
         self, page: PageContext, outputs: Sequence[Component], draw: Callable[[PromptTrace | None], Updates]
     ) -> None:
         """`draw` gives new values of `outputs` for the trace that the panel draws."""
-        self.wire_shown(page, outputs, lambda shown: draw(shown.drawn if shown else None))
+        self.wire_shown(page, outputs, lambda shown, session: draw(shown.drawn if shown else None))
 
     def wire_shown(
-        self, page: PageContext, outputs: Sequence[Component], draw: Callable[[ShownPrompt | None], Updates]
+        self, page: PageContext, outputs: Sequence[Component], draw: Callable[[ShownPrompt | None, Session], Updates]
     ) -> None:
-        """The same for drawings that also depend on whose eyes it is drawn through."""
+        """The same for drawings that also depend on whose eyes it is drawn through, or on the model of the session."""
 
         def refresh(request: gr.Request, drawn: Any) -> Any:
             session = page.find_session(request)
@@ -68,7 +68,7 @@ class LazyDrawing:
             key = (trace_key(shown.drawn) + shown.eyes if shown else trace_key(None)) + session.model
             if drawn == OPEN + key:
                 return gr.skip()
-            return {self._key: key, **draw(shown)}
+            return {self._key: key, **draw(shown, session)}
 
         event: dict[str, Any] = {
             "fn": refresh,

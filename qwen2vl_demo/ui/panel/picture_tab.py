@@ -67,12 +67,9 @@ class PictureTab:
         attention: AnswerAttention,
         laboratory: AnswerLaboratory,
         threads: WorkerThreads,
-        *,
-        chosen: bool = False,
     ) -> None:
-        """`chosen`: visitors may choose other models than that of these limits."""
         self._pixel_limits, self._preview, self._threads = pixel_limits, preview, threads
-        self._words, self._laboratory = WordPicker(attention), LaboratoryView(laboratory, chosen=chosen)
+        self._words, self._laboratory = WordPicker(attention), LaboratoryView(laboratory)
         self._images = new_image_cache()
 
     def draw(self) -> None:

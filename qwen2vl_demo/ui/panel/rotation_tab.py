@@ -4,7 +4,7 @@ tokens of the prompt are rotated apart. The figures are those of `viz/bands.py`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +27,7 @@ from qwen2vl_demo.ui.panel.rotation_html import (
 from qwen2vl_demo.ui.panel.state import PanelState
 from qwen2vl_demo.ui.panel.tab import AT_ONCE, PageContext, Updates
 from qwen2vl_demo.ui.panel.token_pairs import Pair, pairs_of
-from qwen2vl_demo.ui.sessions import ShownPrompt
+from qwen2vl_demo.ui.sessions import Session, ShownPrompt
 from qwen2vl_demo.viz.bands import Rope, angle_figure, vision_figure, wave_figure
 
 # The last two tokens that were clicked in the lens, oldest first; the button below asks for them.
@@ -73,12 +73,14 @@ class RotationTab:
     name = "Rotation"
     components: RotationComponents
 
-    def __init__(self, config: Qwen2VLConfig | None) -> None:
-        """`config` is that of the loaded checkpoint; None shows the released ones, whose rotary embeddings agree."""
-        self._config, self._released = config, _rope(RELEASED[REFERENCE])
+    def __init__(self, config_of: Callable[[Session | None], Qwen2VLConfig | None]) -> None:
+        """`config_of` gives the configuration of the model that answers a session, and of the first one for None; None
+        where no checkpoint is loaded: then it shows the released ones, whose rotary embeddings agree."""
+        self._config_of, self._released = config_of, _rope(RELEASED[REFERENCE])
 
     def draw(self) -> None:
-        rope = self._rope_of(None)
+        config = self._config_of(None)
+        rope = self._rope(config)
         plain: dict[str, Any] = {"apply_default_css": False}
         plot: dict[str, Any] = {"show_label": False, "container": False, "elem_classes": "panel-plot"}
         self._lazy = LazyDrawing("rotation-lazy")
@@ -96,7 +98,7 @@ class RotationTab:
                 second = gr.Number(0, label="Second token", elem_id="rotation-second", **number)
                 clicked = gr.Button("Last two clicked", size="sm", min_width=120, elem_id="rotation-clicked")
         angles = gr.HTML("", elem_id="rotation-angles", **plain)
-        why = gr.HTML(explanation_html(rope, loaded=self._config is not None), js_on_load=CLICKED, **plain)
+        why = gr.HTML(explanation_html(rope, loaded=config is not None), js_on_load=CLICKED, **plain)
         with gr.Accordion("Plots: angles, wavelengths, the vision transformer", open=False, elem_classes="panel-fold"):
             angle_plot = gr.Plot(visible=False, elem_id="rotation-angle-plot", **plot)
             waves = gr.HTML(waves_html(rope), elem_id="rotation-waves", **plain)
@@ -159,18 +161,20 @@ class RotationTab:
         gr.on([drawn.first.input, drawn.second.input], by_number, numbers, angles, **AT_ONCE)
         drawn.clicked.click(by_click, numbers, [*numbers, drawn.pair, *angles], js=TAKE_CLICKED, **AT_ONCE)
 
-    def _draw_shown(self, shown: ShownPrompt | None) -> Updates:
+    def _draw_shown(self, shown: ShownPrompt | None, session: Session) -> Updates:
         """Everything in the tab, for a prompt as it is drawn through some eyes."""
-        own = shown.config if shown is not None else self._config
-        why = {self.components.why: explanation_html(_rope(own) if own else self._released, loaded=own is not None)}
-        return why | self._draw_all(shown.drawn if shown is not None else None, self._rope_of(shown))
+        own = shown.config if shown is not None else self._config_of(session)
+        why = {self.components.why: explanation_html(self._rope(own), loaded=own is not None)}
+        if shown is None:
+            return why | self._draw_all(None, self._rope(own))
+        return why | self._draw_all(shown.drawn, self._rope_of(shown))
 
-    def _rope_of(self, shown: ShownPrompt | None) -> Rope:
-        """The rotary embedding of the model through whose eyes a prompt is drawn; without one, of the first model."""
-        if shown is not None and shown.eyes == "released":
-            return self._released
-        config = shown.config if shown is not None else self._config
-        return _rope(config) if config is not None else self._released
+    def _rope_of(self, shown: ShownPrompt) -> Rope:
+        """The rotary embedding of the model through whose eyes a prompt is drawn."""
+        return self._released if shown.eyes == "released" else self._rope(shown.config)
+
+    def _rope(self, config: Qwen2VLConfig | None) -> Rope:
+        return self._released if config is None else _rope(config)
 
     def _draw_all(self, trace: PromptTrace | None, rope: Rope) -> Updates:
         drawn = self.components

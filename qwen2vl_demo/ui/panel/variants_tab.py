@@ -21,7 +21,7 @@ from qwen2vl_demo.ui.panel.lazy import LazyDrawing
 from qwen2vl_demo.ui.panel.state import PanelState
 from qwen2vl_demo.ui.panel.tab import PageContext, Updates
 from qwen2vl_demo.ui.panel.token_pairs import pairs_of
-from qwen2vl_demo.ui.sessions import ShownPrompt
+from qwen2vl_demo.ui.sessions import Session, ShownPrompt
 from qwen2vl_demo.viz.bands import Rope
 from qwen2vl_demo.viz.variants_payload import variants_payload
 
@@ -48,12 +48,6 @@ class VariantsTab:
     name = "Variants"
     components: VariantsComponents
 
-    def __init__(self, config: Qwen2VLConfig | None, *, live: bool) -> None:
-        """`config` is that of the loaded checkpoint; None shows the released ones, whose rotary embeddings agree.
-        `live` is whether the tab Experiments offers to answer with other positions."""
-        self._live = live
-        self._config = config
-
     def draw(self) -> None:
         self._lazy = LazyDrawing("variants-lazy")
         self.components = VariantsComponents(
@@ -77,14 +71,15 @@ class VariantsTab:
     def wire(self, page: PageContext) -> None:
         self._lazy.wire_shown(page, [self.components.view], self._draw)
 
-    def _draw(self, shown: ShownPrompt | None) -> Updates:
-        config = shown.config if shown is not None else self._config
-        return {self.components.view: self._payload(shown.drawn if shown else None, config)}
+    def _draw(self, shown: ShownPrompt | None, session: Session) -> Updates:
+        return {self.components.view: variants_of(shown.drawn, shown.config) if shown is not None else {}}
 
-    def _payload(self, trace: PromptTrace | None, config: Qwen2VLConfig | None) -> dict[str, Any]:
-        if trace is None or len(trace) < 2:
-            return {}
-        pairs = [(pair.words, pair.first, pair.second) for pair in pairs_of(trace)]
-        text = (config or RELEASED[REFERENCE]).text
-        rope = Rope(text.mrope_section, text.rope_theta, yarn=text.yarn)
-        return variants_payload(trace, rope, pairs, live=self._live)
+
+def variants_of(trace: PromptTrace, config: Qwen2VLConfig | None) -> dict[str, Any]:
+    """What the tab draws of a prompt. `config` is that of the loaded checkpoint; None takes the released ones', whose
+    rotary embeddings agree."""
+    if len(trace) < 2:
+        return {}
+    pairs = [(pair.words, pair.first, pair.second) for pair in pairs_of(trace)]
+    text = (config or RELEASED[REFERENCE]).text
+    return variants_payload(trace, Rope(text.mrope_section, text.rope_theta, yarn=text.yarn), pairs)

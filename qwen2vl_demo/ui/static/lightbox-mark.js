@@ -115,10 +115,10 @@
     if (!box) return "Drag over the picture to draw a box.";
     const [x1, y1, x2, y2] = numbers();
     const where = `(${x1},${y1}) to (${x2},${y2}) in thousandths of the picture.`;
-    const known = page().regions || {};
-    if (open.number && known.trained === false) {
+    const model = page().model || {};
+    if (open.number && model.regions === false) {
       const instead = open.crop ? "Crop" : "Look closer";
-      return `${where} ${known.model} was not trained on questions with a box: "${instead}" works better with it.`;
+      return `${where} ${model.name} was not trained on questions with a box: "${instead}" works better with it.`;
     }
     return where;
   }
@@ -266,5 +266,6 @@
     lightbox.close(document.querySelector("#composer textarea"));
   }
 
+  document.addEventListener("model-told", () => tools && update());
   Object.assign(page(), { marking: { build, show, begin, place, down, move, up, cancel } });
 })();

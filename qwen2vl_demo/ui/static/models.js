@@ -94,8 +94,6 @@
     state = JSON.parse(text);
     if (state.rows) ({ rows, memory } = state);
     note(state.yours);
-    const lesson = window.qwen2vl.lesson;
-    if (lesson) lesson.model = state.lesson;
     drawButton();
     draw();
     const arrived = before?.loading && !state.loading;

@@ -7,7 +7,7 @@
   const nameOf = tile => tile.querySelector(".about b")?.textContent || "this file";
   let pending = null; // [from, to], until the composer has the new order
   let focused = null; // the place whose handle has the focus: Gradio draws the tiles anew
-  let drag = null; // {tile, from, to, x, y, moving}
+  let drag = null; // {pointer, tile, from, to, x, y, moving}
 
   // What the composer holds, in the new order.
   function apply(box) {
@@ -77,16 +77,17 @@
 
   function begin(event) {
     focused = null;
+    if (drag) return; // a second finger
     const tile = event.target.closest?.("#composer .thumbnail-item");
     if (!tile || event.button || event.target.closest(".delete-button") || tiles().length < 2) return;
     if (event.pointerType !== "mouse" && !event.target.closest(".grip")) return;
     const from = tiles().indexOf(tile);
-    drag = { tile, from, to: from, x: event.clientX, y: event.clientY, moving: false };
+    drag = { pointer: event.pointerId, tile, from, to: from, x: event.clientX, y: event.clientY, moving: false };
   }
 
   // The place whose tile is nearest to the pointer.
   function follow(event) {
-    if (!drag) return;
+    if (!drag || drag.pointer !== event.pointerId) return;
     const [dx, dy] = [event.clientX - drag.x, event.clientY - drag.y];
     if (!drag.moving && Math.hypot(dx, dy) < START) return;
     if (!drag.moving) drag.rects = tiles().map(tile => tile.getBoundingClientRect());
@@ -100,8 +101,9 @@
     mark();
   }
 
-  function end(keep) {
-    if (!drag) return;
+  // The pointer `pointer` has gone; whatever is dragged ends without one.
+  function end(keep, pointer = drag?.pointer) {
+    if (!drag || drag.pointer !== pointer) return;
     const { tile, from, to, moving } = drag;
     drag = null;
     tile.style.transform = "";
@@ -120,8 +122,8 @@
     if (focused !== null && !event.target.closest?.(".grip")) tiles()[focused]?.querySelector(".grip")?.focus();
   });
   document.addEventListener("pointermove", follow, { passive: false });
-  document.addEventListener("pointerup", () => end(true));
-  document.addEventListener("pointercancel", () => end(false));
+  document.addEventListener("pointerup", event => end(true, event.pointerId));
+  document.addEventListener("pointercancel", event => end(false, event.pointerId));
   document.addEventListener(
     "dragstart",
     event => event.target.closest?.("#composer .thumbnails") && event.preventDefault(),

@@ -185,11 +185,11 @@
       const pointed = part("variants-pointed");
       const legend = part("variants-legend");
       const turned = part("variants-turned");
-      const tag = variant.key !== "mrope" && variant.live && shown.live && "can be tried here";
+      const tag = variant.key !== "mrope" && variant.live && el("span", { class: "variants-try" }, "can be tried here");
       const root = el(
         "article",
         { class: `variants-card${variant.key === "mrope" ? " variants-own" : ""}`, "data-key": variant.key },
-        el("h3", {}, variant.name, tag && el("span", {}, tag)),
+        el("h3", {}, variant.name, tag),
         el("p", { class: "variants-rule" }, el("b", {}, "Layout. "), variant.layout),
         el("div", { class: "variants-mini" }, miniature),
         el("div", { class: "variants-numbers" }, legend, places, pointed),
@@ -340,15 +340,23 @@
       );
       pair.max = shown.frequencies.length - 1;
       first.max = second.max = shown.length - 1;
-      live.hidden = !shown.live;
       cards = shown.variants.map(makeCard);
       lens.fill(
         list,
         cards.map(card => card.root),
       );
+      offer();
       draw();
     }
 
+    // Whether the model that answers can be asked with other positions.
+    function offer() {
+      const offered = Boolean(window.qwen2vl.model?.positions);
+      live.hidden = !offered;
+      list.querySelectorAll(".variants-try").forEach(tag => (tag.hidden = !offered));
+    }
+
+    document.addEventListener("model-told", offer);
     new ResizeObserver(draw).observe(list);
     lens.on("change", names => names.has("theme") && draw());
     return show;

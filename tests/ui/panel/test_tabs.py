@@ -15,7 +15,7 @@ from qwen2vl_demo.ui.panel.prompt_tab import PromptTab
 from qwen2vl_demo.ui.panel.rotation_tab import RotationTab
 from qwen2vl_demo.ui.panel.state import PanelState
 from qwen2vl_demo.ui.panel.tab import Tab
-from qwen2vl_demo.ui.panel.variants_tab import VariantsTab
+from qwen2vl_demo.ui.panel.variants_tab import VariantsTab, variants_of
 from qwen2vl_demo.ui.parts import Parts
 from qwen2vl_demo.ui.sessions import Draft
 from tests.ui.conftest import VALUES
@@ -28,8 +28,8 @@ def tabs(parts: Parts) -> Iterator[list[Tab]]:
     made: list[Tab] = [
         PictureTab(parts.engine.pixel_limits, parts.preview, parts.attention, parts.laboratory, parts.threads),
         PromptTab(),
-        RotationTab(parts.engine.config),
-        VariantsTab(parts.engine.config, live=True),
+        RotationTab(lambda session: parts.engine.config),
+        VariantsTab(),
         CostTab(Comparisons()),
         ExperimentsTab(parts.experiments, parts.accuracy),
     ]
@@ -59,11 +59,10 @@ def test_everything_a_tab_draws_lazily_can_be_drawn_for_every_prompt(tabs: list[
             drawn = tab._draw_pictures(state.trace)
             assert set(drawn) == {tab.components.comparison, tab.components.growth_words, tab.components.growth}
         if isinstance(tab, RotationTab):
-            drawn = tab._draw_all(state.trace, tab._rope_of(None))
+            drawn = tab._draw_all(state.trace, tab._rope(None))
             assert {tab.components.waves, tab.components.angles, tab.components.vision_plot} <= set(drawn)
-        if isinstance(tab, VariantsTab):
-            payload = tab._payload(state.trace, None)
-            assert not payload if state.trace is None else payload["length"] == len(state.trace)
+    if state.trace is not None:
+        assert variants_of(state.trace, None)["length"] == len(state.trace)
 
 
 @pytest.mark.parametrize("first", [None, -1, 10_000, "x", float("nan")])
@@ -74,6 +73,6 @@ def test_tokens_that_do_not_exist_are_asked_for_again(
     draft = Draft("", (files("cat.png"),))
     panel = parts.preview.refresh(parts.sessions.open("tab", None), draft, VALUES).panel
     assert panel is not None and panel.trace is not None
-    drawn = rotation._compare(panel.trace, first, 2, rotation._rope_of(None))
+    drawn = rotation._compare(panel.trace, first, 2, rotation._rope(None))
     assert f"tokens 0 to {len(panel.trace) - 1:,}" in drawn[rotation.components.angles]
     assert drawn[rotation.components.angle_plot].visible is False

@@ -1,8 +1,7 @@
 // The laboratory below the words of an answer: what its tools share. Each tool is in a file of its own, in the order of
 // SCRIPTS in ui/panel/laboratory_view.py, and adds itself to `element.lab`.
 //
-// props.value is {unavailable} at first and then what ui/panel/laboratory.py says. Words come from the model and are
-// only inserted as text nodes.
+// props.value is what ui/panel/laboratory.py says. Words come from the model and are only inserted as text nodes.
 const lab = (element.lab = {
   $: name => element.querySelector(`[data-part=${name}]`),
   fold: name => element.querySelector(`[data-fold=${name}]`),
@@ -58,12 +57,16 @@ lab.withItsPrompt = next => {
 
 (() => {
   let shown = "";
-  const unavailable = props.value?.unavailable || "";
+  const unavailable = () => window.qwen2vl.model?.laboratory || "";
 
   function follow() {
     const { answer, words } = lab.answer();
     const media = lab.lens()?.state.data?.media || [];
-    element.querySelector(".lab").hidden = unavailable ? !media.length : !answer || !words.length;
+    const why = unavailable();
+    element.querySelectorAll("[data-fold]").forEach(fold => (fold.hidden = Boolean(why)));
+    lab.$("unavailable").hidden = !why;
+    lab.$("unavailable").textContent = why && `Hide a region, other words, one token layer by layer: ${why}`;
+    element.querySelector(".lab").hidden = why ? !media.length : !answer || !words.length;
     if (answer !== shown) lab.tools.forEach(tool => tool.reset());
     if (answer !== shown) lab.later = null;
     shown = answer;
@@ -89,12 +92,8 @@ lab.withItsPrompt = next => {
   // Runs once the tools and the lens are there.
   lab.begin = () => {
     if (!lab.lens()?.on) return setTimeout(lab.begin, 50);
-    if (unavailable) {
-      element.querySelectorAll("[data-fold]").forEach(fold => (fold.hidden = true));
-      lab.$("unavailable").hidden = false;
-      lab.$("unavailable").textContent = `Hide a region, other words, one token layer by layer: ${unavailable}`;
-    }
     document.addEventListener("answer-shown", follow);
+    document.addEventListener("model-told", follow);
     lab.lens().on("data", follow);
     follow();
     watch("value", lab.load);

@@ -46,7 +46,8 @@
       s.model.positions
         ? `Here ${s.model.name} itself is asked. It was not trained for the other two, which is part of what you see.`
         : `${s.model.name} cannot be asked with other positions, so you see what becomes of the addresses, and no ` +
-          "answers. Start the page with a model that runs in it, such as nano, to see the answers too.",
+          `answers. ${s.model.chosen ? "Choose" : "Start the page with"} a model that runs in it, such as nano, to ` +
+          "see the answers too.",
     ],
     stage: (root, move, scene, redraw) => {
       let scheme = "mrope";

@@ -6,7 +6,6 @@
   const lesson = window.qwen2vl.lesson;
   const KEY = "qwen2vl.lesson";
   const state = (lesson.state = { open: false, step: 0, subject: null, budget: 0, place: 0, guesses: {} });
-  lesson.model = { name: "", positions: false };
 
   lesson.keep = () => {
     const { step, subject, budget, guesses } = state;
@@ -50,7 +49,7 @@
       budget: state.budget || lesson.sums.startingBudget(height, width),
       place: state.place,
       film: lesson.subjects.clipOf(subject),
-      model: lesson.model,
+      model: window.qwen2vl.model || { name: "", positions: false },
     };
   };
 
@@ -114,4 +113,9 @@
   };
 
   lens.on("data", () => lesson.arrived?.());
+  // Another model answers: what the one before said was not its.
+  document.addEventListener("model-told", () => {
+    lesson.live = null;
+    lesson.refresh?.();
+  });
 })();
