@@ -5,7 +5,9 @@ Created by `Processor.process`, without weights; read by the figures, the comman
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,14 @@ import numpy as np
 from qwen2vl_demo.geometry import MERGE_SIZE, Grid, Size, merged_grid, merged_tokens
 
 MEDIA_NOUN = {"image": "picture", "video": "clip"}  # what people read in place of `MediaTrace.kind`
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Which part of a clip a medium is, where the prompt has the clip in pieces: behind time stamps, or as pictures."""
+
+    clip: str  # the clip's name
+    number: int  # from 0
 
 
 @dataclass(frozen=True)
@@ -36,6 +46,7 @@ class MediaTrace:
     time_range: tuple[float, float] | None = None  # s: all frames were taken from this part of it; None: from all of it
     notices: tuple[str, ...] = ()  # what the visitor should know about how the file was read, as sentences
     digest: str = ""  # of the resized pixels: equal pictures have equal digests
+    piece: Piece | None = None  # None: it is a whole picture or clip
 
     @property
     def merged_tokens(self) -> int:
@@ -84,6 +95,15 @@ class PromptTrace:
     def __len__(self) -> int:
         return len(self.input_ids)
 
+    @cached_property
+    def attached(self) -> tuple[MediaTrace, ...]:
+        """`media` as they were attached: clips that are in pieces are whole again."""
+        return as_attached(self.media)
+
+    def index_of(self, attached: MediaTrace) -> int:
+        """The index in `media` of one of `attached`, or of its first piece."""
+        return next(index for index, medium in enumerate(self.media) if medium.span[0] == attached.span[0])
+
     def room(self, most: int) -> int:
         """The tokens that an answer may have: `most`, or what the context has left, if that is less."""
         return most if self.context_length is None else max(0, min(most, self.context_length - len(self)))
@@ -97,3 +117,25 @@ class PromptTrace:
             "position_ids": self.position_ids.tolist(),
             "rope_delta": self.rope_delta,
         }
+
+
+def as_attached(media: Sequence[MediaTrace]) -> tuple[MediaTrace, ...]:
+    """The media of a prompt with the pieces of each clip joined: one clip with all of its frames and merged tokens, and
+    a span from the first to the last of them, with what stands between. Its digest is that of its first piece."""
+    whole: list[MediaTrace] = []
+    for medium in media:
+        if medium.piece is None:
+            whole.append(medium)
+        elif medium.piece.number == 0:
+            whole.append(replace(medium, kind="video", name=medium.piece.clip))
+        else:
+            clip = whole[-1]
+            t, height, width = clip.grid_thw
+            whole[-1] = replace(
+                clip,
+                grid_thw=(t + medium.grid_thw[0], height, width),
+                span=(clip.span[0], medium.span[1]),
+                timestamps=clip.timestamps + medium.timestamps,
+                frame_indices=clip.frame_indices + medium.frame_indices,
+            )
+    return tuple(whole)

@@ -415,6 +415,9 @@ class LocalEngine:
                         answer.stop_reason = "length"
                         break
                     check_cancelled()
+        except Cancelled:
+            self._predictor.observe(workload, answer.result().timings, answer.new_tokens)  # what it reached
+            raise
         finally:
             # Also after a cancellation: the cache is complete up to its length.
             sampled = np.concatenate([given, np.array(ids, dtype=np.int64)])

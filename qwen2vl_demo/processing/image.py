@@ -24,6 +24,7 @@ from qwen2vl_demo.json_values import read_json_object, shown
 from qwen2vl_demo.media import Clip, MediaLimits, image_thumbnail, notices, open_image, original_size, read_video
 from qwen2vl_demo.processing import messages
 from qwen2vl_demo.processing.messages import MediaOptions
+from qwen2vl_demo.trace import Piece
 
 MOST_PIXELS = 4 * geometry.MAX_PIXELS  # that a checkpoint may ask for; more would take all memory
 BICUBIC = 3  # PIL's number, `resample` in the checkpoints' preprocessor_config.json
@@ -131,6 +132,7 @@ class VisionInput:
     duration: float = 0.0  # s, of the whole clip
     time_range: tuple[float, float] | None = None  # s, the part that all frames were taken from; None: the whole clip
     notices: tuple[str, ...] = ()  # what the visitor should know about how the file was read, as sentences
+    piece: Piece | None = None  # as in MediaTrace
     # (H, W, 3) uint8: the picture, or the clip's first frame, before resizing; upright, longer side at most 1280 px.
     # None where resizing changed nothing or no thumbnail was requested.
     thumbnail: np.ndarray | None = None

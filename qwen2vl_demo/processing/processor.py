@@ -410,6 +410,7 @@ def _media_trace(item: VisionInput, span: MediaSpan) -> MediaTrace:
         time_range=item.time_range,
         notices=item.notices,
         digest=item.digest,
+        piece=item.piece,
     )
 
 

@@ -16,6 +16,7 @@ from qwen2vl_demo import geometry
 from qwen2vl_demo.geometry import TEMPORAL_PATCH_SIZE
 from qwen2vl_demo.processing.image import VisionInput
 from qwen2vl_demo.processing.messages import Message, Part, Text, Video
+from qwen2vl_demo.trace import Piece
 
 
 def time_stamp(seconds: float) -> str:
@@ -50,8 +51,8 @@ def with_time_stamps(
 
 
 def piece(clip: VisionInput, start: int, stop: int, kind: Literal["image", "video"], name: str) -> VisionInput:
-    """The sampled frames [start, stop) of a clip as a medium of its own. What is to be said of the clip is said of its
-    first piece."""
+    """The sampled frames [start, stop) of a clip as a medium of its own; all pieces have as many. What is to be said of
+    the clip is said of its first piece."""
     frames = clip.frames[start:stop]
     digest = hashlib.sha256(f"{kind} {frames.shape}".encode())  # as that of any other medium
     digest.update(frames.data)
@@ -65,5 +66,6 @@ def piece(clip: VisionInput, start: int, stop: int, kind: Literal["image", "vide
         timestamps=clip.timestamps[start:stop],
         frame_indices=clip.frame_indices[start:stop],
         notices=clip.notices if start == 0 else (),
+        piece=Piece(clip.name, start // (stop - start)),
         thumbnail=clip.thumbnail if start == 0 and kind == "video" else None,
     )

@@ -264,16 +264,18 @@ class MediaStore:
         path = self.path(medium)
         if path is None:
             return None
+        frame = None if seconds is None else self._frame_file(path, seconds)
         drawn = self.folder / f"{path.stem}.{hashlib.sha256(repr((boxes, seconds)).encode()).hexdigest()[:16]}.webp"
         if not drawn.is_file():
             if drawn.name in self._without_view:
                 return None
             try:
-                if seconds is None:
+                if seconds is None or frame is None:
                     arguments = (path, medium.kind, self.limits, VIEW_SIDE)
                     pixels = self._decoding.run(browser_files.still, *arguments, label=medium.name)
                 else:
                     pixels = self._decoding.run(frame_at, path, seconds, VIEW_SIDE, self.limits, label=medium.name)
+                    self._write(frame, browser_files.encode_webp(PIL.Image.fromarray(pixels)))
                 marked = draw_boxes(PIL.Image.fromarray(pixels), boxes)
                 self._write(drawn, browser_files.encode_webp(marked))
             except (UserError, OSError, Cancelled) as problem:
@@ -281,6 +283,17 @@ class MediaStore:
                     self._without_view.put(drawn.name, True)
                 return None
         return drawn
+
+    def unmarked(self, medium: Medium, seconds: float | None = None) -> Path | None:
+        """The picture, or the frame, on which `boxed` drew, without its boxes; None where it is gone."""
+        if seconds is None:
+            return self.view(medium)
+        path = self.path(medium)
+        frame = None if path is None else self._frame_file(path, seconds)
+        return frame if frame is not None and frame.is_file() else None
+
+    def _frame_file(self, path: Path, seconds: float) -> Path:
+        return self.folder / f"{path.stem}.{hashlib.sha256(repr(seconds).encode()).hexdigest()[:16]}.frame.webp"
 
     def boxed_png(self, medium: Medium, boxes: Sequence[DrawnBox]) -> bytes | None:
         """The same as the bytes of a PNG file, larger than what the chat shows; None where the file is gone."""

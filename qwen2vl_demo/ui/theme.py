@@ -44,6 +44,7 @@ SHEETS = (
     "clock.css",
     "clip-part.css",
     "lightbox-mark.css",
+    "lightbox-boxes.css",
 )
 
 
@@ -93,11 +94,13 @@ def js() -> str:
             "keys.js",
             "lightbox.js",
             "lightbox-mark.js",
+            "lightbox-boxes.js",
             "message-rows.js",
             "box-names.js",
             "box-layers.js",
             "answer-boxes.js",
             "clock-times.js",
+            "clock-peek.js",
             "clock.js",
             "keep-tab.js",
             "keep-figures.js",

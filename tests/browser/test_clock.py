@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -10,37 +11,17 @@ from playwright.sync_api import Locator, expect
 
 from tests.browser.conftest import App
 from tests.browser.driver import Tab
+from tests.ui.chat.test_named_times import clips_of
 
 pytestmark = pytest.mark.slow
 
-TIMES = {  # text: what of it is a time, and from when to when in seconds
-    "at 0:12": [("0:12", 12, 12)],
-    "The ball falls at 3.5 s.": [("3.5 s", 3.5, 3.5)],
-    "00:01:07": [("00:01:07", 67, 67)],
-    "1:02:03.5": [("1:02:03.5", 3723.5, 3723.5)],
-    "from 2 to 4 seconds": [("2 to 4 seconds", 2, 4)],
-    "between 2 and 4 seconds": [("2 and 4 seconds", 2, 4)],
-    "[0:05–0:09] and [0:10-0:12]": [("0:05–0:09", 5, 9), ("0:10-0:12", 10, 12)],
-    "0:12, 0:15,0:18": [("0:12", 12, 12), ("0:15", 15, 15), ("0:18", 18, 18)],
-    "at 2s and 4 sec": [("2s", 2, 2), ("4 sec", 4, 4)],
-    "2 s to 4 s": [("2 s to 4 s", 2, 4)],
-    "<2.0 seconds>, t=3.5s": [("2.0 seconds", 2, 2), ("3.5s", 3.5, 3.5)],
-    "1 min 5 s, or 1 minute and 5 seconds": [("1 min 5 s", 65, 65), ("1 minute and 5 seconds", 65, 65)],
-    "after 3 seconds": [("3 seconds", 3, 3)],
-    "3 seconds into the clip": [("3 seconds", 3, 3)],
-    "the 30s mark": [("30s", 30, 30)],
-    "（0:07）第 3 s": [("0:07", 7, 7), ("3 s", 3, 3)],
-}
-NO_TIMES = (
-    *("16:9", "1:1", "3.5 sheep", "ratio 2:1", "a ratio of 16:10", "a 16:10 display", "0:5", "10:75", "100:1"),
-    *("$3.50", "$5 s", "3.50 €", "1,200 s", "-3 s", "v1:10", "a0:12", "0:12:ff", "12:34:56:78", "2024-01-05 s"),
-    *("it lasts 5 seconds", "for 5 seconds", "a 10-second clip", "a 10 second clip", "10 seconds long", "every 2 s"),
-    *("2 seconds later", "at 2 seconds before", "5 s of footage", "in 5 seconds", "the first 3 seconds", "10 s-long"),
-    *("4:30 pm", "4:30 a.m.", "the 60s", "1960s", "the clock shows 10:10", "won 10:12", "verse 3:16", "5 sec's"),
-)
 ENDLESS = ("1:1", "0:12-", "1 min and ", "from 2 to ", "1 s to ", "between 2 and ", "about ", "99999.999 ")
+TABLE = json.loads((Path(__file__).parents[1] / "ui/chat/named_times.json").read_text(encoding="utf-8"))
 FIND = """texts => texts.map(text => window.qwen2vl.clock.times(text).map(
   ({start, end, from, to}) => [text.slice(start, end), from, to]))"""
+MOMENTS = """([text, clips]) => window.qwen2vl.clock.moments(text, [[], clips]).map(
+  ({start, end, clip, from, to}) => [text.slice(start, end), clips.indexOf(clip), from, to,
+    clip.times[window.qwen2vl.clock.frameOf(clip, {from, to})]])"""
 # x of each bracket's feet on a strip of 1000 units
 FEET = r"path => [...path.getAttribute('d').matchAll(/M([\d.]+) 22V7H([\d.]+)V22/g)].flatMap(m => [+m[1], +m[2]])"
 
@@ -63,11 +44,14 @@ def player_at(tab: Tab, at: int, seconds: float) -> None:
     )
 
 
-def test_what_is_a_time_and_what_only_looks_like_one(fake: Tab) -> None:
-    found = fake.page.evaluate(FIND, list(TIMES))
-    assert dict(zip(TIMES, found, strict=True)) == {text: [list(one) for one in all] for text, all in TIMES.items()}
-    found = fake.page.evaluate(FIND, list(NO_TIMES))
-    assert [text for text, times in zip(NO_TIMES, found, strict=True) if times] == []
+def test_what_is_a_time_and_of_which_clip_and_what_only_looks_like_one(fake: Tab) -> None:
+    """The table of tests/ui/chat/test_named_times.py, where Python reads the same words for the boxes of an answer."""
+    found = fake.page.evaluate(FIND, [case["text"] for case in TABLE["times"]])
+    assert found == [case["times"] for case in TABLE["times"]]
+    found = fake.page.evaluate(FIND, TABLE["no_times"])
+    assert [text for text, times in zip(TABLE["no_times"], found, strict=True) if times] == []
+    for case in TABLE["moments"]:
+        assert fake.page.evaluate(MOMENTS, [case["text"], clips_of(case)]) == case["moments"], case["why"]
     # Quadratic, these would take hours.
     assert len(fake.page.evaluate(FIND, [piece * (200_000 // len(piece)) for piece in ENDLESS])) == len(ENDLESS)
 
@@ -173,7 +157,58 @@ def test_time_stamps_stand_in_the_prompt_when_the_setting_is_on(nano: Tab, mater
         "<0.0 seconds><|vision_start|>",
         "<1.3 seconds><|vision_start|>",
     ]
+    # What looks at the attached clip has all of it.
+    expect(nano.page.locator("#eyes-line")).to_contain_text("tokens of this clip;")
+    clip = nano.page.evaluate(
+        """() => { const { name, frames, timestamps } = window.qwen2vl.lesson.subjects.newest().clip;
+  return [name, frames, timestamps]; }"""
+    )
+    assert (clip[0], clip[1]) == ("clip.mp4", 4) and clip[2] == pytest.approx([0, 0.6, 1.3, 1.9])
     nano.button("Settings").click()
     nano.page.get_by_label("Time stamps in the prompt").uncheck()
     nano.button("Settings").click()
     nano.page.wait_for_function(f"() => !{tokens}.includes('seconds>')")
+
+
+# By how much the colours of the middle of the small picture differ from those of a frame in the panel
+DRAWN = """([frame]) => {
+  const { lens } = window.qwen2vl, medium = lens.state.data.media[0];
+  const [left, top, width, height] = lens.frameRect(medium.shown, frame);
+  const small = document.querySelector("#peek canvas");
+  const canvas = Object.assign(document.createElement("canvas"), { width: small.width, height: small.height });
+  canvas.getContext("2d").drawImage(medium.picture, left, top, width, height, 0, 0, small.width, small.height);
+  const row = one => one.getContext("2d").getImageData(0, small.height >> 1, small.width, 1).data;
+  const [a, b] = [row(canvas), row(small)];
+  return Math.max(...a.map((value, at) => Math.abs(value - b[at])));
+}"""
+
+
+def test_a_moment_that_is_pointed_at_or_focused_shows_the_frame_that_the_model_saw(fake: Tab, material: Path) -> None:
+    """The pixels are those of the panel, which has them without a request; Escape takes the picture away and stops
+    nothing else."""
+    page = fake.page
+    fake.ask("!say At 0:01 it moves.", material / "clip.mp4")
+    track, peek = strip(fake).locator(".track"), page.locator("#peek")
+    box = track.bounding_box()
+    assert box is not None
+    asked = fake.asked
+    for frame, seconds in enumerate((0, 0.6, 1.3, 1.9)):  # of 2 s
+        page.mouse.move(box["x"] + min(0.99, (seconds + 0.03) / 2) * box["width"], box["y"] + 10)
+        expect(peek).to_contain_text(f"Frame {frame + 1}, at {seconds:.1f} s")
+        assert page.evaluate(DRAWN, [frame]) == 0 and page.evaluate(DRAWN, [3 - frame]) > 50
+    assert fake.asked == asked
+    page.keyboard.press("Escape")
+    expect(peek).to_be_hidden()
+    page.mouse.move(2, 2)
+    slider = strip(fake).get_by_role("slider")
+    slider.focus()
+    slider.press("End")
+    expect(peek).to_contain_text("Frame 4, at 1.9 s")
+    fake.text.focus()
+    expect(peek).to_be_hidden()
+    fake.answers.last.locator("button.at-time").hover()
+    expect(peek).to_contain_text("Frame 3, at 1.3 s")
+    peek.hover()  # it stays while the pointer is on it
+    expect(peek).to_be_visible()
+    page.mouse.move(2, 2)
+    expect(peek).to_be_hidden()

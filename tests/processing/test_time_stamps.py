@@ -54,6 +54,19 @@ def test_the_time_stands_before_each_pair_of_frames_in_the_token_sequence(nano: 
     assert "seconds>" not in words(plain)
 
 
+def test_pieces_of_clips_are_the_clips_that_were_attached(nano: Processor, clip: Path) -> None:
+    """The same file twice, and a picture between and behind."""
+    cat = Image(PIL.Image.new("RGB", (112, 84), "teal"), "cat.png")
+    parts = (Video(clip), cat, Video(clip), Video(clip), cat)
+    plain, stamped = prompt(nano, *parts), prompt(nano, *parts, options=STAMPED)
+    attached = stamped.trace.attached
+    assert plain.trace.attached == plain.trace.media and len(stamped.trace.media) == 3 * 4 + 2
+    for one, same in zip(attached, plain.trace.media, strict=True):
+        for number in ("kind", "name", "grid_thw", "merged_tokens", "timestamps", "frame_indices", "duration"):
+            assert getattr(one, number) == getattr(same, number), number
+    assert [stamped.trace.index_of(one) for one in attached] == [0, 4, 5, 9, 13]
+
+
 def test_the_vision_transformer_sees_the_same(nano: Processor, clip: Path) -> None:
     plain, stamped = prompt(nano, Video(clip)), prompt(nano, Video(clip), options=STAMPED)
     assert np.array_equal(np.concatenate([medium.frames for medium in stamped.media]), plain.media[0].frames)

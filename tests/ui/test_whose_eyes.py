@@ -8,12 +8,14 @@ import numpy as np
 import PIL.Image
 import pytest
 
+from qwen2vl_demo.engine.cost.estimate import tokens_only
 from qwen2vl_demo.engine.processors import reference_processor
 from qwen2vl_demo.engine.protocol import GenerationOptions
 from qwen2vl_demo.processing.messages import Image, MediaOptions, Message, Text, Video
 from qwen2vl_demo.processing.processor import Processor, Prompt
 from qwen2vl_demo.resources import NANO
 from qwen2vl_demo.ui.eyes import are_released, released_tokens, through
+from qwen2vl_demo.ui.panel.comparison_html import comparison_table_html
 from qwen2vl_demo.ui.panel.eyes_switch import EyesSwitch, eyes_line, short_name
 from qwen2vl_demo.ui.panel.state import PanelState
 from qwen2vl_demo.ui.parts import Parts
@@ -111,6 +113,18 @@ def test_one_line_says_where_the_two_differ(parts: Parts, files: Files) -> None:
     assert "30 tokens of these 2 pictures; " in line("model", values, "cat.png", "dog.jpg")
     assert "of these 2 pictures and clips; " in line("model", values, "cat.png", "clip.mp4")
     assert eyes_line("fake", PanelState()) == ""
+
+
+def test_a_clip_behind_time_stamps_is_counted_once(nano: Processor, tmp_path: Path) -> None:
+    """Two pairs of frames were "these 2 clips", each with the released budget of a clip of two frames. What is said is
+    the same as without time stamps; the table of Cost compares several media only."""
+    film, said = clip(tmp_path / "clip.mp4", 20), []
+    for stamped in (False, True):
+        trace = prompt(nano, film, MediaOptions(time_stamps=stamped)).trace
+        assert len(trace.media) == (2 if stamped else 1)
+        said.append(eyes_line("nano", PanelState(own=trace)))
+        assert tokens_only(trace).media == 1 and comparison_table_html(trace) == ""
+    assert said[0] == said[1] and " of this clip; " in said[0]
 
 
 def test_a_released_model_needs_no_switch() -> None:

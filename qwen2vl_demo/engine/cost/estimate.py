@@ -98,7 +98,7 @@ def tokens_only(trace: PromptTrace, why: str = "") -> Estimate:
         turn_tokens=len(trace) - last_question(trace),
         media_tokens=sum(m.merged_tokens for m in trace.media),
         context_length=trace.context_length,
-        media=len(trace.media),
+        media=len(trace.attached),
         basis=why,
     )
 

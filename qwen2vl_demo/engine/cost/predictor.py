@@ -51,19 +51,26 @@ class Workload:
     prompt_tokens: int
     cached_tokens: int  # of the prompt, in the KV cache already
     max_new_tokens: int
-    grids: tuple[Grid, ...]  # of the pictures and clips that must be encoded
+    grids: tuple[Grid, ...]  # of the media that must be encoded; a clip can be in pieces
+    new_media: int = 0  # how many of the attached pictures and clips these are, or are pieces of
 
     @classmethod
     def of(
         cls, trace: PromptTrace, max_new_tokens: int, cached_tokens: int, is_encoded: Callable[[str, Grid], bool]
     ) -> Workload:
         """`is_encoded` tells by digest and grid whether a medium's merged tokens are cached."""
-        new = [medium for medium in trace.media if medium.span[1] > cached_tokens]
+        new = [
+            medium
+            for medium in trace.media
+            if medium.span[1] > cached_tokens and not is_encoded(medium.digest, medium.grid_thw)
+        ]
+        starts = {medium.span[0] for medium in new}
         return cls(
             prompt_tokens=len(trace),
             cached_tokens=cached_tokens,
             max_new_tokens=trace.room(max_new_tokens),
-            grids=tuple(medium.grid_thw for medium in new if not is_encoded(medium.digest, medium.grid_thw)),
+            grids=tuple(medium.grid_thw for medium in new),
+            new_media=sum(any(start in range(*medium.span) for start in starts) for medium in trace.attached),
         )
 
 
@@ -106,7 +113,7 @@ class CostPredictor:
         return replace(
             tokens_only(trace),
             reused_tokens=work.cached_tokens,
-            reused_media=len(trace.media) - len(work.grids),
+            reused_media=len(trace.attached) - work.new_media,
             memory=self.memory(work, _free(self._model.device)),
             times=self.times(work),
             basis=self.basis,
@@ -161,7 +168,7 @@ class CostPredictor:
         if self._speed is None:
             return UNKNOWN
         answers = max((len(ratios) for ratios in self._ratios.values()), default=0)
-        learned = "; no answer has been measured yet"
+        learned = ", not yet corrected by a measured answer"
         if answers:
             learned = f", corrected by the last {answers} answers" if answers > 1 else ", corrected by one answer"
         return f"a calibration of this device in {self._speed.calibration_seconds:.2f} s{learned}"

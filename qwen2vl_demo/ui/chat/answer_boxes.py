@@ -3,19 +3,22 @@ are read.
 
 Qwen2-VL does not say which picture a box is meant for. One that the answer names before the box ("In picture 2: ...")
 has it, else the first picture of the turn, or of a turn without files the last one before. Of a clip it is the frame
-nearest to the time that the answer names, of those that the model saw, or the first.
+that the model saw at the time that the answer names, or next to it, and without a time of that clip the first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 from qwen2vl_demo.engine.protocol import Engine
 from qwen2vl_demo.geometry import Size
 from qwen2vl_demo.ui.chat.conversation import Conversation, Medium, MediumNumbers
 from qwen2vl_demo.ui.chat.named_places import NamedMedium, NamedPlaces
+from qwen2vl_demo.ui.chat.named_times import TimeSpan, frame_of
 from qwen2vl_demo.ui.chat.seen_frames import seen_clips
 from qwen2vl_demo.ui.media_store import MediaStore
 from qwen2vl_demo.viz.box_units import KnownUnits, Reading, settle, units_of_model
@@ -41,7 +44,7 @@ class Moment:
     """A frame of a clip."""
 
     seconds: float
-    named: float | None  # the time that the answer names; None: it names none
+    named: TimeSpan | None  # the time that the answer names; None: it names none of this clip
     seen: bool  # it is a frame that the model saw, and not just one of the file
     alone: bool = False  # it is the clip's only frame
 
@@ -83,7 +86,20 @@ def answer_boxes(conversation: Conversation, index: int) -> AnswerBoxes | None:
     if answer is None or not found.boxes or not sent:
         return None
     places = NamedPlaces(answer.text)
-    meant = [_meant(box, places, sent, asked=bool(conversation.turns[index].media)) for box in found.boxes]
+
+    @cache
+    def clip_of(medium: Sent) -> dict[str, Any] | None:
+        return _seen(conversation, medium)
+
+    @cache
+    def moments(medium: Sent) -> list[tuple[int, TimeSpan]]:
+        return places.moments(clip_of(medium))
+
+    def named(box: FoundBox, medium: Sent) -> TimeSpan | None:
+        return places.nearest(box, moments(medium))
+
+    asked = bool(conversation.turns[index].media)
+    meant = [_meant(box, places.medium(box), sent, named, asked=asked) for box in found.boxes]
     numbers = {medium: _numbers(conversation, medium) for medium in dict.fromkeys(meant)}
     sizes = [told.resized_size if (told := numbers[medium]) else None for medium in meant]
     reading = settle(list(zip(found.boxes, sizes, strict=True)), answer.box_units, conversation.units_choice)
@@ -91,7 +107,7 @@ def answer_boxes(conversation: Conversation, index: int) -> AnswerBoxes | None:
     groups: dict[tuple[Sent, Moment | None], list[DrawnBox]] = {}
     for box, medium, size, mark in zip(found.boxes, meant, sizes, marks, strict=True):
         other = box_of(box, "pixels", size) if reading.doubtful else None
-        moment = _moment(conversation, medium, places.seconds(box)) if medium.medium.kind == "video" else None
+        moment = _moment(clip_of(medium), named(box, medium)) if medium.medium.kind == "video" else None
         groups.setdefault((medium, moment), []).append(DrawnBox(mark.box, mark.number, mark.colour, other))
     several = sum(s.medium.kind == "image" for s in sent if s.turn == meant[0].turn) > 1 or len(groups) > 1
     left_out = sum(len(boxes) for boxes in list(groups.values())[MAX_PICTURES:])
@@ -130,15 +146,22 @@ def _sent(conversation: Conversation, index: int) -> list[Sent]:
     ]
 
 
-def _meant(box: FoundBox, places: NamedPlaces, sent: Sequence[Sent], *, asked: bool) -> Sent:
-    """The picture or clip that a box is meant for. `asked`: the question came with the last of them."""
+def _meant(
+    box: FoundBox,
+    number: NamedMedium | None,
+    sent: Sequence[Sent],
+    named: Callable[[FoundBox, Sent], TimeSpan | None],
+    *,
+    asked: bool,
+) -> Sent:
+    """The picture or clip that a box is meant for. `number` is the one that the answer names for it, and `named` tells
+    the time that it names in a clip. `asked`: the question came with the last of them."""
     latest = [one for one in sent if one.turn == sent[-1].turn]
-    named = places.medium(box)
-    if named is not None and (found := _of_number(named, latest) or _of_number(named, sent)):
+    if number is not None and (found := _of_number(number, latest) or _of_number(number, sent)):
         return found
     pictures = [one for one in latest if one.medium.kind == "image"]
     clips = [one for one in latest if one.medium.kind == "video"]
-    if clips and (not pictures or places.seconds(box) is not None):
+    if clips and (not pictures or named(box, clips[0]) is not None):
         return clips[0]
     return pictures[0 if asked else -1]
 
@@ -162,22 +185,19 @@ def _numbers(conversation: Conversation, sent: Sent) -> MediumNumbers | None:
     return None
 
 
-def _moment(conversation: Conversation, sent: Sent, named: float | None) -> Moment:
-    """`named` is the time that the answer names. A model that was shown a part of a clip, and no times, counts from the
-    beginning of that part."""
+def _seen(conversation: Conversation, sent: Sent) -> dict[str, Any] | None:
+    """What is known of a clip, as in `seen_frames.py`."""
     digest = sent.medium.file.partition(".")[0]
     nth = sum(medium.file == sent.medium.file for medium in conversation.turns[sent.turn].media[: sent.place])
     clips = seen_clips(conversation, sent.turn)
-    clip = next((clip for clip in clips if (clip["file"], clip["nth"]) == (digest, nth)), None)
+    return next((clip for clip in clips if (clip["file"], clip["nth"]) == (digest, nth)), None)
+
+
+def _moment(clip: dict[str, Any] | None, named: TimeSpan | None) -> Moment:
     if clip is None:
-        return Moment(named or 0.0, named, seen=False)
+        return Moment(named.first if named else 0.0, named, seen=False)
     times = clip["times"]
-    start, end = clip["range"] or (0.0, clip["duration"])
-    if named is not None:
-        inside = [named + begin for begin in (clip["from"], 0.0) if start <= named + begin <= end + SAME_TIME]
-        named = inside[0] if inside else named
-    seconds = times[0] if named is None else min(times, key=lambda time: abs(time - named))
-    return Moment(seconds, named, seen=True, alone=times[0] == times[-1])
+    return Moment(times[frame_of(times, named) if named else 0], named, seen=True, alone=times[0] == times[-1])
 
 
 def _caption(sent: Sent, moment: Moment | None, all_sent: Sequence[Sent], *, several: bool) -> str:
@@ -190,10 +210,13 @@ def _caption(sent: Sent, moment: Moment | None, all_sent: Sequence[Sent], *, sev
     if moment.alone:
         return f"The only frame of {name}."
     if moment.named is None:
-        return f"The first frame of {name}, as the answer names no time."
-    if not moment.seen or abs(moment.named - moment.seconds) <= SAME_TIME:
+        return f"The first frame of {name}, as the answer names no time of this clip."
+    first, last = moment.named.first, moment.named.last
+    if not moment.seen or abs(first - moment.seconds) <= SAME_TIME:
         return f"{at}, the time that the answer names."
-    return f"{at}: of those that the model saw, the nearest to {_seconds(moment.named)}, which the answer names."
+    if first < moment.seconds <= last + SAME_TIME:
+        return f"{at}: of those that the model saw, the first from {_seconds(first)} to {_seconds(last)}."
+    return f"{at}: of those that the model saw, the nearest to {_seconds(first)}, which the answer names."
 
 
 def _seconds(value: float) -> str:

@@ -41,13 +41,18 @@ def _picture(conversation: Conversation, picture: MarkedPicture, store: MediaSto
         return sum(store.path(medium) is not None for medium in media)
 
     sent, turns = picture.sent, conversation.turns
+    seconds = picture.moment.seconds if picture.moment else None
+    plain = store.unmarked(picture.medium, seconds)
     return {
         "name": picture.medium.name,
         "caption": picture.caption,
         # How many questions with files stand before it in the prompt, and how many files of its own question
         "group": sum(turn.has_words and present(turn.media) > 0 for turn in turns[: sent.turn]),
         "place": present(turns[sent.turn].media[: sent.place]),
-        "seconds": picture.moment.seconds if picture.moment else None,
+        "seconds": seconds,
+        "plain": None
+        if plain is None
+        else plain.name,  # the file without its boxes, in the folder of the one with them
         "boxes": [
             {
                 "box": drawn.number - 1,

@@ -320,6 +320,8 @@ def cost_line(numbers: Numbers) -> str:
         media = " (not as shown: see Prompt)"
     elif len(numbers.media) == 1 and numbers.media_tokens == numbers.media[0].merged_tokens:
         media = f" ({numbers.media_tokens:,} of the {MEDIA_NOUN[numbers.media[0].kind]})"
+    elif _is_one_clip(numbers.media) and numbers.media_tokens == sum(one.merged_tokens for one in numbers.media):
+        media = f" ({numbers.media_tokens:,} of the {MEDIA_NOUN['video']})"
     parts = [count(numbers.prompt_tokens, "prompt token") + media, count(numbers.new_tokens, "new token")]
     if numbers.first_token is not None:
         reused = f" ({numbers.reused_tokens:,} prompt tokens reused)" if numbers.reused_tokens else ""
@@ -331,6 +333,13 @@ def cost_line(numbers: Numbers) -> str:
             f"temperature {numbers.temperature:g}" + (f", seed {numbers.seed}" if numbers.seed is not None else "")
         )
     return " · ".join([*parts, *numbers.notes])
+
+
+def _is_one_clip(media: Sequence[MediumNumbers]) -> bool:
+    """Whether these are the pieces of one clip, "clip.mp4, 0.0 s" and so on."""
+    times = [one.timestamps[0] for one in media if one.timestamps]
+    names = {one.name.rpartition(", ")[0] for one in media}
+    return len(times) == len(media) > 1 and len(names) == 1 and "" not in names and times == sorted(set(times))
 
 
 # How an answer ended, where that is news.

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from qwen2vl_demo.ui.chat.conversation import MediumKind
+from qwen2vl_demo.ui.chat.named_times import TimeSpan, find_times, in_clip
 from qwen2vl_demo.viz.plain_boxes import FoundBox
 
 _KINDS: dict[str, MediumKind] = {
@@ -23,12 +25,7 @@ _NOUN = "|".join(_KINDS)
 _NUMBERED = re.compile(
     rf"\b(?:(?P<noun>{_NOUN})[ _]{{1,2}}#?(?P<number>\d{{1,3}})"
     rf"|(?P<ordinal>{'|'.join(_ORDINALS)}) (?P<what>{_NOUN}))\b",
-    re.IGNORECASE,
-)
-_TIME = re.compile(
-    r"(?<![\d:.])(?:(?:(?P<hours>\d{1,2}):)?(?P<minutes>\d{1,2}):(?P<rest>[0-5]\d(?:\.\d{1,3})?)(?![\d:])"
-    r"|(?P<seconds>\d{1,5}(?:\.\d{1,3})?)[ -]?s(?:ec(?:ond)?s?)?\b)"
-    r'|"(?:time|timestamp|seconds)"\s{0,4}:\s{0,4}"?(?P<value>\d{1,5}(?:\.\d{1,3})?)(?![\d:.])'
+    re.IGNORECASE | re.ASCII,
 )
 T = TypeVar("T")
 OBJECT = 2000  # characters before and behind a box in which its JSON object begins and ends
@@ -48,15 +45,20 @@ class NamedPlaces:
     def __init__(self, text: str) -> None:
         self._text = text
         self._media = [(m.start(), _medium(m)) for m in _NUMBERED.finditer(text)]
-        self._times = [(m.start(), _seconds(m)) for m in _TIME.finditer(text)]
+        self._times = [(time.start, time.span) for time in find_times(text)]
 
     def medium(self, box: FoundBox) -> NamedMedium | None:
-        return self._nearest(box, self._media)
+        return self.nearest(box, self._media)
 
-    def seconds(self, box: FoundBox) -> float | None:
-        return self._nearest(box, self._times)
+    def moments(self, clip: Mapping[str, Any] | None) -> list[tuple[int, TimeSpan]]:
+        """The times that are moments of a clip (as in `seen_frames.py`), and where they stand; all of them, of a clip
+        of which nothing is known."""
+        if clip is None:
+            return self._times
+        return [(at, moment) for at, time in self._times if (moment := in_clip(time, clip))]
 
-    def _nearest(self, box: FoundBox, named: list[tuple[int, T]]) -> T | None:
+    def nearest(self, box: FoundBox, named: Sequence[tuple[int, T]]) -> T | None:
+        """Of what is named, in the order of the words, that which a box has."""
         if not named:
             return None
         if box.dialect == "json":
@@ -73,9 +75,3 @@ def _medium(match: re.Match[str]) -> NamedMedium:
     if match["noun"]:
         return NamedMedium(_KINDS[match["noun"].lower()], int(match["number"]))
     return NamedMedium(_KINDS[match["what"].lower()], _ORDINALS.index(match["ordinal"].lower()) + 1)
-
-
-def _seconds(match: re.Match[str]) -> float:
-    if match["minutes"]:
-        return 3600 * int(match["hours"] or 0) + 60 * int(match["minutes"]) + float(match["rest"])
-    return float(match["seconds"] or match["value"])

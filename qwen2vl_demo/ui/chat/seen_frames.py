@@ -38,10 +38,11 @@ def _kept(turn: Turn) -> tuple[MediumNumbers, ...]:
 
 
 def _clips(turn: Turn, numbers: tuple[MediumNumbers, ...]) -> list[dict[str, Any]]:
-    clips, at, files = [], 0, list[str]()
+    clips, at, count, files = [], 0, 0, list[str]()
     for medium in turn.media:
         digest = medium.file.partition(".")[0]
         files.append(digest)
+        count += medium.kind == "video"
         rest = numbers[at:]
         taken = _of_clip(medium.name, rest) if medium.kind == "video" else _of_picture(medium.name, rest)
         at += len(taken)
@@ -53,6 +54,7 @@ def _clips(turn: Turn, numbers: tuple[MediumNumbers, ...]) -> list[dict[str, Any
             {
                 "file": digest,
                 "nth": files.count(digest) - 1,  # among the players of this file in the question
+                "number": count,  # among the clips of the question
                 "name": medium.name,
                 "times": times,
                 "duration": taken[0].duration,

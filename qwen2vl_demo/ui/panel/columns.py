@@ -82,7 +82,7 @@ def variations(
         if len(chosen) < 2:
             raise UserError(TWO_COLUMNS)
         return [_column(key, trace, greedy, models, mine) for key in chosen]
-    _, rows, columns = trace.media[-1].merged_grid
+    _, rows, columns = trace.attached[-1].merged_grid
     now, least = rows * columns, -(-(options.media.min_pixels or pixel_limits[0]) // FACTOR**2)
     step = 2 if now <= SMALL_PICTURE else 4
     smaller = [max(least, now // step), max(least, now // step**2)]
@@ -109,8 +109,8 @@ def _column(
     scheme: PositionScheme | None = next((known for known in SCHEMES if known == key), None)
     if scheme is not None:
         return Variation(*SCHEMES[scheme], replace(greedy, positions=scheme))
-    budget, clip = int(key), trace.media[-1].kind == "video"
-    shrunk = "each frame" if clip else "every picture" if len(trace.media) > 1 else "the picture"
+    budget, clip = int(key), trace.attached[-1].kind == "video"
+    shrunk = "each frame" if clip else "every picture" if len(trace.attached) > 1 else "the picture"
     most = budget * FACTOR**2
     least = None if greedy.media.min_pixels is None else min(greedy.media.min_pixels, most)
     return Variation(

@@ -55,9 +55,9 @@ def comparison_gone_html() -> str:
 
 def comparison_table_html(trace: PromptTrace) -> str:
     """The tokens of every picture and clip with every model; "" for fewer than two media."""
-    if len(trace.media) < 2:
+    if len(trace.attached) < 2:
         return ""
-    all_used = [(m, usages(m.original_size, m.resized_size)) for m in trace.media]
+    all_used = [(m, usages(m.original_size, m.resized_size)) for m in trace.attached]
     names = [s.rule.name for s in all_used[0][1]]
     rows = [(m.name or MEDIA_NOUN[m.kind], [_tokens(s, m) for s in used]) for m, used in all_used]
     total = [sum(column) for column in zip(*(tokens for _, tokens in rows), strict=True)]

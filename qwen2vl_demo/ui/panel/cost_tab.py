@@ -63,8 +63,9 @@ class CostTab:
     def update(self, state: PanelState) -> Updates:
         """The numbers at once; the pictures when the tab is open."""
         if state.trace is not None and state.trace.media:
-            trace = state.trace
-            self._comparisons.put(trace.cache_salt, trace.media[-1], state.frames[-1][0], state.thumbnails[-1])
+            trace, medium = state.trace, state.trace.attached[-1]
+            at = trace.index_of(medium)
+            self._comparisons.put(trace.cache_salt, medium, state.frames[at][0], state.thumbnails[at])
         return {
             self.components.now: estimate_html(state.estimate, draft=state.draft),
             self.components.past: outcomes_html(state.outcomes),
@@ -91,7 +92,7 @@ class CostTab:
         drawn = self.components
         if trace is None or not trace.media:
             return {drawn.comparison: "", drawn.growth_words: "", drawn.growth: gr.Plot(None, visible=False)}
-        medium = trace.media[-1]
+        medium = trace.attached[-1]
         original, resized, limits = medium.original_size, medium.resized_size, (medium.min_pixels, medium.max_pixels)
         subject = "This picture" if medium.kind == "image" else "A pair of frames"
         return {

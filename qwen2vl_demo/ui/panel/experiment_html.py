@@ -27,7 +27,7 @@ def guesses_html(trace: PromptTrace | None) -> str:
     """Questions about the last picture or clip that arithmetic answers; each answer opens with a click."""
     if trace is None or not trace.media:
         return render("guesses_empty.html")
-    medium = trace.media[-1]
+    medium = trace.attached[-1]
     t, h, w = medium.merged_grid
     (height, width), now = medium.original_size, medium.merged_tokens
     what = MEDIA_NOUN[medium.kind]
@@ -38,12 +38,21 @@ def guesses_html(trace: PromptTrace | None) -> str:
         "as many as now" if rotated == now else f"and not {now:,}: its sides are rounded differently"
     )
     side += ". Rows become columns; nothing is cropped and nothing is padded to a square."
-    far = max(t, h, w)
-    steps = f"{count(t, 'step')} of time, " if t > 1 else ""
-    on = (
-        f"By {far:,}, the longest of {steps}{count(h, 'row')} and {count(w, 'column')}, although it takes "
-        f"{count(now, 'token')}. Plain 1-D positions would move on by {now:,}, so that words after a large picture "
-        "could get positions that the model never saw in training."
+    if medium.piece is None:
+        steps = f"{count(t, 'step')} of time, " if t > 1 else ""
+        on = (
+            f"By {max(t, h, w):,}, the longest of {steps}{count(h, 'row')} and {count(w, 'column')}, although it takes "
+        )
+    else:
+        pieces, edge = sum(m.piece is not None and m.span[0] >= medium.span[0] for m in trace.media), max(h, w)
+        between = medium.span[1] - medium.span[0] - now
+        on = (
+            f"By {pieces * edge + between:,}: {count(pieces, 'time')} {edge:,}, the longest of {count(h, 'row')} and "
+            f"{count(w, 'column')}, and {between:,} for the words between its pieces, although it takes "
+        )
+    on += (
+        f"{count(now, 'token')}. Plain 1-D positions would move on by {medium.span[1] - medium.span[0]:,}, so that "
+        "words after a large picture could get positions that the model never saw in training."
     )
     guesses = (
         (f"How many tokens would it take if this {what} were twice as wide and twice as high?", larger),

@@ -99,7 +99,7 @@ def eyes_html(model: str, state: PanelState) -> str:
 
 def eyes_line(model: str, state: PanelState) -> str:
     """One sentence about what this model and the released ones see; "" where they see alike and this one is drawn."""
-    media = state.own.media if state.own is not None else ()
+    media = state.own.attached if state.own is not None else ()
     own, released = sum(m.merged_tokens for m in media), sum(map(released_tokens, media))
     if state.eyes == "model":
         if own == released:

@@ -152,7 +152,7 @@ def _cost(media: Sequence[Medium], trace: PromptTrace, estimate: Estimate | None
         f" About {duration(estimate.times.first_token.about)} to the first word." if estimate and estimate.times else ""
     )
     room = "" if trace.context_length is None else f" of {trace.context_length:,}"
-    notices = "".join(f" {m.name}: {notice}" for m in trace.media[-len(media) :] for notice in m.notices)
+    notices = "".join(f" {m.name}: {notice}" for m in trace.attached[-len(media) :] for notice in m.notices)
     return (
         f"{listed(media).capitalize()}: {count(tokens, 'token')}. "
         f"The prompt will have {len(trace):,}{room}.{wait}{notices}"

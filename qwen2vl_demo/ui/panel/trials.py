@@ -36,7 +36,9 @@ class Trial:
 
     def of(self, prepared: PreparedPrompt) -> Trial:
         """The same with the picture of its prompt."""
-        return replace(self, medium=prepared.trace.media[-1], picture=prepared.prompt.media[-1].frames[0])
+        medium = prepared.trace.attached[-1]
+        frames = prepared.prompt.media[prepared.trace.index_of(medium)].frames
+        return replace(self, medium=medium, picture=frames[0])
 
     def after(self, chunk: Chunk) -> Trial:
         """The same after a chunk of its answer."""

@@ -19,6 +19,7 @@
   let held = null; // what goes on to light
   let chosen = null; // the turn whose switch was pressed: it is drawn anew, and gets the focus back
   const decorated = new Map(); // element of a message -> {state, row, layers, names}
+  let large = null; // of the picture in the lightbox: {row, layers, names}
 
   const lens = () => window.qwen2vl.lens;
 
@@ -41,7 +42,7 @@
   }
 
   function show() {
-    for (const entry of decorated.values()) {
+    for (const entry of [...decorated.values(), ...(large ? [large] : [])]) {
       const light = lightsIn(entry);
       const on = box => Boolean(light && light.boxes.includes(box));
       const isHeld = box => Boolean(held && held.turn === entry.row.number && held.boxes.includes(box));
@@ -230,14 +231,15 @@
   function under(target, event) {
     if (!(target instanceof Element)) return null;
     const message = target.closest("#chat .message-row > .flex-wrap");
-    const entry = decorated.get(message);
+    const entry = target.closest("#lightbox") ? large : decorated.get(message);
     if (!entry) return null;
     const light = boxes => ({ turn: entry.row.number, boxes, by: "chat" });
-    const name = target.closest(".box-name");
+    const name = target.closest(".box-name, .box-chip");
     if (name) return light(entry.names.find(({ pieces }) => pieces.includes(name))?.boxes || []);
     for (const layer of entry.layers) {
       for (const [box, spot] of layer.spots) if (spot === target) return light([box]);
       if (!event || !(layer.image === target || target.contains(layer.image))) continue;
+      if (entry === large && window.qwen2vl.marking.marks()) continue;
       const box = boxUnder(layer, event);
       if (box !== null) return light([box]);
     }
@@ -256,7 +258,8 @@
   });
   document.addEventListener("focusout", () => pointed?.by === "chat" && point(null));
   document.addEventListener("click", event => {
-    const pressed = event.target instanceof Element && event.target.closest("#chat .box-name, #chat .box-layer > span");
+    const pressed =
+      event.target instanceof Element && event.target.closest("#chat .box-name, #chat .box-layer > span, .box-chip");
     if (pressed && !getSelection().toString()) hold(under(pressed));
   });
   document.addEventListener("keydown", event => {
@@ -274,7 +277,20 @@
     rows = JSON.parse(json);
     draw();
   }
-  Object.assign((window.qwen2vl ||= {}), { drawBoxes });
+
+  // What an answer marks on a picture of the chat: {row, picture}, or null.
+  function boxesOn(image) {
+    for (const { row, layers } of decorated.values())
+      for (const layer of layers) if (layer.image === image) return { row, picture: layer.picture };
+    return null;
+  }
+
+  // The lightbox shows such a picture, {row, layers, names}, or none that has boxes.
+  function drawLarge(entry) {
+    large = entry;
+    show();
+  }
+  Object.assign((window.qwen2vl ||= {}), { drawBoxes, boxesOn, drawLarge });
 
   const watch = () => {
     const chat = document.querySelector("#chat");

@@ -15,9 +15,9 @@
     return made;
   }
 
-  // Of a picture: {root, shade, spots: index of a box -> its element, image, picture, number}. One of the spots is a
-  // stop of the Tab key, and the arrow keys go to the others.
-  function layerOn(image, picture) {
+  // Of a picture: {root, shade, spots: index of a box -> its element, image, picture, area, number}. One of the spots
+  // is a stop of the Tab key, and the arrow keys go to the others. `area` tells where the picture is in the window.
+  function layerOn(image, picture, area = () => image.getBoundingClientRect()) {
     const shade = svg("svg", { "aria-hidden": "true" });
     const root = make("div", { class: "box-layer", role: "group", "aria-label": `Boxes on ${picture.name}` }, shade);
     const spots = new Map();
@@ -54,13 +54,13 @@
       event.preventDefault();
       all[(all.indexOf(document.activeElement) + step + all.length) % all.length].focus();
     });
-    return { root, shade, spots, image, picture, number: ++layers };
+    return { root, shade, spots, image, picture, area, number: ++layers };
   }
 
   // Puts it over the picture, wherever that is now.
-  function place({ root, image }) {
+  function place({ root, area }) {
     const around = root.offsetParent?.getBoundingClientRect();
-    const box = image.getBoundingClientRect();
+    const box = area();
     root.hidden = !box.width;
     if (!around || !box.width) return;
     Object.assign(root.style, {
@@ -72,8 +72,8 @@
   }
 
   // The box of a picture that is under the pointer, the smallest if there are several; null for none.
-  function boxUnder({ image, picture }, event) {
-    const around = image.getBoundingClientRect();
+  function boxUnder({ area, picture }, event) {
+    const around = area();
     const [x, y] = [(event.clientX - around.left) / around.width, (event.clientY - around.top) / around.height];
     let best = null;
     for (const { box, sides, other } of picture.boxes) {

@@ -7,7 +7,7 @@
 (() => {
   const SKIPPED = "a, button, pre, .katex, .thought-group, .under, .seen, .box-name, .box-layer, .box-units, style";
   const BLOCK = "p, li, td, th, h1, h2, h3, h4, h5, h6, blockquote, dt, dd, summary";
-  const AFTER_END = 0.05; // s, by which a time may lie behind the end of a clip, as it is written with one digit
+  const { moments, frameOf, peek, AFTER_END } = window.qwen2vl.clock;
   const BEHIND_START = 0.001; // s, so that a player shows the frame that begins here and not the one before
   const WIDE = 1000; // of a strip, in its own units
   const lens = () => window.qwen2vl.lens;
@@ -16,6 +16,8 @@
   const strips = new Map(); // by key: what is drawn, and what is lit
   const scanned = new WeakMap(); // the answers in which times were looked for, and what was found
 
+  const ids = new Map(); // a short name for all that is told of a clip
+  const idOf = told => ids.get(told) ?? ids.set(told, ids.size).size - 1;
   const key = clip => `${clip.turn} ${clip.file} ${clip.nth}`;
   const spoken = seconds =>
     seconds < 60
@@ -37,13 +39,14 @@
   // The sampled frames around a time, or within a span of it, as [first, last]: whole pairs, as the model sees them.
   function around(clip, from, to = from) {
     const { times } = clip;
-    const nearest = at =>
-      times.reduce((best, time, i) => (Math.abs(time - at) < Math.abs(times[best] - at) ? i : best), 0);
-    const inside = times
-      .map((time, i) => (time >= from - AFTER_END && time <= to + AFTER_END ? i : -1))
-      .filter(i => i >= 0);
-    const first = to > from && inside.length ? inside[0] : nearest(from);
-    const last = to > from && inside.length ? inside.at(-1) : first;
+    const first = frameOf(clip, { from, to });
+    const last =
+      to > from
+        ? Math.max(
+            first,
+            times.findLastIndex(time => time <= to + AFTER_END),
+          )
+        : first;
     return [first - (first % 2), Math.min(times.length - 1, last + 1 - (last % 2))];
   }
 
@@ -95,7 +98,12 @@
       track.setPointerCapture(event.pointerId);
       pointed(strip, event);
     });
-    track.addEventListener("pointermove", event => track.hasPointerCapture(event.pointerId) && pointed(strip, event));
+    track.addEventListener("pointermove", event => {
+      if (track.hasPointerCapture(event.pointerId)) pointed(strip, event);
+      else if (event.pointerType !== "touch") look(strip, frameUnder(strip, event));
+    });
+    track.addEventListener("focus", () => track.matches(":focus-visible") && look(strip, Math.max(0, strip.at)));
+    for (const left of ["pointerleave", "blur"]) track.addEventListener(left, peek.hide);
     return strip;
   }
 
@@ -104,12 +112,23 @@
     strip.track.setAttribute("aria-valuetext", `frame ${at + 1}, at ${spoken(strip.clip.times[at])}`);
   }
 
-  function pointed(strip, event) {
+  const pointed = (strip, event) => frame(strip, frameUnder(strip, event));
+
+  // The sampled frame nearest to the pointer, by its index.
+  function frameUnder(strip, event) {
     const box = strip.track.getBoundingClientRect();
     const time = ((event.clientX - box.left) / box.width) * strip.clip.duration;
-    const [first, last] = around(strip.clip, time);
-    const { times } = strip.clip;
-    frame(strip, Math.abs(times[last] - time) < Math.abs(times[first] - time) ? last : first);
+    return frameOf(strip.clip, { from: time, to: time });
+  }
+
+  // Shows a small picture of a frame: over its place on the strip, or over a time in an answer.
+  function look(strip, at, button = null) {
+    const { clip, track } = strip;
+    const element = button || track;
+    const box = element.getBoundingClientRect();
+    const x = button ? box.left + box.width / 2 : box.left + (box.width * clip.times[at]) / clip.duration;
+    const clips = rows.flatMap(row => row.clips || []);
+    peek.show(element, x, clip, at, clips, `Frame ${at + 1}, at ${spoken(clip.times[at])}`);
   }
 
   function moved(strip, event) {
@@ -135,6 +154,7 @@
     tell(strip, at);
     seek(strip, strip.clip.times[at]);
     light(strip, around(strip.clip, strip.clip.times[at]));
+    look(strip, at);
   }
 
   function seek(strip, time) {
@@ -180,20 +200,8 @@
     strip.player.scrollIntoView({ block: "center", behavior: still ? "auto" : "smooth" });
   }
 
-  // The clip that an answer speaks of: the nearest one above it.
-  function clipOf(turn) {
-    for (let at = turn; at >= 0; at--) if (rows[at]?.clips?.length) return rows[at].clips.at(-1);
-    return null;
-  }
-
-  // What a written time is in its clip, or null beyond it. A model that was shown a part, and no times, counts from the
-  // part's beginning; a time that this cannot be, but lies in the part, was taken from the question.
-  function inClip(clip, { from, to }) {
-    const [start, end] = clip.range || [0, clip.duration];
-    for (const begin of clip.from ? [clip.from, 0] : [0])
-      if (from + begin >= start && to + begin <= end + AFTER_END) return { from: from + begin, to: to + begin };
-    return null;
-  }
+  // The clips that an answer can speak of: those of each question down to its own.
+  const clipsAbove = turn => rows.slice(0, turn + 1).map(row => row.clips || []);
 
   // The words of an answer, and the text nodes that hold them.
   function read(root) {
@@ -214,17 +222,21 @@
     return { nodes, text };
   }
 
-  function link(root, clip) {
+  function link(root, turns) {
     const { nodes, text } = read(root);
-    for (const time of window.qwen2vl.clock.times(text).reverse()) {
-      const place = inClip(clip, time);
+    for (const time of moments(text, turns).reverse()) {
+      const { clip, from, to } = time;
       const held = nodes.findLast(({ start }) => start <= time.start);
-      if (!place || time.end > held.start + held.node.data.length) continue;
+      if (time.end > held.start + held.node.data.length) continue;
       const node = held.node.splitText(time.start - held.start);
       node.splitText(time.end - time.start);
       const button = element("button", { type: "button", className: "at-time" });
-      button.title = `Show ${spoken(place.from)} of ${clip.name}`;
-      button.addEventListener("click", () => go(clip, place.from, place.to));
+      button.title = `Show ${spoken(from)} of ${clip.name}`;
+      button.addEventListener("click", () => go(clip, from, to));
+      const show = () => strips.has(key(clip)) && look(strips.get(key(clip)), frameOf(clip, { from, to }), button);
+      button.addEventListener("pointerenter", event => event.pointerType !== "touch" && show());
+      button.addEventListener("focus", () => button.matches(":focus-visible") && show());
+      for (const left of ["pointerleave", "blur"]) button.addEventListener(left, peek.hide);
       node.replaceWith(button);
       button.append(node);
     }
@@ -241,14 +253,15 @@
   const links = root => root.querySelectorAll(".at-time").length;
 
   // An answer that is still being written has no links: what is selected in it stays selected.
-  function drawLinks(root, row, clip) {
+  function drawLinks(root, row, turns) {
     const before = scanned.get(root);
-    const about = clip && "ending" in row ? clip.id : "";
+    const known = turns.flat().map(clip => `${key(clip)} ${clip.id}`);
+    const about = "ending" in row ? known.join() : "";
     if (!about && !before?.about) return;
     const text = root.textContent;
     if (before?.about === about && before.text === text && before.count === links(root)) return;
     unlink(root);
-    if (about) link(root, clip);
+    if (about) link(root, turns);
     scanned.set(root, { about, text, count: links(root) });
   }
 
@@ -281,7 +294,7 @@
       // The words of an answer stand last; captions of its pictures before them are not the model's.
       const words = [...message.querySelectorAll("[data-testid=bot]")].at(-1);
       if (question) drawStrips(message, row.clips || []);
-      else if (words) drawLinks(words, row, clipOf(turn));
+      else if (words) drawLinks(words, row, clipsAbove(turn));
     }
   }
 
@@ -291,7 +304,7 @@
     rows.forEach((row, turn) => {
       row.clips ||= before.get(row.number); // of a question that is about to be asked again
       for (const clip of row.clips || []) {
-        clip.id ??= JSON.stringify(clip);
+        clip.id ??= idOf(JSON.stringify(clip));
         clip.turn = turn;
       }
     });

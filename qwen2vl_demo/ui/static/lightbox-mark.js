@@ -137,6 +137,9 @@
     };
   }
 
+  // Whether the pointer draws, or has drawn.
+  const marks = () => drawing || Boolean(box);
+
   function place() {
     if (!lightbox) return;
     frame.hidden = !box || !open || !lightbox.picture.naturalWidth;
@@ -267,5 +270,5 @@
   }
 
   document.addEventListener("model-told", () => tools && update());
-  Object.assign(page(), { marking: { build, show, begin, place, down, move, up, cancel } });
+  Object.assign(page(), { marking: { build, show, begin, place, area, marks, down, move, up, cancel } });
 })();

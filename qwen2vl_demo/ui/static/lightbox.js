@@ -1,6 +1,6 @@
 // A picture of the chat, large: a click opens it, the wheel, two fingers, "+" and "-" zoom, dragging moves it, the
 // arrow keys go to the chat's other pictures, Escape and a click beside it close it. A file of the composer opens
-// alike. lightbox-mark.js draws boxes on it.
+// alike. lightbox-boxes.js shows the boxes of an answer on it, lightbox-mark.js those that the visitor draws.
 (() => {
   const PICTURES = "#chat .message .image-container img, #chat .message button img";
   const LARGEST = 16; // times as large as fitted
@@ -19,6 +19,7 @@
   let drawing = false; // the pointer draws a box
 
   const marking = () => window.qwen2vl.marking;
+  const boxes = () => window.qwen2vl.largeBoxes;
   const pictures = () => [...document.querySelectorAll(PICTURES)];
 
   function button(label, sign, act) {
@@ -48,14 +49,16 @@
       counter,
       button("Next picture", "→", () => go(1)),
     );
+    dialog.append(picture);
     bar.append(
       others,
+      boxes().build(dialog, picture),
       button("Smaller", "−", () => zoom(1 / STEP)),
       button("Larger", "+", () => zoom(STEP)),
       button("Fit the window", "Fit", fit),
       button("Close", "Close", () => dialog.close()),
     );
-    dialog.append(picture, bar);
+    dialog.append(bar);
     marking().build(dialog, picture, to => {
       back = to;
       dialog.close();
@@ -66,13 +69,17 @@
     dialog.addEventListener("pointerup", up);
     dialog.addEventListener("pointercancel", up);
     dialog.addEventListener("keydown", key);
-    dialog.addEventListener("close", () => back?.focus());
+    dialog.addEventListener("close", () => {
+      boxes().show(null);
+      back?.focus();
+    });
     document.body.append(dialog);
   }
 
   function place() {
     picture.style.transform = `translate(${left}px, ${top}px) scale(${scale})`;
     marking().place();
+    boxes().place();
   }
 
   function fit() {
@@ -110,11 +117,12 @@
     if (!dialog?.isConnected) build();
     picture.src = image.currentSrc || image.src;
     picture.alt = image.alt;
+    if (!dialog.open) dialog.showModal();
+    boxes().show(image);
     counter.textContent = count;
     counter.parentElement.hidden = !count;
     marking().show(what);
     fit();
-    if (!dialog.open) dialog.showModal();
   }
 
   // What a picture of the chat is for marking: its file is named by its digest, whatever was drawn on it.
@@ -133,7 +141,7 @@
   }
 
   function key(event) {
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
     const acts = {
       ArrowLeft: () => go(-1),
       ArrowRight: () => go(1),
@@ -141,6 +149,7 @@
       "=": () => zoom(STEP),
       "-": () => zoom(1 / STEP),
       0: fit,
+      b: boxes().toggle,
     };
     if (!acts[event.key]) return;
     event.preventDefault();
@@ -153,7 +162,7 @@
   }
 
   function down(event) {
-    if (event.target.closest(".bar")) return;
+    if (event.target.closest(".bar, .box-chips")) return;
     fingers.set(event.pointerId, [event.clientX, event.clientY]);
     dialog.setPointerCapture(event.pointerId);
     moved = fingers.size > 1;

@@ -161,11 +161,22 @@ def test_answers_that_differ_widen_the_range(engine):
 
 def test_the_engine_measures_its_own_answers(fresh):
     fresh.warm_up()
-    assert "no answer" in fresh.estimate(fresh.prepare(ask(), OPTIONS), OPTIONS).basis
+    assert "not yet corrected by a measured answer" in fresh.estimate(fresh.prepare(ask(), OPTIONS), OPTIONS).basis
     answer(fresh, ask(Image(picture(1))))
     answer(fresh, ask(Image(picture(2))))
     basis = fresh.estimate(fresh.prepare(ask(), OPTIONS), OPTIONS).basis
     assert "corrected by the last 2 answers" in basis
+
+
+def test_an_answer_that_is_stopped_is_measured_as_far_as_it_came(fresh):
+    """Its first word stood beside its prediction on the page, where no answer had been measured."""
+    fresh.warm_up()
+    stop = threading.Event()
+    for chunk in fresh.stream(ask(Image(picture(1))), OPTIONS, stop):
+        if chunk.text:
+            stop.set()
+    assert chunk.result.stop_reason == "cancelled" and "first_token" in chunk.result.timings
+    assert "corrected by one answer" in fresh.estimate(fresh.prepare(ask(), OPTIONS), OPTIONS).basis
 
 
 def test_an_answer_never_waits_for_a_calibration(fresh):

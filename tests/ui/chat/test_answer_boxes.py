@@ -79,7 +79,7 @@ def moments(text: str, *media: Medium) -> list[tuple[float | None, list[int], st
 
 
 def test_boxes_lie_on_the_frame_of_the_time_that_is_named() -> None:
-    """Of the frames at 0, 1, 2 and 3 s; 2.2 s is nearest to 2 s, and 1:07 to the last one."""
+    """Of the frames at 0, 1, 2 and 3 s; 2.2 s is nearest to 2 s."""
     assert moments(f"At 0:02 {BOX}", CLIP) == [
         (2.0, [1], "The frame at 2.0 s of clip.mp4, the time that the answer names.")
     ]
@@ -92,7 +92,8 @@ def test_boxes_lie_on_the_frame_of_the_time_that_is_named() -> None:
             "of those that the model saw, the nearest to 2.2 s, which the answer names.",
         ),
     ]
-    assert moments(f"At 00:01:07 {BOX}", CLIP)[0][:2] == (3.0, [1])
+    between = "The frame at 1.0 s of clip.mp4: of those that the model saw, the first from 0.5 s to 2.0 s."
+    assert moments(f"From 0.5 to 2 seconds {BOX}", CLIP) == [(1.0, [1], between)]
     both = '[{"bbox_2d": [1, 2, 3, 4], "time": 1.0}, {"bbox_2d": [1, 2, 3, 4], "time": "00:03"}]'
     assert [each[:2] for each in moments(both, CLIP)] == [(1.0, [1]), (3.0, [2])]
 
@@ -128,7 +129,9 @@ def test_in_a_part_of_a_clip_times_count_from_its_beginning_if_none_were_shown()
 
 
 def test_without_a_time_it_is_the_first_frame_and_says_so() -> None:
-    assert moments(f"Here: {BOX}", CLIP) == [(0.0, [1], "The first frame of clip.mp4, as the answer names no time.")]
+    assert moments(f"Here: {BOX}", CLIP) == [
+        (0.0, [1], "The first frame of clip.mp4, as the answer names no time of this clip.")
+    ]
 
 
 def test_beside_a_picture_a_clip_has_boxes_only_where_a_time_or_the_clip_is_named() -> None:

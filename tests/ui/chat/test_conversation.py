@@ -84,6 +84,16 @@ def test_the_line_below_an_answer() -> None:
     assert str(MADE) == "cat.png: 640x480 → 336x252 px, 18x24 patches (rows x columns), 108 tokens"
 
 
+def test_a_clip_in_pairs_behind_time_stamps_is_one_clip() -> None:
+    pairs = tuple(
+        MediumNumbers("video", f"a, b.mp4, {t}.0 s", (84, 112), (84, 112), (1, 6, 8), 12, (float(t), t + 0.5), 2.0)
+        for t in (0, 1)
+    )
+    stamped = replace(NUMBERS, media=pairs, media_tokens=24)
+    assert "(24 of the clip)" in cost_line(stamped)
+    assert "(24 visual)" in cost_line(replace(stamped, media=(pairs[0], pairs[0])))
+
+
 def test_counts_that_do_not_belong_together_are_not_put_together() -> None:
     """A server counted 81 tokens where the panel shows 300 of a picture alone."""
     numbers = replace(NUMBERS, prompt_tokens=81, media_tokens=300, remark="It shrinks pictures.")

@@ -1,6 +1,8 @@
 """The guesses about a picture say what the arithmetic of Qwen2-VL says."""
 
 import html
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import PIL.Image
@@ -8,9 +10,10 @@ import pytest
 
 from qwen2vl_demo.engine.processor_only import ProcessorOnlyEngine
 from qwen2vl_demo.engine.protocol import GenerationOptions
-from qwen2vl_demo.processing.messages import Image, MediaOptions, Message, Text
+from qwen2vl_demo.processing.messages import Image, MediaOptions, Message, Text, Video
 from qwen2vl_demo.trace import PromptTrace
 from qwen2vl_demo.ui.panel.experiment_html import guesses_html
+from tests.ui.conftest import clip
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +35,23 @@ def test_twice_the_sides_are_four_times_the_tokens_where_the_budget_allows(engin
     assert "200 tokens, as many" in shown
     assert "By 20, the longest of 10 rows and 20 columns, although it takes 200 tokens" in shown
     assert "<b>.png" not in shown and "&lt;b&gt;.png" in shown
+
+
+@pytest.mark.parametrize("stamped", [False, True])
+def test_of_a_clip_the_guesses_are_about_all_of_it(engine: ProcessorOnlyEngine, tmp_path: Path, stamped: bool) -> None:
+    """With time stamps too, where the prompt has it in pairs of frames: what it takes is the same, and the position
+    counter moves on as the positions of that prompt say."""
+    media = MediaOptions(max_pixels=40 * 784, time_stamps=stamped)
+    message = Message("user", [Video(clip(tmp_path / "clip.mp4", 61), "clip.mp4"), Text("?")])
+    prompt = engine.prepare([message], GenerationOptions(media=media))
+    plain = engine.prepare([message], GenerationOptions(media=replace(media, time_stamps=False)))
+    (medium,) = prompt.attached
+    assert len(prompt.media) == (len(medium.frame_indices) // 2 if stamped else 1)
+    (start, end), now = medium.span, sum(m.merged_tokens for m in plain.media)
+    shown = html.unescape(guesses_html(prompt))
+    assert f"takes {now:,} tokens" in shown and "clip.mp4, 0.0 s" not in shown
+    moved = int(prompt.position_ids[0, end] - prompt.position_ids[0, start])
+    assert f"By {moved:,}" in shown and f"would move on by {end - start:,}" in shown
 
 
 def test_a_budget_holds_back_and_a_tiny_picture_is_enlarged(engine: ProcessorOnlyEngine) -> None:

@@ -46,18 +46,22 @@
 
   // The newest picture or clip that the panel shows; null where there is none.
   subjects.newest = () => {
-    const medium = lens.state.data?.media.at(-1);
-    if (!medium) return null;
+    const attached = lens.state.data?.attached.at(-1);
+    if (!attached) return null;
+    const { kind, name, frames, first: medium } = attached;
     const [height, width] = medium.original_size;
     const shown = medium.original || medium.shown;
     const still = { image: medium.base || medium.picture, rect: lens.frameRect(shown, 0) };
-    const subject = { key: "own", name: medium.name, kind: medium.kind, own: true, height, width, still, clip: null };
-    if (medium.kind === "video") {
-      const source = frame => ({ image: medium.picture, rect: lens.frameRect(medium.shown, frame) });
-      const { frame_indices, timestamps, total_frames } = medium;
+    const subject = { key: "own", name, kind, own: true, height, width, still, clip: null };
+    if (kind === "video") {
+      const source = frame => {
+        const { medium, at } = frames[frame];
+        return { image: medium.picture, rect: lens.frameRect(medium.shown, at) };
+      };
+      const timestamps = frames.map(({ time }) => time);
       const seconds = timestamps.at(-1) - timestamps[0];
-      subject.clip = { name: medium.name, height, width, frames: frame_indices.length, seconds, source };
-      Object.assign(subject.clip, { total: total_frames, timestamps });
+      subject.clip = { name, height, width, frames: frames.length, seconds, source };
+      Object.assign(subject.clip, { total: medium.total_frames, timestamps });
     }
     return { ...subject, digest: medium.digest, question: lesson.asked() };
   };

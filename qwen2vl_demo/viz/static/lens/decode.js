@@ -36,6 +36,14 @@
         base: null, // the original picture, likewise
       })),
     };
+    // The media as they were attached, with their frames: a clip can be in pieces, behind time stamps.
+    data.attached = [];
+    data.media.forEach(medium => {
+      const { kind, name, piece, timestamps } = medium;
+      if (!piece) data.attached.push({ kind, name, first: medium, frames: [] });
+      else if (!piece.number) data.attached.push({ kind: "video", name: piece.clip, first: medium, frames: [] });
+      data.attached.at(-1).frames.push(...timestamps.map((time, at) => ({ medium, at, time })));
+    });
     data.mediumOf = new Int16Array(data.length).fill(-1);
     data.media.forEach((medium, index) => data.mediumOf.fill(index, ...medium.span));
     data.special = data.tokens.map((piece, i) => data.mediumOf[i] < 0 && /^<\|[^|]+\|>$/.test(piece));
