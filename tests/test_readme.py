@@ -28,7 +28,7 @@ DOCUMENTS = [
         "docs/performance.md",
         "docs/settings.md",
     ),
-    *("docs/security.md", "docs/servers.md"),
+    *("docs/security.md", "docs/servers.md", "docs/panel.md", "docs/teaching.md"),
 ]
 FRONT = yaml.safe_load(README.split("---\n")[1])
 

@@ -32,7 +32,7 @@ class ProcessorOnlyEngine:
     description = "no weights: shows what pictures and words become, answers nothing"
 
     config = None
-    abilities = Abilities(attention=False, positions=False, resumes=False)
+    abilities = Abilities(attention=False, positions=False, answers=False, resumes=False)
 
     def __init__(self, processor: Processor) -> None:
         self.processor = processor

@@ -83,6 +83,7 @@ class Abilities:
     attention: bool = True  # `answer_words`, `answer_tokens` and `word_attention`
     laboratory: bool = False  # `laboratory`
     positions: bool = True  # GenerationOptions.positions other than "mrope"
+    answers: bool = True  # `stream`, and all that needs weights
     resumes: bool = True  # `stream` of messages that end in an unfinished answer
     regions: bool = True  # questions about a Region, as far as is known: whether it was trained on them
 

@@ -105,7 +105,7 @@ def build_demo(
     sync = None if kept is None else ChatSync(kept, parts.threads)
     preview, attention = models.part(lambda own: own.preview), models.part(lambda own: own.attention)
     experiments, laboratory = models.part(lambda own: own.experiments), models.part(lambda own: own.laboratory)
-    tried = ExperimentsTab(experiments, models.part(lambda own: own.accuracy), chosen=models.offered)
+    tried = ExperimentsTab(experiments, models.part(lambda own: own.accuracy), models if models.offered else None)
     menu = ModelMenu(models, [tried]) if models.offered else None
     panel = Panel(
         [

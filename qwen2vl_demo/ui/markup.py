@@ -31,5 +31,5 @@ def render(template: str, **values: Any) -> str:
 
 
 def section_html(title: str, sentence: str, hint: str = "") -> str:
-    """A section of the panel: a heading ("" for none), a sentence, and a hint below it ("" for none)."""
+    """A section of the panel: a heading, a sentence, and a hint below it; "" for none of it."""
     return render("section.html", title=title, sentence=sentence, hint=hint)

@@ -10,7 +10,7 @@ import asyncio
 import functools
 import json
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any, Generic, TypeVar, cast
@@ -20,6 +20,7 @@ from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.memory import format_bytes
 from qwen2vl_demo.ui.chat.answers import BUSY, LOADING
 from qwen2vl_demo.ui.chat.page_update import FAILED, report
+from qwen2vl_demo.ui.loans import Loan
 from qwen2vl_demo.ui.panel.eyes_switch import short_name
 from qwen2vl_demo.ui.parts import Parts
 from qwen2vl_demo.ui.sessions import Session
@@ -166,6 +167,42 @@ class Models:
 
     def name(self, session: Session) -> str:
         return session.model or short_name(self.first.engine.name)
+
+    def names(self) -> dict[str, str]:
+        """What visitors call each model that can answer, by key. Reads folders."""
+        offers = self._loader.offers() if self._loader is not None else ()
+        first = self.first.engine
+        named = {FIRST: short_name(first.name)} if first.abilities.answers else {}
+        return named | {offer.key: offer.name for offer in offers}
+
+    def lend(self, key: str) -> Loan[Parts]:
+        """A model that is to answer beside the one that a visitor has chosen. Take it in a thread, and end it."""
+        assert self._pool is not None
+        return Loan(self._pool, key)
+
+    def needs(self, keys: Collection[str]) -> str:
+        """What those models would take that are not loaded, and what is free; or what is wrong with them. Reads the
+        small files of checkpoints."""
+        assert self._pool is not None and self._loader is not None
+        free = self._loader.free()
+        said: list[str] = []
+        takes: list[str] = []
+        missing = set(keys) - self._pool.loaded().keys()
+        for offer in (offer for offer in self._loader.offers() if offer.key in missing):
+            try:
+                need = self._loader.need(offer)
+            except UserError as broken:
+                said.append(str(broken))
+                continue
+            if need:
+                takes.append(f"{offer.name} takes {format_bytes(need)}")
+            elif offer.kind == "server":
+                said.append(f"{offer.name} runs on a server.")
+            else:
+                said.append(f"{offer.name} is downloaded first.")
+        if takes:
+            said.append(", ".join(takes) + ("." if free is None else f"; {format_bytes(free)} of memory are free."))
+        return " ".join(said)
 
     def rows(self) -> list[Row]:
         """What the menu offers. Reads the small files of checkpoints."""

@@ -180,13 +180,19 @@ class SettingsForm:
         return {key: field.shown_at_first for key, field in self._fields.items()}
 
     def in_place_of(self, before: SettingsForm, values: Mapping[str, Any]) -> dict[str, Any]:
-        """What the fields of MODEL_FIELDS become where this form takes the place of another model's, by key: what stood
-        at the model's default does so again, and what was chosen stays (checked when it is read)."""
-        updates = {}
+        """What the fields of MODEL_FIELDS become where this form takes the place of another model's, by key."""
+        taken = self.taken_from(before, values)
+        return self.within_limits({key: taken[key] for key in MODEL_FIELDS})
+
+    def taken_from(self, before: SettingsForm, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Values of another model's form for this one: of MODEL_FIELDS, what stood at the model's default does so
+        again, and what was chosen stays (checked when it is read)."""
+        taken = dict(values)
         for key in MODEL_FIELDS:
-            old, new, value = before._fields[key], self._fields[key], values.get(key)
-            updates[key] = value if isinstance(value, int | float) and value != old.default else new.default
-        return self.within_limits(updates)
+            value = values.get(key)
+            chosen = isinstance(value, int | float) and value != before._fields[key].default
+            taken[key] = value if chosen else self._fields[key].default
+        return taken
 
     def within_limits(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """The same values, with the limits and the words of this form where these are the model's."""

@@ -17,7 +17,7 @@ from playwright.sync_api import sync_playwright
 from qwen2vl_demo.engine import load_engine
 from tests.browser.conftest import ARGS, CHROMIUM, DESKTOP, PHONE, App
 from tests.browser.driver import Tab
-from tests.browser.lens_driver import layer, open_tab, seen
+from tests.browser.lens_driver import layer, open_tab, point, seen
 
 ROOT = Path(__file__).resolve().parents[2]
 IMAGES = ROOT / "docs" / "images"
@@ -27,6 +27,8 @@ def box_and_attention(tab: Tab) -> None:
     example(tab, "A box")
     tab.page.locator("#where [data-part=words] button", has_text="cat").first.click()
     tab.page.wait_for_function("() => window.qwen2vl.lens.state.layer === 'attention'", timeout=60_000)
+    tab.quiet()
+    point(tab, 5, 5, (6, 9))  # the brightest
 
 
 def rows(tab: Tab) -> None:
@@ -44,9 +46,33 @@ def variants(tab: Tab) -> None:
     open_tab(tab, "Variants")
 
 
-def lesson(tab: Tab) -> None:
-    tab.page.goto(f"{tab.url}/?learn=4&example=chart")
-    tab.page.locator("#lesson").wait_for()
+def addresses(tab: Tab) -> None:
+    lesson(tab, 6)
+    tab.page.locator("#lesson button", has_text="Show me").click()
+
+
+def merging(tab: Tab) -> None:
+    """Half of the tokens are on their way."""
+    lesson(tab, 4)
+    tab.page.get_by_label("From the grid into the row").fill("0.5")
+
+
+def side_by_side(tab: Tab) -> None:
+    tab.page.goto(f"{tab.url}/?chat=where&tab=experiments")
+    tab.count("#chat .user.message", 3)
+    tab.page.locator("#compare-3 input").click()
+    tab.page.get_by_role("option", name="the same position for the whole picture").click()
+    tab.page.locator("#experiment-compare").click()
+    found = tab.page.locator("#experiment-compare-found")
+    found.get_by_text("The answer differs").wait_for()
+    tab.quiet()
+    found.evaluate("found => found.scrollIntoView({ block: 'end' })")
+
+
+def lesson(tab: Tab, step: int) -> None:
+    tab.page.goto(f"{tab.url}/?learn={step}&example=animals")
+    tab.page.locator("#lesson .lesson-title").wait_for()
+    tab.quiet()
 
 
 def example(tab: Tab, name: str) -> None:
@@ -71,8 +97,9 @@ SHOTS = (
     Shot(IMAGES / "rows.png", rows, DESKTOP, "dark"),
     Shot(IMAGES / "prompt.png", prompt, DESKTOP),
     Shot(IMAGES / "variants.png", variants, DESKTOP),
-    Shot(IMAGES / "lesson.png", lesson, DESKTOP),
-    Shot(IMAGES / "lesson-phone.png", lesson, PHONE),
+    Shot(IMAGES / "experiments.png", side_by_side, DESKTOP),
+    Shot(IMAGES / "lesson.png", addresses, DESKTOP),
+    Shot(IMAGES / "lesson-phone.png", merging, PHONE),
 )
 
 

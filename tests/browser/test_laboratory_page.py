@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, expect
 
+from qwen2vl_demo.ui.panel.accuracy import ONLY_NANO
+from qwen2vl_demo.ui.panel.experiments import NO_MODEL, START_ONE
 from tests.browser.driver import Tab
 from tests.browser.lens_driver import canvas_box, snapshot, stage
 from tests.browser.test_where import bright, words
@@ -192,6 +194,12 @@ def test_without_weights_here_the_reason_stands_in_its_place(none: Tab, material
     none.attach(material / "cat.png")
     expect(part(none, "unavailable")).to_contain_text("No model is loaded")
     expect(none.page.locator("#lab summary").first).to_be_hidden()
+    none.page.get_by_role("tab", name="Experiments", exact=True).click()
+    for experiment in ("budget", "compare"):
+        none.page.locator(f"#experiment-{experiment}").click()
+        alert = none.page.locator(f"#experiment-{experiment}-found").get_by_role("alert")
+        expect(alert).to_have_text(f"{NO_MODEL}{START_ONE}")
+    expect(none.page.locator("#tab-experiments")).to_contain_text(ONLY_NANO)
 
 
 @pytest.mark.large

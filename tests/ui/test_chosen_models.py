@@ -207,7 +207,7 @@ def test_a_page_that_is_loaded_again_gets_the_limits_of_its_model(models: Models
 
 def test_a_model_that_can_do_less_is_offered_for_less(models: Models, parts: Parts) -> None:
     session = parts.sessions.open("anna", None)
-    tab = ExperimentsTab(parts.experiments, parts.accuracy, chosen=True)
+    tab = ExperimentsTab(parts.experiments, parts.accuracy, models)
     with gr.Blocks():
         tab.draw()
 

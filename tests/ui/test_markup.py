@@ -15,13 +15,14 @@ from qwen2vl_demo.ui.markup import environment, render, section_html
 from qwen2vl_demo.ui.media_store import MediaStore
 from qwen2vl_demo.ui.panel.accuracy import AccuracyState, Asked, Score
 from qwen2vl_demo.ui.panel.accuracy_html import accuracy_html
+from qwen2vl_demo.ui.panel.columns import Variation
 from qwen2vl_demo.ui.panel.comparison_html import comparison_html, comparison_table_html
 from qwen2vl_demo.ui.panel.cost_html import estimate_html, outcomes_html, released_html
 from qwen2vl_demo.ui.panel.experiment_html import guesses_html, trials_html
-from qwen2vl_demo.ui.panel.experiments import Trial, Variation
 from qwen2vl_demo.ui.panel.eyes_switch import eyes_html
 from qwen2vl_demo.ui.panel.rotation_html import pair_html
 from qwen2vl_demo.ui.panel.state import PanelState
+from qwen2vl_demo.ui.panel.trials import Trial
 from qwen2vl_demo.viz.bands import Rope
 from tests.ui.panel.test_cost_html import ESTIMATE, medium, trace_of
 
@@ -39,7 +40,11 @@ WITH_WORDS: dict[str, Callable[[], str]] = {
     "comparison.html": lambda: comparison_html(MEDIUM, PIXELS, None),
     "comparison_table.html": lambda: comparison_table_html(TRACE),
     "guesses.html": lambda: guesses_html(TRACE),
-    "trials.html": lambda: trials_html(HOSTILE, [TRIAL, replace(TRIAL, ended=False, answer="")], note=HOSTILE),
+    "trials.html": lambda: trials_html(
+        HOSTILE,
+        [TRIAL, replace(TRIAL, ended=False, answer=""), replace(TRIAL, problem=HOSTILE, medium=None)],
+        note=HOSTILE,
+    ),
     "accuracy_note.html": lambda: accuracy_html(AccuracyState("tokens", note=HOSTILE)),
     "accuracy_curve.html": lambda: accuracy_html(ACCURACY),
     "accuracy_table.html": lambda: accuracy_html(replace(ACCURACY, study="addresses")),

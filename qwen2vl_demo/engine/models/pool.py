@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 FIRST = ""  # the key of the model with which every visitor begins
 GRACE = 60.0  # seconds that a model nobody uses stays: a page may be loading again
-LOADING = "Another model is being loaded; choose again when that is done."
+LOADING = "Another model is being loaded; try again when that is done."
 GONE = "This model is not offered any more; choose another one."
 
 
@@ -89,6 +89,7 @@ class ModelPool(Generic[T]):
         """`in_use` gives the key of the model of each visitor, `make` what is kept of an engine."""
         self._first, self._loader, self._make, self._in_use = first, loader, make, in_use
         self._loaded: dict[str, _Loaded[T]] = {}
+        self._borrowed: Counter[str] = Counter()
         self._lock = threading.RLock()  # of `_loaded`, and of who uses what
         self._busy = threading.Lock()  # held while a model is loaded
 
@@ -128,10 +129,22 @@ class ModelPool(Generic[T]):
         finally:
             self._busy.release()
 
+    def borrow(self, key: str, say: Say) -> T:
+        """What was made of a model that is to answer beside those that visitors have chosen. It counts as used until
+        `give_back`, once for each call. Only models that nobody uses make room for it. Raises UserError as `load`."""
+        self.load(key, FIRST, lambda: self._borrowed.update([key]), say)
+        made = self.get(key)
+        assert made is not None  # it counts as used
+        return made
+
+    def give_back(self, key: str) -> None:
+        with self._lock:
+            self._borrowed[key] -= 1
+
     def tidy(self) -> None:
         """Lets those go that nobody has used for a while."""
         with self._lock:
-            now, used = time.monotonic(), set(self._in_use())
+            now, used = time.monotonic(), set(self._users())
             for key in used & self._loaded.keys():
                 self._loaded[key].used = now
             unused = [k for k, loaded in self._loaded.items() if k not in used and now - loaded.used > GRACE]
@@ -161,7 +174,7 @@ class ModelPool(Generic[T]):
         if free is None or need <= free:
             return None
         with self._lock:
-            users = Counter(self._in_use())
+            users = self._users()
             order = sorted(self._loaded, key=lambda key: (key == mine, self._loaded[key].used))
             may_go = [key for key in order if users[key] <= (key == mine)]
             going: list[str] = []
@@ -177,11 +190,15 @@ class ModelPool(Generic[T]):
         self._loader.collect()
         return left
 
+    def _users(self) -> Counter[str]:
+        """How many use each model."""
+        return Counter(self._in_use()) + self._borrowed
+
     def _refusal(self, offer: Offer, need: int, free: int, others: set[str]) -> str:
         sentence = f"{offer.name} takes {format_bytes(need)} of memory, and {format_bytes(free)} are free."
         if others:
             taken = format_bytes(sum(self._loaded[key].need for key in others))
-            sentence += f" Models that other visitors use take {taken}; try again later, or choose a smaller one."
+            sentence += f" Models that are in use take {taken}; try again later, or choose a smaller one."
         else:
             sentence += " Choose a smaller one."
         return sentence

@@ -89,6 +89,7 @@ class LiveLesson:
 def shown(asked: LiveQuestion, state: ExperimentState) -> dict[str, Any]:
     """JSON for the browser: {"subject", "question", "trials": [{"answer", "status", "done"}, ...], "note", "finished",
     "seen": [rows, columns] of the tokens that the model got}."""
+    medium = state.trials[-1].medium if state.trials else None
     return {
         "subject": asked.subject,
         "question": asked.question,
@@ -102,5 +103,5 @@ def shown(asked: LiveQuestion, state: ExperimentState) -> dict[str, Any]:
         ],
         "note": state.note,
         "finished": state.finished,
-        "seen": list(state.trials[-1].medium.merged_grid[1:]) if state.trials else [],
+        "seen": list(medium.merged_grid[1:]) if medium else [],
     }

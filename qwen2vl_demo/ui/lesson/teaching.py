@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 
 from markdown_it import MarkdownIt
@@ -11,9 +12,10 @@ from qwen2vl_demo.resources import TEACHING
 
 @cache
 def teaching_html() -> str:
-    """Without its title, which the dialog has; "" where the file is not there."""
+    """Without its title, which the dialog has, and without pictures of the page; "" where the file is not there."""
     if not TEACHING.is_file():
         return ""
     _, _, body = TEACHING.read_text(encoding="utf-8").partition("\n")
     parser = MarkdownIt("commonmark", {"html": False}).enable("table")
+    body = re.sub(r"^!\[.*\n", "", body, flags=re.MULTILINE)
     return parser.render(body.replace("\n## ", "\n#### "))  # below the headings of the dialog

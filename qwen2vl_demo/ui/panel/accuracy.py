@@ -20,9 +20,11 @@ from qwen2vl_demo.errors import Cancelled, UserError
 from qwen2vl_demo.geometry import FACTOR, PositionScheme
 from qwen2vl_demo.nano.drawn_questions import FAMILIES, TRAINED_TOKENS, DrawnQuestion, drawn_question
 from qwen2vl_demo.processing.messages import Image, MediaOptions, Message, Text
+from qwen2vl_demo.ui.chat.answers import LOADING
 from qwen2vl_demo.ui.chat.page_update import FAILED, report
 from qwen2vl_demo.ui.chat.streaming import in_turn
-from qwen2vl_demo.ui.panel.experiments import SCHEMES, WRITING
+from qwen2vl_demo.ui.panel.columns import SCHEMES
+from qwen2vl_demo.ui.panel.experiments import WRITING
 from qwen2vl_demo.ui.sessions import Session
 from qwen2vl_demo.ui.worker_threads import WorkerThreads
 
@@ -39,6 +41,7 @@ NO_FAMILY = (
     "asked: where something is, its colour or shape, how many there are, or whether it is there."
 )
 ONLY_NANO = "The scenes are worded as nano was taught, so only nano is measured. Start the page with nano for this."
+CHOOSE_NANO = "The scenes are worded as nano was taught, so only nano is measured. Choose it at the top of the page."
 
 
 @dataclass(frozen=True)
@@ -127,20 +130,20 @@ class Accuracy:
         return self._engine.name == MEASURED
 
     async def run(
-        self, session: Session, study: Study, family: str, scenes: int
+        self, session: Session, study: Study, family: str, scenes: int, *, listed: bool = False
     ) -> AsyncGenerator[AccuracyState, None]:
         """The state after every answer. Nothing is raised for what a visitor did. `family` is for the study of tokens;
-        the other one asks all families."""
+        the other one asks all families. `listed`: nano is among the models that visitors may choose."""
         state = AccuracyState(study)
         with session.lock:
-            writing = session.run is not None
-            cancel = None if writing else session.begin_side_task()
+            wait = WRITING if session.run is not None else LOADING if session.loading else ""
+            cancel = None if wait else session.begin_side_task()
         if cancel is None:
-            yield replace(state, note=WRITING)
+            yield replace(state, note=wait)
             return
         try:
             if not self.offered:
-                raise UserError(ONLY_NANO)
+                raise UserError(CHOOSE_NANO if listed else ONLY_NANO)
             count = max(1, min(MOST_SCENES, scenes))
             scores = plan(study, family)
             state = replace(state, scores=scores, total=count * len(scores))

@@ -8,7 +8,7 @@ from math import log2
 from qwen2vl_demo.nano.drawn_questions import FAMILIES, TRAINED_TOKENS
 from qwen2vl_demo.ui.markup import render
 from qwen2vl_demo.ui.panel.accuracy import BUDGETS, AccuracyState, Asked, Score
-from qwen2vl_demo.ui.panel.experiments import SCHEMES
+from qwen2vl_demo.ui.panel.columns import SCHEMES
 from qwen2vl_demo.viz.data_uri import encode_frames
 
 WIDTH, HEIGHT = 440, 240  # of the figure, in its own units

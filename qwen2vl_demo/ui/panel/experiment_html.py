@@ -14,7 +14,7 @@ from qwen2vl_demo.geometry import FACTOR, MAX_PIXELS, grid_thw, merged_tokens, s
 from qwen2vl_demo.trace import MEDIA_NOUN, MediaTrace, PromptTrace
 from qwen2vl_demo.ui.chat.conversation import count
 from qwen2vl_demo.ui.markup import render
-from qwen2vl_demo.ui.panel.experiments import Trial
+from qwen2vl_demo.ui.panel.trials import Trial
 from qwen2vl_demo.viz.boxes import parse_boxes, text_without_boxes
 from qwen2vl_demo.viz.data_uri import encode_frames
 from qwen2vl_demo.viz.drawn_boxes import coloured, draw_boxes
@@ -113,7 +113,7 @@ class Card:
     """One trial as it is shown."""
 
     trial: Trial
-    uri: str  # the picture, with the answer's boxes
+    uri: str  # the picture, with the answer's boxes; "" while there is none
     pieces: tuple[tuple[str, bool], ...]  # the answer, and which of its words the first trial has not
     differs: bool  # whether it has ended with another answer than the first trial
 
@@ -134,12 +134,24 @@ def trials_html(
 
 
 def _card(trial: Trial, first: Trial) -> Card:
+    nothing_yet = "" if trial.problem else "(no words)" if trial.ended else f"{trial.status}…"
+    words = text_without_boxes(trial.answer) or nothing_yet
+    differs = _answered(trial) and _answered(first) and trial.answer != first.answer
+    pieces = marked_differences(text_without_boxes(first.answer), words) if differs else ((words, False),)
+    return Card(trial, _picture(trial), pieces, differs)
+
+
+def _picture(trial: Trial) -> str:
+    if trial.medium is None or trial.picture is None:
+        return ""
     boxes = parse_boxes(trial.answer, trial.medium.resized_size)
     picture = np.asarray(draw_boxes(PIL.Image.fromarray(trial.picture), coloured(boxes))) if boxes else trial.picture
-    words = text_without_boxes(trial.answer) or ("(no words)" if trial.ended else f"{trial.status}…")
-    differs = trial.ended and first.ended and trial.answer != first.answer
-    pieces = marked_differences(text_without_boxes(first.answer), words) if differs else ((words, False),)
-    return Card(trial, encode_frames(picture[None], CHARS).uri, pieces, differs)
+    return encode_frames(picture[None], CHARS).uri
+
+
+def _answered(trial: Trial) -> bool:
+    """Whether it has its whole answer."""
+    return trial.ended and not trial.problem
 
 
 def marked_differences(first: str, other: str) -> tuple[tuple[str, bool], ...]:
@@ -154,7 +166,10 @@ def marked_differences(first: str, other: str) -> tuple[tuple[str, bool], ...]:
 
 
 def _verdict(trials: Sequence[Trial]) -> str:
-    others = trials[1:]
+    first, *others = trials
+    others = [trial for trial in others if _answered(trial)]
+    if not _answered(first) or not others:
+        return ""
     same = sum(trial.answer == trials[0].answer for trial in others)
     if same == len(others):
         return "The answer is the same each time: for this question, what was changed did not matter."

@@ -7,7 +7,7 @@ Nothing here is prepared: guesses are answered by the arithmetic that cuts pictu
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,13 +15,16 @@ import gradio as gr
 from gradio.blocks import Block
 from gradio.components import Component
 
+from qwen2vl_demo.engine.models.pool import FIRST
 from qwen2vl_demo.nano.drawn_questions import FAMILIES, family_of
+from qwen2vl_demo.ui.loans import Lender
 from qwen2vl_demo.ui.markup import section_html
-from qwen2vl_demo.ui.panel.accuracy import MOST_SCENES, SCENES, Accuracy, AccuracyState, Study
+from qwen2vl_demo.ui.panel.accuracy import MEASURED, MOST_SCENES, ONLY_NANO, SCENES, Accuracy, AccuracyState, Study
 from qwen2vl_demo.ui.panel.accuracy_html import accuracy_html
+from qwen2vl_demo.ui.panel.columns import AS_ASKED, MODEL, NOTHING, Experiment, columns_chosen, names_of_columns
 from qwen2vl_demo.ui.panel.download_buttons import draw_download_buttons
 from qwen2vl_demo.ui.panel.experiment_html import guesses_html, trials_html
-from qwen2vl_demo.ui.panel.experiments import AS_ASKED, INTRODUCTIONS, NOTHING, Experiment, Experiments
+from qwen2vl_demo.ui.panel.experiments import INTRODUCTIONS, Experiments
 from qwen2vl_demo.ui.panel.state import PanelState
 from qwen2vl_demo.ui.panel.tab import AT_ONCE, QUEUED, PageContext, Updates
 from qwen2vl_demo.ui.parts import Parts
@@ -52,7 +55,9 @@ class ExperimentComponents:
     section: gr.Column
     button: gr.Button
     trials: gr.HTML
+    stop: gr.Button | None = None  # of what may take long
     columns: tuple[gr.Dropdown, ...] = ()  # of a comparison
+    needs: gr.HTML | None = None  # what the models of these columns would take; None: there is one model only
 
 
 @dataclass(frozen=True)
@@ -76,35 +81,56 @@ class ExperimentsTab:
     name = "Experiments"
     components: ExperimentsComponents
 
-    def __init__(self, experiments: Experiments, accuracy: Accuracy, *, chosen: bool = False) -> None:
-        """`chosen`: visitors may choose a model that offers others than the first one."""
-        self._experiments, self._accuracy, self._chosen = experiments, accuracy, chosen
+    def __init__(self, experiments: Experiments, accuracy: Accuracy, lender: Lender | None = None) -> None:
+        """With a `lender` visitors choose among models, which offer other things, and a column may be one."""
+        self._experiments, self._accuracy, self._lender = experiments, accuracy, lender
+        self._models = lender.names() if lender is not None else {}  # as the columns offer them at first
 
     def draw(self) -> None:
         plain: dict[str, Any] = {"apply_default_css": False}
         guesses = gr.HTML(guesses_html(None), elem_id="experiment-guesses", **plain)
         experiments: dict[Experiment, ExperimentComponents] = {}
         offered = self._experiments.offered
-        for key, introduction in (INTRODUCTIONS if self._chosen else offered).items():
+        for key, introduction in (offered if self._lender is None else INTRODUCTIONS).items():
             with gr.Column(visible=key in offered) as section:
                 gr.HTML(section_html(introduction.title, introduction.reason), elem_classes="experiment-why", **plain)
                 columns = self._draw_columns() if key == "compare" else ()
+                needs = None
+                if columns and self._lender is not None:
+                    needs = gr.HTML("", elem_id="compare-needs", **plain)
+                with gr.Row(elem_classes="experiment-buttons"):
+                    button = _button(introduction.button, f"experiment-{key}")
+                    stop = _button("Stop", f"experiment-{key}-stop") if columns else None
                 experiments[key] = ExperimentComponents(
                     section=section,
-                    button=_button(introduction.button, f"experiment-{key}"),
+                    button=button,
+                    stop=stop,
                     trials=gr.HTML("", elem_id=f"experiment-{key}-found", **plain),
                     columns=columns,
+                    needs=needs,
                 )
-        measured = self._chosen or self._accuracy.offered
-        studies = {study: self._draw_study(study) for study in STUDIES} if measured else {}
+        studies: dict[Study, StudyComponents] = {}
+        if self._accuracy.offered or self._lender is not None:
+            studies = {study: self._draw_study(study) for study in STUDIES}
+        else:
+            gr.HTML(section_html("Accuracy on drawn scenes", "", ONLY_NANO), elem_classes="experiment-why", **plain)
         draw_download_buttons(self.name, handouts=True)
         self.components = ExperimentsComponents(guesses, experiments, studies)
+
+    @property
+    def _nano_listed(self) -> bool:
+        return MEASURED in self._models.values()
+
+    def _choices(self, number: int, models: Mapping[str, str], *, positions: bool) -> list[tuple[str, str]]:
+        """What column `number` of a comparison may be: words and key."""
+        named = names_of_columns(positions=positions, models=models)
+        return [(name, key) for key, name in named.items()] + [("no third column", NOTHING)] * (number == 3)
 
     def _draw_columns(self) -> tuple[gr.Dropdown, ...]:
         with gr.Row(elem_classes="experiment-choices"):
             return tuple(
                 gr.Dropdown(
-                    _choices(self._experiments, number),
+                    self._choices(number, self._models, positions=self._experiments.positions),
                     value=value,
                     label=f"Column {number}",
                     elem_id=f"compare-{number}",
@@ -158,7 +184,9 @@ class ExperimentsTab:
         for key, drawn in self.components.experiments.items():
             updates[drawn.section] = gr.Column(visible=key in offered)
             for number, column in enumerate(drawn.columns, 1):
-                choices: dict[str, Any] = {"choices": _choices(parts.experiments, number)}
+                choices: dict[str, Any] = {
+                    "choices": self._choices(number, self._models, positions=parts.experiments.positions)
+                }
                 if "positions" not in offered:  # which may be what a column stands at
                     choices["value"] = COLUMNS[number - 1]
                 updates[column] = gr.Dropdown(**choices)
@@ -177,13 +205,18 @@ class ExperimentsTab:
         return updates
 
     def wire(self, page: PageContext) -> None:
+        def stop(request: gr.Request) -> None:
+            session = page.find_session(request)
+            if session is not None:
+                session.cancel_side_task()
+
         for key, components in self.components.experiments.items():
 
             async def run(
                 request: gr.Request, *chosen: Any, experiment: Experiment = key, saved: str, **settings: Any
             ) -> AsyncGenerator[str, None]:
                 session = await page.opened_session(request, saved)
-                states = self._experiments.run(session, settings, experiment, chosen=chosen)
+                states = self._experiments.run(session, settings, experiment, chosen=chosen, lender=self._lender)
                 try:
                     async for state in states:
                         yield trials_html(
@@ -205,13 +238,18 @@ class ExperimentsTab:
                 trigger_mode="multiple",
                 **QUEUED,
             )
+            if components.stop is not None:
+                components.stop.click(stop, None, None, **AT_ONCE)
+            if self._lender is not None and components.needs is not None:
+                self._wire_models(page, self._lender, components.columns, components.needs)
         for study, drawn in self.components.studies.items():
 
             async def measure(
                 request: gr.Request, scenes: Any, family: Any = "", *, study: Study = study, saved: str
             ) -> AsyncGenerator[Any, None]:
                 session = await page.opened_session(request, saved)
-                states = self._accuracy.run(session, study, _family(family, session), int(scenes))
+                family = _family(family, session)
+                states = self._accuracy.run(session, study, family, int(scenes), listed=self._nano_listed)
                 state, painted = AccuracyState(study), 0.0
                 try:
                     async for state in states:
@@ -230,13 +268,29 @@ class ExperimentsTab:
                 trigger_mode="multiple",
                 **QUEUED,
             )
-
-            def stop(request: gr.Request) -> None:
-                session = page.find_session(request)
-                if session is not None:
-                    session.cancel_side_task()
-
             drawn.stop.click(stop, None, None, **AT_ONCE)
+
+    def _wire_models(self, page: PageContext, lender: Lender, columns: Sequence[gr.Dropdown], needs: gr.HTML) -> None:
+        """Columns say what the models would take that they name, and offer those that are there by now."""
+
+        def look(request: gr.Request, *chosen: Any) -> str:
+            session = page.find_session(request)
+            keys = columns_chosen(chosen, session.model if session else FIRST, models=True)
+            models = [key.removeprefix(MODEL) for key in keys if key.startswith(MODEL)]
+            said = lender.needs(models) if models else ""
+            return section_html("", "", said) if said else ""
+
+        def offer(request: gr.Request) -> Any:
+            session, models = page.find_session(request), lender.names()
+            if session is None or models == self._models:
+                return [gr.skip()] * len(columns)
+            able = lender.of(session).engine.abilities.positions
+            numbers = range(1, len(columns) + 1)
+            return [gr.Dropdown(choices=self._choices(number, models, positions=able)) for number in numbers]
+
+        for column in columns:
+            column.input(look, list(columns), [needs], trigger_mode="always_last", **AT_ONCE)
+            column.focus(offer, None, list(columns), trigger_mode="once", **AT_ONCE)
 
 
 def _family(chosen: Any, session: Session) -> str:
@@ -246,12 +300,6 @@ def _family(chosen: Any, session: Session) -> str:
     with session.lock:
         last = session.conversation.last
     return (family_of(last.question) if last else None) or ""
-
-
-def _choices(experiments: Experiments, number: int) -> list[tuple[str, str]]:
-    """What column `number` of a comparison may be: words and key."""
-    choices = [(name, key) for key, name in experiments.columns.items()]
-    return choices if number < 3 else [*choices, ("no third column", NOTHING)]
 
 
 def _button(label: str, elem_id: str) -> gr.Button:

@@ -66,8 +66,8 @@ def test_a_model_that_nobody_uses_makes_room_and_one_that_another_uses_never_doe
     with pytest.raises(UserError) as refused:
         visitors.choose("ben", "d")
     assert str(refused.value) == (
-        "d takes 7 bytes of memory, and 1 bytes are free. Models that other visitors use take 4 bytes; try again "
-        "later, or choose a smaller one."
+        "d takes 7 bytes of memory, and 1 bytes are free. Models that are in use take 4 bytes; try again later, "
+        "or choose a smaller one."
     )
     assert visitors.loaded == {"a", "c"} and visitors.use == {"anna": "a", "ben": "c"}
 

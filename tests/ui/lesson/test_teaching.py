@@ -27,7 +27,7 @@ from qwen2vl_demo.ui.example_cards import load_examples
 from qwen2vl_demo.ui.lesson.prepared import SUBJECTS
 from qwen2vl_demo.ui.lesson.teaching import teaching_html
 from qwen2vl_demo.ui.panel.accuracy import SCENES, messages_of, options_of
-from qwen2vl_demo.ui.panel.experiments import SCHEMES
+from qwen2vl_demo.ui.panel.columns import SCHEMES
 from qwen2vl_demo.ui.prepared_chats import load_prepared_chats
 
 PAGE = TEACHING.read_text(encoding="utf-8")

@@ -10,6 +10,7 @@ from qwen2vl_demo.nano.drawn_questions import FAMILIES, drawn_question
 from qwen2vl_demo.ui.chat.conversation import Conversation, Turn
 from qwen2vl_demo.ui.panel.accuracy import (
     BUDGETS,
+    CHOOSE_NANO,
     MOST_SCENES,
     NO_FAMILY,
     ONLY_NANO,
@@ -20,7 +21,8 @@ from qwen2vl_demo.ui.panel.accuracy import (
     wilson,
 )
 from qwen2vl_demo.ui.panel.accuracy_html import accuracy_html
-from qwen2vl_demo.ui.panel.experiments import SCHEMES, WRITING
+from qwen2vl_demo.ui.panel.columns import SCHEMES
+from qwen2vl_demo.ui.panel.experiments import WRITING
 from qwen2vl_demo.ui.panel.experiments_tab import _family
 from qwen2vl_demo.ui.parts import Parts
 from qwen2vl_demo.ui.sessions import Run, Session
@@ -117,6 +119,8 @@ def test_a_question_of_no_family_is_a_sentence(parts: Parts, session: Session, f
 def test_another_model_and_an_answer_that_is_being_written_are_sentences(parts: Parts, session: Session) -> None:
     assert states(parts, session, "tokens", "where", 4, FakeEngine())[-1].note == ONLY_NANO
     assert not parts.accuracy.offered
+    listed = Accuracy(FakeEngine(), parts.threads).run(session, "tokens", "where", 4, listed=True)  # type: ignore[arg-type]
+    assert list(stepwise(listed))[-1].note == CHOOSE_NANO
     session.run = Run()
     assert states(parts, session, "tokens", "where", 4, Knowing())[-1].note == WRITING
 

@@ -11,18 +11,12 @@ import pytest
 from qwen2vl_demo.engine.protocol import Abilities
 from qwen2vl_demo.engine.request_queue import RequestQueue
 from qwen2vl_demo.errors import UserError
+from qwen2vl_demo.ui.chat.answers import LOADING
 from qwen2vl_demo.ui.chat.conversation import Answer, Conversation
+from qwen2vl_demo.ui.panel.columns import AS_ASKED, TWO_COLUMNS, Experiment, names_of_columns
 from qwen2vl_demo.ui.panel.experiment_html import marked_differences, trials_html
-from qwen2vl_demo.ui.panel.experiments import (
-    AS_ASKED,
-    ASK_FIRST,
-    NO_MEDIA,
-    STOPPED,
-    TWO_COLUMNS,
-    WRITING,
-    Experiment,
-    ExperimentState,
-)
+from qwen2vl_demo.ui.panel.experiments import ASK_FIRST, DISPLACED, NO_MEDIA, STOPPED, WRITING, ExperimentState
+from qwen2vl_demo.ui.panel.side_by_side import NO_POSITIONS
 from qwen2vl_demo.ui.parts import Parts
 from qwen2vl_demo.ui.sessions import Draft, Session
 from tests.asynchronous import stepwise
@@ -30,6 +24,7 @@ from tests.ui.conftest import VALUES, ask
 
 Files = Callable[[str], str]
 BOTH: tuple[Experiment, ...] = ("budget", "positions")
+EACH: tuple[Experiment, ...] = (*BOTH, "compare")
 
 
 @pytest.fixture
@@ -164,18 +159,38 @@ def test_an_experiment_ends_when_something_newer_comes(
     else:
         parts.sessions.drop("tab")
     thread.join(10)
-    assert not thread.is_alive() and STOPPED in found[-1]
+    assert not thread.is_alive() and (STOPPED if ending == "the tab closes" else DISPLACED) in found[-1]
     assert session.side_task is None
 
 
-def test_an_experiment_that_the_engine_cannot_make_is_not_offered(
-    parts: Parts, monkeypatch: pytest.MonkeyPatch
+def test_other_positions_are_offered_where_the_model_can_be_given_them() -> None:
+    assert list(names_of_columns(positions=False)) == [AS_ASKED, "16", "64", "256", "1024"]
+    assert {"silenced", "1d"} < set(names_of_columns(positions=True))
+
+
+def test_what_an_engine_cannot_do_is_one_sentence_that_says_what_to_do(
+    parts: Parts, session: Session, files: Files, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert list(parts.experiments.offered) == [*BOTH, "compare"]
-    assert {"silenced", "1d"} < set(parts.experiments.columns)
+    """A server and other positions: the experiment says so, and in a comparison the column; the rest is answered.
+    Without a model no chat has a question, and it is no help to ask one."""
+    ask(parts, session, "What is here?", files("cat.png"))
     monkeypatch.setattr(parts.engine, "abilities", Abilities(positions=False))
-    assert list(parts.experiments.offered) == ["budget", "compare"]
-    assert list(parts.experiments.columns) == [AS_ASKED, "16", "64", "256", "1024"]
+    assert NO_POSITIONS.format("fake") in last_of(parts, session, "positions")
+    last = compared(parts, session, AS_ASKED, "1d")[-1]
+    assert [trial.problem for trial in last.trials] == ["", NO_POSITIONS.format("fake")]
+    assert last.finished and last.trials[0].answer and not last.trials[1].answer
+    monkeypatch.setattr(parts.engine, "abilities", Abilities(answers=False))
+    for conversation in (session.conversation, Conversation()):
+        session.conversation = conversation
+        for kind in EACH:
+            markup = last_of(parts, session, kind)
+            assert "No model is loaded here, so no question can be asked again. Start the page with --model" in markup
+            assert "<img" not in markup
+
+
+def test_nothing_is_asked_of_another_model_while_the_own_one_is_loaded(parts: Parts, session: Session) -> None:
+    session.loading = True
+    assert LOADING in last_of(parts, session, "budget")
 
 
 def compared(parts: Parts, session: Session, *chosen: str) -> list[ExperimentState]:

@@ -17,9 +17,9 @@
       const c = of(s);
       const { film } = s;
       return [
-        `A clip is many pictures, the frames. Usually two are taken from each second; of “${film.name}” with ` +
-          `${lens.count(film.total, "frame")} these are ${n(film.frames)}. Two at a time are cut together, as one ` +
-          "step of time: a patch reaches through both.",
+        "A clip is many pictures, the frames. Usually two are taken from each second: " +
+          `${n(film.frames)} of the ${lens.count(film.total, "frame")} of “${film.name}”. Two at a time are cut ` +
+          "together, as one step of time: a patch reaches through both.",
         `Each step is a grid like that of a picture, here ${n(c.width)} x ${n(c.height)} pixels or ${n(c.columns)} x ` +
           `${n(c.rows)} tokens.`,
       ];
@@ -91,12 +91,15 @@
     sum: s => sums.written.clip(s.film.frames, of(s)),
     reveal: s => {
       const c = of(s);
-      const limit = { min: "at least 128", max: "at most 768, or its share of 24,576 for the whole clip" }[c.acted];
+      const limit = {
+        min: " Here the budget enlarged the frames: a pair gets at least 128 tokens.",
+        max: " Here the budget shrank the frames: a pair gets at most 768 tokens, and the whole clip at most 24,576.",
+      }[c.acted];
       return [
         "Often drawn wrongly: each frame as a picture of its own. A clip is one run between one <|vision_start|> " +
           `and one <|vision_end|>. t goes from ${START} to ${START + c.steps - 1}, one more for each pair, however ` +
           "much time has passed between them.",
-        `A still picture is a pair of equal frames, one step.${limit ? ` Here a budget acted: ${limit} a pair.` : ""}`,
+        `A still picture is a pair of equal frames, one step.${limit || ""}`,
       ];
     },
     takeaway: () => "Two frames make one step of time. A clip is one run of tokens, and t says which pair comes when.",

@@ -105,8 +105,8 @@
           ? ""
           : ` With the released budget of ${n(sums.MOST)} it would be ${lens.count(whole.tokens, "token")}.`;
       return [
-        `The picture alone decides how many they are.${full} Many other models give a stamp and a poster the same ` +
-          "number.",
+        `Within the budget, the size of the picture decides how many there are.${full} Many other models give a ` +
+          "stamp and a poster the same number.",
         "For comparison: 448 x 448 pixels are 256 tokens, and 1,568 x 1,568 are 3,136.",
       ];
     },

@@ -42,7 +42,7 @@
     about: s => `${s.key} ${s.width}x${s.height} ${s.model.positions ? question(s) : ""}`,
     lead: s => [
       "What are the addresses good for? The same tokens are given to the model three times: as trained; with h and w " +
-        "silenced, that is set to t; and numbered one by one, as words are.",
+        "silenced, that is, set to t; and numbered one by one, as words are.",
       s.model.positions
         ? `Here ${s.model.name} itself is asked. It was not trained for the other two, which is part of what you see.`
         : `${s.model.name} cannot be asked with other positions, so you see what becomes of the addresses, and no ` +

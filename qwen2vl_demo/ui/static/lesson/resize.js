@@ -18,7 +18,7 @@
     const shape =
       Math.abs(percent) < 0.05
         ? "Its shape stays the same."
-        : `Its shape becomes ${Math.abs(percent).toFixed(1)} % ${percent > 0 ? "wider" : "taller"}, no more.`;
+        : `Its shape becomes ${Math.abs(percent).toFixed(1)} % ${percent > 0 ? "wider" : "narrower"}.`;
     const why = {
       max: `Rounded, it would have more than ${n(sums.MOST)} squares: it is shrunk, and rounded down, until it fits. `,
       min: `Rounded, it would have fewer than ${sums.FEWEST} squares: it is enlarged, and rounded up. `,
@@ -36,7 +36,7 @@
       "Soon the picture will be cut into squares of 28 x 28 pixels. So that nothing is left over, each side is first " +
         "rounded to the nearest multiple of 28. Nothing is cropped off, and no border is added.",
       `There is a budget too. The released Qwen2-VL takes ${sums.FEWEST} to ${n(sums.MOST)} squares from a ` +
-        "picture. One with more is shrunk until it fits.",
+        "picture. One with more is shrunk until it fits, and one with fewer is enlarged.",
     ],
     stage: (root, move, scene, redraw) => {
       const canvas = lens.el("canvas", { role: "img" });
