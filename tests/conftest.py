@@ -8,8 +8,8 @@ import tempfile
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # no telemetry and no version check
 os.environ["HF_HUB_OFFLINE"] = "1"  # no test may use the network
-# torch reads its number of threads from it; three workers of pytest, which wait now and then, share two cores
-os.environ.setdefault("OMP_NUM_THREADS", "1" if "PYTEST_XDIST_WORKER" in os.environ else "2")
+# torch reads its number of threads from it. Workers of pytest share the cores, and would have their controller's number.
+os.environ["OMP_NUM_THREADS"] = "1" if "PYTEST_XDIST_WORKER" in os.environ else "2"
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 # Uploads of this process alone: pages of other processes would delete theirs of the same content.

@@ -1,4 +1,4 @@
-"""A model that answers beside the one that a visitor has chosen, for as long as a comparison needs it."""
+"""A model that answers beside those that visitors have chosen, for as long as a comparison or a program needs it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import threading
 from collections.abc import Collection, Mapping
 from typing import Generic, Protocol, TypeVar
 
-from qwen2vl_demo.engine.models.pool import ModelPool
+from qwen2vl_demo.engine.models.pool import AnotherIsLoading, ModelPool
 from qwen2vl_demo.engine.protocol import Engine
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.ui.chat.page_update import FAILED, report
@@ -26,6 +26,7 @@ class Loan(Generic[T_co]):
         self._over = False
         self.lent: T_co | None = None  # once it is there
         self.refusal = ""  # why it is not there, in the end
+        self.may_try_again = False  # it is refused only as long as another model is being loaded
         self.says = "Loading"  # what is done
         self.share: float | None = None  # of it, done already; None: not known
 
@@ -34,10 +35,10 @@ class Loan(Generic[T_co]):
         try:
             lent = self._pool.borrow(self._key, self._say)
         except UserError as problem:
-            self.refusal = str(problem)
+            self.refusal, self.may_try_again = str(problem), isinstance(problem, AnotherIsLoading)
         except Exception as problem:
-            report(problem, "loading a model for a comparison")
-            self.refusal = FAILED.format("the model")
+            report(problem, "loading a model beside the chosen ones")
+            self.refusal, self.may_try_again = FAILED.format("the model"), False
         else:
             with self._lock:
                 if not self._over:

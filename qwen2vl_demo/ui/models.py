@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any, Generic, TypeVar, cast
 
-from qwen2vl_demo.engine.models.pool import FIRST, AnotherIsLoading, Loader, ModelPool
+from qwen2vl_demo.engine.models.pool import FIRST, Loader, ModelPool
 from qwen2vl_demo.errors import UserError
 from qwen2vl_demo.memory import format_bytes
 from qwen2vl_demo.ui.chat.answers import BUSY, LOADING
@@ -65,11 +65,9 @@ class Models:
     def __init__(self, first: Parts, loader: Loader | None = None) -> None:
         """`first` are the parts of the model with which every visitor begins. Without a `loader` there is no other."""
         self.first, self._loader = first, loader
-        self._lent: list[str] = []  # the key of the model of each call of a program
-        self._lending = threading.Lock()  # of `_lent`
         self._pool: ModelPool[Parts] | None = None
         if loader is not None:
-            self._pool = ModelPool(first, loader, self._made, self._in_use)
+            self._pool = ModelPool(first, loader, self._made, first.sessions.models)
 
     @property
     def offered(self) -> bool:
@@ -129,30 +127,17 @@ class Models:
         if self._pool is None or key == FIRST:
             yield self.first
             return
-        over = False
-
-        def assign() -> None:
-            with self._lending:
-                if not over:  # else the caller has gone while the model was loaded
-                    self._lent.append(key)
-
-        def load(pool: ModelPool[Parts]) -> Parts | None:
-            pool.load(key, FIRST, assign, lambda says, share: None)
-            return pool.get(key)
-
+        loan = Loan(self._pool, key)
         try:
-            while True:
-                try:
-                    parts = await self.first.threads.run(load, self._pool)
-                    break
-                except AnotherIsLoading:
-                    await asyncio.sleep(AGAIN)
-            yield parts or self.first
+            await self.first.threads.run(loan.take)
+            while loan.lent is None:
+                if not loan.may_try_again:
+                    raise UserError(loan.refusal)
+                await asyncio.sleep(AGAIN)
+                await self.first.threads.run(loan.take)
+            yield loan.lent
         finally:
-            with self._lending:
-                over = True
-                if key in self._lent:
-                    self._lent.remove(key)
+            loan.end()
 
     def take(self, session: Session, key: str) -> str:
         """Gives a session the model that its page shows, which it had before it was lost: the page was loaded again, or
@@ -255,11 +240,6 @@ class Models:
         listed = ", ".join(names[:MAX_NAMED]) + (f" and {more} more" if more > 0 else "")
         others = f" Others are: {listed}." if names else ""
         raise UserError(f"There is no model {name[:MAX_KEY]} here. Leave model empty for {first}.{others}")
-
-    def _in_use(self) -> list[str]:
-        """The key of the model of each visitor and of each call."""
-        with self._lending:
-            return [*self.first.sessions.models(), *self._lent]
 
     def _made(self, engine: Any) -> Parts:
         engine.warm_up()

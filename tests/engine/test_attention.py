@@ -219,7 +219,7 @@ def test_an_engine_that_cannot_see_it_says_why(checkpoint, monkeypatch, kind):
     engine = ProcessorOnlyEngine.load()
     if kind == "remote":
         engine = RemoteEngine(Server("http://localhost:1/v1", "m", None, 1.0), engine.processor, exact_text=False)
-    advice = {"none": "--model nano", "remote": "without --engine-url"}[kind]
+    advice = {"none": "--model nano", "remote": "a model that runs here"}[kind]
     for call in (
         lambda: engine.answer_words(engine.prepare(ask(), GREEDY), "Red."),
         lambda: engine.word_attention(engine.prompt(ask(), GREEDY), "Red.", 0),
