@@ -8,7 +8,7 @@ import tempfile
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # no telemetry and no version check
 os.environ["HF_HUB_OFFLINE"] = "1"  # no test may use the network
-# torch reads its number of threads from it. Workers of pytest share the cores, and would have their controller's number.
+# torch reads its number of threads from it. Workers of pytest share the cores, and inherit this from their controller.
 os.environ["OMP_NUM_THREADS"] = "1" if "PYTEST_XDIST_WORKER" in os.environ else "2"
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
