@@ -127,7 +127,7 @@ class Models:
         if self._pool is None or key == FIRST:
             yield self.first
             return
-        loan = Loan(self._pool, key)
+        loan = self.lend(key)
         try:
             await self.first.threads.run(loan.take)
             while loan.lent is None:

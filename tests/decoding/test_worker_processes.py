@@ -12,7 +12,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +24,7 @@ from qwen2vl_demo.errors import Cancelled, UserError
 from qwen2vl_demo.media import MediaLimits, browser_files, identify_file
 from qwen2vl_demo.serve import DECODERS
 from tests.decoding.bombs import endless_pdf, recursive_pdf
+from tests.waiting import wait_until
 
 LIMITS = MediaLimits()
 
@@ -64,13 +64,6 @@ def ended(process: int) -> bool:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except OSError:
         return True
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 30) -> None:
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until
-        time.sleep(0.02)
 
 
 def test_a_result_is_that_of_this_process(workers: WorkerProcesses, tmp_path: Path) -> None:

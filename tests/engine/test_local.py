@@ -26,6 +26,7 @@ from qwen2vl_demo.lru_cache import CacheBudget
 from qwen2vl_demo.model.quantised import held_bytes
 from qwen2vl_demo.processing.messages import Image, MediaOptions, Message, Text
 from qwen2vl_demo.processing.patches import patchify_there
+from tests.waiting import wait_until
 
 GREEDY = GenerationOptions(max_new_tokens=12)
 
@@ -44,13 +45,6 @@ def answer(engine, messages, options=GREEDY, cancel=None):
     assert all(c.result is None for c in chunks[:-1])
     assert "".join(c.text for c in chunks) == chunks[-1].result.text
     return chunks[-1].result
-
-
-def wait_until(condition, seconds=20):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
 
 
 @torch.no_grad()

@@ -10,10 +10,12 @@ from PIL import Image, ImageDraw
 
 from qwen2vl_demo.ui.chat.page_update import PageUpdate
 from qwen2vl_demo.ui.media_store import MediaStore
+from qwen2vl_demo.ui.models import Models
 from qwen2vl_demo.ui.parts import Parts
 from qwen2vl_demo.ui.sessions import Draft, Session
 from tests.asynchronous import stepwise
 from tests.fake_engine import FakeEngine
+from tests.fake_models import FakeLoader
 
 VALUES: Mapping[str, object] = {}  # the settings as they are at first
 
@@ -85,3 +87,13 @@ def ask(parts: Parts, session: Session, text: str, *files: str) -> str:
     last = session.conversation.last
     assert last is not None and last.answer is not None
     return last.answer.text
+
+
+@pytest.fixture
+def loader() -> FakeLoader:
+    return FakeLoader({"tiny": 4, "plain": 1, "large": 99})
+
+
+@pytest.fixture
+def models(parts: Parts, loader: FakeLoader) -> Models:
+    return Models(parts, loader)

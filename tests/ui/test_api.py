@@ -22,6 +22,7 @@ from qwen2vl_demo.ui.parts import Parts
 from tests import asynchronous
 from tests.asynchronous import stepwise
 from tests.fake_models import FakeLoader
+from tests.waiting import wait_until
 
 Files = Callable[[str], str]
 
@@ -88,16 +89,6 @@ def test_a_part_of_the_clips_of_a_question_is_looked_at(parts: Parts, files: Fil
     assert (part["frame_indices"][0], part["frame_indices"][-1], part["time_range"]) == (10, 14, [1.0, 1.5])
 
 
-@pytest.fixture
-def loader() -> FakeLoader:
-    return FakeLoader({"tiny": 4, "plain": 1, "large": 99})
-
-
-@pytest.fixture
-def models(parts: Parts, loader: FakeLoader) -> Models:
-    return Models(parts, loader)
-
-
 def test_a_model_of_the_menu_answers_and_is_held_only_while_it_does(
     models: Models, loader: FakeLoader, files: Files, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -153,8 +144,7 @@ def test_a_model_that_came_after_its_caller_had_gone_is_held_by_nobody(models: M
     loader.step.set()
     pool = models._pool
     assert pool is not None
-    while pool.get("tiny") is None or pool._users():
-        time.sleep(0.01)
+    wait_until(lambda: pool.get("tiny") is not None and not pool._users())
 
 
 @pytest.mark.parametrize(

@@ -25,16 +25,6 @@ from tests.ui.conftest import VALUES, ask, respond
 Files = Callable[[str], str]
 
 
-@pytest.fixture
-def loader() -> FakeLoader:
-    return FakeLoader({"tiny": 4, "large": 99, "plain": 1})
-
-
-@pytest.fixture
-def models(parts: Parts, loader: FakeLoader) -> Models:
-    return Models(parts, loader)
-
-
 def choose(models: Models, session: Session, key: str) -> str:
     """As the page does it; the refusal, if there is one."""
     progress = models.begin(session, key)
@@ -264,7 +254,7 @@ def test_the_menu_names_no_place_and_says_what_fits(models: Models, parts: Parts
     state = models.state(session, rows=True)
     assert "/secret" not in state
     rows = {row["key"]: row for row in json.loads(state)["rows"]}
-    assert list(rows) == ["", "tiny", "large", "plain", "broken"]
+    assert list(rows) == ["", "tiny", "plain", "large", "broken"]
     assert rows["tiny"]["facts"] == "takes 4 bytes"
     assert rows["large"]["facts"] == "takes 99 bytes, more than is free"
     assert rows["broken"]["problem"] == "broken lacks config.json; take it again."

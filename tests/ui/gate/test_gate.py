@@ -19,6 +19,7 @@ from qwen2vl_demo.ui.gate.gate import MAX_CALL
 from qwen2vl_demo.ui.media_store import KEEP_AFTER_CLOSE
 from tests.fake_engine import FakeEngine
 from tests.ui.conftest import picture
+from tests.waiting import wait_until
 
 HUGE = 10**400
 SAVED = '{"format":"qwen2vl-demo chat","version":1,"turns":[{"question":"q","answer":{"text":"a","ending":"end"}}]}'
@@ -63,8 +64,7 @@ class Stranger:
         sent = self.http.post("gradio_api/upload", files={"files": (path.name, path.read_bytes(), "image/png")})
         sent.raise_for_status()
         # Gradio moves the file behind its answer; until then nothing is deleted, since it may be the same one.
-        while self.demo.parts.uploads._arriving:
-            time.sleep(0.001)
+        wait_until(lambda: not self.demo.parts.uploads._arriving)
         return {"path": sent.json()[0], "orig_name": path.name, "meta": {"_type": "gradio.FileData"}}
 
     def refresh(self, *files: dict[str, Any], tab: str = "tab") -> httpx.Response:

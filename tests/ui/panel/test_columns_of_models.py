@@ -23,6 +23,7 @@ from tests.asynchronous import stepwise
 from tests.fake_engine import FakeEngine
 from tests.fake_models import FakeLoader, NamedEngine
 from tests.ui.conftest import ask
+from tests.waiting import wait_until
 
 Files = Callable[[str], str]
 FAKE, TINY, SMALL, LARGE = (MODEL + key for key in (FIRST, "tiny", "small", "large"))
@@ -32,11 +33,6 @@ SHOWN = {"max_tokens": 1280}  # what the settings show: the budget of the first 
 @pytest.fixture
 def loader() -> FakeLoader:
     return FakeLoader({"tiny": 4, "small": 5, "large": 99})
-
-
-@pytest.fixture
-def models(parts: Parts, loader: FakeLoader) -> Models:
-    return Models(parts, loader)
 
 
 @pytest.fixture
@@ -165,6 +161,5 @@ def test_a_comparison_that_is_left_while_a_model_is_loaded_gives_it_back_when_it
     threading.Timer(0.3, loader.step.set).start()
     assert list(states)[-1].note == STOPPED
     assert loader.step.wait(10)
-    while "tiny" not in pool_of(models).loaded() or pool_of(models)._borrowed.total():
-        pass
+    wait_until(lambda: "tiny" in pool_of(models).loaded() and not pool_of(models)._borrowed.total())
     assert models.needs(["tiny", "large"]) == "large takes 99 bytes; 6 bytes of memory are free."
