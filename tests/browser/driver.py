@@ -97,8 +97,15 @@ class Tab:
         self.ready()
 
     def reload(self) -> None:
+        """By hand, or by the page in the same moment: it does so as soon as a server that it had lost is back."""
         self.waiting.clear()
-        self.page.reload()
+        try:
+            self.page.evaluate("() => { window.left = true; }")
+            self.page.reload()
+        except Error as error:
+            if not re.search("ERR_ABORTED|context was destroyed", str(error)):
+                raise
+        self.page.wait_for_function("() => !window.left", polling=50)
         self.ready()
 
     def ready(self) -> None:
