@@ -21,7 +21,7 @@ from qwen2vl_demo.ui.chat.box_links import _names
 from qwen2vl_demo.ui.chat.bubbles import asked_words
 from qwen2vl_demo.ui.chat.conversation import Answer, Conversation, Medium, Turn
 from qwen2vl_demo.ui.chat.kept_chat import read_kept, with_words
-from qwen2vl_demo.ui.chat.markdown import GrowingMarkdown, literal, safe_markdown
+from qwen2vl_demo.ui.chat.markdown import literal, safe_markdown
 from qwen2vl_demo.ui.chat.question_regions import pointed_picture
 from qwen2vl_demo.ui.chat.saved_chat import clean, dumps, from_record, loads
 from qwen2vl_demo.ui.panel.answered import spaces_before
@@ -136,22 +136,6 @@ def test_markdown_of_two_pieces_is_written_in_linear_time(function: Callable[[st
     texts = [repeated(*pair) for pair in itertools.combinations(MARKDOWN_PIECES, 2)]
     texts += [halves(*pair) for pair in itertools.permutations(MARKDOWN_PIECES, 2)]
     assert [make(60) for make in texts if not is_linear(function, make, 400)] == []
-
-
-def test_an_answer_that_grows_is_drawn_from_its_new_end() -> None:
-    """The second half of an answer in 400 updates costs no more than the first, though the text is twice as long."""
-    paragraph = "Some *words* of an answer, `code` and 1 < 2.\n\n- one\n- two\n\n"
-
-    def grow(markdown: GrowingMarkdown, first: int, last: int) -> None:
-        for count in range(first, last):
-            markdown.update(paragraph * count)
-
-    def half(first: int, last: int) -> float:
-        markdown = GrowingMarkdown()
-        markdown.update(paragraph * first)
-        return processor_seconds(lambda: grow(markdown, first + 1, last))
-
-    assert half(1, 100) * 3 > half(300, 400)
 
 
 @pytest.mark.parametrize("function", [clean, saved, cut_off, boxed, spaces, words])

@@ -13,7 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
+from markdown_it.tree import SyntaxTreeNode
 
+from qwen2vl_demo.ui.chat import markdown as markdown_module
 from qwen2vl_demo.ui.chat.markdown import _SOURCE, GrowingMarkdown, literal, safe_markdown
 from qwen2vl_demo.ui.layout import LATEX
 from tests.ui.chat.hostile_markdown import EVIL, HOSTILE
@@ -214,6 +216,23 @@ def test_an_answer_that_grows_is_written_like_one_that_is_complete(text: str, mo
     for piece in ["", "\n\n", *more]:
         text += piece
         assert markdown.update(text) == safe_markdown(text)
+
+
+def test_an_answer_that_grows_is_parsed_from_its_new_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last of 400 updates parses no more than the first ones, though the text is hundreds of times as long."""
+    paragraph = "Some *words* of an answer, `code` and 1 < 2.\n\n- one\n- two\n\n"
+    parsed: list[int] = []
+    parse = markdown_module.parse
+
+    def counted(source: str) -> SyntaxTreeNode:
+        parsed.append(len(source))
+        return parse(source)
+
+    monkeypatch.setattr(markdown_module, "parse", counted)
+    markdown = GrowingMarkdown()
+    for count in range(1, 401):
+        markdown.update(paragraph * count)
+    assert len(parsed) == 400 and max(parsed) <= 2 * len(paragraph)
 
 
 def test_a_visitors_words_are_shown_as_typed() -> None:
