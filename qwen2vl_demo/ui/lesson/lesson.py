@@ -13,7 +13,7 @@ from qwen2vl_demo.ui.lesson.live import LiveLesson, LiveQuestion
 from qwen2vl_demo.ui.lesson.prepared import prepared, records
 from qwen2vl_demo.ui.lesson.teaching import teaching_html
 from qwen2vl_demo.ui.panel.experiments import Experiments
-from qwen2vl_demo.ui.panel.tab import QUEUED, PageContext
+from qwen2vl_demo.ui.panel.tab import AT_ONCE, QUEUED, PageContext
 from qwen2vl_demo.ui.parts import Parts
 
 TOGGLE = "() => { window.qwen2vl.lesson.toggle(); return []; }"
@@ -88,6 +88,4 @@ class Lesson:
         self.components.data.select(
             ask_live, None, [self.components.data], inputs_kwargs=page.inputs, trigger_mode="multiple", **QUEUED
         )
-        self.components.button.click(
-            None, None, None, js=TOGGLE, api_visibility="private", show_progress="hidden", queue=False
-        )
+        self.components.button.click(None, None, None, js=TOGGLE, **AT_ONCE)

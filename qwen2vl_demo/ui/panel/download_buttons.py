@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import gradio as gr
 
+from qwen2vl_demo.ui.panel.tab import AT_ONCE
+
 FIGURES, VIEW = ("Figures as PNG", "keepFigures"), ("View as HTML", "keepTab")  # label, and the function in the browser
 HANDOUTS = (("Handout", "handOut"), ("Handout with answers", "handOutAnswers"))
 COPY = """() => {
@@ -21,9 +23,9 @@ def draw_download_buttons(tab: str, *, handouts: bool = False) -> None:
     with gr.Row(elem_classes="panel-keep"):
         for label, function in HANDOUTS if handouts else (FIGURES, VIEW):
             download = f"() => {{ window.qwen2vl.{function}('tab-{key}', '{tab}'); return []; }}"
-            _button(label).click(None, None, None, js=download, api_visibility="private", queue=False)
+            _button(label).click(None, None, None, js=download, **AT_ONCE)
         copy = _button("Copy link", elem_id=f"link-{key}")
-        copy.click(None, None, None, js=COPY % copy.elem_id, api_visibility="private", queue=False)
+        copy.click(None, None, None, js=COPY % copy.elem_id, **AT_ONCE)
 
 
 def _button(label: str, elem_id: str | None = None) -> gr.Button:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import gradio as gr
 from gradio.blocks import Block
@@ -19,7 +18,7 @@ from qwen2vl_demo.ui.chat.conversation import count
 from qwen2vl_demo.ui.eyes import are_released, released_tokens
 from qwen2vl_demo.ui.markup import render
 from qwen2vl_demo.ui.panel.state import PanelState
-from qwen2vl_demo.ui.panel.tab import Updates
+from qwen2vl_demo.ui.panel.tab import AT_ONCE, Updates
 
 RELEASED_NAME = "Qwen2-VL 2B, 7B and 72B"
 MAX_NAME = 28  # characters of the model's name on the switch
@@ -82,9 +81,8 @@ class EyesSwitch:
         """Connects what the browser remembers."""
         if self.components is None:
             return
-        quiet: dict[str, Any] = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
-        demo.load(None, None, [self.components.choice], js=RECALL, **quiet)
-        self.components.choice.change(None, [self.components.choice], None, js=REMEMBER, **quiet)
+        demo.load(None, None, [self.components.choice], js=RECALL, **AT_ONCE)
+        self.components.choice.change(None, [self.components.choice], None, js=REMEMBER, **AT_ONCE)
 
 
 def short_name(model: str) -> str:
