@@ -164,7 +164,7 @@ def test_what_was_displaced_while_a_map_was_on_its_way_says_that_it_was_stopped(
         }"""
     )
     expect(part(fake, "choices-status")).to_have_text("Stopped.")
-    expect(part(fake, "sentence").last).to_contain_text("The whole answer is")
+    expect(part(fake, "sentence").last).to_contain_text("The whole answer needs")
     words(fake).nth(2).click()
     expect(fake.page.locator("#lab .choice")).not_to_have_count(0)
 

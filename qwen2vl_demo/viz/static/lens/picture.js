@@ -14,12 +14,14 @@
   lens.views.picture = root => {
     const chooser = lens.el("div", { class: "lens-chooser", role: "radiogroup", "aria-label": "Picture or clip" });
     const title = lens.el("p", { class: "lens-title" });
-    const then = lens.el("p", { class: "lens-remark", role: "status" });
+    // A button that is taken out and put back while it is pressed gets no click: it stays where it is.
     const back = lens.el(
       "button",
       { type: "button", class: "lens-quiet", onclick: () => lens.actions.back?.() },
       "Back to the present",
     );
+    const since = lens.el("span");
+    const then = lens.el("p", { class: "lens-remark", role: "status" }, since, back);
     const notices = lens.el("p", { class: "lens-hint" });
     const list = lens.el("dl", { class: "lens-facts" });
     const numbers = lens.el("details", { class: "lens-numbers" }, lens.el("summary", {}, "Its numbers"), list);
@@ -130,8 +132,12 @@
       if (caption.textContent !== sentence) lens.fill(caption, lens.glossed(sentence));
       then.hidden = !data.answered;
       back.hidden = !lens.actions.back;
-      const since = "the settings, the question or whose eyes you look through are others by now. ";
-      if (data.answered) lens.fill(then, `As it was when answer ${data.answered} was written: ${since}`, back);
+      if (data.answered)
+        lens.write(
+          since,
+          `As it was when answer ${data.answered} was written: the settings, the question or whose eyes you look ` +
+            "through are others by now. ",
+        );
       notices.hidden = !medium.notices?.length;
       notices.textContent = (medium.notices || []).join(" ");
       lens.fill(
