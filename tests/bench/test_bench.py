@@ -119,7 +119,7 @@ def test_sides_alternate_after_one_run_each_that_is_not_timed():
     assert [len(series.values) for series in times] == [3, 3]
 
 
-@pytest.mark.large
+@pytest.mark.slow
 def test_the_command_prints_the_rows_named(capsys):
     """A real run on the small shape. Its numbers are checked for presence, not for speed."""
     rows = ["turn1_448", "turn2_prefix", "decode_int8"]
@@ -135,7 +135,7 @@ def test_the_command_prints_the_rows_named(capsys):
     assert HEADER in err and table(record["rows"]).splitlines()[-1] in err
 
 
-@pytest.mark.large
+@pytest.mark.slow
 def test_our_side_alone_needs_no_transformers_and_has_no_goal(capsys, monkeypatch):
     """What a GPU runs, here on a CPU: the step is not captured, the picture is smaller and the context shorter."""
     monkeypatch.setattr(models, "transformers_of", None)
@@ -181,7 +181,7 @@ def test_every_row_is_measured_once(monkeypatch):
         assert list(run.measured([row], "small", CPU, 1)) == [] and len(made) == 1, row
 
 
-@pytest.mark.large
+@pytest.mark.slow
 @pytest.mark.skipif(not Path(CHROMIUM).exists(), reason="there is no Chromium")
 def test_the_panel_of_a_large_photograph_travels_small_and_pointing_asks_nothing():
     """A true run in a process of its own (this one may hold another browser). The bytes are those on the wire, whatever

@@ -152,7 +152,6 @@ def test_other_words_layers_and_what_a_neutral_question_leaves(fake: Tab, materi
     expect(where.get_by_role("button", name="Play the layers")).to_be_visible()  # it has ended
 
 
-@pytest.mark.large
 def test_what_was_displaced_while_a_map_was_on_its_way_says_that_it_was_stopped(fake: Tab, material: Path) -> None:
     fake.ask("What is here?", material / "cat.png")
     for name in ("choices", "hide"):
@@ -202,7 +201,6 @@ def test_without_weights_here_the_reason_stands_in_its_place(none: Tab, material
     expect(none.page.locator("#tab-experiments")).to_contain_text(ONLY_NANO)
 
 
-@pytest.mark.large
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_on_a_phone_the_tools_fit(visit: Any, nano_app: Any, theme: str) -> None:
     tab = visit(nano_app, viewport={"width": 390, "height": 844}, color_scheme=theme)

@@ -77,7 +77,7 @@ def test_the_sum_is_that_of_the_formula_and_rounded_once(tmp_path, rslora):
     assert torch.equal(narrow, found.bfloat16())
 
 
-@pytest.mark.large
+@pytest.mark.slow
 def test_a_merged_lora_writes_what_transformers_writes_with_the_sum(tmp_path):
     """transformers gets the sum, worked in float64, as a whole checkpoint; the adapter reaches both towers."""
     nano, whole = copy_of_nano(tmp_path / "nano"), copy_of_nano(tmp_path / "whole")

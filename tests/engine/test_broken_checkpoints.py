@@ -55,7 +55,7 @@ def test_there_are_enough_and_each_is_another() -> None:
 def parameters() -> list[Any]:
     quick = [case for case in CASES if not case.slow]
     often = {case.name for case in quick[::ALWAYS]}
-    return [pytest.param(c, id=c.name, marks=[] if c.name in often else pytest.mark.large) for c in CASES]
+    return [pytest.param(c, id=c.name, marks=[] if c.name in often else pytest.mark.slow) for c in CASES]
 
 
 @pytest.mark.parametrize("case", parameters())

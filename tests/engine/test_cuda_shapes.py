@@ -116,13 +116,13 @@ def test_a_captured_step_has_few_operations(recorded):
     assert kernels <= LAYERS * 22 + 17
 
 
-@pytest.mark.large
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", ["2b", "7b"])
 def test_the_whole_shapes(shape, monkeypatch):
     assert answer(shape, "cuda", monkeypatch, whole=True)[2] <= 28 * 22 + 17
 
 
-@pytest.mark.parametrize("shape", [pytest.param("2b", marks=pytest.mark.large), "7b"])
+@pytest.mark.parametrize("shape", [pytest.param("2b", marks=pytest.mark.slow), "7b"])
 def test_weights_of_4_bits_are_in_the_form_that_the_kernel_takes(shape, monkeypatch):
     """Every product of language, in a prompt, a follow-up and both kinds of steps, is that of PyTorch's kernel.
 

@@ -35,7 +35,7 @@ def noise(seed, size):
     return PIL.Image.fromarray(np.random.default_rng(seed).integers(0, 255, (*size, 3), dtype=np.uint8))
 
 
-@pytest.mark.parametrize("hide", [7, *(pytest.param(count, marks=pytest.mark.large) for count in (0, 1))])
+@pytest.mark.parametrize("hide", [7, *(pytest.param(count, marks=pytest.mark.slow) for count in (0, 1))])
 @torch.no_grad()
 def test_left_out_tokens_are_masked_tokens_of_transformers(engine, checkpoint, hide):
     """The same log-probabilities as a pass over the whole sequence with a mask that hides the keys from all others."""
@@ -90,7 +90,7 @@ def test_grey_covers_the_cells_and_nothing_else(engine):
     assert (single[0] == made[2]).all()
 
 
-@pytest.mark.large
+@pytest.mark.slow
 def test_nano_needs_the_thing_that_it_is_asked_about():
     """Its answer is far less likely when the star, in the upper left, is hidden, either way, and as likely as before
     when as much of another place is."""

@@ -91,8 +91,8 @@ def test_only_merged_tokens_are_hidden(warm):
     "options",
     [
         GREEDY,
-        pytest.param(GenerationOptions(max_new_tokens=10, repetition_penalty=1.4), marks=pytest.mark.large),
-        pytest.param(GenerationOptions(max_new_tokens=10, temperature=0.7, seed=1, top_p=0.8), marks=pytest.mark.large),
+        pytest.param(GenerationOptions(max_new_tokens=10, repetition_penalty=1.4), marks=pytest.mark.slow),
+        pytest.param(GenerationOptions(max_new_tokens=10, temperature=0.7, seed=1, top_p=0.8), marks=pytest.mark.slow),
         GenerationOptions(max_new_tokens=10, temperature=1.3, seed=2, top_k=4, repetition_penalty=1.2),
     ],
 )

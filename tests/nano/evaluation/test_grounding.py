@@ -106,7 +106,7 @@ def test_a_head_that_attends_to_the_object_is_found_and_one_that_does_not_is_not
     assert f"{hit:.1%}" in format_report(report)
 
 
-@pytest.mark.large
+@pytest.mark.slow
 def test_behind_a_colours_name_shipped_nano_attends_to_the_object_far_more_often_than_by_chance():
     """The most attended cell lies on the object at least three times as often as a random one."""
     report = evaluate(LocalEngine.load("nano", device="cpu", dtype="float32"), count=20)

@@ -77,7 +77,7 @@ def table(engine):
     return {s.family: s for s in validate(engine.model, processor.tokenizer, processor.template, dialogues_per_kind=64)}
 
 
-@pytest.mark.large
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "family", ["shape", "colour", "count", "exists", "where", "read", "chart", "pictures", "video", "followup"]
 )
@@ -87,7 +87,7 @@ def test_on_scenes_it_has_never_seen_it_is_far_above_chance(table, family):
     assert score.accuracy > score.chance + (1 - score.chance) / 4
 
 
-@pytest.mark.large
+@pytest.mark.slow
 def test_whole_descriptions_are_right_much_more_often_than_by_chance(table):
     assert table["describe"].chance < 0.002
     assert table["describe"].accuracy > 0.3

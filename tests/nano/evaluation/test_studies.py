@@ -50,7 +50,7 @@ def test_every_budget_has_the_same_questions(nano):
     assert sum(count for _, count in counts[0]) == 2 * 4 * 7
 
 
-@pytest.mark.large
+@pytest.mark.slow
 def test_without_h_and_w_nano_is_right_less_often(nano):
     """Only h and w tell where things are, so questions about places must suffer."""
     trained, silenced = without_positions(*nano, dialogues=16)
@@ -66,7 +66,7 @@ def test_the_box_study_asks_as_many_questions_as_requested(nano):
     assert 0 <= iou <= 1
 
 
-@pytest.mark.large
+@pytest.mark.slow
 def test_small_print_has_the_same_questions_at_every_budget(nano):
     tables = small_print(*nano, dialogues=2)
     assert list(tables) == [64, 256, 1024]

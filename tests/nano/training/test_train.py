@@ -49,7 +49,7 @@ def test_a_stopped_run_resumes_and_a_finished_one_writes_a_checkpoint(tmp_path):
     assert_trains_and_resumes(tmp_path, 0.1, start_from=NANO, dialogues_per_check=1)
 
 
-@pytest.mark.large
+@pytest.mark.slow
 def test_a_run_from_scratch_makes_its_own_tokenizer(tmp_path):
     assert_trains_and_resumes(tmp_path, 2, dialogues_per_check=10)
     assert (tmp_path / "best" / "tokenizer.json").read_bytes() == (tmp_path / "tokenizer/tokenizer.json").read_bytes()

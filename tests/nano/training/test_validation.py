@@ -15,7 +15,7 @@ from qwen2vl_demo.nano.training.validation import score_batch, validate
 from qwen2vl_demo.processing.messages import Image, Message, Text
 
 
-@pytest.mark.large
+@pytest.mark.slow
 def test_scoring_a_dialogue_in_one_pass_equals_generating_each_answer(raw_tokenizer, config, make_batch, tmp_path):
     """A model is overfitted to one dialogue until some of its answers are right and others wrong. The engine, asked
     turn by turn after the right answers to the earlier turns, must agree with the score about which are right."""

@@ -143,7 +143,7 @@ def rightly(nano: LocalEngine, study: str, family: str, setting: str, size: int,
     return right
 
 
-@pytest.mark.large
+@pytest.mark.slow
 @pytest.mark.parametrize("question", BY_BUDGET)
 def test_what_the_budgets_measure(nano: LocalEngine, question: str) -> None:
     """One more or less is within what another processor's rounding does."""
@@ -152,7 +152,7 @@ def test_what_the_budgets_measure(nano: LocalEngine, question: str) -> None:
     assert abs(found - int(expected()[question])) <= 1
 
 
-@pytest.mark.large
+@pytest.mark.slow
 @pytest.mark.parametrize("question", BY_POSITIONS)
 def test_what_the_positions_measure(nano: LocalEngine, question: str) -> None:
     found = [rightly(nano, "addresses", BY_POSITIONS[question], s, 64, SCENES["addresses"]) for s in SCHEMES]

@@ -212,7 +212,7 @@ def test_columns_of_a_comparison_are_asked_as_chosen(parts: Parts, session: Sess
         assert compared(parts, session, *chosen)[-1].note == TWO_COLUMNS
 
 
-@pytest.mark.large
+@pytest.mark.slow
 def test_columns_are_written_together_where_the_engine_can(parts: Parts, session: Session, files: Files) -> None:
     """Neither of two slow answers waits for the other's end."""
     ask(parts, session, "long?", files("cat.png"))
