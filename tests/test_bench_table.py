@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PERFORMANCE = (ROOT / "docs" / "performance.md").read_text("utf-8")
 
 
-@pytest.fixture(params=["bench.json", "bench-2b.json", "bench-h100-2b.json", "bench-h100-7b.json"])
+@pytest.fixture(params=["bench.json", "bench-page.json", "bench-2b.json", "bench-h100-2b.json", "bench-h100-7b.json"])
 def bench(request: pytest.FixtureRequest) -> dict[str, Any]:
     record: dict[str, Any] = json.loads((ROOT / "assets" / request.param).read_text("utf-8"))
     return record
