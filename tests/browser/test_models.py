@@ -110,7 +110,7 @@ def test_what_the_page_says_and_offers_is_that_of_the_tabs_model(
     expect(lightbox).to_contain_text("in thousandths of the picture.")
     expect(lightbox).not_to_contain_text("was not trained")
     loader.step.set()
-    expect(lightbox).to_contain_text('plain was not trained on questions with a box: "Look closer" works better with')
+    expect(lightbox).to_contain_text('plain was not trained on questions with such a box: "Look closer" works better')
     page.keyboard.press("Escape")
     expect(button).to_have_text("plain")
 

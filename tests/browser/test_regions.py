@@ -108,7 +108,7 @@ def test_a_region_is_drawn_asked_about_and_reaches_the_model_as_one(fake: Tab, f
     fake.page.evaluate("model => (window.qwen2vl.model = model)", {**told, "name": "small", "regions": False})
     lightbox = opened(fake, fake.button("Crop dog.jpg"))
     drag(fake, 0, 0, 0.5, 0.5)
-    expect(lightbox).to_contain_text('small was not trained on questions with a box: "Crop" works better with it.')
+    expect(lightbox).to_contain_text('small was not trained on questions with such a box: "Crop" works better with it.')
     lightbox.get_by_role("button", name="Ask about this").click()
     assert fake.text.input_value().endswith(")<|box_end|> of picture 2")
     fake.page.evaluate("model => (window.qwen2vl.model = model)", told)

@@ -9,6 +9,7 @@ logged. No state of a conversation is kept; requests run in parallel.
 from __future__ import annotations
 
 import logging
+import re
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -62,6 +63,8 @@ NO_SERVER_ESTIMATE = (
 NANO_COUNTS = "The tokens of words are counted with nano's tokenizer."
 # Failures that may come of a medium that was sent by its name alone.
 NOT_HELD = ("refused", "failed", "no pictures", "no video")
+# Names of models that take regions in another form than Qwen2-VL's, in which they are sent.
+_OTHER_REGIONS = re.compile(r"qwen-?(?:2[.-]?5|3(?:[.-]?5)?)-?vl|ui-?tars")
 
 
 class RemoteEngine:
@@ -130,7 +133,12 @@ class RemoteEngine:
 
     @property
     def abilities(self) -> Abilities:
-        return Abilities(attention=False, positions=False, resumes=self.server.software == "vLLM")
+        return Abilities(
+            attention=False,
+            positions=False,
+            resumes=self.server.software == "vLLM",
+            regions=_OTHER_REGIONS.search(self.name.lower().replace("_", "-")) is None,
+        )
 
     @property
     def description(self) -> str:

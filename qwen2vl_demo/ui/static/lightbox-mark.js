@@ -118,7 +118,7 @@
     const model = page().model || {};
     if (open.number && model.regions === false) {
       const instead = open.crop ? "Crop" : "Look closer";
-      return `${where} ${model.name} was not trained on questions with a box: "${instead}" works better with it.`;
+      return `${where} ${model.name} was not trained on questions with such a box: "${instead}" works better with it.`;
     }
     return where;
   }

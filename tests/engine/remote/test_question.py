@@ -31,8 +31,10 @@ def processor() -> Processor:
     return Processor.from_directory(NANO)
 
 
-def engine_for(processor: Processor, software: str = "vLLM", context_length: int | None = 4096) -> RemoteEngine:
-    server = Server("http://127.0.0.1:9/v1", "far away", software=software, context_length=context_length)  # type: ignore[arg-type]
+def engine_for(
+    processor: Processor, software: str = "vLLM", context_length: int | None = 4096, model: str = "far away"
+) -> RemoteEngine:
+    server = Server("http://127.0.0.1:9/v1", model, software=software, context_length=context_length)  # type: ignore[arg-type]
     return RemoteEngine(server, processor, exact_text=True)
 
 
@@ -91,6 +93,23 @@ def test_only_a_server_that_is_known_to_go_on_with_an_answer_is_asked_to(
     processor: Processor, software: str, resumes: bool
 ) -> None:
     assert engine_for(processor, software).abilities.resumes is resumes
+
+
+@pytest.mark.parametrize(
+    ("model", "regions"),
+    [
+        ("Qwen/Qwen2-VL-7B-Instruct", True),
+        ("our own model", True),
+        ("Qwen/Qwen2.5-VL-3B-Instruct", False),
+        ("qwen2_5-vl-72b", False),
+        ("Qwen/Qwen3-VL-8B-Instruct", False),
+        ("ByteDance-Seed/UI-TARS-7B-DPO", False),
+    ],
+)
+def test_a_model_of_another_family_is_said_not_to_know_regions_as_they_are_sent(
+    processor: Processor, model: str, regions: bool
+) -> None:
+    assert engine_for(processor, model=model).abilities.regions is regions
 
 
 def test_ordinary_text_is_sent_as_it_was_typed() -> None:
