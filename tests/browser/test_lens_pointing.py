@@ -15,7 +15,7 @@ from tests.browser.conftest import PHONE, App, Visits
 from tests.browser.driver import Tab
 from tests.browser.lens_driver import canvas_box, expected, fact, layer, point, seen, snapshot, stage, user
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.large  # as further forms, so that CI stays within its time
 
 MARK = (255, 0, 255)
 
@@ -123,6 +123,7 @@ def test_values_from_elsewhere_lie_over_their_cells(nano: Tab, tmp_path: Path) -
     assert (snapshot(nano) or {})["layer"] == "merged"
 
 
+@pytest.mark.large
 def test_a_phone_taps_and_nothing_is_wider_than_its_screen(nano_app: App, visit: Visits, material: Path) -> None:
     tab = visit(nano_app, viewport=PHONE, is_mobile=True, has_touch=True, color_scheme="dark")
     tab.attach(material / "cat.png")

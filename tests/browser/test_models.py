@@ -91,6 +91,7 @@ def test_a_model_is_chosen_in_the_header_and_answers_this_tab_alone(
     tab.ask("Four")
 
 
+@pytest.mark.slow
 def test_what_the_page_says_and_offers_is_that_of_the_tabs_model(
     models_app: App, loader: FakeLoader, visit: Visits, material: Path
 ) -> None:
@@ -163,6 +164,7 @@ def test_what_the_page_says_and_offers_is_that_of_the_tabs_model(
     offers_little()
 
 
+@pytest.mark.large
 def test_an_app_that_was_started_again_does_not_answer_with_another_model_unasked(
     models_app: App, loader: FakeLoader, visit: Visits
 ) -> None:

@@ -156,6 +156,7 @@ def test_a_closer_look_and_a_crop_have_the_originals_pixels(fake: Tab, fake_app:
     fake.quiet()  # what follows on a cut would else meet the next test
 
 
+@pytest.mark.large
 def test_an_answer_with_boxes_offers_its_picture_and_the_panel(fake: Tab, material: Path, tmp_path: Path) -> None:
     fake.ask("!boxes", material / "cat.png")
     fake.ask("!say a dog", material / "dog.jpg")
@@ -177,6 +178,7 @@ def test_an_answer_with_boxes_offers_its_picture_and_the_panel(fake: Tab, materi
     assert fake.page.locator("#chat .bot-row").last.get_by_role("button", name="Save picture").count() == 0
 
 
+@pytest.mark.large
 def test_what_marks_a_region_fits_a_phone_and_a_finger(fake_app: App, visit: Visits, material: Path) -> None:
     tab = visit(fake_app, viewport=PHONE, has_touch=True)
     tab.attach(material / "cat.png")

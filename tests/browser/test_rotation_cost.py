@@ -13,7 +13,7 @@ from qwen2vl_demo.viz.figure_theme import AXIS_COLOURS, MODEL_COLOURS, QWEN
 from tests.browser.conftest import App, Visits
 from tests.browser.driver import Tab
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.large  # as further forms, so that CI stays within its time
 
 
 def open_tab(tab: Tab, name: str) -> None:
@@ -130,7 +130,7 @@ def test_rotation_speaks_of_an_empty_chat_too(nano: Tab) -> None:
     ("name", "says", "figures"),
     [
         ("Rotation", "The bands of a head", 3),
-        ("Cost", "The same picture elsewhere", 1),
+        pytest.param("Cost", "The same picture elsewhere", 1, marks=pytest.mark.large),
     ],
 )
 def test_a_tab_is_kept_as_one_file_that_opens_offline(

@@ -16,7 +16,7 @@ from qwen2vl_demo.viz.figure_theme import AXIS_COLOURS
 from tests.browser.conftest import App
 from tests.browser.driver import Tab
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.large  # as further forms, so that CI stays within its time
 
 NANO = Rope((8, 12, 12), 50.0)
 
@@ -156,6 +156,7 @@ def test_pairs_and_colours_can_be_chosen_by_keyboard(nano: Tab, nano_app: App, p
     expect(legend).to_have_text(f"t is {start} everywhere")
 
 
+@pytest.mark.large
 def test_pictures_and_a_clip_beside_each_other_on_a_phone(
     nano_app: App, visit: Any, photo: Path, material: Path
 ) -> None:

@@ -110,7 +110,9 @@ def shown_frames(tab: Tab) -> list[tuple[np.ndarray, bool]]:
     return found
 
 
-@pytest.mark.parametrize("tokens", [None, 150], ids=["the checkpoint's budget", "another budget"])
+@pytest.mark.parametrize(
+    "tokens", [None, pytest.param(150, marks=pytest.mark.large)], ids=["the checkpoint's budget", "another budget"]
+)
 def test_what_is_shown_is_what_went_into_the_model_and_what_the_rules_say(
     app: App, visit: Visits, files: dict[str, File], ran: Ran, tokens: int | None
 ) -> None:

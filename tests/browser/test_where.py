@@ -83,6 +83,7 @@ def test_a_word_and_a_head_are_picked_and_every_picture_shows_its_cell(fake: Tab
     assert (shown["overlay"], shown["layer"] == "attention") == (None, False)
 
 
+@pytest.mark.large
 def test_a_kept_view_shows_the_attention_again(fake: Tab, visit: Any, material: Path, tmp_path: Path) -> None:
     """In a file that opens without a network: the same layer, the same values, the same sentence."""
     fake.ask("What differs?", material / "cat.png", material / "dog.jpg")
@@ -192,7 +193,8 @@ def test_nanos_words_equal_what_its_engine_gives(nano: Tab, nano_app: Any) -> No
     expect(part(nano, "sentence")).to_contain_text(share)
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.large
+@pytest.mark.parametrize("theme", ["light", pytest.param("dark", marks=pytest.mark.large)])
 def test_on_a_phone_nothing_sticks_out(visit: Any, fake_app: Any, material: Path, theme: str) -> None:
     tab = visit(fake_app, viewport={"width": 390, "height": 844}, color_scheme=theme)
     tab.ask("What is here?", material / "cat.png")
