@@ -178,7 +178,7 @@ def test_keys_and_values_merged_tokens_and_pixels_share_one_budget(checkpoint: P
     assert engine.processor.budget.max_weight == cache_bytes(total_memory())
 
 
-@pytest.mark.slow
+@pytest.mark.large
 def test_the_time_to_the_first_token_is_that_of_a_question_that_nobody_asked(engine: LocalEngine) -> None:
     """A long question: what was asked before starts several times sooner for its visitor, and not for another."""
     question = " ".join(["How many shapes are there in this picture?"] * 60)
