@@ -97,7 +97,9 @@ def test_two_fingers_zoom(two: Tab) -> None:
           const lightbox = document.querySelector("#lightbox");
           lightbox.setPointerCapture = () => {}; // made-up pointers cannot be captured
           const send = (type, pointerId, clientX) =>
-            lightbox.dispatchEvent(new PointerEvent(type, { pointerId, clientX, clientY: 400, bubbles: true }));
+            lightbox.dispatchEvent(
+              new PointerEvent(type, { pointerId, clientX, clientY: 400, buttons: 1, bubbles: true })
+            );
           send("pointerdown", 11, 600);
           send("pointerdown", 12, 700);
           send("pointermove", 12, 800);

@@ -99,7 +99,7 @@
       pointed(strip, event);
     });
     track.addEventListener("pointermove", event => {
-      if (track.hasPointerCapture(event.pointerId)) pointed(strip, event);
+      if (event.buttons && track.hasPointerCapture(event.pointerId)) pointed(strip, event);
       else if (event.pointerType !== "touch") look(strip, frameUnder(strip, event));
     });
     track.addEventListener("focus", () => track.matches(":focus-visible") && look(strip, Math.max(0, strip.at)));

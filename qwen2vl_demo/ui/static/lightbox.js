@@ -173,6 +173,7 @@
   function move(event) {
     const before = fingers.get(event.pointerId);
     if (!before) return;
+    if (!event.buttons) return up(event); // let go outside of the window, of which the page was not told
     if (drawing) return marking().move(event);
     const [x, y] = [event.clientX, event.clientY];
     if (Math.hypot(x - before[0], y - before[1]) > 3) moved = true;
@@ -195,7 +196,7 @@
       drawing = false;
       return marking().up();
     }
-    if (fingers.size || moved || event.type === "pointercancel") return;
+    if (fingers.size || moved || event.type !== "pointerup") return;
     const box = picture.getBoundingClientRect();
     const inside =
       event.clientX >= box.left &&

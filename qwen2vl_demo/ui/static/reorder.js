@@ -88,6 +88,7 @@
   // The place whose tile is nearest to the pointer.
   function follow(event) {
     if (!drag || drag.pointer !== event.pointerId) return;
+    if (!event.buttons) return end(true); // let go outside of the window, of which the page was not told
     const [dx, dy] = [event.clientX - drag.x, event.clientY - drag.y];
     if (!drag.moving && Math.hypot(dx, dy) < START) return;
     if (!drag.moving) drag.rects = tiles().map(tile => tile.getBoundingClientRect());

@@ -364,6 +364,7 @@
       const { data } = lens.state;
       if (!data) return;
       const x = xIn(event);
+      if (!event.buttons) up(event); // let go outside of the window, of which the page was not told
       if (!pointers.has(event.pointerId)) {
         if (!lens.state.held) lens.point(Math.max(0, Math.min(data.length - 1, Math.floor(iOf(data, x)))));
         return;

@@ -51,7 +51,7 @@
         choose();
       },
       pointermove(event) {
-        if (!anchor || !root.hasPointerCapture(event.pointerId)) return;
+        if (!anchor || !event.buttons || !root.hasPointerCapture(event.pointerId)) return;
         end = cellAt(event);
         choose();
       },
