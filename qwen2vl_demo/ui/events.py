@@ -58,6 +58,7 @@ NOT_ATTACHED = "This clip is no longer attached; attach it again."
 MAX_PAGE = 10**9  # the largest number of a page, as in the setting
 DOWNLOAD = "(file) => { if (file) window.qwen2vl.download(file); return []; }"
 FOLLOW_LINK = "() => { window.qwen2vl.links.begin(); return []; }"
+FINISH = "(box, rows) => [box, window.qwen2vl.checksum(rows)]"
 # With each of these static/chats.js says which chat is meant.
 NEW_CHAT = "(box) => { window.qwen2vl.chats.leave(); return [box]; }"
 OPEN_CHAT = "(box) => [box, ...window.qwen2vl.chats.opening()]"
@@ -105,7 +106,7 @@ class PageEvents:
             responded = event.then(
                 self.respond, None, answer, inputs_kwargs=page.settings, trigger_mode="multiple", **QUEUED
             )
-            finished.append(responded.then(self.finish, [chat.composer], whole, **AT_ONCE))
+            finished.append(responded.then(self.finish, [chat.composer, chat.rows], whole, js=FINISH, **AT_ONCE))
         chat.composer.stop(self.stop, None, whole, **AT_ONCE)
         undone = chat.undo.click(self.undo, [chat.composer, *saved], whole, **AT_ONCE)
         left = gr.on(
@@ -284,12 +285,12 @@ class PageEvents:
                 await updates.aclose()
         yield gr.skip()  # Gradio sends the last update of a stream again when it ends
 
-    def finish(self, request: gr.Request, box: Any) -> Any:
+    def finish(self, request: gr.Request, box: Any, shown: Any) -> Any:
         session = self._find(request)
         answers = self._of(session).controller.answers
         if session is None:
             return self._whole(PageUpdate(busy=False))
-        return self._kept(request, session, answers.finish(session, _draft(box)))
+        return self._kept(request, session, answers.finish(session, _draft(box), shown))
 
     def stop(self, request: gr.Request) -> Any:
         session = self._find(request)

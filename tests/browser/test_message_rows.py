@@ -5,12 +5,13 @@ import re
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import APIResponse, Route, expect
 
 from tests.browser.conftest import PHONE, App, Visits
-from tests.browser.driver import Tab
+from tests.browser.driver import Tab, until
 
 pytestmark = pytest.mark.slow
+AT_ONCE = "**/run/predict*"  # what Gradio asks beside its queue
 
 
 def press(tab: Tab, message: str, name: str, at: int = -1) -> None:
@@ -228,3 +229,43 @@ def test_a_chat_with_versions_comes_back_from_its_file(fake: Tab, material: Path
     press(fake, "question", "Version before of the question")
     expect(fake.questions.last.locator("img")).to_have_count(1)
     fake.page.wait_for_function("() => document.querySelector('#chat .user.message img').naturalWidth > 0")
+
+
+def test_a_reply_that_comes_late_does_not_take_the_answer_away(fake: Tab) -> None:
+    """Another version is chosen and the next question sent right after; the reply to the first comes when the server
+    has the question, and the reply to the question when it has answered."""
+    fake.ask("Hello")
+    press(fake, "answer", "Retry")
+    fake.idle()
+    held: list[tuple[Route, APIResponse]] = []
+
+    def hold(route: Route) -> None:
+        if len(held) < 2:
+            held.append((route, route.fetch()))
+        else:
+            route.continue_()
+
+    fake.page.route(AT_ONCE, hold)
+    press(fake, "answer", "Version before of the answer")
+    fake.send("Next")
+    until(lambda: len(held) == 2, fake.page)
+    (version, chosen), (question, begun) = held
+    version.fulfill(response=chosen)
+    expect(fake.answers.last).to_contain_text("In turn 2")
+    question.fulfill(response=begun)
+    fake.page.unroute_all()
+    fake.idle()
+    expect(fake.answers.last).to_contain_text("In turn 2")
+    expect(fake.under(fake.answers.first)).to_contain_text("1/2")
+
+
+def test_a_chat_that_is_shown_is_not_sent_again_when_its_answer_ends(fake: Tab) -> None:
+    replies: list[str] = []
+    fake.page.route(
+        AT_ONCE, lambda route: replies.append((reply := route.fetch()).text()) or route.fulfill(response=reply)
+    )
+    fake.ask("“Grüße” 🙂")
+    fake.page.unroute_all()
+    assert "Grüße" in replies[0]  # the question
+    (ended,) = [reply for reply in replies if '"submit_btn":true' in reply]
+    assert "Grüße" not in ended

@@ -38,7 +38,7 @@ from qwen2vl_demo.ui.chat.conversation import (
 )
 from qwen2vl_demo.ui.chat.kept_chat import keep, with_words
 from qwen2vl_demo.ui.chat.markdown import GrowingMarkdown
-from qwen2vl_demo.ui.chat.message_rows import CONTINUED, rows
+from qwen2vl_demo.ui.chat.message_rows import CONTINUED, checksum, rows
 from qwen2vl_demo.ui.chat.page_update import FAILED, PageUpdate, report, settled
 from qwen2vl_demo.ui.chat.prompts import PreparedPrompt, Prompts
 from qwen2vl_demo.ui.chat.repetition import Repetition
@@ -161,9 +161,12 @@ class Answers:
                 if session.owns(run):
                     session.run = None
 
-    def finish(self, session: Session, standing: Draft | None = None) -> PageUpdate:
+    def finish(self, session: Session, standing: Draft | None = None, shown: str | None = None) -> PageUpdate:
         """The composer after an answer, or in place of one: ready again, with the draft that came back, before what is
         `standing` there by now.
+
+        `shown` is the checksum of the rows that the page has. Replies to what was pressed in quick succession can reach
+        it in another order: where an older one came last, the chat is sent once more.
 
         Without a respond() before it, Gradio's queue was full. Whether there was one is counted: after Stop this can be
         the end of the stopped question, while the next one has begun and waits for its respond().
@@ -178,7 +181,10 @@ class Answers:
                 return replace(self.settled(session, QUEUE_FULL), draft=draft)
             returned, session.returned = session.returned, None
             draft = give_back(session, returned, standing or Draft()) if returned else None
-            return PageUpdate(draft=draft, busy=run is not None)
+            conversation = session.conversation
+        if run is None and shown is not None and shown != checksum(self._rows(conversation)):
+            return replace(self.settled(session), draft=draft)
+        return PageUpdate(draft=draft, busy=run is not None)
 
     async def _answer(
         self, session: Session, run: Run, before: Conversation, values: Mapping[str, Any]

@@ -8,6 +8,7 @@ answer, or one that is being written, has nothing to offer yet.
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -42,6 +43,11 @@ def rows(
         ensure_ascii=False,
         separators=(",", ":"),
     )
+
+
+def checksum(rows: str) -> str:
+    """Adler-32 of what `rows` returned, as static/message-rows.js computes it of what the page has."""
+    return str(zlib.adler32(rows.encode("utf-8", "replace")))
 
 
 def _pictures(conversation: Conversation) -> list[dict[str, Any]]:

@@ -205,6 +205,16 @@
     draw();
   }
 
+  // Adler-32 of UTF-8, as zlib has it: by it Python knows whether the page has what it sent last.
+  function checksum(json) {
+    let [sum, sums] = [1, 0];
+    for (const byte of new TextEncoder().encode(json)) {
+      sum = (sum + byte) % 65521;
+      sums = (sums + sum) % 65521;
+    }
+    return String(sums * 65536 + sum);
+  }
+
   function copyFrom(chat) {
     kept = chat;
   }
@@ -241,7 +251,7 @@
     return rows.flatMap((row, at) => row.pictures.map(one => (at < edited - 1 ? one : { ...one, number: 0 })));
   }
 
-  Object.assign((window.qwen2vl ||= {}), { drawRows, copyFrom, edits, pictures });
+  Object.assign((window.qwen2vl ||= {}), { drawRows, checksum, copyFrom, edits, pictures });
   (window.qwen2vl.keys ||= []).push({ keys: ["↑"], does: "In the empty line: edit the last question" });
   window.qwen2vl.onChatChange(draw);
 })();

@@ -18,6 +18,7 @@ from qwen2vl_demo.processing.messages import Image, Message, Text, Video
 from qwen2vl_demo.processing.processor import Prompt
 from qwen2vl_demo.ui.chat.answers import PAINT_INTERVAL
 from qwen2vl_demo.ui.chat.export import export_json
+from qwen2vl_demo.ui.chat.message_rows import checksum
 from qwen2vl_demo.ui.chat.page_update import PageUpdate
 from qwen2vl_demo.ui.chat.streaming import StreamReader
 from qwen2vl_demo.ui.media_store import MediaStore
@@ -284,6 +285,24 @@ def test_the_end_of_a_stopped_question_leaves_the_next_one_alone(parts: Parts, s
     assert last.busy is False and not last.notice
     assert [turn.question for turn in session.conversation.turns] == ["One", "Two"]
     assert session.conversation.turns[1].answer and session.conversation.turns[1].answer.ending == "end"
+
+
+def test_a_page_that_shows_an_older_chat_gets_the_chat_when_an_answer_ends(parts: Parts, session: Session) -> None:
+    """Replies can overtake one another on their way to the browser."""
+    finish = parts.controller.answers.finish
+    first = final(ask(parts, session, "Hello"))
+    assert first.rows is not None
+    assert finish(session, shown=checksum(first.rows)).messages is None
+    begun = parts.controller.begin(session, Draft("Next"))
+    assert begun.rows is not None
+    answering = respond(parts, session)
+    next(answering)
+    during = finish(session, shown=checksum(begun.rows))
+    assert (during.messages, during.busy) == (None, True)  # what the page has is about to change
+    asked = list(answering)[-1]
+    update = finish(session, Draft("typed"), checksum(begun.rows))
+    assert (update.messages, update.rows, update.busy) == (asked.messages, asked.rows, False)
+    assert update.draft is None  # what was typed meanwhile stays
 
 
 def test_sending_while_an_answer_is_written_is_refused_kindly(parts: Parts, session: Session) -> None:
