@@ -17,8 +17,10 @@ from qwen2vl_demo.ui.sessions import Session
 Updates = dict[Block, Any]  # new values by component, as Gradio's event handlers may return them
 
 # Events that are answered at once, beside the queue, and those that wait for their turn in it.
-AT_ONCE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "queue": False}
-QUEUED: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "concurrency_limit": None}
+# Gradio tells every component in `show_progress_on`, all outputs by default, of each change of each event's status.
+_SILENT: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "show_progress_on": []}
+AT_ONCE: dict[str, Any] = {**_SILENT, "queue": False}
+QUEUED: dict[str, Any] = {**_SILENT, "concurrency_limit": None}
 
 
 @dataclass(frozen=True)
