@@ -8,15 +8,14 @@ all, then the family of the model, then the dialect.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from qwen2vl_demo.geometry import Size
+from qwen2vl_demo.processing.region_forms import Units, box_form
 from qwen2vl_demo.viz.plain_boxes import FoundBox
 
-Units = Literal["thousandths", "pixels"]
 KnownUnits = Literal["", "thousandths", "pixels"]  # "": it is not known
 UnitsChoice = Literal["auto", "thousandths", "pixels"]
 KNOWN: tuple[KnownUnits, ...] = ("", "thousandths", "pixels")
@@ -26,12 +25,6 @@ THOUSANDTHS = 1000  # coordinates run over [0, 1000)
 SLACK = 28  # px, a merged token: a model may miss the edge of its picture by so much
 SAME = 10  # thousandths: readings that are nowhere further apart are one
 CERTAIN = ("tags", "pairs")  # Qwen2-VL's own, with its tokens or where a server left them out: always thousandths
-# What occurs first in the name of a model, with its version's marks left out or not
-_FAMILIES: tuple[tuple[re.Pattern[str], Units], ...] = (
-    (re.compile(r"qwen-?3(?:[.-]?5)?-?vl|qwen-?2-?vl"), "thousandths"),
-    (re.compile(r"qwen-?2[.-]?5-?vl|ui-?tars-?1[.-]?5"), "pixels"),
-    (re.compile(r"ui-?tars"), "thousandths"),
-)
 
 
 @dataclass(frozen=True)
@@ -45,8 +38,8 @@ class Reading:
 
 def units_of_model(name: str) -> KnownUnits:
     """What a model writes, as far as its name tells."""
-    name = name.lower().replace("_", "-")
-    return next((units for pattern, units in _FAMILIES if pattern.search(name)), "")
+    form = box_form(name)
+    return form.units if form else ""
 
 
 def settle(

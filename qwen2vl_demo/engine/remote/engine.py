@@ -9,7 +9,6 @@ logged. No state of a conversation is kept; requests run in parallel.
 from __future__ import annotations
 
 import logging
-import re
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -44,6 +43,7 @@ from qwen2vl_demo.errors import Cancelled, UserError
 from qwen2vl_demo.media import MediaLimits
 from qwen2vl_demo.processing.messages import Message, without_unfinished
 from qwen2vl_demo.processing.processor import Processor, Prompt
+from qwen2vl_demo.processing.region_forms import box_form
 from qwen2vl_demo.trace import PromptTrace
 
 log = logging.getLogger(__name__)
@@ -63,8 +63,6 @@ NO_SERVER_ESTIMATE = (
 NANO_COUNTS = "The tokens of words are counted with nano's tokenizer."
 # Failures that may come of a medium that was sent by its name alone.
 NOT_HELD = ("refused", "failed", "no pictures", "no video")
-# Names of models that take regions in another form than Qwen2-VL's, in which they are sent.
-_OTHER_REGIONS = re.compile(r"qwen-?(?:2[.-]?5|3(?:[.-]?5)?)-?vl|ui-?tars")
 
 
 class RemoteEngine:
@@ -133,11 +131,12 @@ class RemoteEngine:
 
     @property
     def abilities(self) -> Abilities:
+        form = box_form(self.name)
         return Abilities(
             attention=False,
             positions=False,
             resumes=self.server.software == "vLLM",
-            regions=_OTHER_REGIONS.search(self.name.lower().replace("_", "-")) is None,
+            regions=form is None or form.asked,
         )
 
     @property
@@ -269,7 +268,7 @@ class RemoteEngine:
             options = replace(options, cache_salt=prompt.trace.cache_salt)
         as_they_are = not has_clips(plain) or (dialect.video and not options.media.time_stamps)
         if prompt is not None and as_they_are:
-            return Question(tuple(plain), prompt, options, dialect)
+            return Question(tuple(plain), prompt, options, dialect).with_regions(box_form(self.name))
 
         def made(processor: Processor) -> Question:
             new = processor.process(
@@ -281,7 +280,7 @@ class RemoteEngine:
                 thumbnails=thumbnails,
             )
             new = replace(new, trace=replace(new.trace, context_length=self.server.context_length))
-            question = Question(tuple(plain), new, options, dialect)
+            question = Question(tuple(plain), new, options, dialect).with_regions(box_form(self.name), processor)
             if not dialect.video:
                 question = question.without_video(processor)
             elif options.media.time_stamps:

@@ -15,6 +15,7 @@ from qwen2vl_demo.engine.remote.still_frames import frames_as_pictures, has_clip
 from qwen2vl_demo.processing.image import VisionInput
 from qwen2vl_demo.processing.messages import Message
 from qwen2vl_demo.processing.processor import Processor, Prompt
+from qwen2vl_demo.processing.region_forms import BoxForm, with_regions
 from qwen2vl_demo.processing.time_stamps import with_time_stamps
 
 
@@ -53,6 +54,15 @@ class Question:
         """The tokens that the rest of the answer may have. What is written has at most one for each byte."""
         written = len(self.written.encode())
         return max(0, self.prompt.trace.room(self.options.max_new_tokens + written) - written)
+
+    def with_regions(self, form: BoxForm | None, processor: Processor | None = None) -> Question:
+        """The same with the regions of questions in the form of the server's model. Without `processor` the prompt has
+        them so already."""
+        sizes = [medium.resized_size if medium.kind == "image" else None for medium in self.prompt.media]
+        messages = with_regions(self.messages, sizes, form)
+        if processor is None:
+            return replace(self, messages=tuple(messages))
+        return self._made_of(messages, self.prompt.media, processor) if messages != list(self.messages) else self
 
     def without_video(self, processor: Processor) -> Question:
         """The same with the frames of each clip as pictures. `processor` is that of the prompt."""

@@ -6,15 +6,13 @@ kept, edited, exported and asked again with it. What is shown instead of the mar
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 
+from qwen2vl_demo.processing import region_forms
 from qwen2vl_demo.processing.messages import Region, question_parts
 from qwen2vl_demo.ui.chat.conversation import Conversation, Medium
 from qwen2vl_demo.viz.boxes import MAX_BOXES, Box
 from qwen2vl_demo.viz.drawn_boxes import DrawnBox, coloured
-
-_NUMBERED = re.compile(r"\bpicture (\d{1,3})\b", re.IGNORECASE)
 
 
 def boxes_of(question: str) -> tuple[DrawnBox, ...]:
@@ -38,15 +36,12 @@ def readable(
 
 
 def pointed_picture(conversation: Conversation, index: int) -> Medium | None:
-    """The picture on which the regions of question `index` lie: the one that it names by its number in the prompt, else
-    the first of the question's own, else the last before."""
+    """The picture on which the regions of question `index` lie; None where it has no region, or there is no picture."""
     turn = conversation.turns[index]
     if not boxes_of(turn.question):
         return None
     before = [earlier for earlier in conversation.turns[:index] if earlier.has_words]  # what its prompt holds
     pictures = [medium for shown in (*before, turn) for medium in shown.media if medium.kind == "image"]
-    named = _NUMBERED.search(turn.question)
-    if named and 1 <= int(named[1]) <= len(pictures):
-        return pictures[int(named[1]) - 1]
-    own = [medium for medium in turn.media if medium.kind == "image"]
-    return own[0] if own else (pictures[-1] if pictures else None)
+    own = sum(medium.kind == "image" for medium in turn.media)
+    at = region_forms.pointed_picture(turn.question, len(pictures) - own, own)
+    return None if at is None else pictures[at]

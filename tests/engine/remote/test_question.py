@@ -24,6 +24,7 @@ from qwen2vl_demo.processing.processor import Processor
 from qwen2vl_demo.resources import NANO
 
 OPTIONS = GenerationOptions()
+REGION = "<|box_start|>(100,200),(300,400)<|box_end|>"
 
 
 @pytest.fixture(scope="module")
@@ -100,13 +101,12 @@ def test_only_a_server_that_is_known_to_go_on_with_an_answer_is_asked_to(
     [
         ("Qwen/Qwen2-VL-7B-Instruct", True),
         ("our own model", True),
-        ("Qwen/Qwen2.5-VL-3B-Instruct", False),
-        ("qwen2_5-vl-72b", False),
-        ("Qwen/Qwen3-VL-8B-Instruct", False),
+        ("Qwen/Qwen2.5-VL-3B-Instruct", True),
         ("ByteDance-Seed/UI-TARS-7B-DPO", False),
+        ("ByteDance-Seed/UI-TARS-1.5-7B", False),
     ],
 )
-def test_a_model_of_another_family_is_said_not_to_know_regions_as_they_are_sent(
+def test_a_model_that_was_not_trained_on_questions_with_boxes_is_said_not_to_know_regions(
     processor: Processor, model: str, regions: bool
 ) -> None:
     assert engine_for(processor, model=model).abilities.regions is regions
@@ -123,6 +123,30 @@ def test_a_region_is_sent_in_one_text_with_the_words_around_it(processor: Proces
     messages = [Message("user", [picture(), *question_parts("Is <|box_start|>(1,2),(30,400)<|box_end|> red?")])]
     content = body_of(engine._question(messages, OPTIONS))["messages"][0]["content"]
     assert content[1:] == [{"type": "text", "text": "Is <|box_start|>(1,2),(30,400)<|box_end|> red?"}]
+
+
+@pytest.mark.parametrize(
+    ("model", "sent"),
+    [
+        ("Qwen/Qwen2-VL-7B-Instruct", REGION),
+        ("our own model", REGION),
+        ("Qwen/Qwen3-VL-8B-Instruct", "[100, 200, 300, 400]"),
+        # The picture is sent with 112x140 px, so that 100 and 300 of its width are 14 and 42 px.
+        ("qwen2.5vl:7b", "[14, 22, 42, 45]"),
+    ],
+)
+def test_a_region_is_sent_as_the_family_of_the_model_writes_boxes(processor: Processor, model: str, sent: str) -> None:
+    """Now as a question, and later as what was asked before."""
+    engine = engine_for(processor, model=model)
+    messages = [Message("user", [picture(), *question_parts(f"Is {REGION} red?")])]
+    shown = engine.prompt(messages, OPTIONS)
+    assert "".join(shown.trace.tokens).replace("Ġ", " ").count(f"Is {sent} red?") == 1
+    for question in (engine._question(messages, OPTIONS), engine._question(messages, OPTIONS, prompt=shown)):
+        assert question.prompt.trace.input_ids.tolist() == shown.trace.input_ids.tolist()
+        (content,) = (part for part in body_of(question)["messages"][0]["content"] if part["type"] == "text")
+        assert content["text"] == f"Is {sent} red?"
+    again = [*messages, Message("assistant", "Yes."), Message("user", "Why?")]
+    assert body_of(engine._question(again, OPTIONS))["messages"][0]["content"][1]["text"] == f"Is {sent} red?"
 
 
 def test_a_server_without_video_gets_numbered_pictures_of_the_same_size(processor: Processor) -> None:
