@@ -15,6 +15,7 @@ PACKAGE = "qwen2vl_demo"
 
 LEAVES = {
     "errors",
+    "box_forms",
     "config",
     "data_url",
     "json_values",
@@ -59,7 +60,7 @@ ROOMS = {
         {"torch", "numpy", "PIL", "tokenizers", "safetensors", "huggingface_hub", "httpx", "av"},
     ),
     "viz": Room(
-        {"errors", "trace", "attention_trace", "geometry", "yarn", "lru_cache", "positions", "viz"},
+        {"errors", "trace", "attention_trace", "box_forms", "geometry", "yarn", "lru_cache", "positions", "viz"},
         {"numpy", "plotly", "PIL"},
     ),
     "report": Room(LEAVES | {"viz"}, {"numpy"}),

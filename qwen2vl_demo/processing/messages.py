@@ -16,6 +16,7 @@ from qwen2vl_demo.media.time_range import WHOLE_CLIP, TimeRange
 
 REGION_SCALE = 1000  # coordinates of a region are thousandths
 _REGION = re.compile(r"<\|box_start\|>\((\d{1,4}),(\d{1,4})\),\((\d{1,4}),(\d{1,4})\)<\|box_end\|>")
+_NUMBERED = re.compile(r"\bpicture (\d{1,3})\b", re.IGNORECASE)
 
 Source = str | Path | bytes | PIL.Image.Image
 Role = Literal["system", "user", "assistant"]
@@ -136,3 +137,13 @@ def question_parts(question: str) -> tuple[Text, ...]:
     if at < len(question) or not parts:
         parts.append(Text(question[at:]))
     return tuple(parts)
+
+
+def pointed_picture(question: str, before: int, own: int) -> int | None:
+    """On which of the pictures of a prompt the regions of a question lie, by its index: the one that the question names
+    by its number, else the first of the question's own, else the last before. `before` and `own` are the numbers of
+    pictures before the question and in it. None: there is none."""
+    named = _NUMBERED.search(question)
+    if named and 1 <= int(named[1]) <= before + own:
+        return int(named[1]) - 1
+    return before if own else before - 1 if before else None

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from qwen2vl_demo.box_forms import Units, box_form
 from qwen2vl_demo.geometry import Size
-from qwen2vl_demo.processing.region_forms import Units, box_form
 from qwen2vl_demo.viz.plain_boxes import FoundBox
 
 KnownUnits = Literal["", "thousandths", "pixels"]  # "": it is not known

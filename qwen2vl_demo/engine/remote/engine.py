@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from qwen2vl_demo.attention_trace import AttentionTrace, Word
+from qwen2vl_demo.box_forms import box_form
 from qwen2vl_demo.decoding import Decoding
 from qwen2vl_demo.engine.cost.estimate import Estimate, tokens_only
 from qwen2vl_demo.engine.processors import processor_for, reference_processor
@@ -43,7 +44,6 @@ from qwen2vl_demo.errors import Cancelled, UserError
 from qwen2vl_demo.media import MediaLimits
 from qwen2vl_demo.processing.messages import Message, without_unfinished
 from qwen2vl_demo.processing.processor import Processor, Prompt
-from qwen2vl_demo.processing.region_forms import box_form
 from qwen2vl_demo.trace import PromptTrace
 
 log = logging.getLogger(__name__)

@@ -6,16 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from qwen2vl_demo.box_forms import BoxForm
 from qwen2vl_demo.engine.protocol import GenerationOptions
 from qwen2vl_demo.engine.remote.dialect import Dialect
 from qwen2vl_demo.engine.remote.media_parts import MediaParts
+from qwen2vl_demo.engine.remote.region_text import with_regions
 from qwen2vl_demo.engine.remote.request import request_body, sampling_fields
 from qwen2vl_demo.engine.remote.server import Server
 from qwen2vl_demo.engine.remote.still_frames import frames_as_pictures, has_clips
 from qwen2vl_demo.processing.image import VisionInput
 from qwen2vl_demo.processing.messages import Message
 from qwen2vl_demo.processing.processor import Processor, Prompt
-from qwen2vl_demo.processing.region_forms import BoxForm, with_regions
 from qwen2vl_demo.processing.time_stamps import with_time_stamps
 
 

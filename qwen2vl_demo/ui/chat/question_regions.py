@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from qwen2vl_demo.processing import region_forms
+from qwen2vl_demo.processing import messages
 from qwen2vl_demo.processing.messages import Region, question_parts
 from qwen2vl_demo.ui.chat.conversation import Conversation, Medium
 from qwen2vl_demo.viz.boxes import MAX_BOXES, Box
@@ -43,5 +43,5 @@ def pointed_picture(conversation: Conversation, index: int) -> Medium | None:
     before = [earlier for earlier in conversation.turns[:index] if earlier.has_words]  # what its prompt holds
     pictures = [medium for shown in (*before, turn) for medium in shown.media if medium.kind == "image"]
     own = sum(medium.kind == "image" for medium in turn.media)
-    at = region_forms.pointed_picture(turn.question, len(pictures) - own, own)
+    at = messages.pointed_picture(turn.question, len(pictures) - own, own)
     return None if at is None else pictures[at]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from qwen2vl_demo.box_forms import BoxForm
+from qwen2vl_demo.engine.remote.region_text import with_regions
 from qwen2vl_demo.processing.messages import Image, Message, Part, Region, Text, Video
-from qwen2vl_demo.processing.region_forms import BoxForm, box_form, pointed_picture, with_regions
 
 REGION = Region(100, 200, 300, 1000)
 PIXELS, THOUSANDTHS = BoxForm("pixels"), BoxForm("thousandths")
@@ -13,27 +14,6 @@ PIXELS, THOUSANDTHS = BoxForm("pixels"), BoxForm("thousandths")
 
 def picture() -> Image:
     return Image(b"")
-
-
-@pytest.mark.parametrize(
-    ("name", "form"),
-    [
-        ("Qwen/Qwen2-VL-2B-Instruct", BoxForm("thousandths", tokens=True)),
-        ("qwen2_5-vl-72b", BoxForm("pixels")),
-        ("Qwen3.5-VL-4B", BoxForm("thousandths")),
-        ("llava", None),
-    ],
-)
-def test_the_family_is_told_by_the_name(name: str, form: BoxForm | None) -> None:
-    assert box_form(name) == form
-
-
-def test_a_question_points_at_the_picture_that_it_names_or_at_the_nearest() -> None:
-    assert pointed_picture("What is it?", before=2, own=2) == 2
-    assert pointed_picture("What is it?", before=2, own=0) == 1
-    assert pointed_picture("What is it?", before=0, own=0) is None
-    assert pointed_picture("What is in it of picture 1?", before=2, own=1) == 0
-    assert pointed_picture("What is in it of picture 4?", before=2, own=1) == 2  # there are three
 
 
 def test_pixels_are_those_of_the_picture_on_which_the_region_lies() -> None:
