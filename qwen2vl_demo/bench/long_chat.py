@@ -42,8 +42,8 @@ WATCH = """() => {
   requestAnimationFrame(frame);
 }"""
 # Selects words of the answer that is being written as a mouse does, which takes the focus from the composer; false
-# while they are not there.
-SELECT = """words => {
+# while they are not there, and where they were replaced before the page was told of it.
+SELECT = """async words => {
   const answer = [...document.querySelectorAll('#chat [data-testid=bot]')].at(-1);
   const texts = document.createTreeWalker(answer, NodeFilter.SHOW_TEXT);
   const nodes = [];
@@ -56,8 +56,10 @@ SELECT = """words => {
     return [node, offset - start];
   };
   document.activeElement?.blur();
+  const told = new Promise(done => document.addEventListener('selectionchange', done, { once: true }));
   getSelection().setBaseAndExtent(...place(at), ...place(at + words.length));
-  return true;
+  await told;
+  return getSelection().toString() === words;
 }"""
 
 # How many answers have ended: what they took stands under them.

@@ -143,6 +143,8 @@ class PageEvents:
         events = [cut, undone, left, loaded, opened, switched, forgotten, chosen]
         if self.menu is not None:
             events.append(self.menu.wire(page.settings, self._opened, page.saved))
+        # Before the panel: of one change, the page begins each event when the one before has ended.
+        self._wire_settings(loaded)
         self._wire_panel(demo, events, finished)
         for button, write in ((chat.save_json, self.save_json), (chat.save_html, self.save_html)):
             written = button.click(write, saved, [page.download, chat.notice], trigger_mode="multiple", **QUEUED)
@@ -155,7 +157,6 @@ class PageEvents:
         page.settings_button.click(None, None, None, js=TOGGLE_SETTINGS, **AT_ONCE)
         page.theme.click(None, None, None, js=TOGGLE_THEME, **AT_ONCE)
         page.wide.click(None, None, None, js=TOGGLE_WIDE, **AT_ONCE)
-        self._wire_settings(loaded)
         demo.unload(self.close)
 
     def _wire_settings(self, loaded: Dependency) -> None:

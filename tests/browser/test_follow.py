@@ -83,6 +83,22 @@ def test_words_selected_in_a_growing_answer_stay_selected(writing: Tab) -> None:
     writing.button("Stop").click()
 
 
+@pytest.mark.parametrize("pressed", [False, True])
+def test_selected_words_that_are_gone_for_a_moment_are_selected_again(fake: Tab, pressed: bool) -> None:
+    """Unless the visitor did something meanwhile."""
+    fake.ask("Say much")
+    words = fake.page.evaluate(SELECT, [3, 9])
+    assert len(words) == 6
+    fake.page.evaluate("() => { window.answer = document.querySelector('#chat [data-testid=bot]'); }")
+    fake.page.evaluate("() => { window.taken = [...answer.childNodes]; answer.replaceChildren(); }")
+    fake.page.wait_for_timeout(100)  # so that the page is told that nothing is selected
+    if pressed:
+        fake.page.keyboard.press("Shift")
+    fake.page.evaluate("() => answer.append(...taken)")
+    fake.page.wait_for_timeout(50)
+    assert fake.page.evaluate("() => getSelection().toString()") == ("" if pressed else words)
+
+
 def touch(page: Page, down: float) -> None:
     """A finger moves down so many pixels over the middle of the chat."""
     box = page.locator("#chat .bubble-wrap").bounding_box()

@@ -2,9 +2,11 @@
 //
 // Gradio replaces the elements of an answer with each piece that arrives, and the selection would be gone ten times a
 // second. It is kept as characters of the message and selected again before the next frame, as long as the same words
-// stand in the same place.
+// stand in the same place. Where they are gone for a moment, as in a message that is drawn in two steps, they are waited
+// for until the visitor presses something.
 (() => {
   let kept = null; // {message: its number, anchor, focus: characters from its beginning, words}
+  let gone = false; // the words have been taken away with their elements
 
   const messages = () => [...document.querySelectorAll("#chat [data-testid=bot]")];
 
@@ -25,11 +27,12 @@
 
   function note() {
     const selection = getSelection();
-    if (selection.isCollapsed) return (kept = null);
+    if (selection.isCollapsed && gone) return;
+    kept = null;
+    if (selection.isCollapsed) return;
     const { anchorNode, anchorOffset, focusNode, focusOffset } = selection;
     const all = messages();
     const number = all.findIndex(message => message.contains(anchorNode) && message.contains(focusNode));
-    kept = null;
     if (number < 0) return;
     const anchor = textBefore(all[number], anchorNode, anchorOffset);
     const focus = textBefore(all[number], focusNode, focusOffset);
@@ -38,14 +41,15 @@
   }
 
   function selectAgain() {
-    const message = kept && messages()[kept.message];
-    if (!message) return;
+    if (!kept) return;
+    const message = messages()[kept.message];
     const selection = getSelection();
-    if (!selection.isCollapsed && message.contains(selection.anchorNode) && message.contains(selection.focusNode))
+    if (!selection.isCollapsed && message?.contains(selection.anchorNode) && message.contains(selection.focusNode))
       return;
     const { anchor, focus, words } = kept;
     const start = Math.min(anchor, focus);
-    if (message.textContent.slice(start, start + words.length) !== words) return;
+    gone = message?.textContent.slice(start, start + words.length) !== words;
+    if (gone) return;
     const from = place(message, anchor);
     const to = place(message, focus);
     if (from && to) selection.setBaseAndExtent(...from, ...to);
@@ -53,6 +57,13 @@
 
   // The observer runs after the change and before the browser tells that the selection has changed with it.
   document.addEventListener("selectionchange", note);
+  // Which can come only when what was selected has been replaced.
+  for (const end of ["pointerup", "keyup"]) document.addEventListener(end, note);
+  for (const begin of ["pointerdown", "keydown"])
+    document.addEventListener(begin, () => {
+      if (gone) kept = null;
+      gone = false;
+    });
   const watch = () => {
     const chat = document.querySelector("#chat");
     if (!chat) return setTimeout(watch, 50);
