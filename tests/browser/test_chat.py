@@ -119,7 +119,7 @@ def test_a_pdf_shows_its_pages(fake: Tab, material: Path) -> None:
     expect(fake.panel).to_contain_text("pages.pdf, page 2")
 
 
-@pytest.mark.large
+@pytest.mark.slow
 def test_pages_of_a_pdf_are_chosen_in_the_settings(fake: Tab, material: Path) -> None:
     """The line of cost follows once the field is left, and the question gets the chosen page."""
     fake.attach(material / "pages.pdf")
@@ -134,7 +134,7 @@ def test_pages_of_a_pdf_are_chosen_in_the_settings(fake: Tab, material: Path) ->
     fake.choose_pages("")  # other tests use the same tab
 
 
-@pytest.mark.large
+@pytest.mark.slow
 def test_a_clip_can_be_played(fake: Tab, material: Path) -> None:
     fake.ask("What happens?", material / "clip.mp4")
     video = fake.questions.last.locator("video")
@@ -240,7 +240,7 @@ def test_an_example_is_one_click_away(nano: Tab, fake: Tab) -> None:
     assert is_an_answer(nano.answers.last.inner_text())
 
 
-@pytest.mark.large
+@pytest.mark.slow
 def test_a_picture_can_be_pasted(fake: Tab) -> None:
     fake.text.focus()
     fake.page.evaluate(
@@ -255,7 +255,7 @@ def test_a_picture_can_be_pasted(fake: Tab) -> None:
     expect(fake.questions.last.locator("img")).to_have_count(1)
 
 
-@pytest.mark.large
+@pytest.mark.slow
 def test_a_picture_can_be_dropped(fake: Tab) -> None:
     fake.page.evaluate(
         """async () => { const c = document.createElement('canvas'); c.width = c.height = 60;
@@ -268,7 +268,7 @@ def test_a_picture_can_be_dropped(fake: Tab) -> None:
     expect(fake.attached).to_have_count(1)
 
 
-@pytest.mark.large
+@pytest.mark.slow
 def test_the_webcam_can_be_closed_and_is_off_then(fake: Tab) -> None:
     """It stayed on until a picture was taken or the page was loaded again."""
     fake.page.evaluate(

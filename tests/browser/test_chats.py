@@ -178,7 +178,6 @@ def test_a_chat_can_be_named_pinned_found_and_deleted(tab: Tab, fake_app: App, t
     assert [chat["title"] for chat in kept_chats(tab)] == ["Another question"]
 
 
-@pytest.mark.large
 def test_a_question_that_is_taken_back_leaves_no_chat(tab: Tab) -> None:
     tab.ask("One")
     tab.button("Undo").click()
@@ -211,7 +210,6 @@ def test_a_chat_is_open_in_one_tab_only(tab: Tab, fake_app: App, visit: Visits, 
     open_chat(second, "Mine")
 
 
-@pytest.mark.large
 def test_chats_of_an_earlier_version_are_taken_over(tab: Tab) -> None:
     """They lay in localStorage by the id of their tab: the newest was shown, the others could not be reached."""
     old = Conversation((Turn("An old question", answer=Answer("An old answer", "end")),))
@@ -240,7 +238,6 @@ def test_no_word_that_was_shown_is_lost_when_the_page_goes_away(tab: Tab) -> Non
     expect(tab.answers.last).to_contain_text(seen)
 
 
-@pytest.mark.large
 def test_the_oldest_files_go_first_and_a_full_browser_is_a_sentence(tab: Tab, material: Path) -> None:
     sizes = {name: (material / name).stat().st_size for name in ("cat.png", "dog.jpg")}
     tab.page.evaluate(  # room for the larger one of the two pictures
@@ -265,7 +262,6 @@ def test_the_oldest_files_go_first_and_a_full_browser_is_a_sentence(tab: Tab, ma
     expect(row(tab, "A cat again")).to_contain_text("without some files")
 
 
-@pytest.mark.large
 def test_where_the_browser_stores_nothing_chats_last_as_long_as_the_page_and_this_is_said(tab: Tab) -> None:
     tab.page.add_init_script(BLOCKED)
     tab.reload()
@@ -279,7 +275,6 @@ def test_where_the_browser_stores_nothing_chats_last_as_long_as_the_page_and_thi
     expect(tab.questions).to_have_count(0)
 
 
-@pytest.mark.large
 def test_the_list_is_used_by_keyboard(tab: Tab) -> None:
     tab.ask("One")
     tab.page.keyboard.press("Control+Shift+O")

@@ -110,7 +110,6 @@ def test_times_of_an_answer_lead_to_the_clip_above_it_and_light_what_the_model_s
     expect(fake.page.locator("#chat .at-time")).to_have_count(4)
 
 
-@pytest.mark.large
 def test_all_frames_go_to_the_part_that_was_chosen_in_the_composer(fake: Tab, material: Path) -> None:
     fake.attach(material / "clip.mp4")
     choose = fake.page.get_by_role("button", name="Choose the part of clip.mp4")

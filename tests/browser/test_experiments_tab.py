@@ -12,7 +12,7 @@ from tests.browser.test_axe import AXE, findings
 CAT = Path(__file__).resolve().parents[2] / "assets" / "examples" / "cat.png"
 
 
-@pytest.mark.large
+@pytest.mark.slow
 @pytest.mark.parametrize("view", [DESKTOP, pytest.param(PHONE, marks=pytest.mark.large)], ids=["desk", "phone"])
 def test_a_question_is_asked_again_with_one_thing_changed(nano_app: App, visit: Visits, view: dict[str, int]) -> None:
     tab = visit(nano_app, viewport=view)

@@ -13,7 +13,7 @@ from tests.browser.conftest import App, Visits
 from tests.browser.driver import Tab
 from tests.browser.lens_driver import equals, expected, layer, seen, snapshot, user
 
-pytestmark = pytest.mark.large  # as further forms, so that CI stays within its time
+pytestmark = pytest.mark.slow
 
 # Where the n-th word of an answer stands on the page: the middle of it.
 PLACE = """([bubble, word]) => {

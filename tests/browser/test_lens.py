@@ -64,7 +64,7 @@ def test_photographs_of_many_sizes_are_shown_as_they_would_be_sent(nano: Tab, na
     expect(nano.page.locator("#lens-picture .lens-nothing").first).to_be_visible()
 
 
-@pytest.mark.large
+@pytest.mark.slow
 def test_a_whole_chat_is_shown_as_it_was_sent(nano: Tab, nano_app: App, photographs: Path, material: Path) -> None:
     one, two, gif, film = (
         photographs / "coffee-600x400.png", photographs / "cat-451x300.png", photographs / "wave.gif",
@@ -86,7 +86,7 @@ def test_a_whole_chat_is_shown_as_it_was_sent(nano: Tab, nano_app: App, photogra
     assert len(clip["frame_indices"]) == 2 * clip["merged_grid"][0]
 
 
-@pytest.mark.large
+@pytest.mark.slow
 def test_a_large_photograph_is_pointed_at_without_asking_the_server(
     nano: Tab, nano_app: App, photographs: Path, record_property: Any
 ) -> None:
@@ -210,7 +210,7 @@ def test_the_panel_takes_the_whole_width_and_gives_it_back(nano: Tab, material: 
     expect(nano.text).to_be_visible()
 
 
-@pytest.mark.large
+@pytest.mark.slow
 def test_a_picture_that_travelled_small_is_fetched_sharp_when_it_is_looked_at(
     nano: Tab, material: Path, photographs: Path
 ) -> None:

@@ -15,7 +15,7 @@ from tests.browser.conftest import PHONE, App, Visits
 from tests.browser.driver import Tab
 from tests.browser.lens_driver import canvas_box, expected, fact, layer, point, seen, snapshot, stage, user
 
-pytestmark = pytest.mark.large  # as further forms, so that CI stays within its time
+pytestmark = pytest.mark.slow
 
 MARK = (255, 0, 255)
 

@@ -37,7 +37,6 @@ def test_an_address_opens_an_example_a_tab_and_a_layer_and_is_copied_again(fake_
     expect(page.locator("dialog[open], #chat-list").first).to_contain_text("Hello")
 
 
-@pytest.mark.large
 def test_what_an_address_cannot_name_opens_the_page_as_it_is(fake_app: App, visit: Visits) -> None:
     tab = visit(fake_app)
     tab.page.goto(f"{tab.url}/?tab=<b>&layer=99&example=none&chat=__proto__")
@@ -46,7 +45,6 @@ def test_what_an_address_cannot_name_opens_the_page_as_it_is(fake_app: App, visi
     expect(tab.page.get_by_role("tab", name="Picture", exact=True)).to_have_attribute("aria-selected", "true")
 
 
-@pytest.mark.large
 def test_a_prepared_chat_and_a_tab_of_the_menu_on_a_phone(fake_app: App, visit: Visits) -> None:
     """Experiments stands in the menu of tabs that do not fit. The engine is not nano, whose answers these are."""
     tab = visit(fake_app, viewport=PHONE)
@@ -64,7 +62,6 @@ def test_a_prepared_chat_and_a_tab_of_the_menu_on_a_phone(fake_app: App, visit: 
     assert tab.width() <= PHONE["width"]
 
 
-@pytest.mark.large
 def test_a_handout_has_the_answers_or_lines_for_them(fake_app: App, visit: Visits, tmp_path: Path) -> None:
     """500 x 400 px become 504 x 392: 18 x 14 = 252 tokens. The picture of step 6 says 20 where the text goes on."""
     tab = visit(fake_app)

@@ -135,7 +135,6 @@ def test_an_end_is_no_news_and_what_it_took_is_folded(fake: Tab) -> None:
     expect(fake.numbers).to_be_hidden()
 
 
-@pytest.mark.large
 def test_questions_and_answers_can_be_copied_as_they_were_written(fake: Tab, material: Path) -> None:
     """Answers with boxes had no button, questions neither."""
     fake.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
@@ -152,7 +151,6 @@ def test_questions_and_answers_can_be_copied_as_they_were_written(fake: Tab, mat
         fake.page.wait_for_function(f"text => {read}.then(copied => copied.trim() === text)", arg=text)
 
 
-@pytest.mark.large
 def test_a_row_can_be_reached_with_the_keyboard_and_keeps_the_focus(fake: Tab) -> None:
     fake.ask("One")
     press(fake, "answer", "Retry")
@@ -170,7 +168,6 @@ def test_a_row_can_be_reached_with_the_keyboard_and_keeps_the_focus(fake: Tab) -
     expect(question).to_have_css("opacity", "1")
 
 
-@pytest.mark.large
 def test_rows_are_large_enough_for_a_finger_and_nothing_jumps(fake_app: App, visit: Visits) -> None:
     tab = visit(fake_app, viewport=PHONE, has_touch=True)
     tab.ask("One")

@@ -164,7 +164,6 @@ def test_what_the_page_says_and_offers_is_that_of_the_tabs_model(
     offers_little()
 
 
-@pytest.mark.large
 def test_an_app_that_was_started_again_does_not_answer_with_another_model_unasked(
     models_app: App, loader: FakeLoader, visit: Visits
 ) -> None:

@@ -13,7 +13,7 @@ from tests.browser.conftest import PHONE, App, Visits
 from tests.browser.driver import Tab
 from tests.browser.lens_driver import equals, expected, fact, layer, open_tab, point, seen, snapshot, user
 
-pytestmark = pytest.mark.large  # as further forms, so that CI stays within its time
+pytestmark = pytest.mark.slow
 
 LAYERS = ("resized", "patches", "merged", "t", "h", "w")
 # Each plot, canvas and comparison that is seen in a tab, with the words that stand before it there.

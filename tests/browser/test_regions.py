@@ -165,7 +165,6 @@ def test_a_closer_look_and_a_crop_have_the_originals_pixels(fake: Tab, fake_app:
     fake.quiet()  # what follows on a cut would else meet the next test
 
 
-@pytest.mark.large
 def test_an_answer_with_boxes_offers_its_picture_and_the_panel(fake: Tab, material: Path, tmp_path: Path) -> None:
     fake.ask("!boxes", material / "cat.png")
     fake.ask("!say a dog", material / "dog.jpg")

@@ -13,7 +13,7 @@ from qwen2vl_demo.viz.figure_theme import AXIS_COLOURS, MODEL_COLOURS, QWEN
 from tests.browser.conftest import App, Visits
 from tests.browser.driver import Tab
 
-pytestmark = pytest.mark.large  # as further forms, so that CI stays within its time
+pytestmark = pytest.mark.slow
 
 
 def open_tab(tab: Tab, name: str) -> None:

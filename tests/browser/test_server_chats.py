@@ -55,7 +55,6 @@ def leave(tab: Tab) -> None:
     tab.page.context.close()
 
 
-@pytest.mark.large
 def test_another_browser_finds_a_users_chats_and_nobody_elses(
     kept_app: App, visit: Visits, windows: Windows, material: Path
 ) -> None:

@@ -16,7 +16,7 @@ from qwen2vl_demo.viz.figure_theme import AXIS_COLOURS
 from tests.browser.conftest import App
 from tests.browser.driver import Tab
 
-pytestmark = pytest.mark.large  # as further forms, so that CI stays within its time
+pytestmark = pytest.mark.slow
 
 NANO = Rope((8, 12, 12), 50.0)
 

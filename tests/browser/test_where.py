@@ -83,7 +83,6 @@ def test_a_word_and_a_head_are_picked_and_every_picture_shows_its_cell(fake: Tab
     assert (shown["overlay"], shown["layer"] == "attention") == (None, False)
 
 
-@pytest.mark.large
 def test_a_kept_view_shows_the_attention_again(fake: Tab, visit: Any, material: Path, tmp_path: Path) -> None:
     """In a file that opens without a network: the same layer, the same values, the same sentence."""
     fake.ask("What differs?", material / "cat.png", material / "dog.jpg")
