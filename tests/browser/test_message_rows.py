@@ -266,3 +266,4 @@ def test_a_chat_that_is_shown_is_not_sent_again_when_its_answer_ends(fake: Tab) 
     assert "Grüße" in replies[0]  # the question
     (ended,) = [reply for reply in replies if '"submit_btn":true' in reply]
     assert "Grüße" not in ended
+    assert len(replies) <= 4  # the question, its end, and after each of two refreshes what follows on one

@@ -20,7 +20,8 @@ from qwen2vl_demo.ui.panel.cost_html import estimate_html, outcomes_html, releas
 from qwen2vl_demo.ui.panel.download_buttons import draw_download_buttons
 from qwen2vl_demo.ui.panel.lazy import LazyDrawing
 from qwen2vl_demo.ui.panel.state import PanelState
-from qwen2vl_demo.ui.panel.tab import AT_ONCE, PageContext, Updates
+from qwen2vl_demo.ui.panel.tab import AfterRefresh, PageContext, Updates
+from qwen2vl_demo.ui.sessions import Session
 from qwen2vl_demo.viz.other_models import growth_figure, growth_words
 
 SCRIPT = files("qwen2vl_demo.ui") / "static" / "comparison.js"
@@ -72,20 +73,16 @@ class CostTab:
             self.components.released: released_html(state.trace),
         }
 
-    def wire(self, page: PageContext) -> None:
+    def wire(self, page: PageContext) -> Sequence[AfterRefresh]:
         """An answer that ended is measured; the pictures are drawn while the tab is open."""
-
-        def measured(request: gr.Request) -> Any:
-            session = page.find_session(request)
-            if session is None:
-                return gr.skip()
-            with session.lock:
-                return outcomes_html(tuple(session.outcomes))
-
-        for refreshed in page.refreshed:
-            refreshed.then(measured, None, [self.components.past], **AT_ONCE)
         drawn = self.components
-        self._lazy.wire(page, [drawn.comparison, drawn.growth_words, drawn.growth], self._draw_pictures)
+
+        def measured(session: Session, _: None) -> Updates:
+            with session.lock:
+                return {drawn.past: outcomes_html(tuple(session.outcomes))}
+
+        pictures = self._lazy.wire(page, [drawn.comparison, drawn.growth_words, drawn.growth], self._draw_pictures)
+        return [AfterRefresh(measured, [drawn.past]), pictures]
 
     def _draw_pictures(self, trace: PromptTrace | None) -> Updates:
         """The newest picture or clip in other models, and how its tokens grow."""

@@ -26,7 +26,7 @@ from qwen2vl_demo.ui.panel.download_buttons import draw_download_buttons
 from qwen2vl_demo.ui.panel.experiment_html import guesses_html, trials_html
 from qwen2vl_demo.ui.panel.experiments import INTRODUCTIONS, Experiments
 from qwen2vl_demo.ui.panel.state import PanelState
-from qwen2vl_demo.ui.panel.tab import AT_ONCE, QUEUED, PageContext, Updates
+from qwen2vl_demo.ui.panel.tab import AT_ONCE, QUEUED, AfterRefresh, PageContext, Updates
 from qwen2vl_demo.ui.parts import Parts
 from qwen2vl_demo.ui.sessions import Session
 
@@ -204,7 +204,7 @@ class ExperimentsTab:
             updates |= {e.trials: "" for e in self.components.experiments.values()}
         return updates
 
-    def wire(self, page: PageContext) -> None:
+    def wire(self, page: PageContext) -> Sequence[AfterRefresh]:
         def stop(request: gr.Request) -> None:
             session = page.find_session(request)
             if session is not None:
@@ -269,6 +269,7 @@ class ExperimentsTab:
                 **QUEUED,
             )
             drawn.stop.click(stop, None, None, **AT_ONCE)
+        return ()
 
     def _wire_models(self, page: PageContext, lender: Lender, columns: Sequence[gr.Dropdown], needs: gr.HTML) -> None:
         """Columns say what the models would take that they name, and offer those that are there by now."""

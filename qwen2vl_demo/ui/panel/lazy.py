@@ -14,7 +14,7 @@ import gradio as gr
 from gradio.components import Component
 
 from qwen2vl_demo.trace import PromptTrace
-from qwen2vl_demo.ui.panel.tab import AT_ONCE, PageContext, Updates
+from qwen2vl_demo.ui.panel.tab import AT_ONCE, AfterRefresh, PageContext, Updates
 from qwen2vl_demo.ui.sessions import Session, ShownPrompt
 
 OPEN = "open "  # stands before the key while the tab is open
@@ -30,7 +30,7 @@ new ResizeObserver(() => {
 """
 ADD_OPEN = """key => {
   const drawn = document.getElementById('%s');
-  return [(drawn && drawn.offsetParent ? '%s' : '') + (key || '')];
+  return (drawn && drawn.offsetParent ? '%s' : '') + (key || '');
 }"""
 
 
@@ -50,36 +50,30 @@ class LazyDrawing:
 
     def wire(
         self, page: PageContext, outputs: Sequence[Component], draw: Callable[[PromptTrace | None], Updates]
-    ) -> None:
+    ) -> AfterRefresh:
         """`draw` gives new values of `outputs` for the trace that the panel draws."""
-        self.wire_shown(page, outputs, lambda shown, session: draw(shown.drawn if shown else None))
+        return self.wire_shown(page, outputs, lambda shown, session: draw(shown.drawn if shown else None))
 
     def wire_shown(
         self, page: PageContext, outputs: Sequence[Component], draw: Callable[[ShownPrompt | None, Session], Updates]
-    ) -> None:
+    ) -> AfterRefresh:
         """The same for drawings that also depend on whose eyes it is drawn through, or on the model of the session."""
 
-        def refresh(request: gr.Request, drawn: Any) -> Any:
-            session = page.find_session(request)
-            if session is None or not isinstance(drawn, str) or not drawn.startswith(OPEN):
-                return gr.skip()
+        def update(session: Session, drawn: Any) -> Updates:
+            if not isinstance(drawn, str) or not drawn.startswith(OPEN):
+                return {}
             with session.lock:
                 shown = session.shown
             key = (trace_key(shown.drawn) + shown.eyes if shown else trace_key(None)) + session.model
-            if drawn == OPEN + key:
-                return gr.skip()
-            return {self._key: key, **draw(shown, session)}
+            return {} if drawn == OPEN + key else {self._key: key, **draw(shown, session)}
 
-        event: dict[str, Any] = {
-            "fn": refresh,
-            "inputs": [self._key],
-            "outputs": [self._key, *outputs],
-            "js": ADD_OPEN % (self._key.elem_id, OPEN),
-            **AT_ONCE,
-        }
-        self._key.input(**event)
-        for refreshed in page.refreshed:
-            refreshed.then(**event)
+        def opened(request: gr.Request, drawn: Any) -> Any:
+            session = page.find_session(request)
+            return gr.skip() if session is None else update(session, drawn) or gr.skip()
+
+        all_of_it, add_open = [self._key, *outputs], ADD_OPEN % (self._key.elem_id, OPEN)
+        self._key.input(opened, [self._key], all_of_it, js=f"key => [({add_open})(key)]", **AT_ONCE)
+        return AfterRefresh(update, all_of_it, self._key, add_open)
 
 
 def trace_key(trace: PromptTrace | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import gradio as gr
 from gradio.blocks import Block
@@ -10,7 +11,8 @@ from gradio.components import Component
 
 from qwen2vl_demo.ui.panel.eyes_switch import EyesSwitch
 from qwen2vl_demo.ui.panel.state import PanelState
-from qwen2vl_demo.ui.panel.tab import PageContext, Tab, Updates
+from qwen2vl_demo.ui.panel.tab import AT_ONCE, PageContext, Tab, Updates
+from qwen2vl_demo.ui.sessions import Session
 
 
 class Panel:
@@ -43,5 +45,17 @@ class Panel:
 
     def wire(self, page: PageContext, demo: gr.Blocks) -> None:
         self._eyes.wire(demo)
-        for tab in self._tabs:
-            tab.wire(page)
+        after = [wired for tab in self._tabs for wired in tab.wire(page)]
+        seen = [(wired.seen, wired.seen_js) for wired in after if wired.seen is not None]
+        outputs = [component for wired in after for component in wired.outputs]
+        values = ", ".join(f"({js})(seen[{at}])" for at, (_, js) in enumerate(seen))
+
+        def refreshed(request: gr.Request, *sent: Any) -> Any:
+            session, rest = page.find_session(request) or Session(), iter(sent)
+            updates: Updates = {}
+            for wired in after:
+                updates |= wired.update(session, next(rest) if wired.seen is not None else None)
+            return updates or gr.skip()
+
+        for event in page.refreshed:
+            event.then(refreshed, [key for key, _ in seen], outputs, js=f"(...seen) => [{values}]", **AT_ONCE)

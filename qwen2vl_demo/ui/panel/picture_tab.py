@@ -20,7 +20,7 @@ from qwen2vl_demo.ui.panel.laboratory_view import LaboratoryView
 from qwen2vl_demo.ui.panel.lens_view import draw_lens_view
 from qwen2vl_demo.ui.panel.preview import Preview
 from qwen2vl_demo.ui.panel.state import PanelState
-from qwen2vl_demo.ui.panel.tab import AT_ONCE, QUEUED, PageContext, Updates
+from qwen2vl_demo.ui.panel.tab import AT_ONCE, QUEUED, AfterRefresh, PageContext, Updates
 from qwen2vl_demo.ui.panel.word_picker import WordPicker
 from qwen2vl_demo.ui.worker_threads import WorkerThreads
 from qwen2vl_demo.viz.lens_payload import detail, new_image_cache, payload
@@ -99,9 +99,9 @@ class PictureTab:
         )
         return {self.components.data: drawn}
 
-    def wire(self, page: PageContext) -> None:
+    def wire(self, page: PageContext) -> Sequence[AfterRefresh]:
         """The button of the budget changes the setting, and the setting makes the panel refresh."""
-        self._words.wire(page)
+        words = self._words.wire(page)
         self._laboratory.wire(page)
         self.components.data.select(chosen_budget, None, [page.settings["max_tokens"]], **AT_ONCE)
 
@@ -120,6 +120,7 @@ class PictureTab:
             return await self._threads.run_for(session, drawn)
 
         self.components.detail.select(load_detail, [page.saved], [self.components.detail], **QUEUED)
+        return [words]
 
 
 def chosen_budget(event: gr.SelectData) -> Any:

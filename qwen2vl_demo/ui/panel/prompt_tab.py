@@ -11,7 +11,7 @@ from gradio.components import Component
 
 from qwen2vl_demo.ui.panel.lens_view import draw_lens_view
 from qwen2vl_demo.ui.panel.state import PanelState
-from qwen2vl_demo.ui.panel.tab import PageContext, Updates
+from qwen2vl_demo.ui.panel.tab import AfterRefresh, PageContext, Updates
 
 
 class PromptTab:
@@ -26,5 +26,6 @@ class PromptTab:
     def update(self, state: PanelState) -> Updates:
         return {}
 
-    def wire(self, page: PageContext) -> None:
+    def wire(self, page: PageContext) -> Sequence[AfterRefresh]:
         """It follows the data of the tab "Picture" in the browser."""
+        return ()

@@ -25,7 +25,7 @@ from qwen2vl_demo.ui.panel.rotation_html import (
     waves_html,
 )
 from qwen2vl_demo.ui.panel.state import PanelState
-from qwen2vl_demo.ui.panel.tab import AT_ONCE, PageContext, Updates
+from qwen2vl_demo.ui.panel.tab import AT_ONCE, AfterRefresh, PageContext, Updates
 from qwen2vl_demo.ui.panel.token_pairs import Pair, pairs_of
 from qwen2vl_demo.ui.sessions import Session, ShownPrompt
 from qwen2vl_demo.viz.bands import Rope, angle_figure, vision_figure, wave_figure
@@ -129,10 +129,10 @@ class RotationTab:
         """Nothing: it is drawn when the tab is open."""
         return {}
 
-    def wire(self, page: PageContext) -> None:
+    def wire(self, page: PageContext) -> Sequence[AfterRefresh]:
         """Two other tokens can be chosen by name, by number or by a click in the lens."""
         drawn = self.components
-        self._lazy.wire_shown(page, list(vars(drawn).values()), self._draw_shown)
+        all_of_it = self._lazy.wire_shown(page, list(vars(drawn).values()), self._draw_shown)
 
         def shown_prompt(request: gr.Request) -> ShownPrompt | None:
             session = page.find_session(request)
@@ -160,6 +160,7 @@ class RotationTab:
         drawn.pair.input(by_name, [drawn.pair], [*numbers, *angles], **AT_ONCE)
         gr.on([drawn.first.input, drawn.second.input], by_number, numbers, angles, **AT_ONCE)
         drawn.clicked.click(by_click, numbers, [*numbers, drawn.pair, *angles], js=TAKE_CLICKED, **AT_ONCE)
+        return [all_of_it]
 
     def _draw_shown(self, shown: ShownPrompt | None, session: Session) -> Updates:
         """Everything in the tab, for a prompt as it is drawn through some eyes."""

@@ -40,6 +40,16 @@ class PageContext:
         return {"saved": self.saved, **self.settings}
 
 
+@dataclass(frozen=True)
+class AfterRefresh:
+    """What a tab changes when a preview was made or an answer has ended. The page asks for all tabs in one request."""
+
+    update: Callable[[Session, Any], Updates]  # gets the value of `seen`, None without one
+    outputs: Sequence[Component]
+    seen: Component | None = None
+    seen_js: str = "seen => seen"  # what the browser makes of the value of `seen` before it is sent
+
+
 class Tab(Protocol):
     """A tab of the panel. It keeps its components in a dataclass, made by `draw`."""
 
@@ -61,6 +71,6 @@ class Tab(Protocol):
         under 100 ms), and it must not raise for any state; `PanelState()` is an empty chat."""
         ...
 
-    def wire(self, page: PageContext) -> None:
+    def wire(self, page: PageContext) -> Sequence[AfterRefresh]:
         """Connects the tab's own events. Called once, when the whole page is drawn."""
         ...

@@ -19,7 +19,7 @@ from qwen2vl_demo.trace import PromptTrace
 from qwen2vl_demo.ui.panel.download_buttons import draw_download_buttons
 from qwen2vl_demo.ui.panel.lazy import LazyDrawing
 from qwen2vl_demo.ui.panel.state import PanelState
-from qwen2vl_demo.ui.panel.tab import PageContext, Updates
+from qwen2vl_demo.ui.panel.tab import AfterRefresh, PageContext, Updates
 from qwen2vl_demo.ui.panel.token_pairs import pairs_of
 from qwen2vl_demo.ui.sessions import Session, ShownPrompt
 from qwen2vl_demo.viz.bands import Rope
@@ -68,8 +68,8 @@ class VariantsTab:
         """Nothing: it is drawn when the tab is open."""
         return {}
 
-    def wire(self, page: PageContext) -> None:
-        self._lazy.wire_shown(page, [self.components.view], self._draw)
+    def wire(self, page: PageContext) -> Sequence[AfterRefresh]:
+        return [self._lazy.wire_shown(page, [self.components.view], self._draw)]
 
     def _draw(self, shown: ShownPrompt | None, session: Session) -> Updates:
         return {self.components.view: variants_of(shown.drawn, shown.config) if shown is not None else {}}

@@ -11,7 +11,7 @@ from typing import Any
 import gradio as gr
 
 from qwen2vl_demo.ui.panel.attention import NO_WORDS, AnswerAttention
-from qwen2vl_demo.ui.panel.tab import AT_ONCE, QUEUED, PageContext
+from qwen2vl_demo.ui.panel.tab import QUEUED, AfterRefresh, PageContext
 
 STATIC = files("qwen2vl_demo.ui") / "static"
 TEMPLATE = """
@@ -63,16 +63,11 @@ class WordPicker:
             elem_id="where",
         )
 
-    def wire(self, page: PageContext) -> None:
-        def show_words(request: gr.Request) -> Any:
-            session = page.find_session(request)  # of a tab that was closed there is none, and none is made
-            return NO_WORDS if session is None else self._attention.words(session)
-
+    def wire(self, page: PageContext) -> AfterRefresh:
         async def map_word(request: gr.Request, event: gr.SelectData, saved: str) -> Any:
             found = await self._attention.map_word(await page.opened_session(request, saved), event.value)
             return gr.skip() if found is None else found
 
         # No limit: the engine's own queue takes one at a time, and picking another word cancels the one before.
         self.component.select(map_word, [page.saved], [self.component], trigger_mode="multiple", **QUEUED)
-        for refreshed in page.refreshed:
-            refreshed.then(show_words, None, [self.component], **AT_ONCE)
+        return AfterRefresh(lambda session, _: {self.component: self._attention.words(session)}, [self.component])
