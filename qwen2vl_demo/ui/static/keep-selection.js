@@ -2,8 +2,8 @@
 //
 // Gradio replaces the elements of an answer with each piece that arrives, and the selection would be gone ten times a
 // second. It is kept as characters of the message and selected again before the next frame, as long as the same words
-// stand in the same place. Where they are gone for a moment, as in a message that is drawn in two steps, they are waited
-// for until the visitor presses something.
+// stand in the same place. Where they are gone for a moment, as in a message that is drawn in two steps, they are
+// waited for until the visitor presses something.
 (() => {
   let kept = null; // {message: its number, anchor, focus: characters from its beginning, words}
   let gone = false; // the words have been taken away with their elements
