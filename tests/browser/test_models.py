@@ -164,6 +164,7 @@ def test_what_the_page_says_and_offers_is_that_of_the_tabs_model(
     offers_little()
 
 
+@pytest.mark.large  # on a machine with more work than cores one in twenty failed: an event was lost between both apps
 def test_an_app_that_was_started_again_does_not_answer_with_another_model_unasked(
     models_app: App, loader: FakeLoader, visit: Visits
 ) -> None:
