@@ -4,7 +4,6 @@ import platform
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -39,17 +38,33 @@ def test_where_nothing_is_told_nothing_is_known(monkeypatch):
 
 
 def test_many_answers_in_a_moment_give_memory_back_once(monkeypatch):
-    calls, done = [], threading.Event()
-    monkeypatch.setattr(memory, "give_back", lambda: (calls.append(1), done.set()))
-    freed = FreedMemory(delay=0.5)  # a moment that is not over before all have asked, on a busy machine too
-    for _ in range(100):
-        freed.give_back_soon()
-    assert done.wait(5)
-    time.sleep(0.1)
-    assert len(calls) == 1
-    done.clear()
-    freed.give_back_soon()
-    assert done.wait(5) and len(calls) == 2
+    """The moment is over when the test says so."""
+    calls, waiting = [], []
+
+    class Moment:
+        def __init__(self, delay, over):
+            self.over = over
+
+        def start(self):
+            waiting.append(self)
+
+    monkeypatch.setattr(memory, "give_back", lambda: calls.append(1))
+    monkeypatch.setattr(memory.threading, "Timer", Moment)
+    freed = FreedMemory()
+    for answers in (100, 1):
+        for _ in range(answers):
+            freed.give_back_soon()
+        (moment,) = waiting
+        waiting.clear()
+        moment.over()
+    assert len(calls) == 2
+
+
+def test_memory_is_given_back_after_a_moment(monkeypatch):
+    done = threading.Event()
+    monkeypatch.setattr(memory, "give_back", done.set)
+    FreedMemory(delay=0.01).give_back_soon()
+    assert done.wait(10)
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has arenas")
