@@ -20,13 +20,15 @@ STEAL = """async id => {
   const answers = [];
   window.qwen2vl.serverChats.receive = text => answers.push(JSON.parse(text));
   const ask = window.qwen2vl.askServerChats;
-  const odd = ["list", null, {do: "list", re: "x"}, {do: "text", id: [id], re: 1}, {do: "text", id: "../" + id, re: 2}];
+  const up = {do: "text", id: "../" + id, re: 899};
+  const odd = [up, "list", null, {do: "list", re: "x"}, {do: "text", id: [id], re: 898}];
   odd.forEach(asked => ask(asked));
   ask({do: "text", id, re: 901});
   ask({do: "note", id, name: "taken", pinned: true, re: 902});
   ask({do: "list", re: 903});
-  while (answers.length < 3) await new Promise(done => setTimeout(done, 50));
-  return answers.map(({owner, ...rest}) => rest).sort((a, b) => a.re - b.re);
+  const ours = () => answers.filter(({re}) => !(re < 890)); // the page itself may ask as well
+  while (ours().length < 3) await new Promise(done => setTimeout(done, 50));
+  return ours().map(({owner, ...rest}) => rest).sort((a, b) => a.re - b.re);
 }"""
 USERS = [("anna", "a secret"), ("ben", "another")]
 
