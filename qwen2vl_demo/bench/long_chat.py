@@ -41,10 +41,11 @@ WATCH = """() => {
   };
   requestAnimationFrame(frame);
 }"""
-# Selects words of the answer that is being written as a mouse does, which takes the focus from the composer; false
-# while they are not there, and where they were replaced before the page was told of it.
-SELECT = """async words => {
-  const answer = [...document.querySelectorAll('#chat [data-testid=bot]')].at(-1);
+# Selects words of answer `number`, which is being written, as a mouse does: that takes the focus from the composer.
+# False while they are not there, and where they were replaced before the page was told of it.
+SELECT = """async ([words, number]) => {
+  const answer = document.querySelectorAll('#chat .bot-row')[number - 1];
+  if (!answer) return false;
   const texts = document.createTreeWalker(answer, NodeFilter.SHOW_TEXT);
   const nodes = [];
   let whole = '';
@@ -87,7 +88,8 @@ def long_chat() -> Iterator[BenchRow]:
             _ask(page)
             page.wait_for_function(f"{ANSWERS} === {turn}", timeout=120_000)
         _ask(page)
-        page.wait_for_function(SELECT, arg=SELECTED, timeout=60_000)
+        while not page.evaluate(SELECT, [SELECTED, TURNS]):
+            page.wait_for_timeout(20)
         page.evaluate(WATCH)
         page.wait_for_timeout(1000 * TOKENS / WORDS_A_SECOND / 3)
         selected = str(page.evaluate("() => getSelection().toString()"))  # a field that is typed in takes the selection
