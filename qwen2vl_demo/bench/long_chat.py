@@ -88,7 +88,9 @@ def long_chat() -> Iterator[BenchRow]:
             _ask(page)
             page.wait_for_function(f"{ANSWERS} === {turn}", timeout=120_000)
         _ask(page)
-        while not page.evaluate(SELECT, [SELECTED, TURNS]):
+        for _ in range(3000):  # a minute; where they never come, none is left to be kept
+            if page.evaluate(SELECT, [SELECTED, TURNS]):
+                break
             page.wait_for_timeout(20)
         page.evaluate(WATCH)
         page.wait_for_timeout(1000 * TOKENS / WORDS_A_SECOND / 3)

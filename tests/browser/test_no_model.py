@@ -136,9 +136,8 @@ def test_the_keys_are_enough_for_the_panel(none: Tab, material: Path) -> None:
     assert plot.locator("canvas").evaluate("e => e.toDataURL()") == before
 
 
-@pytest.mark.parametrize(
-    "scheme", [pytest.param("light", marks=pytest.mark.large), pytest.param("dark", marks=pytest.mark.large)]
-)
+@pytest.mark.large
+@pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_on_a_phone_every_tab_fits_and_can_be_tapped(none_app: App, visit: Visits, material: Path, scheme: str) -> None:
     tab = visit(none_app, viewport=PHONE, is_mobile=True, has_touch=True, color_scheme=scheme)
     tab.attach(material / "cat.png", material / "clip.mp4")

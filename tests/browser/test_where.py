@@ -193,7 +193,7 @@ def test_nanos_words_equal_what_its_engine_gives(nano: Tab, nano_app: Any) -> No
 
 
 @pytest.mark.large
-@pytest.mark.parametrize("theme", ["light", pytest.param("dark", marks=pytest.mark.large)])
+@pytest.mark.parametrize("theme", ["light", "dark"])
 def test_on_a_phone_nothing_sticks_out(visit: Any, fake_app: Any, material: Path, theme: str) -> None:
     tab = visit(fake_app, viewport={"width": 390, "height": 844}, color_scheme=theme)
     tab.ask("What is here?", material / "cat.png")

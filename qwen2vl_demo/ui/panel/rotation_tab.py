@@ -132,7 +132,7 @@ class RotationTab:
     def wire(self, page: PageContext) -> Sequence[AfterRefresh]:
         """Two other tokens can be chosen by name, by number or by a click in the lens."""
         drawn = self.components
-        all_of_it = self._lazy.wire_shown(page, list(vars(drawn).values()), self._draw_shown)
+        drawing = self._lazy.wire_shown(page, list(vars(drawn).values()), self._draw_shown)
 
         def shown_prompt(request: gr.Request) -> ShownPrompt | None:
             session = page.find_session(request)
@@ -160,7 +160,7 @@ class RotationTab:
         drawn.pair.input(by_name, [drawn.pair], [*numbers, *angles], **AT_ONCE)
         gr.on([drawn.first.input, drawn.second.input], by_number, numbers, angles, **AT_ONCE)
         drawn.clicked.click(by_click, numbers, [*numbers, drawn.pair, *angles], js=TAKE_CLICKED, **AT_ONCE)
-        return [all_of_it]
+        return [drawing]
 
     def _draw_shown(self, shown: ShownPrompt | None, session: Session) -> Updates:
         """Everything in the tab, for a prompt as it is drawn through some eyes."""

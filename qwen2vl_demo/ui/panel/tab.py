@@ -72,5 +72,6 @@ class Tab(Protocol):
         ...
 
     def wire(self, page: PageContext) -> Sequence[AfterRefresh]:
-        """Connects the tab's own events. Called once, when the whole page is drawn."""
+        """Connects the tab's own events, and gives what the tab changes after a refresh. Called once, when the whole
+        page is drawn."""
         ...
